@@ -1,0 +1,55 @@
+// Kernels are compiled once per instruction-set level and chosen when the library is loaded.
+//
+// A family declares a struct of function pointers in kernels/<family>.h,
+//     struct SoftmaxKernels { void (*forward)(...); };
+// defines the functions in an anonymous namespace of kernels/<family>.cpp, and ends that file with
+//     EG_KERNELS(SoftmaxKernels, {&forward});
+// Callers write kernels<SoftmaxKernels>().forward(...).
+//
+// Note [No inline symbols above the base level]. The same source is compiled with AVX-512 flags and without.
+// A function with external inline linkage (a std:: template, say) could be emitted in several objects,
+// and the linker keeps any one of them. So kernel files use plain loops, anonymous namespaces and EG_INLINE only;
+// a test looks through the objects for weak functions.
+#pragma once
+
+#include "core/common.h"
+
+#ifndef EG_ISA_LEVEL
+#define EG_ISA_LEVEL 0  // 0 plain, 2 x86-64-v2, 3 x86-64-v3 (AVX2), 4 x86-64-v4 (AVX-512)
+#endif
+
+namespace eg {
+
+// Highest level this machine may use: the CPU's, lowered by the environment variable EAGERGRAD_ISA.
+int isa_level();
+
+template <class Family>
+struct KernelSlot {
+  static const Family* table;
+  static int level;
+};
+template <class Family>
+const Family* KernelSlot<Family>::table = nullptr;
+template <class Family>
+int KernelSlot<Family>::level = -1;
+
+template <class Family>
+EG_INLINE const Family& kernels() {
+  return *KernelSlot<Family>::table;
+}
+
+template <class Family>
+EG_INLINE bool register_kernels(const Family* table, int level) {
+  if (level > isa_level() || level <= KernelSlot<Family>::level) return false;
+  KernelSlot<Family>::table = table;
+  KernelSlot<Family>::level = level;
+  return true;
+}
+
+#define EG_KERNELS(Family, ...)                                                                \
+  namespace {                                                                                  \
+  const Family eg_kernel_table __VA_ARGS__;                                                    \
+  [[maybe_unused]] const bool eg_registered = register_kernels(&eg_kernel_table, EG_ISA_LEVEL); \
+  }
+
+}  // namespace eg
