@@ -36,7 +36,7 @@ constexpr bool is_floating(DType t) { return t >= DType::Float16; }
 constexpr bool is_integral(DType t) { return t < DType::Float16 && t != DType::Bool; }
 constexpr bool is_reduced(DType t) { return t == DType::Float16 || t == DType::BFloat16; }
 
-enum class DeviceType : uint8_t { CPU, CUDA, Meta };
+enum class DeviceType : uint8_t { CPU, CUDA };
 struct Device {
   DeviceType type = DeviceType::CPU;
   int8_t index = 0;

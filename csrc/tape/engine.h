@@ -1,0 +1,25 @@
+// The backward pass.
+#pragma once
+
+#include "tape/node.h"
+
+namespace eg {
+
+struct BackwardOptions {
+  bool retain_graph = false;
+  bool create_graph = false;
+};
+
+// Accumulates gradients into the leaves that roots depend on; only into `inputs` if they are given.
+// grads: one an root; undefined: ones, for one-element roots.
+void backward(const TensorList& roots, const TensorList& grads, BackwardOptions options,
+              const TensorList* inputs = nullptr);
+
+// Gradients with respect to inputs, returned; undefined where there is no path. Leaves' .grad is untouched.
+TensorList grad(const TensorList& roots, const TensorList& grads, const TensorList& inputs,
+                BackwardOptions options);
+
+// Called between nodes; a binding polls signals there. May throw.
+extern void (*engine_poll)();
+
+}  // namespace eg

@@ -1,0 +1,152 @@
+// One recorded operation: where its inputs came from, what it kept, and how gradients pass through it.
+#pragma once
+
+#include <string>
+#include <utility>
+
+#include "core/tensor.h"
+
+namespace eg {
+
+// --- recording modes, per thread -------------------------------------------------------------------------
+bool grad_enabled();
+void set_grad_enabled(bool on);
+bool inference_enabled();
+void set_inference_enabled(bool on);
+
+class GradMode {
+ public:
+  explicit GradMode(bool on) : before_(grad_enabled()) { set_grad_enabled(on); }
+  ~GradMode() { set_grad_enabled(before_); }
+  GradMode(const GradMode&) = delete;
+
+ private:
+  bool before_;
+};
+
+// Something a user attached: called with a gradient, may return another (undefined: keep it).
+struct Hook : Counted {
+  virtual Tensor call(const Tensor& grad) = 0;
+};
+using Hooks = std::vector<Ref<Hook>>;
+
+struct AutogradMeta {
+  Tensor grad;
+  Hooks hooks;                  // of a leaf; other tensors' hooks are on their node
+  Hooks post_accumulate_hooks;  // called with the leaf itself after its grad was set
+  Node* accumulator = nullptr;  // borrowed; it holds the tensor, not the other way round
+  uint32_t epoch = 0;           // grows when an in-place write through a view rewrites the history
+  bool retain_grad = false;
+  std::string name;
+};
+
+struct Edge {
+  Ref<Node> node;  // null: no gradient wanted
+  uint32_t nr = 0;
+};
+
+// What the gradient of an output must look like. The engine sums broadcast dimensions and casts to it.
+struct OutputMeta {
+  Dims sizes;
+  DType dtype;
+  Device device;
+};
+
+struct SavedTensor {
+  Tensor tensor;  // no history if it is an output: it would hold its own node
+  uint32_t version = 0;
+  int32_t output_nr = -1;  // which output of the node it is; -1: an input or a constant
+};
+
+class Context;
+
+class Node : public Counted {
+ public:
+  Node();
+  ~Node() override;
+
+  virtual std::string name() const = 0;  // "Tanh": shown as TanhBackward0
+  // Gradients of the outputs in (undefined: zero), gradients of the inputs out (undefined: zero).
+  virtual Tensors backward(Context& ctx, const Tensors& grads) = 0;
+  // Drops what was saved, after a backward without retain_graph.
+  virtual void release_saved();
+
+  // Takes the input's place on the tape into edges; true if it needs a gradient.
+  bool add_input(const Tensor& t);
+  void save(const Tensor& t);
+  // Raises with the lines that saved and wrote if the memory was written since.
+  Tensor saved_tensor(size_t i);
+  // Makes t output number `nr` of this node.
+  void add_output(const Tensor& t);
+
+  uint64_t sequence;  // creation order: the engine walks it backwards
+  Site site;          // the user's line
+  SmallVec<Edge, 2> edges;
+  SmallVec<OutputMeta, 1> outputs;
+  SmallVec<SavedTensor, 2> saved;
+  bool released = false;
+  Site released_by;  // the line of the backward that freed it
+
+  struct OutputHook {
+    uint32_t nr;
+    Ref<Hook> hook;
+  };
+  std::vector<OutputHook> hooks;   // on gradients of outputs, before backward
+  std::vector<Ref<Hook>> retain;   // retain_grad: sees the final gradient
+  std::vector<uint32_t> retain_nr;
+
+  // Engine's notes of the run in progress.
+  uint64_t run = 0;
+  uint32_t slot = 0;
+
+  // Destruction of a long chain must not recurse.
+  void destroy() override;
+};
+
+// What forward and backward of an op see of the tape.
+class Context {
+ public:
+  Context() = default;
+  explicit Context(Node* node, Tensor* const* accumulators = nullptr)
+      : node_(node), accumulators_(accumulators) {}
+
+  // forward: is a node being made at all?
+  bool recording() const { return node_ != nullptr; }
+  // forward: keep t for backward. Inputs and outputs alike.
+  void save(const Tensor& t) {
+    if (node_) node_->save(t);
+  }
+  // forward and backward: is the gradient of (flattened) input i wanted?
+  bool needs(size_t i) const { return node_ && static_cast<bool>(node_->edges[i].node); }
+  // backward: what save() kept, in order.
+  Tensor saved(size_t i) const { return node_->saved_tensor(i); }
+  // backward: a buffer the engine owns that already holds part of input i's gradient, or null. An op may add
+  // to it in place (matmul with beta = 1) and return accumulated() for that input.
+  Tensor* accumulator(size_t i) const { return accumulators_ ? accumulators_[i] : nullptr; }
+  static const Tensor& accumulated();  // a mark: the gradient is in the buffer already
+  Node* node() const { return node_; }
+
+ private:
+  Node* node_ = nullptr;
+  Tensor* const* accumulators_ = nullptr;
+};
+
+// The node to which a tensor's gradient flows (its grad_fn, or the accumulator of a leaf), or null.
+Edge gradient_edge(const Tensor& t);
+// Adds gradients into .grad of its tensor.
+Ref<Node> accumulator_of(const Tensor& leaf);
+// The tensor of an accumulator node, undefined for other nodes.
+Tensor accumulated_variable(const Node& node);
+
+// --- in-place writes ----------------------------------------------------------------------------------------
+// Call before the write: raises if t is a leaf that requires grad (in grad mode), is read-only or overlaps itself.
+void check_inplace(const Tensor& t, const char* op);
+// The value of t was replaced in place by what `value` computed (recorded or not): t takes value's history, a view's base
+// too. The version is bumped. Call after the write; shapes are equal.
+void rewrite_history(const Tensor& t, const Tensor& value);
+// t = value in place, data and history: value is broadcast and cast to t.
+void assign(const Tensor& t, const Tensor& value);
+// View ops call this on their result: remembers the root so that in-place writes reach it.
+void mark_view(const Tensor& view, const Tensor& of);
+
+}  // namespace eg
