@@ -1,0 +1,82 @@
+// Optimizer updates over many tensors at once, and the global norm that gradient clipping needs.
+#pragma once
+
+#include "kernels/registry.h"
+
+namespace eg {
+
+enum class OptimRule : uint8_t {
+  SGD,
+  Adam,
+  Adamax,
+  NAdam,
+  RAdam,
+  Adagrad,
+  Adadelta,
+  RMSprop,
+  Rprop,
+  ASGD,
+  Lion,
+};
+constexpr int kOptimRules = 11;
+
+// What a parameter group says, under the names it has there. A rule reads only its own fields.
+struct OptimOptions {
+  double lr = 0;
+  double weight_decay = 0;
+  double eps = 0;
+  double beta1 = 0, beta2 = 0;
+  double momentum = 0, dampening = 0;
+  double momentum_decay = 0;
+  double lr_decay = 0;
+  double rho = 0;
+  double alpha = 0;
+  double lambd = 0, t0 = 0;
+  double eta_minus = 0, eta_plus = 0;
+  double step_min = 0, step_max = 0;
+  bool maximize = false;
+  bool nesterov = false;
+  bool amsgrad = false;
+  bool centered = false;
+  bool decoupled = false;
+};
+
+constexpr int kOptimStates = 3;
+constexpr int kOptimScalars = 2;
+constexpr int kOptimCoefficients = 4;
+
+// One parameter: dense memory in one order for all of its tensors.
+struct OptimItem {
+  void* param = nullptr;
+  const void* grad = nullptr;
+  void* state[kOptimStates] = {};
+  int64_t size = 0;
+  DType dtype = DType::Float32;
+  bool fresh = false;                 // the states hold nothing yet
+  double step = 1;                    // the number of this update, from 1
+  double scalar[kOptimScalars] = {};  // running scalars: NAdam's mu_product, ASGD's eta and mu
+  double coefficient[kOptimCoefficients] = {};  // filled by step()
+};
+
+struct DenseSpan {
+  void* data = nullptr;
+  int64_t size = 0;
+  DType dtype = DType::Float32;
+};
+
+// Elements of one partial result of a norm: fixed, so that the bits do not depend on the threads.
+constexpr int64_t kNormBlock = 8192;
+
+struct OptimKernels {
+  // Updates every item, and its scalars.
+  void (*step)(OptimRule rule, const OptimOptions& options, OptimItem* items, int64_t count);
+  // partial[b] = sum |x|^p of block b (max |x| for p = inf, the number of non-zeros for p = 0);
+  // a span owns ceil(size / kNormBlock) blocks, one after the other.
+  void (*norm_blocks)(const DenseSpan* spans, int64_t count, double p, double* partial);
+  // x *= factor, every span.
+  void (*scale)(const DenseSpan* spans, int64_t count, double factor);
+  // x = min(max(x, low), high), every span; NaN stays.
+  void (*clamp)(const DenseSpan* spans, int64_t count, double low, double high);
+};
+
+}  // namespace eg
