@@ -1,0 +1,143 @@
+"""`python -m benchmarks [-k WORDS] [--quick] [--json FILE] [--no-memory]`: one table, eagergrad beside PyTorch."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+from typing import Any
+
+from . import rows_core, rows_nn  # noqa: F401  (they fill ROWS)
+from .harness import ROWS, Row, alternate, import_seconds, peak_memory, run_child
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "-k", default="", help="rows whose name contains one of these, comma-separated"
+    )
+    parser.add_argument("--quick", action="store_true", help="less time a row, no memory column")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", default="", help="also write the figures to this file")
+    parser.add_argument("--no-memory", action="store_true", help="leave out the memory column")
+    parser.add_argument("--ours-only", action="store_true", help="do not import PyTorch")
+    parser.add_argument("--peak", nargs=2, metavar=("FRAMEWORK", "ROW"), help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def chosen(words: str) -> list[Row]:
+    return [r for r in ROWS if not words or any(w.strip() in r.name for w in words.split(","))]
+
+
+def print_peak(framework_name: str, row_name: str, threads: int) -> None:
+    framework: Any = importlib.import_module(framework_name)
+    framework.set_num_threads(threads)
+    x = framework.ones(64, 64, requires_grad=True)
+    (x @ x).sum().backward()  # what every program pays once
+    row = next(r for r in ROWS if r.name == row_name)
+    print(peak_memory(lambda: row.function(framework)))
+
+
+def duration(seconds: float) -> str:
+    for unit, scale in (("us", 1e-6), ("ms", 1e-3)):
+        if seconds < 1000 * scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds:.3g} s"
+
+
+def verdict(ratio: float | None, row: Row) -> str:
+    if ratio is None:
+        return ""
+    if row.aim and ratio >= row.aim:
+        return "aim"
+    return "yes" if ratio >= row.at_least else "NO"
+
+
+def line(cells: list[str]) -> None:
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
+def measure(row: Row, frameworks: list[Any], options: argparse.Namespace) -> dict[str, Any]:
+    functions = [row.function(f) for f in frameworks]
+    times = alternate(functions, 0.15 if options.quick else 0.6)
+    del functions
+    figures: dict[str, Any] = {"row": row.name, "at_least": row.at_least, "aim": row.aim}
+    for framework, best in zip(frameworks, times, strict=True):
+        figures[framework.__name__] = best
+        if not (options.quick or options.no_memory or row.small):
+            peak = ["--peak", framework.__name__, row.name, "--threads", str(options.threads)]
+            figures[framework.__name__ + "_peak"] = int(run_child(*peak))
+    return figures
+
+
+def print_row(row: Row, figures: dict[str, Any]) -> None:
+    ours, theirs = figures["eagergrad"], figures.get("torch")
+    ratio = theirs / ours if theirs else None
+    peaks = [figures.get(f + "_peak") for f in ("eagergrad", "torch")]
+    memory = " / ".join(f"{p / 1e6:.0f}" for p in peaks if p is not None) + " MB"
+    line(
+        [
+            row.name,
+            duration(ours),
+            duration(theirs) if theirs else "",
+            f"{ratio:.2f}x" if ratio else "",
+            f"{row.at_least:g}x" + (f", aim {row.aim:g}x" if row.aim else ""),
+            verdict(ratio, row),
+            memory if len(memory) > 3 else "",
+        ]
+    )
+
+
+def print_imports(quick: bool, with_torch: bool) -> dict[str, float]:
+    names = ["numpy", "eagergrad", *(["torch"] if with_torch else [])]
+    seconds = {name: import_seconds(name, 2 if quick else 5) for name in names}
+    extra = seconds["eagergrad"] - seconds["numpy"]
+    met = "aim" if extra < 0.015 else "yes" if extra < 0.040 else "NO"
+    theirs = duration(seconds["torch"]) if with_torch else ""
+    target = "NumPy + 40 ms, aim 15 ms"
+    line(
+        [
+            "import",
+            duration(seconds["eagergrad"]),
+            theirs,
+            f"NumPy + {extra * 1e3:.0f} ms",
+            target,
+            met,
+            "",
+        ]
+    )
+    return seconds
+
+
+def main() -> None:
+    options = arguments()
+    if options.peak:
+        return print_peak(*options.peak, options.threads)
+    names = ["eagergrad"] if options.ours_only else ["eagergrad", "torch"]
+    frameworks = [importlib.import_module(name) for name in names]
+    for framework in frameworks:
+        framework.set_num_threads(options.threads)
+    versions = ", ".join(f"{f.__name__} {f.__version__}" for f in frameworks)
+    print(f"{versions}; {options.threads} threads; float32; best of alternating runs\n", flush=True)
+    line(["work", "eagergrad", "torch", "speed", "target", "met", "peak memory"])
+    line(["---"] * 7)
+    results: list[dict[str, Any]] = []
+    for row in chosen(options.k):
+        try:
+            figures = measure(row, frameworks, options)
+        except Exception as error:
+            print(f"{row.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
+            results.append({"row": row.name, "error": str(error)})
+            continue
+        results.append(figures)
+        print_row(row, figures)
+    if not options.k or "import" in options.k:
+        results.append({"row": "import", **print_imports(options.quick, len(names) > 1)})
+    if options.json:
+        with open(options.json, "w", encoding="utf-8") as file:
+            json.dump(results, file, indent=1)
+
+
+if __name__ == "__main__":
+    main()
