@@ -25,14 +25,17 @@ Make = Callable[[Any], Function]
 
 @dataclass(frozen=True)
 class Row:
-    """`at_least` and `aim` are speeds relative to PyTorch; `against` makes PyTorch's side when it differs."""
+    """`at_least` and `aim` are speeds relative to PyTorch; `against` makes PyTorch's side when it differs.
+
+    `small` marks a row whose cost is overhead rather than arithmetic: so many calls have their instructions counted.
+    """
 
     name: str
     make: Make
     at_least: float
     aim: float | None = None
     against: Make | None = None
-    small: bool = False
+    small: int = 0
 
     def function(self, framework: Any) -> Function:
         make = self.against if self.against and framework.__name__ == "torch" else self.make
@@ -49,9 +52,9 @@ def row(
     aim: float | None = None,
     *,
     against: Make | None = None,
-    small: bool = False,
+    small: int = 0,
 ) -> Callable[[Make], Make]:
-    """Decorator: add a row to the table. `small`: an operation of a few microseconds."""
+    """Decorator: add a row to the table."""
 
     def add(make: Make) -> Make:
         ROWS.append(Row(name, make, at_least, aim, against, small))

@@ -14,37 +14,37 @@ def _leaf(F: Any, *shape: int) -> Any:
     return F.randn(*shape, requires_grad=True)
 
 
-@row("a + b, 32x64", 5, 8, small=True)
+@row("a + b, 32x64", 5, 8, small=40)
 def small_add(F: Any) -> Function:
     a, b = _leaf(F, 32, 64), _leaf(F, 32, 64)
     return lambda: a + b
 
 
-@row("a * 2, 32x64", 5, 8, small=True)
+@row("a * 2, 32x64", 5, 8, small=40)
 def small_scale(F: Any) -> Function:
     a = _leaf(F, 32, 64)
     return lambda: a * 2
 
 
-@row("a.tanh(), 32x64", 5, 8, small=True)
+@row("a.tanh(), 32x64", 5, 8, small=40)
 def small_tanh(F: Any) -> Function:
     a = _leaf(F, 32, 64)
     return lambda: a.tanh()
 
 
-@row("a[3:7, ::2], 32x64", 5, 8, small=True)
+@row("a[3:7, ::2], 32x64", 5, 8, small=40)
 def small_slice(F: Any) -> Function:
     a = _leaf(F, 32, 64)
     return lambda: a[3:7, ::2]
 
 
-@row("a.sum(1), 32x64", 5, 8, small=True)
+@row("a.sum(1), 32x64", 5, 8, small=40)
 def small_sum(F: Any) -> Function:
     a = _leaf(F, 32, 64)
     return lambda: a.sum(1)
 
 
-@row("10 x (matmul 32x64x64, tanh, add), fwd+bwd", 3, 4, small=True)
+@row("10 x (matmul 32x64x64, tanh, add), fwd+bwd", 3, 4, small=3)
 def chain(F: Any) -> Function:
     x, b = F.randn(32, 64), _leaf(F, 64)
     w = (F.randn(64, 64) / 8).requires_grad_()
@@ -62,7 +62,7 @@ def chain(F: Any) -> Function:
 # ---- recurrent loops, written with tensor operators
 
 
-@row("tanh RNN by hand, B1 H32, 100 steps, fwd+bwd", 4, 6, small=True)
+@row("tanh RNN by hand, B1 H32, 100 steps, fwd+bwd", 4, 6, small=3)
 def rnn_by_hand(F: Any) -> Function:
     hidden = 32
     xs = F.randn(100, 1, hidden)
@@ -244,6 +244,6 @@ def mlp_sgd(F: Any) -> Function:
     return _training_step(F, [784, 512, 512, 10], 128, sgd)
 
 
-@row("MLP 64-64-10, batch 32, Adam, whole step", 4, 6, small=True)
+@row("MLP 64-64-10, batch 32, Adam, whole step", 4, 6, small=3)
 def mlp_adam(F: Any) -> Function:
     return _training_step(F, [64, 64, 10], 32, lambda p: F.optim.Adam(p, lr=1e-4))
