@@ -13,21 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from interpreter import PACKAGE, run_code
 
 import eagergrad as eg
 
-PACKAGE = Path(eg.__file__).resolve().parent
 OBJECTS = Path(__file__).resolve().parents[1] / "build" / "objects"
-
-
-def run_python(code: str, folder: Path, **variables: str) -> str:
-    """Run code in a fresh interpreter that sees the same eagergrad, away from the checkout."""
-    path = os.pathsep.join([str(PACKAGE.parent), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": path, **variables}
-    command = [sys.executable, "-W", "error", "-c", code]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def test_kernels_above_the_base_level_define_no_symbol_that_another_object_could_take() -> None:
@@ -57,22 +47,22 @@ print(json.dumps([a.detach().double().flatten().tolist() for a in (y, x.grad, w.
 
 
 def test_every_instruction_set_level_gives_the_same_results(tmp_path: Path) -> None:
-    runs = [json.loads(run_python(LEVEL_PROGRAM, tmp_path, EAGERGRAD_ISA=n)) for n in "234"]
+    runs = [json.loads(run_code(LEVEL_PROGRAM, tmp_path, EAGERGRAD_ISA=n)) for n in "234"]
     for other in runs[1:]:
         for a, b in zip(runs[0], other, strict=True):
             np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
 
 
 def test_importing_brings_in_nothing_optional(tmp_path: Path) -> None:
-    loaded = run_python("import eagergrad, sys; print(*sys.modules)", tmp_path).split()
+    loaded = run_code("import eagergrad, sys; print(*sys.modules)", tmp_path).split()
     heavy = {"cupy", "h5py", "matplotlib", "onnx", "pandas", "scipy", "sklearn", "torch", "tqdm"}
     assert not heavy & {name.split(".")[0] for name in loaded}
 
 
 def test_importing_costs_little_more_than_importing_numpy(tmp_path: Path) -> None:
     code = "import time; t = time.perf_counter(); import {}; print(time.perf_counter() - t)"
-    numpy_alone = min(float(run_python(code.format("numpy"), tmp_path)) for _ in range(3))
-    ours = min(float(run_python(code.format("eagergrad"), tmp_path)) for _ in range(3))
+    numpy_alone = min(float(run_code(code.format("numpy"), tmp_path)) for _ in range(3))
+    ours = min(float(run_code(code.format("eagergrad"), tmp_path)) for _ in range(3))
     assert ours < numpy_alone + 0.4  # measured: a few hundredths; the rest is for a busy machine
 
 
