@@ -2,8 +2,10 @@
 
 import math
 
-import eagergrad as eg
+import numpy as np
 import pytest
+
+import eagergrad as eg
 from eagergrad.tensor.printing import (
     get_printoptions,
     set_printoptions,
@@ -81,7 +83,7 @@ def test_options_are_kept_and_reset():
 
 def test_layout_agrees_with_torch():
     torch = pytest.importorskip("torch")
-    rng = __import__("numpy").random.default_rng(0)
+    rng = np.random.default_rng(0)
     for shape in [(7,), (3, 4), (2, 3, 4), (40, 50), (1, 1001), (3, 2, 1, 2)]:
         for scale in (1.0, 1e-6, 1e9):
             a = (rng.standard_normal(shape) * scale).astype("float32")
