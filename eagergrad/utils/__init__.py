@@ -1,0 +1,1 @@
+"""What stands beside the tensor: data loading, checkpointing, logging."""
