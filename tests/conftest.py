@@ -1,0 +1,75 @@
+"""Options of the suite: `--device`, and `--against=torch` to prove the tests themselves."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.abc
+import importlib.util
+import sys
+
+import pytest
+
+
+class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Import `eagergrad.x` as `torch.x`."""
+
+    def find_spec(self, name, path=None, target=None):  # type: ignore[no-untyped-def]
+        if name.startswith("eagergrad."):
+            return importlib.util.spec_from_loader(name, self)
+        return None
+
+    def create_module(self, spec):  # type: ignore[no-untyped-def]
+        self.spec = None
+        module = importlib.import_module("torch" + spec.name[len("eagergrad") :])
+        self.spec = module.__spec__
+        return module
+
+    def exec_module(self, module):  # type: ignore[no-untyped-def]
+        module.__spec__ = self.spec
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="device the tensors of the tests live on")
+    parser.addoption("--against", default="", help="'torch': run the tests on torch instead")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "ours: what eagergrad promises beyond PyTorch")
+    if config.getoption("--against") == "torch":
+        import torch
+
+        torch.set_num_threads(1)
+        sys.meta_path.insert(0, _Alias())
+        sys.modules["eagergrad"] = torch
+
+
+def _missing_device(config: pytest.Config) -> str:
+    device = config.getoption("--device")
+    if device == "cpu":
+        return ""
+    import eagergrad as eg
+
+    return "" if eg.cuda.is_available() else f"no {device} device on this machine"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    reason = _missing_device(config)
+    if reason:
+        for item in items:
+            item.add_marker(pytest.mark.skip(reason=reason))
+    if config.getoption("--against"):
+        for item in items:
+            if item.get_closest_marker("ours"):
+                item.add_marker(pytest.mark.skip(reason="not promised by the stand-in"))
+
+
+def pytest_terminal_summary(terminalreporter, config) -> None:  # type: ignore[no-untyped-def]
+    reason = _missing_device(config)
+    if reason:
+        count = len(terminalreporter.stats.get("skipped", []))
+        terminalreporter.write_line(f"{count} tests skipped: {reason}")
+
+
+@pytest.fixture
+def device(request: pytest.FixtureRequest) -> str:
+    return request.config.getoption("--device")
