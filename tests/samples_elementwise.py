@@ -365,8 +365,6 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Any:
     return np.minimum(x, max) if max is not None else x
 
 
-
-
 TERNARY = [
     Row("clamp", _clamp,
         [C(A(2, 3), -1, 1), C(A(4), min=0), C(A(4), max=0), C(A(2, 3), A(3, low=-2, high=-0.5),

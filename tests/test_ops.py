@@ -382,7 +382,9 @@ def test_every_registered_op_has_a_row() -> None:
     covered = covered_names()
     registered = {n.rsplit(".", 1)[-1].rstrip("_") or n for n in _C.ops.list()}
     missing = sorted(n for n in registered if n not in covered and not n.startswith("_"))
-    assert not missing, f"{len(missing)} registered ops without a row in tests/samples_*.py: {missing}"
+    assert not missing, (
+        f"{len(missing)} registered ops without a row in tests/samples_*.py: {missing}"
+    )
 
 
 @over_dtypes()
