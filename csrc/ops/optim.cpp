@@ -1,0 +1,298 @@
+#include "ops/optim.h"
+
+#include <cmath>
+
+#include "ops/registry.h"
+#include "tape/node.h"
+
+namespace eg {
+namespace {
+
+constexpr OptimNames kNames[kOptimRules] = {
+    {"SGD", {}, {}, false},
+    {"Adam", {"exp_avg", "exp_avg_sq"}, {}, true},
+    {"Adamax", {"exp_avg", "exp_inf"}, {}, true},
+    {"NAdam", {"exp_avg", "exp_avg_sq"}, {"mu_product"}, true},
+    {"RAdam", {"exp_avg", "exp_avg_sq"}, {}, true},
+    {"Adagrad", {"sum"}, {}, true},
+    {"Adadelta", {"square_avg", "acc_delta"}, {}, true},
+    {"RMSprop", {"square_avg"}, {}, true},
+    {"Rprop", {"prev", "step_size"}, {}, true},
+    {"ASGD", {"ax"}, {"eta", "mu"}, true},
+    {"Lion", {"exp_avg"}, {}, false},
+};
+
+// ---- checks
+// ---------------------------------------------------------------------------------------
+
+void check_like(const char* rule, const Tensor& param, const Tensor& t, const char* what,
+                size_t index) {
+  if (EG_LIKELY(t.defined() && t.sizes() == param.sizes() && t.dtype() == param.dtype() &&
+                t.device() == param.device()))
+    return;
+  EG_CHECK(t.defined(), "[", rule, "] parameter ", index, " has no ", what);
+  fail(ErrorKind::Runtime, "[", rule, "] expected the ", what, " of parameter ", index,
+       " to look like it: ", IntSpan(param.sizes()), " ", param.dtype(), " on ", param.device(),
+       ", but got ", IntSpan(t.sizes()), " ", t.dtype(), " on ", t.device());
+}
+
+void check_scalar(const char* rule, const Tensor& t, const char* what, size_t index) {
+  EG_CHECK(t.defined() && t.numel() == 1 && t.is_floating() && t.device().is_cpu(), "[", rule,
+           "] expected `", what, "` of parameter ", index,
+           " to be a floating point tensor of one element on the CPU",
+           t.defined() ? str(", but got ", IntSpan(t.sizes()), " ", t.dtype()) : std::string());
+}
+
+void check_param(const OptimNames& names, const OptimParam& p, size_t index) {
+  EG_CHECK(p.param.is_floating(), "[", names.rule, "] parameter ", index,
+           " must be floating point, but is ", p.param.dtype());
+  EG_CHECK(p.param.device().is_cpu(), "[", names.rule, "] parameter ", index, " is on ",
+           p.param.device(), "; this step runs on the CPU");
+  check_like(names.rule, p.param, p.grad, "gradient", index);
+  EG_CHECK(!has_internal_overlap(p.param) && p.param.storage().writable(), "[", names.rule,
+           "] parameter ", index, " is read-only or its elements share memory; clone() it first");
+  for (int k = 0; k < kOptimStates && names.state[k]; ++k)
+    check_like(names.rule, p.param, p.state[k], names.state[k], index);
+  for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k)
+    check_scalar(names.rule, p.scalar[k], names.scalar[k], index);
+  if (names.counts) check_scalar(names.rule, p.step, "step", index);
+}
+
+// ---- layout
+// -----------------------------------------------------------------------------------------
+
+// Every element once and no gaps, in some order of the dimensions.
+bool is_dense(const Tensor& t) {
+  Dims order;
+  for (size_t d = 0; d < t.sizes().size(); ++d)
+    if (t.sizes()[d] != 1) order.push_back(static_cast<int64_t>(d));
+  std::sort(order.begin(), order.end(),
+            [&](int64_t a, int64_t b) { return t.strides()[a] < t.strides()[b]; });
+  int64_t expected = 1;
+  for (int64_t d : order) {
+    if (t.strides()[d] != expected) return false;
+    expected *= t.sizes()[d];
+  }
+  return true;
+}
+
+bool same_strides(const Tensor& a, const Tensor& b) {
+  for (size_t d = 0; d < a.sizes().size(); ++d)
+    if (a.sizes()[d] != 1 && a.strides()[d] != b.strides()[d]) return false;
+  return true;
+}
+
+// Do all tensors of p hold their elements in the same order, so that loops may run over plain
+// memory?
+bool flat(const OptimNames& names, const OptimParam& p) {
+  bool contiguous = p.param.is_contiguous() && p.grad.is_contiguous();
+  for (int k = 0; k < kOptimStates && names.state[k]; ++k)
+    contiguous = contiguous && p.state[k].is_contiguous();
+  if (EG_LIKELY(contiguous)) return true;
+  if (!is_dense(p.param) || !same_strides(p.param, p.grad)) return false;
+  for (int k = 0; k < kOptimStates && names.state[k]; ++k)
+    if (!same_strides(p.param, p.state[k])) return false;
+  return true;
+}
+
+// Row-major stand-ins for tensors in other layouts, and the way back.
+class Staging {
+ public:
+  void* open(const Tensor& t) {
+    if (t.is_contiguous()) return t.raw();
+    Tensor copy = contiguous_data(t);
+    void* data = copy.raw();
+    copies_.emplace_back(t, std::move(copy));
+    return data;
+  }
+  const void* read(const Tensor& t) {
+    if (t.is_contiguous()) return t.raw();
+    inputs_.push_back(contiguous_data(t));
+    return inputs_.back().raw();
+  }
+  void close() {
+    for (const auto& [to, from] : copies_) copy_into(to, from);
+  }
+
+ private:
+  std::vector<std::pair<Tensor, Tensor>> copies_;
+  TensorList inputs_;
+};
+
+// ---- one-element tensors
+// ------------------------------------------------------------------------------
+
+double read(const Tensor& t) {
+  return t.dtype() == DType::Float32 ? *t.data<float>() : t.item().to_double();
+}
+
+void write(const Tensor& t, double value) {
+  if (EG_LIKELY(t.dtype() == DType::Float32)) {
+    *t.data<float>() = static_cast<float>(value);
+  } else {
+    fill(t, Scalar(value));
+  }
+  t.storage().mark_written();
+}
+
+OptimItem make_item(const OptimNames& names, const OptimParam& p, Staging& staging) {
+  OptimItem item;
+  const bool direct = flat(names, p);
+  item.param = direct ? p.param.raw() : staging.open(p.param);
+  item.grad = direct ? p.grad.raw() : staging.read(p.grad);
+  for (int k = 0; k < kOptimStates && names.state[k]; ++k)
+    item.state[k] = direct ? p.state[k].raw() : staging.open(p.state[k]);
+  item.size = p.param.numel();
+  item.dtype = p.param.dtype();
+  item.fresh = p.fresh;
+  return item;
+}
+
+void mark_written(const OptimNames& names, const OptimParam& p) {
+  p.param.storage().mark_written();
+  for (int k = 0; k < kOptimStates && names.state[k]; ++k) p.state[k].storage().mark_written();
+}
+
+// The same memory twice in one call (a parameter listed twice): updates must follow one another.
+bool has_repeats(const std::vector<OptimItem>& items) {
+  std::vector<const void*> seen;
+  for (const OptimItem& item : items) seen.push_back(item.param);
+  std::sort(seen.begin(), seen.end());
+  return std::adjacent_find(seen.begin(), seen.end()) != seen.end();
+}
+
+void run(OptimRule rule, const OptimOptions& options, std::vector<OptimItem>& items) {
+  const auto& step = kernels<OptimKernels>().step;
+  if (EG_UNLIKELY(items.size() > 1 && has_repeats(items))) {
+    for (OptimItem& item : items) step(rule, options, &item, 1);
+  } else if (!items.empty()) {
+    step(rule, options, items.data(), static_cast<int64_t>(items.size()));
+  }
+}
+
+}  // namespace
+
+OptimNames optim_names(OptimRule rule, const OptimOptions& options) {
+  OptimNames names = kNames[static_cast<int>(rule)];
+  if (rule == OptimRule::SGD && options.momentum != 0) names.state[0] = "momentum_buffer";
+  if (rule == OptimRule::Adam && options.amsgrad) names.state[2] = "max_exp_avg_sq";
+  if (rule == OptimRule::RMSprop) {
+    int k = 1;
+    if (options.momentum > 0) names.state[k++] = "momentum_buffer";
+    if (options.centered) names.state[k] = "grad_avg";
+  }
+  return names;
+}
+
+OptimRule optim_rule(const char* name) {
+  for (int k = 0; k < kOptimRules; ++k)
+    if (std::strcmp(kNames[k].rule, name) == 0) return static_cast<OptimRule>(k);
+  fail(ErrorKind::Value, "[optimizer_step] there is no rule named ", name);
+}
+
+void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params) {
+  const OptimNames names = optim_names(rule, options);
+  for (size_t k = 0; k < params.size(); ++k) check_param(names, params[k], k);
+  Staging staging;
+  std::vector<OptimItem> items;
+  items.reserve(params.size());
+  for (const OptimParam& p : params) {
+    items.push_back(make_item(names, p, staging));
+    OptimItem& item = items.back();
+    if (names.counts) write(p.step, item.step = read(p.step) + 1);
+    for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k) item.scalar[k] = read(p.scalar[k]);
+  }
+  run(rule, options, items);
+  staging.close();
+  for (size_t k = 0; k < params.size(); ++k) {
+    mark_written(names, params[k]);
+    for (int j = 0; j < kOptimScalars && names.scalar[j]; ++j)
+      write(params[k].scalar[j], items[k].scalar[j]);
+  }
+}
+
+// ---- norms and scaling
+// ------------------------------------------------------------------------------
+
+namespace {
+
+DenseSpan span_of(const Tensor& t) { return {t.raw(), t.numel(), t.dtype()}; }
+
+void check_floating_cpu(const char* op, const TensorList& tensors) {
+  for (const Tensor& t : tensors)
+    EG_CHECK(t.is_floating() && t.device().is_cpu(), "[", op,
+             "] expected floating point tensors on the CPU, but got ", t.dtype(), " on ",
+             t.device());
+}
+
+// Runs `kernel(spans, count)` over the memory of all tensors, in place.
+template <class F>
+void rewrite_all(const char* op, const TensorList& tensors, F kernel) {
+  check_floating_cpu(op, tensors);
+  for (const Tensor& t : tensors) check_inplace(t, op);
+  std::vector<DenseSpan> spans;
+  std::vector<std::pair<Tensor, Tensor>> copies;
+  for (const Tensor& t : tensors) {
+    if (t.is_contiguous() || is_dense(t)) {
+      spans.push_back(span_of(t));
+    } else {
+      copies.emplace_back(t, contiguous_data(t));
+      spans.push_back(span_of(copies.back().second));
+    }
+  }
+  kernel(spans.data(), static_cast<int64_t>(spans.size()));
+  for (const auto& [to, from] : copies) copy_into(to, from);
+  for (const Tensor& t : tensors) t.storage().mark_written();
+}
+
+double combine_norms(const std::vector<double>& partial, double p) {
+  if (std::isinf(p)) {
+    double best = p > 0 ? 0 : HUGE_VAL;
+    for (double v : partial)
+      if (std::isnan(v) || (p > 0 ? v > best : v < best)) best = v;
+    return best;
+  }
+  double sum = 0;
+  for (double v : partial) sum += v;
+  return p == 2 ? std::sqrt(sum) : p == 1 || p == 0 ? sum : std::pow(sum, 1 / p);
+}
+
+}  // namespace
+
+Tensor global_norm(const TensorList& tensors, double p) {
+  check_floating_cpu("global_norm", tensors);
+  std::vector<DenseSpan> spans;
+  TensorList rows;
+  int64_t blocks = 0;
+  for (const Tensor& t : tensors) {
+    rows.push_back(t.is_contiguous() || is_dense(t) ? t : contiguous_data(t));
+    spans.push_back(span_of(rows.back()));
+    blocks += (t.numel() + kNormBlock - 1) / kNormBlock;
+  }
+  std::vector<double> partial(static_cast<size_t>(blocks));
+  kernels<OptimKernels>().norm_blocks(spans.data(), static_cast<int64_t>(spans.size()), p,
+                                      partial.data());
+  DType dtype = tensors.empty() ? default_dtype() : tensors[0].dtype();
+  return full({}, Scalar(combine_norms(partial, p)), dtype, {});
+}
+
+void scale_all_(const TensorList& tensors, double factor) {
+  rewrite_all("scale_all_", tensors, [&](const DenseSpan* spans, int64_t count) {
+    kernels<OptimKernels>().scale(spans, count, factor);
+  });
+}
+
+void clamp_all_(const TensorList& tensors, double low, double high) {
+  rewrite_all("clamp_all_", tensors, [&](const DenseSpan* spans, int64_t count) {
+    kernels<OptimKernels>().clamp(spans, count, low, high);
+  });
+}
+
+EG_OP(global_norm, "_global_norm(tensors, p=2.0)",
+      "The p-norm of all elements of all tensors together.", kInternal)
+EG_OP(scale_all_, "_scale_all_(tensors, factor)", "Multiplies every tensor by a number, in place.",
+      kInternal)
+EG_OP(clamp_all_, "_clamp_all_(tensors, low, high)",
+      "Limits the elements of every tensor to [low, high], in place.", kInternal)
+
+}  // namespace eg

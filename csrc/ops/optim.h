@@ -1,0 +1,42 @@
+// Optimizer steps over lists of tensors, outside the tape.
+#pragma once
+
+#include "core/tensor.h"
+#include "kernels/optim.h"
+
+namespace eg {
+
+// One parameter with a gradient, and what its optimizer remembers of it. Undefined: not used by the
+// rule.
+struct OptimParam {
+  Tensor param, grad;
+  Tensor state[kOptimStates];
+  Tensor step;                   // number of updates so far, one element
+  Tensor scalar[kOptimScalars];  // NAdam: mu_product; ASGD: eta, mu
+  bool fresh = false;            // the states were made for this step
+};
+
+// Names under which a rule's tensors stand in an optimizer's state dict, in the order of
+// OptimParam::state and ::scalar.
+struct OptimNames {
+  const char* rule;
+  const char* state[kOptimStates];
+  const char* scalar[kOptimScalars];
+  bool counts;  // is there a "step"?
+};
+// The states that a group with these options needs.
+OptimNames optim_names(OptimRule rule, const OptimOptions& options);
+// Raises ValueError for an unknown name.
+OptimRule optim_rule(const char* name);
+
+// Updates every parameter in place. All shapes, dtypes and devices are checked before anything is
+// written.
+void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params);
+
+// (sum over all elements of |x|^p)^(1/p), a 0-d tensor of the first one's dtype.
+Tensor global_norm(const TensorList& tensors, double p);
+// x *= factor and x = clamp(x, low, high) for each tensor, in place.
+void scale_all_(const TensorList& tensors, double factor);
+void clamp_all_(const TensorList& tensors, double low, double high);
+
+}  // namespace eg
