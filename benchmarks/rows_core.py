@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 from typing import Any
+
+import numpy as np
+import scipy_openblas32
 
 from .harness import Function, row
 
@@ -127,8 +131,27 @@ def _matmul(size: int) -> Any:
     return make
 
 
+def _gemm(size: int) -> Any:
+    """cblas_sgemm itself, of the library that eagergrad loaded and whose kernel set it chose."""
+
+    def make(F: Any) -> Function:
+        library = ctypes.CDLL(scipy_openblas32.get_library(fullpath=True))
+        a, b, c = (np.random.default_rng(i).random((size, size), dtype="f4") for i in range(3))
+        row_major, no_transpose, n = 101, 111, ctypes.c_int(size)
+        one, zero = ctypes.c_float(1), ctypes.c_float(0)
+        pa, pb, pc = (ctypes.c_void_p(x.ctypes.data) for x in (a, b, c))
+        flags = row_major, no_transpose, no_transpose
+        call = library.scipy_cblas_sgemm
+        kept = a, b, c
+        return lambda: call(*flags, n, n, n, one, pa, n, pb, n, zero, pc, n) and kept
+
+    return make
+
+
 for _size in (256, 512, 1024, 2048):
     row(f"matmul {_size}", 1.0, 1.9)(_matmul(_size))
+for _size in (256, 1024):
+    row(f"matmul {_size}, against OpenBLAS alone", 0.95, against=_gemm(_size))(_matmul(_size))
 
 
 @row("tanh, 2048x2048", 1.5, 3)
