@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,8 @@ def _gemm(size: int) -> Any:
     """cblas_sgemm itself, of the library that eagergrad loaded and whose kernel set it chose."""
 
     def make(F: Any) -> Function:
-        library = ctypes.CDLL(scipy_openblas32.get_library(fullpath=True))
+        folder = Path(scipy_openblas32.get_lib_dir())
+        library = ctypes.CDLL(str(next(folder.glob("libscipy_openblas*"))))
         a, b, c = (np.random.default_rng(i).random((size, size), dtype="f4") for i in range(3))
         row_major, no_transpose, n = 101, 111, ctypes.c_int(size)
         one, zero = ctypes.c_float(1), ctypes.c_float(0)
