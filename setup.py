@@ -43,6 +43,7 @@ BASE_FLAGS = [
     "-fvisibility=hidden",
     "-fvisibility-inlines-hidden",
     "-fno-lto",
+    "-fwrapv",  # integer tensors wrap around
 ]
 KERNEL_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 WARNING_FLAGS = [

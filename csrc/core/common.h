@@ -99,10 +99,10 @@ static EG_INLINE Half to_half(float f) {
 
 template <class T>
 struct dtype_of;
-#define EG_DTYPE_OF(ctype, name)                   \
-  template <>                                      \
-  struct dtype_of<ctype> {                         \
-    static constexpr DType value = DType::name;    \
+#define EG_DTYPE_OF(ctype, name)                \
+  template <>                                   \
+  struct dtype_of<ctype> {                      \
+    static constexpr DType value = DType::name; \
   };
 EG_DTYPE_OF(bool, Bool)
 EG_DTYPE_OF(uint8_t, UInt8)

@@ -9,7 +9,17 @@
 
 namespace eg {
 
-enum class ErrorKind { Runtime, Type, Value, Index, Key, Memory, NotImplemented, Buffer, Interrupt };
+enum class ErrorKind {
+  Runtime,
+  Type,
+  Value,
+  Index,
+  Key,
+  Memory,
+  NotImplemented,
+  Buffer,
+  Interrupt
+};
 
 class Error : public std::exception {
  public:
@@ -42,9 +52,9 @@ template <class... Parts>
 
 }  // namespace eg
 
-#define EG_CHECK_KIND(kind, cond, ...)                                           \
-  do {                                                                           \
-    if (EG_UNLIKELY(!(cond))) ::eg::fail(::eg::ErrorKind::kind, __VA_ARGS__);    \
+#define EG_CHECK_KIND(kind, cond, ...)                                        \
+  do {                                                                        \
+    if (EG_UNLIKELY(!(cond))) ::eg::fail(::eg::ErrorKind::kind, __VA_ARGS__); \
   } while (0)
 #define EG_CHECK(cond, ...) EG_CHECK_KIND(Runtime, cond, __VA_ARGS__)
 #define EG_CHECK_TYPE(cond, ...) EG_CHECK_KIND(Type, cond, __VA_ARGS__)

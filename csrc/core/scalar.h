@@ -9,11 +9,11 @@ class Scalar {
  public:
   enum class Kind : uint8_t { Bool, Int, Float };
   Scalar() : i_(0), kind_(Kind::Int) {}
-  Scalar(bool v) : i_(v), kind_(Kind::Bool) {}                             // NOLINT
-  Scalar(double v) : d_(v), kind_(Kind::Float) {}                          // NOLINT
-  Scalar(float v) : d_(v), kind_(Kind::Float) {}                           // NOLINT
+  Scalar(bool v) : i_(v), kind_(Kind::Bool) {}     // NOLINT
+  Scalar(double v) : d_(v), kind_(Kind::Float) {}  // NOLINT
+  Scalar(float v) : d_(v), kind_(Kind::Float) {}   // NOLINT
   template <class I, class = std::enable_if_t<std::is_integral_v<I>>>
-  Scalar(I v) : i_(static_cast<int64_t>(v)), kind_(Kind::Int) {}           // NOLINT
+  Scalar(I v) : i_(static_cast<int64_t>(v)), kind_(Kind::Int) {}  // NOLINT
   Kind kind() const { return kind_; }
   bool is_float() const { return kind_ == Kind::Float; }
   bool is_int() const { return kind_ == Kind::Int; }

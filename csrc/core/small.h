@@ -38,13 +38,19 @@ template <class T>
 class Ref {
  public:
   Ref() = default;
-  Ref(std::nullptr_t) {}                      // NOLINT
-  Ref(T* p) : p_(p) { if (p_) p_->retain(); }  // NOLINT
-  Ref(const Ref& o) : p_(o.p_) { if (p_) p_->retain(); }
+  Ref(std::nullptr_t) {}  // NOLINT
+  Ref(T* p) : p_(p) {
+    if (p_) p_->retain();
+  }  // NOLINT
+  Ref(const Ref& o) : p_(o.p_) {
+    if (p_) p_->retain();
+  }
   Ref(Ref&& o) noexcept : p_(o.p_) { o.p_ = nullptr; }
   template <class U, class = std::enable_if_t<std::is_convertible_v<U*, T*>>>
   Ref(const Ref<U>& o) : Ref(static_cast<T*>(o.get())) {}  // NOLINT
-  ~Ref() { if (p_) p_->release(); }
+  ~Ref() {
+    if (p_) p_->release();
+  }
   Ref& operator=(Ref o) noexcept {
     std::swap(p_, o.p_);
     return *this;
@@ -75,7 +81,9 @@ class SmallVec {
   }
   SmallVec(std::initializer_list<T> items) { append(items.begin(), items.end()); }
   template <class It, class = decltype(*std::declval<It>())>
-  SmallVec(It first, It last) { append(first, last); }
+  SmallVec(It first, It last) {
+    append(first, last);
+  }
   SmallVec(const SmallVec& o) { append(o.begin(), o.end()); }
   SmallVec(SmallVec&& o) noexcept { take(o); }
   ~SmallVec() { destroy(); }
@@ -182,9 +190,15 @@ class IntSpan {
  public:
   IntSpan() = default;
   IntSpan(const int64_t* p, size_t n) : p_(p), n_(n) {}
-  IntSpan(const Dims& d) : p_(d.data()), n_(d.size()) {}                             // NOLINT
-  IntSpan(const std::vector<int64_t>& v) : p_(v.data()), n_(v.size()) {}             // NOLINT
-  IntSpan(std::initializer_list<int64_t> l) : p_(l.begin()), n_(l.size()) {}         // NOLINT
+  IntSpan(const Dims& d) : p_(d.data()), n_(d.size()) {}                  // NOLINT
+  IntSpan(const std::vector<int64_t>& v) : p_(v.data()), n_(v.size()) {}  // NOLINT
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpragmas"
+#pragma GCC diagnostic ignored "-Wunknown-warning-option"
+#pragma GCC diagnostic ignored \
+    "-Winit-list-lifetime"  // as an argument it lives as long as the call
+  IntSpan(std::initializer_list<int64_t> l) : p_(l.begin()), n_(l.size()) {}  // NOLINT
+#pragma GCC diagnostic pop
   size_t size() const { return n_; }
   bool empty() const { return n_ == 0; }
   const int64_t* begin() const { return p_; }

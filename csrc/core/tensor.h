@@ -11,7 +11,7 @@
 
 namespace eg {
 
-class Node;          // tape/node.h
+class Node;  // tape/node.h
 class Tensor;
 struct AutogradMeta;  // tape/node.h: gradient, hooks and such; most tensors have none
 
@@ -27,14 +27,16 @@ struct TensorImpl final : public Counted {
   int64_t numel = 1;
   DType dtype = DType::Float32;
   Device device;
-  bool contiguous = true;      // row-major, no gaps
-  bool weak = false;           // stands for a Python number: does not decide the result's dtype category-wide
+  bool contiguous = true;  // row-major, no gaps
+  bool weak =
+      false;  // stands for a Python number: does not decide the result's dtype category-wide
   bool requires_grad = false;  // set on leaves by the user; on results it follows grad_fn
   bool inference = false;      // made under inference_mode
   uint32_t output_nr = 0;      // which output of grad_fn this is
   Ref<Node> grad_fn;
   Ref<TensorImpl> base;     // root of a differentiable view
-  uint32_t base_epoch = 0;  // base's meta->epoch when grad_fn was last in step with it
+  uint32_t base_epoch = 0;  // base's epoch when grad_fn was last in step with it
+  uint32_t epoch = 0;       // grows when an in-place write replaces the history
   std::unique_ptr<AutogradMeta> meta;
   void* pyobj = nullptr;  // the Python object that wraps this, borrowed
 };

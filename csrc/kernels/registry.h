@@ -6,10 +6,10 @@
 //     EG_KERNELS(SoftmaxKernels, {&forward});
 // Callers write kernels<SoftmaxKernels>().forward(...).
 //
-// Note [No inline symbols above the base level]. The same source is compiled with AVX-512 flags and without.
-// A function with external inline linkage (a std:: template, say) could be emitted in several objects,
-// and the linker keeps any one of them. So kernel files use plain loops, anonymous namespaces and EG_INLINE only;
-// a test looks through the objects for weak functions.
+// Note [No inline symbols above the base level]. The same source is compiled with AVX-512 flags and
+// without. A function with external inline linkage (a std:: template, say) could be emitted in
+// several objects, and the linker keeps any one of them. So kernel files use plain loops, anonymous
+// namespaces and EG_INLINE only; a test looks through the objects for weak functions.
 #pragma once
 
 #include "core/common.h"
@@ -46,10 +46,14 @@ EG_INLINE bool register_kernels(const Family* table, int level) {
   return true;
 }
 
-#define EG_KERNELS(Family, ...)                                                                \
-  namespace {                                                                                  \
-  const Family eg_kernel_table __VA_ARGS__;                                                    \
-  [[maybe_unused]] const bool eg_registered = register_kernels(&eg_kernel_table, EG_ISA_LEVEL); \
+#define EG_REGISTER_KERNELS(Family, table)                                                    \
+  namespace {                                                                                 \
+  [[maybe_unused]] const bool eg_registered = register_kernels<Family>(&table, EG_ISA_LEVEL); \
   }
+#define EG_KERNELS(Family, ...)             \
+  namespace {                               \
+  const Family eg_kernel_table __VA_ARGS__; \
+  }                                         \
+  EG_REGISTER_KERNELS(Family, eg_kernel_table)
 
 }  // namespace eg

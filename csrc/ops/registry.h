@@ -109,11 +109,11 @@ namespace detail {
 
 template <class T>
 struct Arg;
-#define EG_ARG(ctype, k, read)                       \
-  template <>                                        \
-  struct Arg<ctype> {                                \
-    static constexpr ArgKind kind = ArgKind::k;      \
-    static constexpr bool optional = false;          \
+#define EG_ARG(ctype, k, read)                             \
+  template <>                                              \
+  struct Arg<ctype> {                                      \
+    static constexpr ArgKind kind = ArgKind::k;            \
+    static constexpr bool optional = false;                \
     static ctype get(ArgSource& s, int i) { return read; } \
   };
 EG_ARG(Operand, Operand, Operand{s.tensor(i)})
@@ -178,7 +178,9 @@ void invoke(void (*erased)(), ArgSource& in, ResultSink& out, std::index_sequenc
 template <class R, class... A>
 bool register_op(R (*function)(A...), const char* signature, const char* doc,
                  uint32_t flags = kNone) {
-  op_entries().push_back({signature, doc, flags,
+  op_entries().push_back({signature,
+                          doc,
+                          flags,
                           {ArgType{Arg<std::decay_t<A>>::kind, Arg<std::decay_t<A>>::optional}...},
                           [](void (*f)(), ArgSource& in, ResultSink& out) {
                             invoke<R, A...>(f, in, out, std::index_sequence_for<A...>{});
@@ -192,7 +194,7 @@ bool register_op(R (*function)(A...), const char* signature, const char* doc,
 // `function` may be a lambda prefixed with + where an overload must be chosen or arguments adapted.
 #define EG_OP_CAT2(a, b) a##b
 #define EG_OP_CAT(a, b) EG_OP_CAT2(a, b)
-#define EG_OP(function, ...)                                   \
+#define EG_OP(function, ...)                                          \
   [[maybe_unused]] static const bool EG_OP_CAT(eg_op_, __COUNTER__) = \
       ::eg::detail::register_op(function, __VA_ARGS__);
 

@@ -19,7 +19,7 @@ void backward(const TensorList& roots, const TensorList& grads, BackwardOptions 
 TensorList grad(const TensorList& roots, const TensorList& grads, const TensorList& inputs,
                 BackwardOptions options);
 
-// Called between nodes; a binding polls signals there. May throw.
-extern void (*engine_poll)();
+// Kind Interrupt and what the binding throws pass through; the graph is then as if backward had not been called, except for
+// gradients already accumulated.
 
 }  // namespace eg

@@ -35,7 +35,6 @@ struct AutogradMeta {
   Hooks hooks;                  // of a leaf; other tensors' hooks are on their node
   Hooks post_accumulate_hooks;  // called with the leaf itself after its grad was set
   Node* accumulator = nullptr;  // borrowed; it holds the tensor, not the other way round
-  uint32_t epoch = 0;           // grows when an in-place write through a view rewrites the history
   bool retain_grad = false;
   std::string name;
 };
@@ -91,9 +90,13 @@ class Node : public Counted {
     uint32_t nr;
     Ref<Hook> hook;
   };
-  std::vector<OutputHook> hooks;   // on gradients of outputs, before backward
-  std::vector<Ref<Hook>> retain;   // retain_grad: sees the final gradient
-  std::vector<uint32_t> retain_nr;
+  std::vector<OutputHook> hooks;         // on gradients of outputs, before backward
+  std::vector<OutputHook> retain_hooks;  // retain_grad: after all hooks
+  // On the node itself: before backward sees the gradients, after it the results.
+  struct NodeHook : Counted {
+    virtual void call(Tensors& grads_out, const Tensors* grads_in) = 0;
+  };
+  std::vector<Ref<NodeHook>> pre_hooks, post_hooks;
 
   // Engine's notes of the run in progress.
   uint64_t run = 0;
@@ -135,10 +138,12 @@ class Context {
 Edge gradient_edge(const Tensor& t);
 // Adds gradients into .grad of its tensor.
 Ref<Node> accumulator_of(const Tensor& leaf);
-// The tensor of an accumulator node, undefined for other nodes.
+bool is_accumulator(const Node& node);
+// The leaf of an accumulator node; undefined for other nodes and for a leaf that is gone.
 Tensor accumulated_variable(const Node& node);
 
 // --- in-place writes ----------------------------------------------------------------------------------------
+// (The four below are in ops/inplace.cpp, since a rewritten history is made of ops.)
 // Call before the write: raises if t is a leaf that requires grad (in grad mode), is read-only or overlaps itself.
 void check_inplace(const Tensor& t, const char* op);
 // The value of t was replaced in place by what `value` computed (recorded or not): t takes value's history, a view's base

@@ -1,0 +1,198 @@
+#include "core/storage.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+
+#include <cstdlib>
+
+#include "core/error.h"
+
+namespace eg {
+
+SiteHooks site_hooks;
+
+namespace {
+
+// Size classes: multiples of 64 up to 1 KiB, then eight steps an octave (waste at most 1/8).
+constexpr size_t kAlign = 64;
+constexpr size_t kLinear = 1024;
+constexpr int kLinearClasses = kLinear / kAlign;
+constexpr int kOctaves = 40;
+constexpr int kClasses = kLinearClasses + 8 * kOctaves + 1;
+constexpr size_t kHuge = size_t(4) << 20;  // from here on the kernel is asked for huge pages
+
+int size_class(size_t bytes) {
+  if (bytes <= kLinear) return bytes == 0 ? 0 : static_cast<int>((bytes - 1) / kAlign);
+  const int octave = 63 - __builtin_clzll(bytes - 1);  // 2^octave < bytes <= 2^(octave + 1)
+  const int step = static_cast<int>((bytes - 1) >> (octave - 3)) & 7;
+  return kLinearClasses + (octave - 10) * 8 + step;
+}
+size_t class_bytes(int c) {
+  if (c < kLinearClasses) return (size_t(c) + 1) * kAlign;
+  const int octave = (c - kLinearClasses) / 8 + 10, step = (c - kLinearClasses) % 8;
+  return (size_t(1) << octave) + (size_t(step) + 1) * (size_t(1) << (octave - 3));
+}
+
+struct FreeBlock {
+  FreeBlock* next;
+};
+
+// Blocks of one class are a stack. The lock is held for a few instructions, hence a spin lock.
+class Cache {
+ public:
+  void lock() {
+    while (busy_.test_and_set(std::memory_order_acquire)) {
+    }
+  }
+  void unlock() { busy_.clear(std::memory_order_release); }
+
+  void* take(size_t asked) {
+    const int c = size_class(asked);
+    EG_CHECK_KIND(Memory, c < kClasses, "cannot allocate ", asked, " bytes");
+    const size_t bytes = class_bytes(c);
+    lock();
+    FreeBlock* block = free_[c];
+    if (block) {
+      free_[c] = block->next;
+      stats_.cached -= static_cast<int64_t>(bytes);
+    }
+    count(bytes);
+    unlock();
+    return block ? block : fresh(bytes, asked);
+  }
+
+  void give(void* p, size_t asked) {
+    const int c = size_class(asked);
+    const int64_t bytes = static_cast<int64_t>(class_bytes(c));
+    lock();
+    stats_.live -= bytes;
+    // Keep as much as was ever in use at once: a loop's second round then allocates nothing anew.
+    const bool keep = stats_.cached + bytes + stats_.live <= stats_.peak + (int64_t(64) << 20);
+    if (keep) {
+      auto* block = static_cast<FreeBlock*>(p);
+      block->next = free_[c];
+      free_[c] = block;
+      stats_.cached += bytes;
+    }
+    unlock();
+    if (!keep) std::free(p);
+  }
+
+  void drop_all() {
+    lock();
+    for (FreeBlock*& list : free_) {
+      while (list) {
+        FreeBlock* block = list;
+        list = block->next;
+        std::free(block);
+      }
+    }
+    stats_.cached = 0;
+    unlock();
+  }
+
+  MemoryStats stats() {
+    lock();
+    const MemoryStats now = stats_;
+    unlock();
+    return now;
+  }
+  void reset_peak() {
+    lock();
+    stats_.peak = stats_.live;
+    unlock();
+  }
+
+ private:
+  void count(size_t bytes) {
+    stats_.live += static_cast<int64_t>(bytes);
+    stats_.peak = std::max(stats_.peak, stats_.live);
+    ++stats_.allocations;
+  }
+
+  void* fresh(size_t bytes, size_t asked) {
+    const size_t align = bytes >= kHuge ? size_t(2) << 20 : kAlign;
+    void* p = nullptr;
+    if (posix_memalign(&p, align, bytes) != 0) {
+      drop_all();
+      if (posix_memalign(&p, align, bytes) != 0) {
+        lock();
+        stats_.live -= static_cast<int64_t>(bytes);
+        const int64_t live = stats_.live;
+        unlock();
+        fail(ErrorKind::Memory, "cannot allocate ", asked, " bytes (", live,
+             " bytes are held by tensors)");
+      }
+    }
+#ifdef MADV_HUGEPAGE
+    if (bytes >= kHuge) madvise(p, bytes, MADV_HUGEPAGE);
+#endif
+    return p;
+  }
+
+  std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+  FreeBlock* free_[kClasses] = {};
+  MemoryStats stats_;
+};
+
+// Never destroyed: tensors may outlive static destruction.
+Cache& cache() {
+  static Cache& instance = *[] {
+    auto* made = new Cache;
+    pthread_atfork([] { cache().lock(); }, [] { cache().unlock(); }, [] { cache().unlock(); });
+    return made;
+  }();
+  return instance;
+}
+
+constexpr size_t kHeader = (sizeof(Storage) + kAlign - 1) / kAlign * kAlign;
+
+}  // namespace
+
+MemoryStats memory_stats() { return cache().stats(); }
+void reset_peak_memory() { cache().reset_peak(); }
+void empty_cache() { cache().drop_all(); }
+void* allocate(size_t bytes) { return cache().take(bytes); }
+void deallocate(void* p, size_t bytes) { cache().give(p, bytes); }
+
+Ref<Storage> Storage::create(size_t bytes) {
+  EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), "cannot allocate ", bytes, " bytes");
+  void* block = allocate(kHeader + bytes);
+  auto* s = new (block) Storage;
+  s->data_ = static_cast<char*>(block) + kHeader;
+  s->bytes_ = bytes;
+  s->block_bytes_ = kHeader + bytes;
+  return s;
+}
+
+Ref<Storage> Storage::borrow(void* data, size_t bytes, Device device, bool writable,
+                             std::function<void()> drop) {
+  Ref<Storage> s = create(0);
+  s->data_ = data;
+  s->bytes_ = bytes;
+  s->device_ = device;
+  s->writable_ = writable;
+  s->drop_ = std::move(drop);
+  return s;
+}
+
+void Storage::resize(size_t bytes) {
+  if (bytes <= bytes_) return;
+  void* grown = allocate(bytes);
+  std::memcpy(grown, data_, bytes_);
+  if (own_data_) deallocate(data_, bytes_);
+  if (drop_) std::exchange(drop_, nullptr)();
+  data_ = grown;
+  bytes_ = bytes;
+  own_data_ = true;
+}
+
+void Storage::destroy() {
+  if (drop_) drop_();
+  if (own_data_) deallocate(data_, bytes_);
+  const size_t block = block_bytes_;
+  this->~Storage();
+  deallocate(this, block);
+}
+
+}  // namespace eg

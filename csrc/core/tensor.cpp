@@ -1,0 +1,160 @@
+#include "core/tensor.h"
+
+#include "tape/node.h"
+
+namespace eg {
+
+int64_t Tensor::size(int64_t d) const {
+  EG_CHECK_INDEX(dim() > 0, "Dimension specified as ", d, " but tensor has no dimensions");
+  return sizes()[wrap_dim(d, dim())];
+}
+int64_t Tensor::stride(int64_t d) const {
+  EG_CHECK_INDEX(dim() > 0, "Dimension specified as ", d, " but tensor has no dimensions");
+  return strides()[wrap_dim(d, dim())];
+}
+
+namespace {
+
+Tensor make(Ref<Storage> storage, IntSpan sizes, int64_t numel, DType dtype) {
+  Ref<TensorImpl> impl(new TensorImpl);
+  impl->device = storage->device();
+  impl->storage = std::move(storage);
+  impl->sizes = sizes.dims();
+  impl->strides = contiguous_strides(sizes);
+  impl->numel = numel;
+  impl->dtype = dtype;
+  impl->inference = inference_enabled();
+  return Tensor(std::move(impl));
+}
+
+// Bytes from the storage's start that a view reaches; raises on overflow.
+int64_t reach(IntSpan sizes, IntSpan strides, int64_t offset) {
+  int64_t last = offset;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 0) return 0;
+    int64_t span;
+    EG_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
+                 !__builtin_add_overflow(last, span, &last),
+             "strides ", strides, " of a tensor of shape ", sizes, " overflow");
+  }
+  return last + 1;
+}
+
+}  // namespace
+
+Tensor empty(IntSpan sizes, DType dtype, Device device) {
+  EG_CHECK(device.is_cpu(), "no memory can be allocated on ", device);
+  const int64_t numel = checked_numel(sizes);
+  return make(Storage::create(size_t(numel) * item_size(dtype)), sizes, numel, dtype);
+}
+
+Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device) {
+  EG_CHECK(sizes.size() == strides.size(),
+           "[empty_strided] expected as many strides as sizes, got ", strides, " for shape ",
+           sizes);
+  for (int64_t s : strides)
+    EG_CHECK(s >= 0, "[empty_strided] negative strides are not supported, got ", strides);
+  checked_numel(sizes);
+  const int64_t items = reach(sizes, strides, 0);
+  return alias(empty({items}, dtype, device), sizes, strides, 0);
+}
+
+Tensor zeros(IntSpan sizes, DType dtype, Device device) {
+  Tensor t = empty(sizes, dtype, device);
+  std::memset(t.raw(), 0, size_t(t.numel()) * t.item_size());
+  return t;
+}
+
+Tensor full(IntSpan sizes, const Scalar& value, DType dtype, Device device) {
+  Tensor t = empty(sizes, dtype, device);
+  fill(t, value);
+  return t;
+}
+
+static void store(char* p, DType dtype, const Scalar& v) {
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    T x;
+    if constexpr (std::is_same_v<T, Half>) {
+      x = to_half(static_cast<float>(v.to_double()));
+    } else if constexpr (std::is_same_v<T, BFloat16>) {
+      x = to_bfloat16(static_cast<float>(v.to_double()));
+    } else if constexpr (std::is_same_v<T, bool>) {
+      x = v.to_bool();
+    } else if constexpr (std::is_integral_v<T>) {
+      x = static_cast<T>(v.to_int());
+    } else {
+      x = static_cast<T>(v.to_double());
+    }
+    std::memcpy(p, &x, sizeof(T));
+  });
+}
+
+Tensor scalar_tensor(const Scalar& value, DType dtype, bool weak) {
+  Tensor t = make(Storage::create(item_size(dtype)), {}, 1, dtype);
+  store(t.raw(), dtype, value);
+  t->weak = weak;
+  return t;
+}
+
+// Python numbers keep their full precision until they meet the other operand.
+Tensor::Tensor(const Scalar& value)
+    : Tensor(scalar_tensor(value,
+                           value.is_float() ? DType::Float64
+                           : value.is_int() ? DType::Int64
+                                            : DType::Bool,
+                           true)) {}
+
+Scalar Tensor::item() const {
+  EG_CHECK(numel() == 1, "a Tensor with ", numel(), " elements cannot be converted to Scalar");
+  return visit_all(dtype(), [&](auto zero) -> Scalar {
+    using T = decltype(zero);
+    T x;
+    std::memcpy(&x, raw(), sizeof(T));
+    if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
+      return Scalar(to_float(x));
+    } else {
+      return Scalar(x);
+    }
+  });
+}
+
+Tensor alias(const Tensor& t, IntSpan sizes, IntSpan strides, int64_t offset) {
+  EG_CHECK(sizes.size() == strides.size(), "expected as many strides as sizes, got ", strides,
+           " for shape ", sizes);
+  EG_CHECK(offset >= 0, "storage offset must not be negative, got ", offset);
+  for (int64_t s : strides) EG_CHECK(s >= 0, "negative strides are not supported, got ", strides);
+  const int64_t numel = checked_numel(sizes);
+  const int64_t items = reach(sizes, strides, offset);
+  EG_CHECK(uint64_t(items) * t.item_size() <= t.storage().bytes(), "a view of shape ", sizes,
+           ", strides ", strides, " and offset ", offset, " needs ", items,
+           " elements, but the storage has ", t.storage().bytes() / t.item_size());
+  Ref<TensorImpl> impl(new TensorImpl);
+  impl->storage = t->storage;
+  impl->offset = offset;
+  impl->sizes = sizes.dims();
+  impl->strides = strides.dims();
+  impl->numel = numel;
+  impl->dtype = t.dtype();
+  impl->device = t.device();
+  impl->contiguous = is_contiguous(sizes, strides);
+  impl->inference = t->inference;
+  return Tensor(std::move(impl));
+}
+
+Tensor Tensor::detach() const {
+  Ref<TensorImpl> impl(new TensorImpl);
+  impl->storage = impl_->storage;
+  impl->offset = impl_->offset;
+  impl->sizes = impl_->sizes;
+  impl->strides = impl_->strides;
+  impl->numel = impl_->numel;
+  impl->dtype = impl_->dtype;
+  impl->device = impl_->device;
+  impl->contiguous = impl_->contiguous;
+  impl->weak = impl_->weak;
+  impl->inference = impl_->inference;
+  return Tensor(std::move(impl));
+}
+
+}  // namespace eg

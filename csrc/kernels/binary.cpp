@@ -1,0 +1,99 @@
+#include "kernels/elementwise.h"
+#include "kernels/vocabulary.h"
+
+namespace eg {
+namespace vocabulary {
+namespace {
+
+#define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB)                                                 \
+  struct NAME##_op {                                                                              \
+    template <class T>                                                                            \
+    static EG_INLINE auto forward(T a, T b) {                                                     \
+      return Y;                                                                                   \
+    }                                                                                             \
+    template <int which, class T>                                                                 \
+    static EG_INLINE T backward([[maybe_unused]] T g, [[maybe_unused]] T a, [[maybe_unused]] T b, \
+                                [[maybe_unused]] T y) {                                           \
+      if constexpr (which == 0)                                                                   \
+        return GA;                                                                                \
+      else                                                                                        \
+        return GB;                                                                                \
+    }                                                                                             \
+  };
+#include "ops/elementwise.def"
+
+enum Domain { Float, Any, Int, Bool };
+
+template <class Op, class T, class R>
+void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
+  R* y = reinterpret_cast<R*>(p[0]);
+  const T* a = reinterpret_cast<const T*>(p[1]);
+  const T* b = reinterpret_cast<const T*>(p[2]);
+  if (step[1] == 0) {
+    const T first = *a;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(first, b[i]));
+  } else if (step[2] == 0) {
+    const T second = *b;
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(a[i], second));
+  } else {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(a[i], b[i]));
+  }
+}
+
+template <class Op, int which, class T>
+void backward_loop(char* const* p, const int64_t*, int64_t n, const double*) {
+  T* out = reinterpret_cast<T*>(p[0]);
+  const T* g = reinterpret_cast<const T*>(p[1]);
+  const T* a = reinterpret_cast<const T*>(p[2]);
+  const T* b = reinterpret_cast<const T*>(p[3]);
+  const T* y = reinterpret_cast<const T*>(p[4]);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) out[i] = Op::template backward<which>(g[i], a[i], b[i], y[i]);
+}
+
+template <class Op, Domain domain, class T>
+constexpr ElementwiseLoop forward_of() {
+  constexpr bool integral = std::is_integral_v<T>;
+  if constexpr (domain == Bool)
+    return &forward_loop<Op, T, bool>;
+  else if constexpr (domain == Any || integral == (domain == Int))
+    return &forward_loop<Op, T, T>;
+  else
+    return nullptr;
+}
+template <class Op, Domain domain, int which, class T>
+constexpr ElementwiseLoop backward_of() {
+  if constexpr (domain == Float || domain == Any)
+    return &backward_loop<Op, which, T>;
+  else
+    return nullptr;
+}
+
+}  // namespace
+}  // namespace vocabulary
+
+using namespace vocabulary;
+
+#define EG_EACH_TYPE(MAKE, OP, DOMAIN)                                                       \
+  MAKE<OP, DOMAIN, bool>(), MAKE<OP, DOMAIN, uint8_t>(), MAKE<OP, DOMAIN, int8_t>(),         \
+      MAKE<OP, DOMAIN, int16_t>(), MAKE<OP, DOMAIN, int32_t>(), MAKE<OP, DOMAIN, int64_t>(), \
+      MAKE<OP, DOMAIN, float>(), MAKE<OP, DOMAIN, double>()
+
+namespace {
+const BinaryKernels table = {{
+#define EG_BINARY(NAME, DOMAIN, ...) {EG_EACH_TYPE(forward_of, NAME##_op, DOMAIN)},
+#include "ops/elementwise.def"
+                             },
+                             {
+#define EG_BINARY(NAME, DOMAIN, ...)                                                          \
+  {{backward_of<NAME##_op, DOMAIN, 0, float>(), backward_of<NAME##_op, DOMAIN, 0, double>()}, \
+   {backward_of<NAME##_op, DOMAIN, 1, float>(), backward_of<NAME##_op, DOMAIN, 1, double>()}},
+#include "ops/elementwise.def"
+                             }};
+}  // namespace
+EG_REGISTER_KERNELS(BinaryKernels, table)
+
+}  // namespace eg

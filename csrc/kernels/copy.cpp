@@ -1,0 +1,140 @@
+#include "kernels/copy.h"
+
+namespace eg {
+namespace {
+
+template <class To, class From>
+EG_INLINE To convert(From v) {
+  if constexpr (std::is_same_v<To, From>) {
+    return v;
+  } else if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) {
+    return convert<To>(to_float(v));
+  } else if constexpr (std::is_same_v<To, Half>) {
+    return to_half(static_cast<float>(v));
+  } else if constexpr (std::is_same_v<To, BFloat16>) {
+    return to_bfloat16(static_cast<float>(v));
+  } else if constexpr (std::is_same_v<To, bool>) {
+    return v != From(0);
+  } else if constexpr (std::is_floating_point_v<From> && std::is_integral_v<To>) {
+    // Out of range and NaN are undefined in C++; x86 gives INT64_MIN, and so does this everywhere.
+    const bool fits = v >= From(-9223372036854775808.0) && v < From(9223372036854775808.0);
+    return static_cast<To>(fits ? static_cast<int64_t>(v) : INT64_MIN);
+  } else {
+    return static_cast<To>(v);
+  }
+}
+
+template <class To, class From>
+void cast_line(char* dst, int64_t ds, const char* src, int64_t ss, int64_t n) {
+  if (ds == sizeof(To) && ss == sizeof(From)) {
+    auto* d = reinterpret_cast<To*>(dst);
+    auto* s = reinterpret_cast<const From*>(src);
+    for (int64_t i = 0; i < n; ++i) d[i] = convert<To>(s[i]);
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i)
+    *reinterpret_cast<To*>(dst + i * ds) =
+        convert<To>(*reinterpret_cast<const From*>(src + i * ss));
+}
+
+template <class T>
+void move_line(char* dst, int64_t ds, const char* src, int64_t ss, int64_t n) {
+  if (ss == 0 && ds == sizeof(T)) {
+    const T v = *reinterpret_cast<const T*>(src);
+    for (int64_t i = 0; i < n; ++i) reinterpret_cast<T*>(dst)[i] = v;
+    return;
+  }
+  for (int64_t i = 0; i < n; ++i)
+    *reinterpret_cast<T*>(dst + i * ds) = *reinterpret_cast<const T*>(src + i * ss);
+}
+
+void line(char* dst, int64_t ds, DType to, const char* src, int64_t ss, DType from, int64_t n) {
+  if (to == from) {
+    const int64_t size = static_cast<int64_t>(item_size(to));
+    if (ds == size && ss == size) {
+      std::memcpy(dst, src, size_t(n * size));
+    } else if (size == 4) {
+      move_line<uint32_t>(dst, ds, src, ss, n);
+    } else if (size == 8) {
+      move_line<uint64_t>(dst, ds, src, ss, n);
+    } else if (size == 2) {
+      move_line<uint16_t>(dst, ds, src, ss, n);
+    } else {
+      move_line<uint8_t>(dst, ds, src, ss, n);
+    }
+    return;
+  }
+  visit_all(to, [&](auto t) {
+    visit_all(from, [&](auto f) {
+      cast_line<decltype(t), decltype(f)>(dst, ds, src, ss, n);
+      return 0;
+    });
+    return 0;
+  });
+}
+
+// 16x16 blocks: a block's source lines and destination lines are whole cache lines.
+template <class T>
+void transpose_blocks(T* dst, int64_t dst_row, const T* src, int64_t src_col, int64_t rows,
+                      int64_t cols) {
+  constexpr int64_t kBlock = 16;
+  for (int64_t i0 = 0; i0 < rows; i0 += kBlock) {
+    const int64_t ib = rows - i0 < kBlock ? rows - i0 : kBlock;
+    for (int64_t j0 = 0; j0 < cols; j0 += kBlock) {
+      const int64_t jb = cols - j0 < kBlock ? cols - j0 : kBlock;
+      T block[kBlock][kBlock];
+      if (ib == kBlock && jb == kBlock) {
+        for (int64_t j = 0; j < kBlock; ++j)
+          for (int64_t i = 0; i < kBlock; ++i) block[j][i] = src[(j0 + j) * src_col + i0 + i];
+        for (int64_t i = 0; i < kBlock; ++i)
+          for (int64_t j = 0; j < kBlock; ++j) dst[(i0 + i) * dst_row + j0 + j] = block[j][i];
+      } else {
+        for (int64_t i = 0; i < ib; ++i)
+          for (int64_t j = 0; j < jb; ++j)
+            dst[(i0 + i) * dst_row + j0 + j] = src[(j0 + j) * src_col + i0 + i];
+      }
+    }
+  }
+}
+
+void transpose(char* dst, int64_t dst_row, const char* src, int64_t src_col, int64_t rows,
+               int64_t cols, int size) {
+  const auto run = [&](auto unit) {
+    using T = decltype(unit);
+    transpose_blocks(reinterpret_cast<T*>(dst), dst_row, reinterpret_cast<const T*>(src), src_col,
+                     rows, cols);
+  };
+  if (size == 4) {
+    run(uint32_t{});
+  } else if (size == 8) {
+    run(uint64_t{});
+  } else if (size == 2) {
+    run(uint16_t{});
+  } else {
+    run(uint8_t{});
+  }
+}
+
+void fill(char* dst, const char* value, int size, int64_t n) {
+  const auto run = [&](auto unit) {
+    using T = decltype(unit);
+    T v;
+    std::memcpy(&v, value, sizeof(T));
+    for (int64_t i = 0; i < n; ++i) reinterpret_cast<T*>(dst)[i] = v;
+  };
+  if (size == 4) {
+    run(uint32_t{});
+  } else if (size == 8) {
+    run(uint64_t{});
+  } else if (size == 2) {
+    run(uint16_t{});
+  } else {
+    run(uint8_t{});
+  }
+}
+
+}  // namespace
+
+EG_KERNELS(CopyKernels, {&line, &transpose, &fill})
+
+}  // namespace eg

@@ -1,0 +1,19 @@
+// Strided copies and casts between any two dtypes.
+#pragma once
+
+#include "kernels/registry.h"
+
+namespace eg {
+
+struct CopyKernels {
+  // n elements, strides in bytes, cast from one dtype to another.
+  void (*line)(char* dst, int64_t dst_stride, DType to, const char* src, int64_t src_stride,
+               DType from, int64_t n);
+  // dst[i * dst_row + j] = src[i + j * src_col] (elements of `size` bytes): blocked so that both
+  // sides stay in cache.
+  void (*transpose)(char* dst, int64_t dst_row, const char* src, int64_t src_col, int64_t rows,
+                    int64_t cols, int size);
+  void (*fill)(char* dst, const char* value, int size, int64_t n);
+};
+
+}  // namespace eg

@@ -1,0 +1,52 @@
+// Loops made from the lines of ops/elementwise.def.
+#pragma once
+
+#include "kernels/registry.h"
+
+namespace eg {
+
+// p[0] is the output, p[1..] the inputs; step[i] is 0 for an input that is one number, else 1:
+// dense arrays of the compute type. Only forward loops of binary ops take steps of 0. attributes:
+// the op's numbers.
+using ElementwiseLoop = void (*)(char* const* p, const int64_t* step, int64_t n,
+                                 const double* attributes);
+
+// Types that loops are made for; halves are computed as float.
+constexpr int kComputeTypes = 8;
+EG_INLINE int compute_index(DType t) {
+  constexpr int8_t index[kDTypes] = {0, 1, 2, 3, 4, 5, 6, 6, 6, 7};
+  return index[static_cast<int>(t)];
+}
+EG_INLINE int float_index(DType t) { return t == DType::Float64; }
+
+enum class Unary : uint16_t {
+#define EG_UNARY(NAME, ...) NAME,
+#include "ops/elementwise.def"
+  count
+};
+enum class Binary : uint16_t {
+#define EG_BINARY(NAME, ...) NAME,
+#include "ops/elementwise.def"
+  count
+};
+enum class Ternary : uint16_t {
+#define EG_TERNARY(NAME, ...) NAME,
+#include "ops/elementwise.def"
+  count
+};
+
+struct UnaryKernels {
+  ElementwiseLoop forward[int(Unary::count)][kComputeTypes];  // null: no such type
+  ElementwiseLoop backward[int(Unary::count)][2];             // gx from g, x, y
+};
+struct BinaryKernels {
+  ElementwiseLoop forward[int(Binary::count)][kComputeTypes];
+  ElementwiseLoop backward[int(Binary::count)][2][2];  // ga or gb from g, a, b, y
+};
+struct TernaryKernels {
+  ElementwiseLoop forward[int(Ternary::count)][kComputeTypes];
+  ElementwiseLoop backward[int(Ternary::count)][3][2];  // from g, a, b, c, y
+  ElementwiseLoop where[kComputeTypes];                 // from a bool, a, b
+};
+
+}  // namespace eg

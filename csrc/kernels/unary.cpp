@@ -1,0 +1,87 @@
+#include "kernels/elementwise.h"
+#include "kernels/vocabulary.h"
+
+namespace eg {
+namespace vocabulary {
+namespace {
+
+#define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX)                       \
+  struct NAME##_op {                                                                              \
+    template <class T>                                                                            \
+    static EG_INLINE auto forward([[maybe_unused]] T x, const double* p) {                        \
+      [[maybe_unused]] const T P0 = T(p[0]), P1 = T(p[1]), P2 = T(p[2]);                          \
+      return Y;                                                                                   \
+    }                                                                                             \
+    template <class T>                                                                            \
+    static EG_INLINE T backward([[maybe_unused]] T g, [[maybe_unused]] T x, [[maybe_unused]] T y, \
+                                const double* p) {                                                \
+      [[maybe_unused]] const T P0 = T(p[0]), P1 = T(p[1]), P2 = T(p[2]);                          \
+      return GX;                                                                                  \
+    }                                                                                             \
+  };
+#include "ops/elementwise.def"
+
+enum Domain { Float, Any, Int, Bool };
+
+template <class Op, class T, class R>
+void forward_loop(char* const* p, const int64_t*, int64_t n, const double* attributes) {
+  R* y = reinterpret_cast<R*>(p[0]);
+  const T* x = reinterpret_cast<const T*>(p[1]);
+  const double a[3] = {attributes[0], attributes[1], attributes[2]};
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(x[i], a));
+}
+
+template <class Op, class T>
+void backward_loop(char* const* p, const int64_t*, int64_t n, const double* attributes) {
+  T* gx = reinterpret_cast<T*>(p[0]);
+  const T* g = reinterpret_cast<const T*>(p[1]);
+  const T* x = reinterpret_cast<const T*>(p[2]);
+  const T* y = reinterpret_cast<const T*>(p[3]);
+  const double a[3] = {attributes[0], attributes[1], attributes[2]};
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) gx[i] = Op::backward(g[i], x[i], y[i], a);
+}
+
+template <class Op, Domain domain, class T>
+constexpr ElementwiseLoop forward_of() {
+  constexpr bool integral = std::is_integral_v<T>;
+  if constexpr (domain == Bool)
+    return &forward_loop<Op, T, bool>;
+  else if constexpr (domain == Any || integral == (domain == Int))
+    return &forward_loop<Op, T, T>;
+  else
+    return nullptr;
+}
+template <class Op, Domain domain, class T>
+constexpr ElementwiseLoop backward_of() {
+  if constexpr (domain == Float || domain == Any)
+    return &backward_loop<Op, T>;
+  else
+    return nullptr;
+}
+
+}  // namespace
+}  // namespace vocabulary
+
+using namespace vocabulary;
+
+#define EG_EACH_TYPE(MAKE, OP, DOMAIN)                                                       \
+  MAKE<OP, DOMAIN, bool>(), MAKE<OP, DOMAIN, uint8_t>(), MAKE<OP, DOMAIN, int8_t>(),         \
+      MAKE<OP, DOMAIN, int16_t>(), MAKE<OP, DOMAIN, int32_t>(), MAKE<OP, DOMAIN, int64_t>(), \
+      MAKE<OP, DOMAIN, float>(), MAKE<OP, DOMAIN, double>()
+
+namespace {
+const UnaryKernels table = {{
+#define EG_UNARY(NAME, DOMAIN, ...) {EG_EACH_TYPE(forward_of, NAME##_op, DOMAIN)},
+#include "ops/elementwise.def"
+                            },
+                            {
+#define EG_UNARY(NAME, DOMAIN, ...) \
+  {backward_of<NAME##_op, DOMAIN, float>(), backward_of<NAME##_op, DOMAIN, double>()},
+#include "ops/elementwise.def"
+                            }};
+}  // namespace
+EG_REGISTER_KERNELS(UnaryKernels, table)
+
+}  // namespace eg

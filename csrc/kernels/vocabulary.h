@@ -1,0 +1,272 @@
+// The functions that lines of ops/elementwise.def may use, for one element. Plain float and double
+// versions call the C library's, which vectorise where glibc's libmvec has them.
+#pragma once
+
+#include <math.h>
+
+#include "core/common.h"
+
+namespace eg::vocabulary {
+namespace {
+
+template <class T>
+EG_INLINE T where(bool c, T a, T b) {
+  return c ? a : b;
+}
+
+#define EG_MATH1(name)                                   \
+  EG_INLINE float name(float x) { return ::name##f(x); } \
+  EG_INLINE double name(double x) { return ::name(x); }
+#define EG_MATH2(name)                                               \
+  EG_INLINE float name(float a, float b) { return ::name##f(a, b); } \
+  EG_INLINE double name(double a, double b) { return ::name(a, b); }
+EG_MATH1(exp)
+EG_MATH1(exp2)
+EG_MATH1(expm1)
+EG_MATH1(log)
+EG_MATH1(log2)
+EG_MATH1(log10)
+EG_MATH1(log1p)
+EG_MATH1(sqrt)
+EG_MATH1(sin)
+EG_MATH1(cos)
+EG_MATH1(tan)
+EG_MATH1(asin)
+EG_MATH1(acos)
+EG_MATH1(atan)
+EG_MATH1(sinh)
+EG_MATH1(cosh)
+EG_MATH1(tanh)
+EG_MATH1(asinh)
+EG_MATH1(acosh)
+EG_MATH1(atanh)
+EG_MATH1(erf)
+EG_MATH1(erfc)
+EG_MATH2(atan2)
+EG_MATH2(hypot)
+EG_MATH2(copysign)
+EG_MATH2(nextafter)
+#undef EG_MATH1
+#undef EG_MATH2
+
+#define EG_BUILTIN1(name, builtin)                                    \
+  EG_INLINE float name(float x) { return __builtin_##builtin##f(x); } \
+  EG_INLINE double name(double x) { return __builtin_##builtin(x); }  \
+  template <class T, class = std::enable_if_t<std::is_integral_v<T>>> \
+  EG_INLINE T name(T x) {                                             \
+    return x;                                                         \
+  }
+EG_BUILTIN1(floor, floor)
+EG_BUILTIN1(ceil, ceil)
+EG_BUILTIN1(trunc, trunc)
+EG_BUILTIN1(round, rint)  // ties to even, as IEEE 754 and PyTorch
+#undef EG_BUILTIN1
+
+EG_INLINE float rsqrt(float x) { return 1 / ::sqrtf(x); }
+EG_INLINE double rsqrt(double x) { return 1 / ::sqrt(x); }
+EG_INLINE float abs(float x) { return __builtin_fabsf(x); }
+EG_INLINE double abs(double x) { return __builtin_fabs(x); }
+template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
+EG_INLINE T abs(T x) {
+  if constexpr (std::is_same_v<T, bool> || std::is_unsigned_v<T>) {
+    return x;
+  } else {
+    return x < 0 ? T(-x) : x;
+  }
+}
+template <class T>
+EG_INLINE T sign(T x) {
+  return T((x > T(0)) - (x < T(0)));
+}
+template <class T>
+EG_INLINE T square(T x) {
+  return x * x;
+}
+template <class T>
+EG_INLINE T sigmoid(T x) {
+  return 1 / (1 + exp(-x));
+}
+template <class T>
+EG_INLINE T log1pexp(T x) {
+  return where(x > 0, x, T(0)) + log1p(exp(-abs(x)));
+}
+template <class T>
+EG_INLINE T logit(T x) {
+  return log(x / (1 - x));
+}
+
+template <class T>
+EG_INLINE bool isposinf(T x) {
+  if constexpr (std::is_integral_v<T>)
+    return false;
+  else
+    return x == T(INFINITY);
+}
+template <class T>
+EG_INLINE bool isneginf(T x) {
+  if constexpr (std::is_integral_v<T>)
+    return false;
+  else
+    return x == T(-INFINITY);
+}
+// (glibc's <math.h> defines these as macros in C; in C++ the names are free.)
+template <class T>
+EG_INLINE bool isinf(T x) {
+  return isposinf(x) || isneginf(x);
+}
+template <class T>
+EG_INLINE bool isfinite(T x) {
+  if constexpr (std::is_integral_v<T>)
+    return true;
+  else
+    return abs(x) < T(INFINITY);
+}
+template <class T>
+EG_INLINE bool signbit(T x) {
+  if constexpr (std::is_same_v<T, float>)
+    return __builtin_signbitf(x) != 0;
+  else if constexpr (std::is_same_v<T, double>)
+    return __builtin_signbit(x) != 0;
+  else
+    return x < T(0);
+}
+
+// NaN wins, as in PyTorch and NumPy.
+template <class T>
+EG_INLINE T maximum(T a, T b) {
+  return a > b || a != a ? a : b;
+}
+template <class T>
+EG_INLINE T minimum(T a, T b) {
+  return a < b || a != a ? a : b;
+}
+// NaN loses.
+template <class T>
+EG_INLINE T fmax(T a, T b) {
+  return a >= b || b != b ? a : b;
+}
+template <class T>
+EG_INLINE T fmin(T a, T b) {
+  return a <= b || b != b ? a : b;
+}
+
+// Python's rules: the remainder has the divisor's sign, division rounds down. Integer division by
+// zero is refused before the kernel runs; here it gives 0 so that nothing traps. Likewise for the
+// one overflowing quotient.
+EG_INLINE float fmod(float a, float b) { return ::fmodf(a, b); }
+EG_INLINE double fmod(double a, double b) { return ::fmod(a, b); }
+template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
+EG_INLINE T fmod(T a, T b) {
+  if (b == T(0)) return 0;
+  if constexpr (std::is_signed_v<T>)
+    if (b == T(-1)) return 0;
+  return T(a % b);
+}
+template <class T>
+EG_INLINE T remainder(T a, T b) {
+  const T r = fmod(a, b);
+  return r != T(0) && (r < T(0)) != (b < T(0)) ? T(r + b) : r;
+}
+template <class T>
+EG_INLINE T floor_divide(T a, T b) {
+  if constexpr (std::is_integral_v<T>) {
+    if (b == T(0)) return 0;
+    if constexpr (std::is_signed_v<T>) {
+      if (b == T(-1)) return T(0 - a);
+      const T q = T(a / b);
+      return T(a % b) != 0 && (a < 0) != (b < 0) ? T(q - 1) : q;
+    } else {
+      return T(a / b);
+    }
+  } else {
+    if (b == 0) return a / b;
+    const T r = fmod(a, b);
+    T q = (a - r) / b;
+    if (r != 0 && (b < 0) != (r < 0)) q -= 1;
+    if (q == 0) return copysign(T(0), a / b);
+    const T f = floor(q);
+    return q - f > T(0.5) ? f + 1 : f;
+  }
+}
+EG_INLINE float pow(float a, float b) { return ::powf(a, b); }
+EG_INLINE double pow(double a, double b) { return ::pow(a, b); }
+template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
+EG_INLINE T pow(T a, T b) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return a || !b;
+  } else {
+    if constexpr (std::is_signed_v<T>) {
+      if (b < 0) return a == 1 ? T(1) : a == T(-1) ? T(b % 2 ? -1 : 1) : T(0);
+    }
+    T result = 1;
+    for (T base = a; b; b = T(b >> 1), base = T(base * base))
+      if (b & 1) result = T(result * base);
+    return result;
+  }
+}
+template <class T>
+EG_INLINE T logaddexp(T a, T b) {
+  const T m = a > b ? a : b;
+  const T d = -abs(a - b);
+  return a == b ? a + T(0.6931471805599453) : a != a || b != b ? a + b : m + log1p(exp(d));
+}
+template <class T>
+EG_INLINE T logaddexp2(T a, T b) {
+  const T m = a > b ? a : b;
+  const T d = -abs(a - b);
+  return a == b ? a + 1 : a != a || b != b ? a + b : m + log1p(exp2(d)) * T(1.4426950408889634);
+}
+template <class T>
+EG_INLINE T xlogy(T a, T b) {
+  return b != b ? b : a == 0 ? T(0) : a * log(b);
+}
+template <class T>
+EG_INLINE T xlog1py(T a, T b) {
+  return b != b ? b : a == 0 ? T(0) : a * log1p(b);
+}
+
+template <class T>
+EG_INLINE T invert(T a) {
+  if constexpr (std::is_same_v<T, bool>)
+    return !a;
+  else
+    return T(~a);
+}
+template <class T>
+EG_INLINE T shift_left(T a, T b) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return a && !b;
+  } else {
+    using U = std::make_unsigned_t<T>;
+    return b < T(0) || uint64_t(b) >= 8 * sizeof(T) ? T(0) : T(uint64_t(U(a)) << b);
+  }
+}
+template <class T>
+EG_INLINE T shift_right(T a, T b) {
+  if constexpr (std::is_same_v<T, bool>) {
+    return a && !b;
+  } else {
+    return b < T(0) || uint64_t(b) >= 8 * sizeof(T) ? T(a < T(0) ? -1 : 0) : T(a >> b);
+  }
+}
+template <class T>
+EG_INLINE T gcd(T a, T b) {
+  a = abs(a);
+  b = abs(b);
+  while (b != T(0)) {
+    const T r = fmod(a, b);
+    a = b;
+    b = r;
+  }
+  return a;
+}
+template <class T>
+EG_INLINE T lcm(T a, T b) {
+  const T d = gcd(a, b);
+  return d == T(0) ? T(0) : abs(T(a / (d == T(0) ? T(1) : d) * b));
+}
+
+}  // namespace
+}  // namespace eg::vocabulary
+
+#include "kernels/special.h"

@@ -1,0 +1,226 @@
+#include "ops/copy.h"
+
+#include "core/iterate.h"
+#include "kernels/copy.h"
+#include "ops/ops.h"
+#include "ops/registry.h"
+#include "tape/function.h"
+
+namespace eg {
+
+// --- data movement -----------------------------------------------------------------------------------------
+
+namespace {
+
+bool may_overlap(const Tensor& a, const Tensor& b) {
+  if (&a.storage() != &b.storage()) return false;
+  const auto end = [](const Tensor& t) {
+    int64_t last = t.offset();
+    for (int64_t d = 0; d < t.dim(); ++d) last += (t.sizes()[d] - 1) * t.strides()[d];
+    return last;
+  };
+  return a.numel() && b.numel() && a.offset() <= end(b) && b.offset() <= end(a);
+}
+
+// A matrix whose rows are columns of the source: copied in blocks.
+bool copy_transposed(const Tensor& dst, const Tensor& src) {
+  const int64_t n = dst.dim();
+  if (n < 2 || dst.dtype() != src.dtype() || dst.sizes() != src.sizes()) return false;
+  const int64_t rows = dst.sizes()[n - 2], cols = dst.sizes()[n - 1];
+  if (dst.strides()[n - 1] != 1 || src.strides()[n - 2] != 1) return false;
+  if (rows < 8 || cols < 8 || src.strides()[n - 1] < rows) return false;
+  const int size = static_cast<int>(dst.item_size());
+  const Dims outer(dst.sizes().begin(), dst.sizes().end() - 2);
+  Walk walk(outer);
+  walk.add(dst.raw(), outer, IntSpan(dst.strides().data(), n - 2), size);
+  walk.add(src.raw(), outer, IntSpan(src.strides().data(), n - 2), size);
+  walk.finish();
+  const int64_t dst_row = dst.strides()[n - 2], src_col = src.strides()[n - 1];
+  const int64_t* stride = walk.line_strides();
+  constexpr int64_t kPanel = 64;
+  const int64_t panels = (rows + kPanel - 1) / kPanel;
+  parallel_for(walk.numel() * panels, std::max<int64_t>(1, kParallelGrain / (kPanel * cols)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t matrix = i / panels, row = i % panels * kPanel;
+                   walk.run(matrix, matrix + 1, [&](char* const* p, int64_t) {
+                     kernels<CopyKernels>().transpose(p[0] + row * dst_row * size, dst_row,
+                                                      p[1] + row * size, src_col,
+                                                      std::min(kPanel, rows - row), cols, size);
+                   });
+                 }
+               });
+  (void)stride;
+  return true;
+}
+
+}  // namespace
+
+void copy_into(const Tensor& dst, const Tensor& src) {
+  EG_CHECK(is_expandable_to(src.sizes(), dst.sizes()), "The expanded size of the tensor ",
+           IntSpan(dst.sizes()), " must match the existing size: cannot copy a tensor of shape ",
+           IntSpan(src.sizes()), " into one of shape ", IntSpan(dst.sizes()));
+  if (dst.numel() == 0) return;
+  const CopyKernels& copy = kernels<CopyKernels>();
+  if (may_overlap(dst, src)) {
+    if (dst.offset() == src.offset() && dst.strides() == src.strides() &&
+        dst.sizes() == src.sizes() && dst.dtype() == src.dtype())
+      return;
+    Tensor apart = empty(src.sizes(), src.dtype());
+    copy_into(apart, src);
+    copy_into(dst, apart);
+    return;
+  }
+  if (dst.is_contiguous() && src.is_contiguous() && dst.sizes() == src.sizes()) {
+    const int64_t to = dst.item_size(), from = src.item_size();
+    char *d = dst.raw(), *s = src.raw();
+    parallel_for(dst.numel(), 2 * kParallelGrain, [&](int64_t begin, int64_t end) {
+      copy.line(d + begin * to, to, dst.dtype(), s + begin * from, from, src.dtype(), end - begin);
+    });
+    return;
+  }
+  if (copy_transposed(dst, src)) return;
+  Walk walk(dst.sizes());
+  walk.add(dst);
+  walk.add(src);
+  walk.finish();
+  const int64_t* stride = walk.line_strides();
+  parallel_for(walk.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
+    walk.run(begin, end, [&](char* const* p, int64_t n) {
+      copy.line(p[0], stride[0], dst.dtype(), p[1], stride[1], src.dtype(), n);
+    });
+  });
+}
+
+void fill(const Tensor& dst, const Scalar& value) {
+  if (dst.numel() == 0) return;
+  const Tensor one = scalar_tensor(value, dst.dtype());
+  if (!dst.is_contiguous()) {
+    copy_into(dst, one);
+    return;
+  }
+  const int64_t size = dst.item_size();
+  parallel_for(dst.numel(), 2 * kParallelGrain, [&](int64_t begin, int64_t end) {
+    kernels<CopyKernels>().fill(dst.raw() + begin * size, one.raw(), static_cast<int>(size),
+                                end - begin);
+  });
+}
+
+Tensor contiguous_data(const Tensor& t) {
+  if (t.is_contiguous()) return t;
+  Tensor copy = empty(t.sizes(), t.dtype());
+  copy_into(copy, t);
+  return copy;
+}
+
+Tensor cast_data(const Tensor& t, DType dtype) {
+  if (t.dtype() == dtype) return t;
+  Tensor copy = empty(t.sizes(), dtype);
+  copy_into(copy, t);
+  return copy;
+}
+
+// --- recorded copies ---------------------------------------------------------------------------------------------
+
+namespace {
+
+struct Cast {
+  static constexpr const char* name = "ToCopy";
+  DType dtype;
+  Tensor forward(Context&, const Tensor& x) {
+    const Tensor* one[] = {&x};
+    Tensor y = empty_result(x.sizes(), dtype, one, 1);
+    copy_into(y, x);
+    return y;
+  }
+  Tensors backward(Context&, const Tensor& g) { return {g}; }  // the engine casts back
+};
+
+struct Clone {
+  static constexpr const char* name = "Clone";
+  bool row_major;
+  Tensor forward(Context&, const Tensor& x) {
+    const Tensor* one[] = {&x};
+    Tensor y = row_major ? empty(x.sizes(), x.dtype()) : empty_result(x.sizes(), x.dtype(), one, 1);
+    copy_into(y, x);
+    return y;
+  }
+  Tensors backward(Context&, const Tensor& g) { return {g}; }
+};
+
+struct CopyValue {
+  static constexpr const char* name = "Copy";
+  Tensor forward(Context&, const Tensor& src) {
+    Tensor y = empty(src.sizes(), src.dtype());
+    copy_into(y, src);
+    return y;
+  }
+  Tensors backward(Context&, const Tensor& g) { return {g}; }
+};
+
+}  // namespace
+
+Tensor to(const Tensor& x, DType dtype) {
+  return x.dtype() == dtype && !x.is_weak() ? x : apply(Cast{dtype}, x);
+}
+Tensor clone(const Tensor& x) { return apply(Clone{false}, x); }
+Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply(Clone{true}, x); }
+Tensor zeros_like(const Tensor& x) {
+  const Tensor* one[] = {&x};
+  Tensor y = empty_result(x.sizes(), x.dtype(), one, 1);
+  fill(y, Scalar(0));
+  return y;
+}
+Tensor ones_like(const Tensor& x) {
+  const Tensor* one[] = {&x};
+  Tensor y = empty_result(x.sizes(), x.dtype(), one, 1);
+  fill(y, Scalar(1));
+  return y;
+}
+
+Tensor& copy_(Tensor& self, const Tensor& src) {
+  check_inplace(self, "copy_");
+  EG_CHECK(is_expandable_to(src.sizes(), self.sizes()), "[copy_] The size of tensor a ",
+           IntSpan(self.sizes()), " must match the size of tensor b ", IntSpan(src.sizes()),
+           ": the source must broadcast to the destination");
+  if (!grad_enabled() || !(src.requires_grad() || self.requires_grad())) {
+    copy_into(self, src);
+    self.storage().mark_written();
+    return self;
+  }
+  if (self.same(src)) return self;
+  copy_into(self, src);
+  // The written value as a tensor of its own, so that self does not become src's output.
+  Tensor value = src;
+  if (src.requires_grad()) {
+    value = to(src, self.dtype());
+    if (value.sizes() != self.sizes()) value = expand(value, self.sizes());
+    if (value.same(src)) value = apply(CopyValue{}, src);
+  }
+  rewrite_history(self, value);
+  return self;
+}
+
+void write_out(const Tensor& out, const Tensor& result, const char* op) {
+  EG_CHECK(!(grad_enabled() && (out.requires_grad() || result.requires_grad())), "[", op,
+           "] functions with out=... arguments don't support automatic differentiation, but one of "
+           "the arguments requires grad.");
+  check_castable(op, result.dtype(), out.dtype());
+  EG_CHECK(out.device() == result.device(), "[", op, "] expected out on ", result.device(),
+           ", got ", out.device());
+  if (out.sizes() != result.sizes()) {
+    const size_t bytes = size_t(result.numel()) * out.item_size();
+    EG_CHECK_VALUE(out.storage().writable(), "[", op, "] out is read-only");
+    if (bytes + out.offset() * out.item_size() > out.storage().bytes())
+      out.storage().resize(bytes + out.offset() * out.item_size());
+    out->sizes = result.sizes();
+    out->strides = contiguous_strides(result.sizes());
+    out->numel = result.numel();
+    out->contiguous = true;
+  }
+  check_inplace(out, op);
+  copy_into(out, result);
+  out.storage().mark_written();
+}
+
+}  // namespace eg

@@ -1,0 +1,634 @@
+// Runs the table: allocation, type rules, tape nodes. The lines themselves are in elementwise.def.
+#include "ops/elementwise.h"
+
+#include <cmath>
+
+#include "core/iterate.h"
+#include "kernels/copy.h"
+#include "ops/copy.h"
+#include "ops/registry.h"
+#include "tape/node.h"
+
+namespace eg {
+
+// --- driver ----------------------------------------------------------------------------------------------------
+
+namespace {
+
+constexpr int64_t kStrip = 1024;  // elements of a conversion buffer
+
+// A thread's buffers for operands that a loop cannot read in place.
+struct Strips {
+  alignas(64) char bytes[kMaxOperands][kStrip * 8];
+};
+
+struct Plan {
+  ElementwiseLoop loop;
+  const double* attributes;
+  int operands;  // output first
+  DType stored[kMaxOperands], compute[kMaxOperands];
+  int64_t stride[kMaxOperands];  // of the innermost dimension, bytes
+  int64_t step[kMaxOperands];
+  bool direct[kMaxOperands];
+  bool all_direct;
+
+  void prepare(const int64_t* strides, int64_t length, bool scalar_steps) {
+    all_direct = true;
+    for (int o = 0; o < operands; ++o) {
+      stride[o] = strides[o];
+      const bool same = stored[o] == compute[o];
+      const bool dense = stride[o] == static_cast<int64_t>(item_size(stored[o])) || length == 1;
+      const bool number = o > 0 && scalar_steps && stride[o] == 0;
+      step[o] = number ? 0 : 1;
+      direct[o] = same && (number || dense);
+      all_direct = all_direct && direct[o];
+    }
+  }
+
+  void line(char* const* p, int64_t n) const {
+    if (all_direct) {
+      loop(p, step, n, attributes);
+      return;
+    }
+    Strips strips;
+    const CopyKernels& copy = kernels<CopyKernels>();
+    char* q[kMaxOperands];
+    for (int o = 1; o < operands; ++o) {
+      q[o] = direct[o] ? p[o] : strips.bytes[o];
+      if (!direct[o] && stride[o] == 0)  // one number for all strips
+        copy.line(q[o], step[o] ? item_size(compute[o]) : 0, compute[o], p[o], 0, stored[o],
+                  step[o] ? std::min(n, kStrip) : 1);
+    }
+    for (int64_t i = 0; i < n; i += kStrip) {
+      const int64_t m = std::min(kStrip, n - i);
+      for (int o = 1; o < operands; ++o) {
+        if (direct[o]) {
+          q[o] = p[o] + i * stride[o];
+        } else if (stride[o] != 0) {
+          copy.line(q[o], item_size(compute[o]), compute[o], p[o] + i * stride[o], stride[o],
+                    stored[o], m);
+        }
+      }
+      q[0] = direct[0] ? p[0] + i * stride[0] : strips.bytes[0];
+      loop(q, step, m, attributes);
+      if (!direct[0])
+        copy.line(p[0] + i * stride[0], stride[0], stored[0], q[0], item_size(compute[0]),
+                  compute[0], m);
+    }
+  }
+};
+
+}  // namespace
+
+void run_elementwise(ElementwiseLoop loop, const Tensor& out, DType out_compute,
+                     const LoopOperand* inputs, int n, const double* attributes,
+                     bool scalar_steps) {
+  static const double none[3] = {0, 0, 0};
+  const int64_t numel = out.numel();
+  if (numel == 0) return;
+  Plan plan;
+  plan.loop = loop;
+  plan.attributes = attributes ? attributes : none;
+  plan.operands = n + 1;
+  plan.stored[0] = out.dtype();
+  plan.compute[0] = out_compute;
+  bool flat = out.is_contiguous();
+  for (int i = 0; i < n; ++i) {
+    const Tensor& t = *inputs[i].tensor;
+    plan.stored[i + 1] = t.dtype();
+    plan.compute[i + 1] = inputs[i].compute;
+    flat = flat && (t.numel() == 1 || (t.is_contiguous() && t.sizes() == out.sizes()));
+  }
+  if (flat) {
+    char* p[kMaxOperands];
+    int64_t strides[kMaxOperands];
+    p[0] = out.raw();
+    strides[0] = static_cast<int64_t>(out.item_size());
+    for (int i = 0; i < n; ++i) {
+      const Tensor& t = *inputs[i].tensor;
+      p[i + 1] = t.raw();
+      strides[i + 1] = t.numel() == 1 && numel != 1 ? 0 : static_cast<int64_t>(t.item_size());
+    }
+    plan.prepare(strides, numel, scalar_steps);
+    if (numel <= kParallelGrain) {
+      plan.line(p, numel);
+      return;
+    }
+    parallel_for(numel, kParallelGrain, [&](int64_t begin, int64_t end) {
+      char* q[kMaxOperands];
+      for (int o = 0; o <= n; ++o) q[o] = p[o] + begin * strides[o];
+      plan.line(q, end - begin);
+    });
+    return;
+  }
+  Walk walk(out.sizes());
+  walk.add(out);
+  for (int i = 0; i < n; ++i) walk.add(*inputs[i].tensor);
+  walk.finish();
+  plan.prepare(walk.line_strides(), walk.line(), scalar_steps);
+  parallel_for(numel, kParallelGrain, [&](int64_t begin, int64_t end) {
+    walk.run(begin, end, [&](char* const* p, int64_t m) { plan.line(p, m); });
+  });
+}
+
+Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int n) {
+  const Tensor* permuted = nullptr;
+  for (int i = 0; i < n; ++i) {
+    const Tensor& t = *inputs[i];
+    if (IntSpan(t.sizes()) != shape) continue;
+    if (t.is_contiguous()) return empty(shape, dtype);
+    if (!permuted) permuted = &t;
+  }
+  if (!permuted) return empty(shape, dtype);
+  // Dimensions in the input's memory order, packed.
+  Dims order;
+  for (int64_t d = 0; d < permuted->dim(); ++d) order.push_back(d);
+  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
+    return permuted->strides()[a] > permuted->strides()[b];
+  });
+  Dims strides(shape.size());
+  int64_t step = 1;
+  for (size_t i = order.size(); i-- > 0;) {
+    strides[order[i]] = step;
+    step *= std::max<int64_t>(shape[order[i]], 1);
+  }
+  return empty_strided(shape, strides, dtype);
+}
+
+// --- what a line of the table says, for programs -------------------------------------------------------------------
+
+namespace {
+
+enum Domain : uint8_t { Float, Any, Int, Bool };
+enum Visibility : uint8_t { Public, Internal };
+
+// Stands in for an element when a gradient line is run only to see which values it reads.
+struct Probe {
+  enum : uint8_t { kFirst = 1, kSecond = 2, kThird = 4, kOutput = 8 };
+  uint8_t reads = 0;
+  bool is_g = false;
+  bool is_zero = false;
+  Probe() = default;
+  explicit Probe(double v) : is_zero(v == 0) {}
+  static Probe value(uint8_t bit) {
+    Probe p;
+    p.reads = bit;
+    return p;
+  }
+  static Probe gradient() {
+    Probe p;
+    p.is_g = true;
+    return p;
+  }
+};
+template <class... P>
+Probe merge(const P&... p) {
+  Probe r;
+  r.reads = (uint8_t(0) | ... | p.reads);
+  return r;
+}
+#define EG_PROBE_OPERATOR(symbol)                                                  \
+  [[maybe_unused]] Probe operator symbol(Probe a, Probe b) { return merge(a, b); } \
+  [[maybe_unused]] Probe operator symbol(Probe a, double) { return merge(a); }     \
+  [[maybe_unused]] Probe operator symbol(double, Probe b) { return merge(b); }
+EG_PROBE_OPERATOR(+)
+EG_PROBE_OPERATOR(-)
+EG_PROBE_OPERATOR(*)
+EG_PROBE_OPERATOR(/)
+EG_PROBE_OPERATOR(==)
+EG_PROBE_OPERATOR(!=)
+EG_PROBE_OPERATOR(<)
+EG_PROBE_OPERATOR(<=)
+EG_PROBE_OPERATOR(>)
+EG_PROBE_OPERATOR(>=)
+EG_PROBE_OPERATOR(&)
+EG_PROBE_OPERATOR(|)
+#undef EG_PROBE_OPERATOR
+[[maybe_unused]] Probe operator-(Probe a) { return merge(a); }
+[[maybe_unused]] Probe where(Probe c, Probe a, Probe b) { return merge(c, a, b); }
+#define EG_UNARY(NAME, ...) \
+  [[maybe_unused]] Probe NAME(Probe x) { return merge(x); }
+#define EG_BINARY(NAME, ...) \
+  [[maybe_unused]] Probe NAME(Probe a, Probe b) { return merge(a, b); }
+#include "ops/elementwise.def"
+
+// For T = Tensor, gradient lines find the recorded ops; for T = Probe, the functions above.
+#define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX)      \
+  template <class T>                                                             \
+  T NAME##_gx([[maybe_unused]] const T& g, [[maybe_unused]] const T& x,          \
+              [[maybe_unused]] const T& y, [[maybe_unused]] const double* p) {   \
+    [[maybe_unused]] const T P0(COUNT > 0 ? p[0] : 1), P1(COUNT > 1 ? p[1] : 1), \
+        P2(COUNT > 2 ? p[2] : 1);                                                \
+    return GX;                                                                   \
+  }
+#define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB)                               \
+  template <class T, int which>                                                 \
+  T NAME##_gradient([[maybe_unused]] const T& g, [[maybe_unused]] const T& a,   \
+                    [[maybe_unused]] const T& b, [[maybe_unused]] const T& y) { \
+    if constexpr (which == 0)                                                   \
+      return GA;                                                                \
+    else                                                                        \
+      return GB;                                                                \
+  }
+#define EG_TERNARY(NAME, COUNT, P0, D0, Y, GA, GB, GC)                        \
+  template <class T, int which>                                               \
+  T NAME##_gradient([[maybe_unused]] const T& g, [[maybe_unused]] const T& a, \
+                    [[maybe_unused]] const T& b, [[maybe_unused]] const T& c, \
+                    [[maybe_unused]] const T& y, [[maybe_unused]] double p) { \
+    [[maybe_unused]] const T P0(COUNT > 0 ? p : 1);                           \
+    if constexpr (which == 0)                                                 \
+      return GA;                                                              \
+    else if constexpr (which == 1)                                            \
+      return GB;                                                              \
+    else                                                                      \
+      return GC;                                                              \
+  }
+#include "ops/elementwise.def"
+
+// The gradient with respect to one input.
+struct Rule {
+  uint8_t reads;  // Probe bits
+  bool is_g;      // the gradient passes through
+  bool is_zero;
+  // Differentiable form; v holds the inputs, then y. Undefined where the rule does not read.
+  Tensor (*compose)(const Tensor& g, const Tensor* v, const double* p);
+};
+
+struct Row {
+  const char* name;
+  Domain domain;
+  Visibility visibility;
+  uint8_t inputs;
+  uint8_t attributes;
+  Rule rules[3];
+};
+
+Rule rule_of(const Probe& p, Tensor (*compose)(const Tensor&, const Tensor*, const double*)) {
+  return {p.reads, p.is_g, p.is_zero, compose};
+}
+const Probe g0 = Probe::gradient(), v0 = Probe::value(Probe::kFirst),
+            v1 = Probe::value(Probe::kSecond), v2 = Probe::value(Probe::kThird),
+            vy = Probe::value(Probe::kOutput);
+const double no_attributes[3] = {1, 1, 1};
+
+using V = const Tensor*;
+using P = const double*;
+const Row unary_rows[] = {
+#define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, ...)        \
+  {#NAME,                                                \
+   DOMAIN,                                               \
+   FLAGS,                                                \
+   1,                                                    \
+   COUNT,                                                \
+   {rule_of(NAME##_gx<Probe>(g0, v0, vy, no_attributes), \
+            [](const Tensor& g, V v, P p) { return NAME##_gx<Tensor>(g, v[0], v[1], p); })}},
+#include "ops/elementwise.def"
+};
+const Row binary_rows[] = {
+#define EG_BINARY(NAME, DOMAIN, FLAGS, ...)                                                       \
+  {#NAME,                                                                                         \
+   DOMAIN,                                                                                        \
+   FLAGS,                                                                                         \
+   2,                                                                                             \
+   0,                                                                                             \
+   {rule_of(                                                                                      \
+        NAME##_gradient<Probe, 0>(g0, v0, v1, vy),                                                \
+        [](const Tensor& g, V v, P) { return NAME##_gradient<Tensor, 0>(g, v[0], v[1], v[2]); }), \
+    rule_of(NAME##_gradient<Probe, 1>(g0, v0, v1, vy), [](const Tensor& g, V v, P) {              \
+      return NAME##_gradient<Tensor, 1>(g, v[0], v[1], v[2]);                                     \
+    })}},
+#include "ops/elementwise.def"
+};
+const Row ternary_rows[] = {
+#define EG_TERNARY(NAME, COUNT, ...)                                                          \
+  {#NAME,                                                                                     \
+   Any,                                                                                       \
+   Public,                                                                                    \
+   3,                                                                                         \
+   COUNT,                                                                                     \
+   {rule_of(NAME##_gradient<Probe, 0>(g0, v0, v1, v2, vy, 1),                                 \
+            [](const Tensor& g, V v, P p) {                                                   \
+              return NAME##_gradient<Tensor, 0>(g, v[0], v[1], v[2], v[3], p[0]);             \
+            }),                                                                               \
+    rule_of(NAME##_gradient<Probe, 1>(g0, v0, v1, v2, vy, 1),                                 \
+            [](const Tensor& g, V v, P p) {                                                   \
+              return NAME##_gradient<Tensor, 1>(g, v[0], v[1], v[2], v[3], p[0]);             \
+            }),                                                                               \
+    rule_of(NAME##_gradient<Probe, 2>(g0, v0, v1, v2, vy, 1), [](const Tensor& g, V v, P p) { \
+      return NAME##_gradient<Tensor, 2>(g, v[0], v[1], v[2], v[3], p[0]);                     \
+    })}},
+#include "ops/elementwise.def"
+};
+
+// --- tape ---------------------------------------------------------------------------------------------------------------
+
+using BackwardLoops = ElementwiseLoop const (*)[2];  // [input][float or double]
+
+class ElementwiseNode final : public Node {
+ public:
+  ElementwiseNode(const Row& row, BackwardLoops loops, const double* attributes)
+      : row_(row), loops_(loops) {
+    if (attributes) std::copy(attributes, attributes + 3, attributes_);
+  }
+  std::string name() const override {
+    std::string title = row_.name;
+    for (size_t i = 0, up = 1; i < title.size(); ++i) {
+      if (up) title[i] = static_cast<char>(std::toupper(title[i]));
+      up = title[i] == '_';
+    }
+    title.erase(std::remove(title.begin(), title.end(), '_'), title.end());
+    return title;
+  }
+
+  // Keeps what the rules of the inputs that need gradients read, and nothing else.
+  void record(const Tensor* const* inputs, const Tensor& y) {
+    uint8_t reads = 0;
+    for (int i = 0; i < row_.inputs; ++i)
+      if (edges[i].node) reads |= row_.rules[i].reads;
+    for (int i = 0; i < row_.inputs; ++i)
+      if (reads >> i & 1) {
+        place_[i] = static_cast<int8_t>(saved.size());
+        save(*inputs[i]);
+      }
+    add_output(y);
+    if (reads & Probe::kOutput) {
+      place_[row_.inputs] = static_cast<int8_t>(saved.size());
+      save(y);
+      saved.back().tensor = y.detach();
+      saved.back().output_nr = 0;
+    }
+  }
+
+  Tensors backward(Context& ctx, const Tensors& grads) override {
+    Tensor v[4];
+    for (int i = 0; i <= row_.inputs; ++i)
+      if (place_[i] >= 0) v[i] = ctx.saved(place_[i]);
+    Tensors result(row_.inputs);
+    for (int i = 0; i < row_.inputs; ++i) {
+      const Rule& rule = row_.rules[i];
+      if (!ctx.needs(i)) continue;
+      if (rule.is_g) {
+        result[i] = grads[0];
+      } else if (rule.is_zero) {
+        result[i] = zeros(grads[0].sizes(), grads[0].dtype());
+      } else if (grad_enabled()) {
+        result[i] = rule.compose(grads[0], v, attributes_);
+      } else {
+        result[i] = fused(i, grads[0], v);
+      }
+    }
+    return result;
+  }
+
+ private:
+  Tensor fused(int input, const Tensor& g, const Tensor* v) const {
+    const DType dtype = g.dtype();
+    const DType compute = dtype == DType::Float64 ? DType::Float64 : DType::Float32;
+    const uint8_t reads = row_.rules[input].reads;
+    LoopOperand operands[kMaxOperands];
+    operands[0] = {&g, compute};
+    for (int i = 0; i <= row_.inputs; ++i) {
+      const bool read = i == row_.inputs ? reads & Probe::kOutput : reads >> i & 1;
+      operands[i + 1] = {read ? &v[i] : &g, compute};  // unread operands only need a valid address
+    }
+    Tensor out = g.is_contiguous() ? empty(g.sizes(), dtype) : empty_like_layout(g);
+    run_elementwise(loops_[input][float_index(compute)], out, compute, operands, row_.inputs + 2,
+                    attributes_, false);
+    return out;
+  }
+  static Tensor empty_like_layout(const Tensor& g) {
+    const Tensor* one[] = {&g};
+    return empty_result(g.sizes(), g.dtype(), one, 1);
+  }
+
+  const Row& row_;
+  BackwardLoops loops_;
+  double attributes_[3] = {0, 0, 0};
+  int8_t place_[4] = {-1, -1, -1, -1};
+};
+
+// --- forward ---------------------------------------------------------------------------------------------------------------
+
+[[noreturn]] void refuse_dtype(const Row& row, DType dtype) {
+  fail(ErrorKind::Runtime, "[", row.name, "] not implemented for ", dtype);
+}
+
+// dtype in which the loop runs.
+DType loop_dtype(const Row& row, DType common) {
+  if (row.domain == Float) common = float_type(common);
+  return is_reduced(common) ? DType::Float32 : common;
+}
+DType out_dtype(const Row& row, DType common) {
+  return row.domain == Bool ? DType::Bool : row.domain == Float ? float_type(common) : common;
+}
+
+bool needs_node(const Row& row, const Tensor* const* inputs) {
+  if (row.domain == Bool || row.domain == Int || !grad_enabled()) return false;
+  for (int i = 0; i < row.inputs; ++i)
+    if (inputs[i]->requires_grad()) return true;
+  return false;
+}
+
+Dims common_shape(const Row& row, const Tensor* const* inputs) {
+  Dims shape = inputs[0]->sizes();
+  for (int i = 1; i < row.inputs; ++i)
+    if (inputs[i]->sizes() != shape) shape = broadcast_shapes(shape, inputs[i]->sizes());
+  return shape;
+}
+
+struct Call {
+  const Row& row;
+  ElementwiseLoop loop;
+  BackwardLoops backward;
+  const Tensor* const* inputs;
+  const double* attributes;
+  DType common;
+
+  void compute(const Tensor& out) const {
+    const DType in = loop_dtype(row, common);
+    LoopOperand operands[3];
+    for (int i = 0; i < row.inputs; ++i) operands[i] = {inputs[i], in};
+    run_elementwise(loop, out, row.domain == Bool ? DType::Bool : in, operands, row.inputs,
+                    attributes, row.inputs == 2);
+  }
+  Tensor run() const {
+    Tensor out =
+        row.inputs == 1 && inputs[0]->is_contiguous()
+            ? empty(inputs[0]->sizes(), out_dtype(row, common))
+            : empty_result(common_shape(row, inputs), out_dtype(row, common), inputs, row.inputs);
+    compute(out);
+    if (needs_node(row, inputs) && out.is_floating()) {
+      Ref<ElementwiseNode> node(new ElementwiseNode(row, backward, attributes));
+      for (int i = 0; i < row.inputs; ++i) node->add_input(*inputs[i]);
+      node->record(inputs, out);
+    }
+    return out;
+  }
+  // In place into the first input; the result of a recorded op is computed beside it first.
+  void run_inplace() const {
+    const Tensor& self = *inputs[0];
+    check_inplace(self, row.name);
+    EG_CHECK(common_shape(row, inputs) == self.sizes(), "[", row.name, "_] output with shape ",
+             IntSpan(self.sizes()), " doesn't match the broadcast shape ",
+             IntSpan(common_shape(row, inputs)));
+    const DType result = out_dtype(row, common);
+    check_castable(row.name, result, self.dtype());
+    if (needs_node(row, inputs) || shares_memory_differently()) {
+      assign(self, run());
+      return;
+    }
+    compute(self);
+    if (self.requires_grad() && grad_enabled()) {
+      rewrite_history(self, self.detach());
+    } else {
+      self.storage().mark_written();
+    }
+  }
+
+ private:
+  // Another input overlaps the one written to without lying in exactly the same places.
+  bool shares_memory_differently() const {
+    const Tensor& self = *inputs[0];
+    for (int i = 1; i < row.inputs; ++i) {
+      const Tensor& t = *inputs[i];
+      if (&t.storage() == &self.storage() &&
+          (t.offset() != self.offset() || t.strides() != self.strides() ||
+           t.sizes() != self.sizes()))
+        return true;
+    }
+    return false;
+  }
+};
+
+void check_bool_arithmetic(Binary op, const Tensor& a, const Tensor& b) {
+  EG_CHECK(op != Binary::sub || (a.dtype() != DType::Bool && b.dtype() != DType::Bool),
+           "[sub] Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+           "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+}
+
+// Whole numbers divided by zero: refused, as there is no infinity to give back.
+void check_divisor(const Row& row, const Tensor& b, DType common) {
+  if (is_floating(common)) return;
+  const Tensor dense = contiguous_data(b);
+  visit_integral(dense.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    const T* p = dense.data<T>();
+    bool found = false;
+    for (int64_t i = 0; i < dense.numel(); ++i) found = found || p[i] == T(0);
+    EG_CHECK(!found, "[", row.name, "] ZeroDivisionError: integer division by zero");
+  });
+}
+
+Call unary_call(Unary op, const Tensor* const* inputs, const double* attributes) {
+  const Row& row = unary_rows[int(op)];
+  const Tensor& x = *inputs[0];
+  const DType dtype = x.is_weak() && x.is_floating() ? default_dtype() : x.dtype();
+  const auto& loops = kernels<UnaryKernels>();
+  if (op == Unary::neg)
+    EG_CHECK(dtype != DType::Bool,
+             "[neg] Negation, the `-` operator, on a bool tensor is not supported. If you are "
+             "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+  const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, dtype))];
+  if (!loop) refuse_dtype(row, dtype);
+  return {row, loop, &loops.backward[int(op)], inputs, attributes, dtype};
+}
+
+Call binary_call(Binary op, const Tensor* const* inputs) {
+  const Row& row = binary_rows[int(op)];
+  const Tensor &a = *inputs[0], &b = *inputs[1];
+  EG_CHECK(a.device() == b.device(), "[", row.name, "] expected all tensors on one device, got ",
+           a.device(), " and ", b.device());
+  const bool same = a.dtype() == b.dtype() && !a.is_weak() && !b.is_weak();
+  const DType common = same ? a.dtype() : result_type(a, b);
+  if (op == Binary::sub) check_bool_arithmetic(op, a, b);
+  if (op == Binary::remainder || op == Binary::fmod || op == Binary::floor_divide)
+    check_divisor(row, b, common);
+  const auto& loops = kernels<BinaryKernels>();
+  const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, common))];
+  if (!loop) refuse_dtype(row, common);
+  return {row, loop, loops.backward[int(op)], inputs, nullptr, common};
+}
+
+}  // namespace
+
+void check_castable(const char* op, DType from, DType to) {
+  const bool ok = is_floating(from) ? is_floating(to) : from == DType::Bool || to != DType::Bool;
+  EG_CHECK(ok, "[", op, "] result type ", from, " can't be cast to the desired output type ", to);
+}
+
+Tensor unary(Unary op, const Tensor& x, const double* attributes) {
+  const Tensor* inputs[] = {&x};
+  return unary_call(op, inputs, attributes).run();
+}
+Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
+  const Tensor* inputs[] = {&a, &b};
+  return binary_call(op, inputs).run();
+}
+void unary_(Unary op, const Tensor& x, const double* attributes) {
+  const Tensor* inputs[] = {&x};
+  unary_call(op, inputs, attributes).run_inplace();
+}
+void binary_(Binary op, const Tensor& a, const Tensor& b) {
+  const Tensor* inputs[] = {&a, &b};
+  binary_call(op, inputs).run_inplace();
+}
+
+Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, double attribute) {
+  const Row& row = ternary_rows[int(op)];
+  const Tensor all[] = {a, b, c};
+  const Tensor* inputs[] = {&a, &b, &c};
+  DType common = result_type(all, 3);
+  EG_CHECK(common != DType::Bool, "[", row.name, "] not implemented for bool");
+  if (op == Ternary::addcdiv)
+    EG_CHECK(is_floating(common),
+             "[addcdiv] integer division with addcdiv is not supported: use floating point "
+             "operands");
+  const double attributes[] = {attribute, 0, 0};
+  const auto& loops = kernels<TernaryKernels>();
+  const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, common))];
+  if (!loop) refuse_dtype(row, common);
+  return Call{row, loop, loops.backward[int(op)], inputs, attributes, common}.run();
+}
+
+// --- where -----------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+class WhereNode final : public Node {
+ public:
+  std::string name() const override { return "Where"; }
+  Tensors backward(Context& ctx, const Tensors& grads) override {
+    const Tensor c = ctx.saved(0);
+    const Tensor zero(0.0);
+    Tensors result(2);
+    if (ctx.needs(0)) result[0] = where(c, grads[0], zero);
+    if (ctx.needs(1)) result[1] = where(c, zero, grads[0]);
+    return result;
+  }
+};
+
+}  // namespace
+
+Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
+  EG_CHECK(condition.dtype() == DType::Bool || condition.dtype() == DType::UInt8,
+           "[where] expected condition to be a boolean tensor, but got a tensor with dtype ",
+           condition.dtype());
+  const DType dtype = result_type(a, b);
+  const Tensor* inputs[] = {&condition, &a, &b};
+  const Dims shape = broadcast_shapes(broadcast_shapes(condition.sizes(), a.sizes()), b.sizes());
+  const Tensor out = empty_result(shape, dtype, inputs, 3);
+  const DType compute = is_reduced(dtype) ? DType::Float32 : dtype;
+  const LoopOperand operands[] = {{&condition, DType::Bool}, {&a, compute}, {&b, compute}};
+  run_elementwise(kernels<TernaryKernels>().where[compute_index(compute)], out, compute, operands,
+                  3, nullptr, false);
+  if (grad_enabled() && out.is_floating() && (a.requires_grad() || b.requires_grad())) {
+    Ref<WhereNode> node(new WhereNode);
+    node->add_input(a);
+    node->add_input(b);
+    node->save(condition);
+    node->add_output(out);
+  }
+  return out;
+}
+
+}  // namespace eg

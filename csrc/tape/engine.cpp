@@ -1,0 +1,373 @@
+// Note [The walk]. Every node was made after the nodes that its inputs came from, so walking in the order of falling creation
+// numbers visits each node when all its gradients have arrived: no dependency counts. Leaves' accumulators have number 0.
+#include "tape/engine.h"
+
+#include <mutex>
+
+#include "core/gil.h"
+#include "ops/ops.h"
+
+namespace eg {
+namespace {
+
+struct Visit {
+  Ref<Node> node;
+  Tensors grads;            // of its outputs, so far
+  SmallVec<bool, 3> owned;  // made by the engine: may be added to in place
+  bool needed = true;
+  uint64_t outer_run;  // the node's notes of an enclosing run, put back at the end
+  uint32_t outer_slot;
+};
+
+// Nothing else can see this tensor's memory.
+bool sole_owner(const Tensor& t) {
+  return t.impl()->use_count() == 1 && t->storage->use_count() == 1 && !t->base;
+}
+
+void add_in_place(const Tensor& sum, const Tensor& g) {
+  const DType compute = is_reduced(sum.dtype()) ? DType::Float32 : sum.dtype();
+  const LoopOperand operands[] = {{&sum, compute}, {&g, compute}};
+  run_elementwise(kernels<BinaryKernels>().forward[int(Binary::add)][compute_index(compute)], sum,
+                  compute, operands, 2, nullptr, false);
+}
+
+// One backward at a time: nodes carry the run's notes. A thread may start a second one inside a hook. Others wait without the
+// interpreter's lock.
+class Turn {
+ public:
+  Turn() {
+    if (mutex().try_lock()) return;
+    ReleaseGil released;
+    mutex().lock();
+  }
+  ~Turn() { mutex().unlock(); }
+
+ private:
+  static std::recursive_mutex& mutex() {
+    static auto* m = new std::recursive_mutex;
+    return *m;
+  }
+};
+
+class Run {
+ public:
+  Run(BackwardOptions options, bool accumulate, const TensorList* inputs)
+      : options_(options), accumulate_(accumulate), inputs_(inputs), id_(++last_id) {
+    here_ = Site::here();
+  }
+  ~Run() {
+    for (size_t i = visits_.size(); i-- > 0;) {
+      visits_[i].node->run = visits_[i].outer_run;
+      visits_[i].node->slot = visits_[i].outer_slot;
+    }
+  }
+
+  TensorList go(const TensorList& roots, const TensorList& grads) {
+    for (const Tensor& root : roots) collect(gradient_edge(root).node);
+    if (inputs_) mark_inputs();
+    sort();
+    if (inputs_) prune();
+    for (size_t i = 0; i < roots.size(); ++i) {
+      const Edge edge = gradient_edge(roots[i]);
+      receive(edge, grads[i]);
+    }
+    GradMode mode(options_.create_graph);
+    for (Visit& v : visits_) {
+      if (!v.needed) continue;
+      if (poll_interrupt) poll_interrupt();
+      visit(v);
+    }
+    return std::move(captured_);
+  }
+
+ private:
+  void collect(const Ref<Node>& root) {
+    std::vector<Node*> stack;
+    const auto reach = [&](const Ref<Node>& node) {
+      if (!node || node->run == id_) return;
+      Visit v;
+      v.node = node;
+      v.outer_run = node->run;
+      v.outer_slot = node->slot;
+      node->run = id_;
+      visits_.push_back(std::move(v));
+      stack.push_back(node.get());
+    };
+    reach(root);
+    while (!stack.empty()) {
+      Node* node = stack.back();
+      stack.pop_back();
+      for (const Edge& e : node->edges) reach(e.node);
+    }
+  }
+
+  void sort() {
+    const auto later = [](const Visit& a, const Visit& b) {
+      return a.node->sequence > b.node->sequence;
+    };
+    if (!std::is_sorted(visits_.begin(), visits_.end(), later))
+      std::sort(visits_.begin(), visits_.end(), later);
+    for (size_t i = 0; i < visits_.size(); ++i) visits_[i].node->slot = static_cast<uint32_t>(i);
+  }
+
+  // Inputs whose gradients are wanted: the place where each arrives.
+  void mark_inputs() {
+    captured_.resize(inputs_->size());
+    for (size_t i = 0; i < inputs_->size(); ++i) {
+      const Tensor& t = (*inputs_)[i];
+      EG_CHECK(t.requires_grad(), "One of the differentiated Tensors does not require grad: input ",
+               i, " of shape ", IntSpan(t.sizes()));
+      targets_.push_back(gradient_edge(t));
+    }
+  }
+  // Without inputs everything is walked; with inputs only what leads to them.
+  void prune() {
+    for (Visit& v : visits_) v.needed = false;
+    for (const Edge& target : targets_)
+      if (target.node->run == id_) visits_[target.node->slot].needed = true;
+    for (size_t i = visits_.size(); i-- > 0;) {
+      Visit& v = visits_[i];
+      for (const Edge& e : v.node->edges)
+        if (e.node && visits_[e.node->slot].needed) v.needed = true;
+    }
+  }
+
+  void visit(Visit& v) {
+    Node& node = *v.node;
+    bool any = false;
+    for (const Tensor& g : v.grads) any = any || g.defined();
+    if (!any) return;
+    v.grads.resize(std::max(v.grads.size(), node.outputs.size()));
+    run_hooks(node, v.grads);
+    capture(node, v.grads);
+    if (is_accumulator(node)) {
+      const Tensor leaf = accumulated_variable(node);
+      if (leaf.defined() && wants_leaf(node)) accumulate(leaf, v);
+    } else if (leads_on(node)) {
+      pass_on(v);
+    }
+    v.grads.clear();
+    v.owned.clear();
+  }
+
+  bool leads_on(const Node& node) const {
+    if (!inputs_) return true;
+    for (const Edge& e : node.edges)
+      if (e.node && visits_[e.node->slot].needed) return true;
+    return false;
+  }
+  bool wants_leaf(const Node& node) const {
+    if (!accumulate_) return false;
+    if (!inputs_) return true;
+    for (const Edge& t : targets_)
+      if (t.node.get() == &node) return true;
+    return false;
+  }
+
+  void run_hooks(Node& node, Tensors& grads) {
+    for (size_t i = 0; i < node.hooks.size(); ++i)
+      call_hook(*node.hooks[i].hook, grads[node.hooks[i].nr]);
+    const Tensor leaf = accumulated_variable(node);
+    if (leaf.defined()) {
+      const Hooks hooks = leaf.meta().hooks;
+      for (const Ref<Hook>& h : hooks) call_hook(*h, grads[0]);
+    }
+    for (size_t i = 0; i < node.pre_hooks.size(); ++i) {
+      const Ref<Node::NodeHook> hook = node.pre_hooks[i];
+      hook->call(grads, nullptr);
+    }
+    for (size_t i = 0; i < node.retain_hooks.size(); ++i)
+      if (grads[node.retain_hooks[i].nr].defined())
+        node.retain_hooks[i].hook->call(grads[node.retain_hooks[i].nr]);
+  }
+  void call_hook(Hook& hook, Tensor& g) {
+    if (!g.defined()) return;
+    Tensor replaced = hook.call(g);
+    if (replaced.defined()) g = std::move(replaced);
+  }
+
+  void capture(const Node& node, const Tensors& grads) {
+    for (size_t i = 0; i < targets_.size(); ++i)
+      if (targets_[i].node.get() == &node) {
+        const Tensor& g = grads[targets_[i].nr];
+        if (accumulate_) {
+          const Tensor& t = (*inputs_)[i];
+          if (!t.is_leaf() && g.defined()) add_to_grad(t, g);
+        } else {
+          captured_[i] = g;
+        }
+      }
+  }
+
+  void pass_on(Visit& v) {
+    Node& node = *v.node;
+    refuse_freed(node);
+    SmallVec<Tensor*, 4> accumulators(node.edges.size(), nullptr);
+    if (!options_.create_graph) {
+      for (size_t i = 0; i < node.edges.size(); ++i) accumulators[i] = buffer_of(node.edges[i]);
+    }
+    Context ctx(&node, accumulators.data());
+    Tensors results;
+    try {
+      results = node.backward(ctx, v.grads);
+    } catch (Error& e) {
+      if (e.kind() != ErrorKind::Interrupt && e.message().find("made at ") == std::string::npos)
+        e.set_message(str(e.message(), "\n  in the backward of ", node.name(), ", made at ",
+                          node.site.describe()));
+      throw;
+    }
+    EG_CHECK(results.size() <= node.edges.size(), "[", node.name(), "] backward returned ",
+             results.size(), " gradients for ", node.edges.size(), " inputs, made at ",
+             node.site.describe());
+    for (size_t i = 0; i < node.post_hooks.size(); ++i) {
+      const Ref<Node::NodeHook> hook = node.post_hooks[i];
+      hook->call(results, &v.grads);
+    }
+    v.grads.clear();
+    if (!options_.retain_graph) {
+      node.release_saved();
+      node.released_by = here_;
+    }
+    for (size_t i = 0; i < results.size(); ++i) {
+      const Edge& e = node.edges[i];
+      if (!e.node || !results[i].defined() || results[i].same(Context::accumulated())) continue;
+      if (!visits_[e.node->slot].needed) continue;
+      Tensor g = std::move(results[i]);
+      receive(e, std::move(g), &node);
+    }
+  }
+
+  Tensor* buffer_of(const Edge& e) {
+    if (!e.node) return nullptr;
+    Visit& target = visits_[e.node->slot];
+    if (e.nr >= target.grads.size() || !target.owned[e.nr]) return nullptr;
+    return &target.grads[e.nr];
+  }
+
+  // Two different mistakes, two messages.
+  void refuse_freed(const Node& node) const {
+    if (!node.released) return;
+    if (root_was_walked_)
+      fail(ErrorKind::Runtime,
+           "Trying to backward through the graph a second time: it was freed by the backward at ",
+           node.released_by.describe(), ". The operation ", node.name(), " was made at ",
+           node.site.describe(),
+           ". Specify retain_graph=True in the first backward if you need a second one.");
+    fail(ErrorKind::Runtime,
+         "Trying to backward through the graph a second time: this graph reaches a tensor of an "
+         "earlier graph, made by ",
+         node.name(), " at ", node.site.describe(), ", which the backward at ",
+         node.released_by.describe(),
+         " freed. If that tensor carries state from one iteration to the next, detach it: h = "
+         "h.detach() (or specify retain_graph=True in the earlier backward).");
+  }
+
+  // The only place where broadcasting is undone and dtypes are brought back.
+  Tensor fit(Tensor g, const OutputMeta& want, const Node* from) const {
+    if (g.sizes() != want.sizes) {
+      EG_CHECK(is_expandable_to(want.sizes, g.sizes()), "[",
+               from ? from->name() : std::string("backward"),
+               "] returned an invalid gradient: expected shape ", IntSpan(want.sizes), ", got ",
+               IntSpan(g.sizes()),
+               from ? str(", for the operation made at ", from->site.describe()) : std::string());
+      g = sum_to(g, want.sizes);
+    }
+    if (g.dtype() != want.dtype) g = to(g, want.dtype);
+    return g;
+  }
+
+  void receive(const Edge& edge, Tensor g, const Node* from = nullptr) {
+    Visit& target = visits_[edge.node->slot];
+    if (!from) root_was_walked_ = root_was_walked_ || edge.node->released;
+    g = fit(std::move(g), edge.node->outputs[edge.nr], from);
+    if (target.grads.size() <= edge.nr) {
+      target.grads.resize(edge.nr + 1);
+      target.owned.resize(edge.nr + 1);
+    }
+    Tensor& sum = target.grads[edge.nr];
+    if (!sum.defined()) {
+      target.owned[edge.nr] = from && sole_owner(g) && g.is_contiguous();
+      sum = std::move(g);
+    } else if (options_.create_graph) {
+      sum = add(sum, g);
+    } else if (target.owned[edge.nr]) {
+      add_in_place(sum, g);
+    } else {
+      sum = add(sum, g);
+      target.owned[edge.nr] = true;
+    }
+  }
+
+  void accumulate(const Tensor& leaf, Visit& v) {
+    add_to_grad(leaf, v.grads[0]);
+    const Hooks hooks = leaf.meta().post_accumulate_hooks;
+    for (const Ref<Hook>& h : hooks) h->call(leaf);
+  }
+
+  void add_to_grad(const Tensor& leaf, const Tensor& g) {
+    const Tensor before = leaf.grad();
+    if (!before.defined()) {
+      if (options_.create_graph) {
+        leaf.set_grad(g);
+      } else {
+        // The Visit holds one reference, the caller's is the same object.
+        const bool steal = sole_owner(g) && g.sizes() == leaf.sizes() && g.is_contiguous();
+        leaf.set_grad(steal ? g.detach() : clone(g.detach()));
+      }
+    } else if (options_.create_graph) {
+      leaf.set_grad(add(before, g));
+    } else {
+      add_in_place(before, g);
+      before.storage().mark_written();
+    }
+  }
+
+  static inline uint64_t last_id = 0;
+  BackwardOptions options_;
+  bool accumulate_;
+  const TensorList* inputs_;
+  uint64_t id_;
+  Site here_;
+  bool root_was_walked_ = false;
+  std::vector<Visit> visits_;
+  SmallVec<Edge, 4> targets_;
+  TensorList captured_;
+};
+
+TensorList first_gradients(const TensorList& roots, const TensorList& grads) {
+  TensorList out;
+  for (size_t i = 0; i < roots.size(); ++i) {
+    const Tensor& root = roots[i];
+    EG_CHECK(root.requires_grad(), "element ", i,
+             " of tensors does not require grad and does not have a grad_fn");
+    if (i < grads.size() && grads[i].defined()) {
+      EG_CHECK(grads[i].sizes() == root.sizes(), "Mismatch in shape: grad_output[", i,
+               "] has a shape of ", IntSpan(grads[i].sizes()), " and output[", i,
+               "] has a shape of ", IntSpan(root.sizes()), ".");
+      out.push_back(grads[i]);
+    } else {
+      EG_CHECK(root.numel() == 1,
+               "grad can be implicitly created only for scalar outputs, got a tensor of shape ",
+               IntSpan(root.sizes()),
+               root.grad_fn() ? str(" made at ", root.grad_fn()->site.describe()) : std::string());
+      out.push_back(full(root.sizes(), Scalar(1), root.dtype(), root.device()));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+void backward(const TensorList& roots, const TensorList& grads, BackwardOptions options,
+              const TensorList* inputs) {
+  Turn turn;
+  Run(options, true, inputs).go(roots, first_gradients(roots, grads));
+}
+
+TensorList grad(const TensorList& roots, const TensorList& grads, const TensorList& inputs,
+                BackwardOptions options) {
+  Turn turn;
+  return Run(options, false, &inputs).go(roots, first_gradients(roots, grads));
+}
+
+}  // namespace eg

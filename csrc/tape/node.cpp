@@ -1,0 +1,200 @@
+#include "tape/node.h"
+
+#include <atomic>
+
+namespace eg {
+
+// --- modes ---------------------------------------------------------------------------------------------------
+
+static thread_local bool grad_mode = true;
+static thread_local bool inference_mode = false;
+bool grad_enabled() { return grad_mode; }
+void set_grad_enabled(bool on) { grad_mode = on; }
+bool inference_enabled() { return inference_mode; }
+void set_inference_enabled(bool on) { inference_mode = on; }
+
+// --- nodes -----------------------------------------------------------------------------------------------------
+
+static std::atomic<uint64_t> next_sequence{1};
+
+Node::Node()
+    : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)), site(Site::here()) {}
+Node::~Node() = default;
+
+// A node's edges may hold the last reference to the next node, and so on for a million nodes: nodes that die while
+// another is being destroyed wait in a list.
+void Node::destroy() {
+  static thread_local std::vector<Node*>* waiting = nullptr;
+  if (waiting) {
+    waiting->push_back(this);
+    return;
+  }
+  std::vector<Node*> list;
+  waiting = &list;
+  delete this;
+  while (!list.empty()) {
+    Node* next = list.back();
+    list.pop_back();
+    delete next;
+  }
+  waiting = nullptr;
+}
+
+bool Node::add_input(const Tensor& t) {
+  edges.push_back(t.defined() ? gradient_edge(t) : Edge{});
+  return static_cast<bool>(edges.back().node);
+}
+
+// The same values and place on the tape, in an object that later in-place writes to t do not reach: holding t itself could
+// close a cycle (t's new history leads back here).
+static Tensor snapshot(const Tensor& t) {
+  if (!t.defined() || t.is_weak()) return t;
+  Tensor copy = t.detach();
+  const Edge edge = gradient_edge(t);  // a leaf's: its accumulator, see Note [Leaves are held weakly]
+  copy->grad_fn = edge.node;
+  copy->output_nr = edge.nr;
+  return copy;
+}
+
+void Node::save(const Tensor& t) {
+  // Outputs have no history yet; add_output finds them by identity.
+  SavedTensor s;
+  s.tensor = t.defined() && !t.requires_grad() && !t.is_weak() ? t : snapshot(t);
+  if (t.defined()) s.version = t.version();
+  saved.push_back(std::move(s));
+}
+
+void Node::add_output(const Tensor& t) {
+  const uint32_t nr = static_cast<uint32_t>(outputs.size());
+  if (!t.defined()) {
+    outputs.push_back({});
+    return;
+  }
+  outputs.push_back({t.sizes(), t.dtype(), t.device()});
+  if (!t.is_floating()) return;
+  for (SavedTensor& s : saved) {
+    if (!s.tensor.same(t)) continue;
+    s.tensor = t.detach();
+    s.output_nr = static_cast<int32_t>(nr);
+  }
+  t->grad_fn = this;
+  t->output_nr = nr;
+}
+
+void Node::release_saved() {
+  saved.clear();
+  released = true;
+}
+
+Tensor Node::saved_tensor(size_t i) {
+  EG_CHECK(!released, "Trying to access the saved tensors of ", name(), "Backward0, made at ",
+           site.describe(), ", a second time: they were freed by the backward at ",
+           released_by.describe(), ". Specify retain_graph=True there.");
+  EG_CHECK_INDEX(i < saved.size(), "saved tensor ", i, " of ", saved.size());
+  const SavedTensor& s = saved[i];
+  if (!s.tensor.defined()) return s.tensor;
+  const Storage& storage = s.tensor.storage();
+  EG_CHECK(storage.version() == s.version,
+           "one of the variables needed for gradient computation has been modified by an inplace "
+           "operation: a ",
+           s.tensor.dtype(), " tensor of shape ", IntSpan(s.tensor.sizes()), ", ",
+           s.output_nr >= 0 ? "the output" : "an input", " of ", name(), "Backward0, was saved at ",
+           site.describe(), " (version ", s.version, ") and modified at ",
+           storage.last_write().describe(), " (now at version ", storage.version(),
+           "). Hint: use the out-of-place form of the operation there, or clone() the tensor "
+           "before it.");
+  if (s.output_nr < 0 || !grad_enabled()) return s.tensor;
+  Tensor y = s.tensor.detach();
+  y->grad_fn = this;
+  y->output_nr = static_cast<uint32_t>(s.output_nr);
+  return y;
+}
+
+const Tensor& Context::accumulated() {
+  static const Tensor mark = empty({0});
+  return mark;
+}
+
+// --- leaves ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// Note [Leaves are held weakly]. Neither this node nor what other nodes save of a leaf keeps the leaf itself alive. With
+// create_graph, leaf.grad has a history that leads to this node: a strong reference would close a cycle that nobody frees.
+class Accumulator final : public Node {
+ public:
+  explicit Accumulator(TensorImpl* variable) : variable_(variable) {
+    sequence = 0;  // after everything else in a backward
+    outputs.push_back({variable->sizes, variable->dtype, variable->device});
+  }
+  ~Accumulator() override {
+    if (variable_) variable_->meta->accumulator = nullptr;
+  }
+  std::string name() const override { return "AccumulateGrad"; }
+  Tensors backward(Context&, const Tensors&) override { return {}; }
+
+  TensorImpl* variable_;  // null once the leaf is gone
+};
+
+}  // namespace
+
+TensorImpl::TensorImpl() = default;
+TensorImpl::~TensorImpl() {
+  if (meta && meta->accumulator) static_cast<Accumulator*>(meta->accumulator)->variable_ = nullptr;
+}
+
+Ref<Node> accumulator_of(const Tensor& leaf) {
+  if (Node* standing = leaf.meta().accumulator) return standing;
+  Ref<Node> made(new Accumulator(leaf.impl()));
+  leaf.meta().accumulator = made.get();
+  return made;
+}
+
+bool is_accumulator(const Node& node) { return dynamic_cast<const Accumulator*>(&node) != nullptr; }
+
+Tensor accumulated_variable(const Node& node) {
+  auto* accumulator = dynamic_cast<const Accumulator*>(&node);
+  return accumulator && accumulator->variable_ ? Tensor(Ref<TensorImpl>(accumulator->variable_))
+                                               : Tensor();
+}
+
+Edge gradient_edge(const Tensor& t) {
+  const Ref<Node>& fn = t.grad_fn();
+  if (fn) return {fn, t->output_nr};
+  if (t->requires_grad) return {accumulator_of(t), 0};
+  return {};
+}
+
+// --- the tape's side of Tensor -----------------------------------------------------------------------------------------
+
+void refresh_view(TensorImpl& view);  // ops/inplace.cpp
+
+const Ref<Node>& Tensor::grad_fn() const {
+  if (impl_->base && EG_UNLIKELY(impl_->base->epoch != impl_->base_epoch)) refresh_view(*impl_);
+  return impl_->grad_fn;
+}
+bool Tensor::requires_grad() const { return impl_->requires_grad || grad_fn(); }
+
+AutogradMeta& Tensor::meta() const {
+  if (!impl_->meta) impl_->meta = std::make_unique<AutogradMeta>();
+  return *impl_->meta;
+}
+Tensor Tensor::grad() const { return impl_->meta ? impl_->meta->grad : Tensor(); }
+void Tensor::set_grad(Tensor g) const {
+  if (g.defined() || impl_->meta) meta().grad = std::move(g);
+}
+
+void Tensor::set_requires_grad(bool on) const {
+  if (on == requires_grad() && is_leaf()) return;
+  EG_CHECK(is_leaf() || on,
+           "you can only change requires_grad flags of leaf variables. If you want to use a "
+           "computed variable in a subgraph that doesn't require differentiation use "
+           "var_no_grad = var.detach().");
+  EG_CHECK(!on || is_floating(), "only Tensors of floating point dtype can require gradients, got ",
+           dtype());
+  EG_CHECK(!on || !impl_->inference || inference_enabled(),
+           "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.");
+  if (is_leaf()) impl_->requires_grad = on;
+}
+
+}  // namespace eg
