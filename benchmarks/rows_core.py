@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy_openblas32
 
 from .harness import Function, row
 
@@ -136,6 +135,8 @@ def _gemm(size: int) -> Any:
     """cblas_sgemm itself, of the library that eagergrad loaded and whose kernel set it chose."""
 
     def make(F: Any) -> Function:
+        import scipy_openblas32  # loads the library, so only after eagergrad has chosen for it
+
         folder = Path(scipy_openblas32.get_lib_dir())
         library = ctypes.CDLL(str(next(folder.glob("libscipy_openblas*"))))
         a, b, c = (np.random.default_rng(i).random((size, size), dtype="f4") for i in range(3))
