@@ -36,13 +36,13 @@ def tensor_to_array(t: Tensor) -> np.ndarray:
     if t.dtype != eg.bfloat16:
         return t.numpy()
     bits = np.asarray(t.float().numpy()).view(np.uint32)
-    return (bits >> 16).astype(np.uint16)
+    return np.asarray(bits >> 16, np.uint16)
 
 
 def array_to_tensor(a: np.ndarray, dtype: str | None = None) -> Tensor:
     """The inverse of `tensor_to_array`: a tensor on the memory of a writable array."""
     if dtype == "bfloat16":
-        bits = a.astype(np.uint32) << np.uint32(16)
+        bits = np.asarray(np.asarray(a, np.uint32) << np.uint32(16))
         return eg.from_numpy(bits.view(np.float32)).to(eg.bfloat16)
     if not (a.flags.writeable and a.flags.aligned and a.dtype.isnative):
         a = a.astype(a.dtype.newbyteorder("="), copy=True)
