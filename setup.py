@@ -52,6 +52,7 @@ WARNING_FLAGS = [
     "-Werror",
     "-Wno-unused-parameter",
     "-Wno-missing-field-initializers",
+    "-Wno-unknown-pragmas",
 ]
 SANITIZE_FLAGS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
