@@ -1,0 +1,855 @@
+#include "ops/views.h"
+
+#include "kernels/shape.h"
+#include "ops/registry.h"
+
+namespace eg {
+
+// --- regions ----------------------------------------------------------------------------------------
+Region Region::whole(const Dims& sizes) {
+  Region r(sizes);
+  for (size_t d = 0; d < sizes.size(); ++d)
+    r.axes.push_back({sizes[d], 1, static_cast<int32_t>(d), -1});
+  return r;
+}
+
+Dims Region::sizes() const {
+  Dims out;
+  for (const Axis& a : axes) out.push_back(a.size);
+  return out;
+}
+
+Tensor make_view(const Tensor& x, Dims sizes, Dims strides, int64_t offset) {
+  Ref<TensorImpl> v(new TensorImpl);
+  v->storage = x->storage;
+  v->offset = offset;
+  int64_t numel = 1;
+  for (int64_t s : sizes) numel *= s;
+  v->numel = numel;
+  v->contiguous = is_contiguous(sizes, strides);
+  v->sizes = std::move(sizes);
+  v->strides = std::move(strides);
+  v->dtype = x->dtype;
+  v->device = x->device;
+  v->inference = x->inference;
+  return Tensor(std::move(v));
+}
+
+Tensor Region::of(const Tensor& x) const {
+  const Dims& xs = x.strides();
+  int64_t offset = x.offset();
+  for (size_t d = 0; d < start.size(); ++d) offset += start[d] * xs[d];
+  Dims sizes, strides;
+  for (const Axis& a : axes) {
+    int64_t stride = a.source >= 0 ? xs[a.source] : 1;
+    if (a.second >= 0) stride += xs[a.second];
+    sizes.push_back(a.size);
+    strides.push_back(stride * a.step);
+  }
+  for (size_t j = axes.size(); j-- > 0;)  // new dimensions fit the next one, as in PyTorch
+    if (axes[j].source < 0 && j + 1 < sizes.size()) strides[j] = sizes[j + 1] * strides[j + 1];
+  return make_view(x, std::move(sizes), std::move(strides), offset);
+}
+
+bool Region::rearranges() const {
+  SmallVec<bool, 8> seen(in_sizes.size(), false);
+  for (const Axis& a : axes) {
+    if (a.source < 0) continue;
+    const size_t d = a.source;
+    const bool full = a.step == 1 && a.second < 0 && a.size == in_sizes[d] && start[d] == 0;
+    if (!full || seen[d]) return false;
+    seen[d] = true;
+  }
+  for (size_t d = 0; d < in_sizes.size(); ++d)
+    if (!seen[d] && in_sizes[d] != 1) return false;
+  return true;
+}
+
+Region Region::inverse() const {
+  Region back(sizes());
+  back.axes = SmallVec<Axis, 6>(in_sizes.size(), Axis{});
+  for (size_t j = 0; j < axes.size(); ++j)
+    if (axes[j].source >= 0)
+      back.axes[axes[j].source] = {axes[j].size, 1, static_cast<int32_t>(j), -1};
+  return back;
+}
+
+namespace {
+
+// Merges dimensions that are walked as one. Broadcast dims of src have stride 0.
+StridedPair strided_pair(const Tensor& dst, const Dims& src_strides, const char* src) {
+  StridedPair p;
+  p.dst = dst.raw();
+  p.src = src;
+  p.ndim = 0;
+  for (size_t d = 0; d < dst.sizes().size(); ++d) {
+    const int64_t n = dst.sizes()[d], ds = dst.strides()[d], ss = src_strides[d];
+    if (n == 1) continue;
+    if (p.ndim > 0 && p.dst_strides[p.ndim - 1] == n * ds &&
+        p.src_strides[p.ndim - 1] == n * ss) {
+      p.sizes[p.ndim - 1] *= n;
+      p.dst_strides[p.ndim - 1] = ds;
+      p.src_strides[p.ndim - 1] = ss;
+      continue;
+    }
+    p.sizes[p.ndim] = n;
+    p.dst_strides[p.ndim] = ds;
+    p.src_strides[p.ndim] = ss;
+    ++p.ndim;
+  }
+  if (p.ndim == 0) {
+    p.sizes[0] = 1;
+    p.dst_strides[0] = p.src_strides[0] = 1;
+    p.ndim = 1;
+  }
+  return p;
+}
+
+Dims broadcast_strides(const Tensor& src, const Dims& sizes) {
+  Dims strides(sizes.size(), 0);
+  const size_t lead = sizes.size() - src.sizes().size();
+  for (size_t d = 0; d < src.sizes().size(); ++d)
+    if (src.sizes()[d] != 1) strides[lead + d] = src.strides()[d];
+  return strides;
+}
+
+// An overlapping region (unfold) is added window position by window position; each alone has no element twice.
+void add_windows(const Tensor& dst, const Tensor& src) {
+  const int64_t last = dst.dim() - 1;
+  Dims sizes = dst.sizes(), ds = dst.strides(), ss = src.strides();
+  const int64_t windows = sizes.back(), d_step = ds.back(), s_step = ss.back();
+  sizes.pop_back();
+  ds.pop_back();
+  ss.pop_back();
+  if (last < 0) return;
+  for (int64_t w = 0; w < windows; ++w)
+    add_into(make_view(dst, sizes, ds, dst.offset() + w * d_step),
+             make_view(src, sizes, ss, src.offset() + w * s_step));
+}
+
+constexpr const char* kViewNames[] = {"Slice",   "Select",   "Permute", "Transpose", "T",
+                                      "Unsqueeze", "Squeeze", "Diagonal", "Unfold"};
+
+template <ViewKind K>
+struct RegionView {
+  static constexpr const char* name = kViewNames[static_cast<int>(K)];
+  static constexpr bool is_view = true;
+  Region region;
+
+  Tensor forward(Context&, const Tensor& x) { return region.of(x); }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    if (region.rearranges()) return {apply(RegionView{region.inverse()}, g)};
+    if (add_to_accumulator(ctx, 0, g, region)) return {Context::accumulated()};
+    return {spread_region(g, region)};
+  }
+};
+
+struct SpreadRegion {
+  static constexpr const char* name = "SpreadRegion";
+  Region region;
+
+  Tensor forward(Context&, const Tensor& g) {
+    Tensor out = zeros(region.in_sizes, g.dtype(), g.device());
+    const Tensor part = region.of(out);
+    if (region.overlaps) add_windows(part, g);
+    else copy_into(part, g);
+    return out;
+  }
+  Tensors backward(Context&, const Tensor& g) { return {view_region(ViewKind::Slice, g, region)}; }
+};
+
+struct ReplaceRegion {
+  static constexpr const char* name = "ReplaceRegion";
+  Region region;
+
+  Tensor forward(Context&, const Tensor& x, const Tensor& src) {
+    Tensor out = empty_like(x);
+    copy_into(out, x);
+    copy_into(region.of(out), src);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    Tensors out(2);
+    if (ctx.needs(0)) out[0] = replace_region(g, zeros(region.sizes(), g.dtype(), g.device()), region);
+    if (ctx.needs(1)) out[1] = view_region(ViewKind::Slice, g, region);
+    return out;
+  }
+};
+
+struct View {
+  static constexpr const char* name = "View";
+  static constexpr bool is_view = true;
+  Dims shape, strides, in_sizes;
+
+  Tensor forward(Context&, const Tensor& x) {
+    in_sizes = x.sizes();
+    return make_view(x, shape, strides, x.offset());
+  }
+  Tensors backward(Context&, const Tensor& g) { return {reshape(g, in_sizes)}; }
+};
+
+struct Expand {
+  static constexpr const char* name = "Expand";
+  static constexpr bool is_view = true;
+  Dims sizes;
+
+  Tensor forward(Context&, const Tensor& x) {
+    const size_t lead = sizes.size() - x.sizes().size();
+    Dims strides(sizes.size(), 0);
+    for (size_t d = 0; d < x.sizes().size(); ++d)
+      if (x.sizes()[d] == sizes[lead + d]) strides[lead + d] = x.strides()[d];
+    return make_view(x, sizes, std::move(strides), x.offset());
+  }
+  // The engine sums broadcast dimensions.
+  Tensors backward(Context&, const Tensor& g) { return {g}; }
+};
+
+// --- as_strided: linear maps between two layouts of one buffer ---------------------------------------------
+struct Layout {
+  Dims sizes, strides;
+  int64_t offset = 0;
+
+  static Layout of(const Tensor& t) { return {t.sizes(), t.strides(), t.offset()}; }
+  bool empty() const {
+    for (int64_t s : sizes)
+      if (s == 0) return true;
+    return false;
+  }
+  int64_t last() const {
+    int64_t at = offset;
+    for (size_t d = 0; d < sizes.size(); ++d) at += (sizes[d] - 1) * strides[d];
+    return at;
+  }
+  bool repeats() const {  // conservative: may say yes where no element is shown twice
+    SmallVec<std::pair<int64_t, int64_t>, 6> dims;
+    for (size_t d = 0; d < sizes.size(); ++d)
+      if (sizes[d] > 1) dims.push_back({strides[d], sizes[d]});
+    std::sort(dims.begin(), dims.end());
+    int64_t reach = 0;
+    for (const auto& [stride, size] : dims) {
+      if (stride <= reach) return true;
+      reach += stride * (size - 1);
+    }
+    return false;
+  }
+  Tensor cut(const Tensor& buffer, int64_t shift) const {
+    return make_view(buffer, sizes, strides, offset - shift);
+  }
+};
+
+// buffer[layout] += v, one element after the other where the layout shows elements twice.
+void add_layout(const Tensor& buffer, int64_t shift, const Layout& layout, const Tensor& v) {
+  if (!layout.repeats()) return add_into(layout.cut(buffer, shift), v);
+  Layout inner = layout;
+  inner.sizes.erase(0);
+  inner.strides.erase(0);
+  Dims vs = v.sizes(), vt = v.strides();
+  vs.erase(0);
+  vt.erase(0);
+  for (int64_t i = 0; i < layout.sizes[0]; ++i) {
+    inner.offset = layout.offset + i * layout.strides[0];
+    add_layout(buffer, shift, inner, make_view(v, vs, vt, v.offset() + i * v.strides()[0]));
+  }
+}
+
+// Writes values at `from`, reads them at `to`. Where a layout shows an element n times, `average` divides by n.
+struct Relayout {
+  static constexpr const char* name = "AsStridedGradient";
+  Layout from, to;
+  bool average_from, average_to;
+
+  Tensor counts(const Layout& layout, int64_t shift, int64_t length, const Tensor& like) const {
+    Tensor buffer = zeros({length}, like.dtype(), like.device());
+    Tensor one = full({}, Scalar(1), like.dtype(), like.device());
+    add_layout(buffer, shift, layout, make_view(one, layout.sizes, Dims(layout.sizes.size(), 0), 0));
+    return layout.cut(buffer, shift);
+  }
+  Tensor forward(Context&, const Tensor& v) {
+    if (from.empty() || to.empty()) return zeros(to.sizes, v.dtype(), v.device());
+    const int64_t shift = std::min(from.offset, to.offset);
+    const int64_t length = std::max(from.last(), to.last()) - shift + 1;
+    Tensor value = v;
+    if (average_from && from.repeats()) value = div(v, counts(from, shift, length, v));
+    Tensor buffer = zeros({length}, v.dtype(), v.device());
+    add_layout(buffer, shift, from, value);
+    Tensor out = to.cut(buffer, shift);
+    if (average_to && to.repeats()) out = div(out, counts(to, shift, length, v));
+    return contiguous_data(out);
+  }
+  Tensors backward(Context&, const Tensor& g) {
+    return {apply(Relayout{to, from, average_to, average_from}, g)};
+  }
+};
+
+struct AsStrided {
+  static constexpr const char* name = "AsStrided";
+  static constexpr bool is_view = true;
+  Layout to, from;
+
+  Tensor forward(Context&, const Tensor& x) {
+    from = Layout::of(x);
+    return alias(x, to.sizes, to.strides, to.offset);
+  }
+  Tensors backward(Context&, const Tensor& g) {
+    return {apply(Relayout{to, from, false, true}, g)};
+  }
+};
+
+Tensor like_layout(const Tensor& x, const Layout& layout) {
+  Tensor out = empty_strided(layout.sizes, layout.strides, x.dtype(), x.device());
+  copy_into(out, x);
+  return out;
+}
+
+struct AsStridedScatter {
+  static constexpr const char* name = "AsStridedScatter";
+  Layout to, from;
+
+  Tensor forward(Context&, const Tensor& x, const Tensor& value) {
+    Tensor out = like_layout(x, from);
+    copy_into(alias(out, to.sizes, to.strides, to.offset - from.offset), value);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    Tensors out(2);
+    if (ctx.needs(0)) {
+      Tensor mask = zeros(from.sizes, DType::Bool, g.device());
+      mask = like_layout(mask, from);
+      fill(alias(mask, to.sizes, to.strides, to.offset - from.offset), Scalar(true));
+      out[0] = masked_fill(g, mask, Tensor(0.0));
+    }
+    if (ctx.needs(1)) out[1] = apply(Relayout{from, to, false, false}, g);
+    return out;
+  }
+};
+
+}  // namespace
+
+Tensor view_region(ViewKind kind, const Tensor& x, Region r) {
+  switch (kind) {
+    case ViewKind::Slice:
+      return apply(RegionView<ViewKind::Slice>{std::move(r)}, x);
+    case ViewKind::Select:
+      return apply(RegionView<ViewKind::Select>{std::move(r)}, x);
+    case ViewKind::Permute:
+      return apply(RegionView<ViewKind::Permute>{std::move(r)}, x);
+    case ViewKind::Transpose:
+      return apply(RegionView<ViewKind::Transpose>{std::move(r)}, x);
+    case ViewKind::T:
+      return apply(RegionView<ViewKind::T>{std::move(r)}, x);
+    case ViewKind::Unsqueeze:
+      return apply(RegionView<ViewKind::Unsqueeze>{std::move(r)}, x);
+    case ViewKind::Squeeze:
+      return apply(RegionView<ViewKind::Squeeze>{std::move(r)}, x);
+    case ViewKind::Diagonal:
+      return apply(RegionView<ViewKind::Diagonal>{std::move(r)}, x);
+    default:
+      return apply(RegionView<ViewKind::Unfold>{std::move(r)}, x);
+  }
+}
+
+Tensor spread_region(const Tensor& g, const Region& region) {
+  return apply(SpreadRegion{region}, g);
+}
+
+Tensor replace_region(const Tensor& x, const Tensor& src, const Region& region) {
+  const Dims sizes = region.sizes();
+  EG_CHECK(src.sizes() == sizes, "expected src to have the shape of the region it replaces, ", sizes,
+           ", got ", src.sizes());
+  return apply(ReplaceRegion{region}, x, src);
+}
+
+void add_into(const Tensor& dst, const Tensor& src) {
+  if (dst.numel() == 0) return;
+  kernels<ShapeKernels>().add(
+      dst.dtype(), strided_pair(dst, broadcast_strides(src, dst.sizes()), src.raw()));
+}
+
+void copy_flipped(const Tensor& dst, const Tensor& src, IntSpan flipped) {
+  if (dst.numel() == 0) return;
+  Dims strides = broadcast_strides(src, dst.sizes());
+  const char* start = src.raw();
+  for (int64_t d : flipped) {
+    start += (dst.sizes()[d] - 1) * strides[d] * static_cast<int64_t>(src.item_size());
+    strides[d] = -strides[d];
+  }
+  kernels<ShapeKernels>().copy(dst.item_size(), strided_pair(dst, strides, start));
+}
+
+bool add_to_accumulator(Context& ctx, size_t input, const Tensor& g, const Region& region) {
+  Tensor* held = ctx.accumulator(input);
+  if (!held || grad_enabled() || region.overlaps || held->dtype() != g.dtype() ||
+      held->sizes() != region.in_sizes)
+    return false;
+  add_into(region.of(*held), g);
+  return true;
+}
+
+std::optional<Dims> view_strides(IntSpan sizes, IntSpan strides, IntSpan shape) {
+  for (int64_t s : sizes)
+    if (s == 0) return contiguous_strides(shape);
+  Dims out(shape.size(), 1);
+  // Runs of input dims that are dense among themselves must be filled exactly by runs of new dims.
+  int64_t at = static_cast<int64_t>(shape.size()) - 1;
+  int64_t base = 1, in_run = 1, out_run = 1;
+  if (!sizes.empty()) base = strides.back();
+  for (int64_t d = static_cast<int64_t>(sizes.size()) - 1; d >= 0; --d) {
+    in_run *= sizes[d];
+    const bool ends = d == 0 || (sizes[d - 1] != 1 && strides[d - 1] != in_run * base);
+    if (!ends) continue;
+    while (at >= 0 && (out_run < in_run || shape[at] == 1)) {
+      out[at] = out_run * base;
+      out_run *= shape[at];
+      --at;
+    }
+    if (out_run != in_run) return std::nullopt;
+    if (d > 0) {
+      base = strides[d - 1];
+      in_run = out_run = 1;
+    }
+  }
+  if (at >= 0 && sizes.empty()) return contiguous_strides(shape);
+  if (at >= 0) return std::nullopt;
+  return out;
+}
+
+Range clamp_slice(int64_t size, std::optional<int64_t> start, std::optional<int64_t> end,
+                  int64_t step) {
+  EG_CHECK_VALUE(step > 0, "[slice] expected a step greater than zero, got ", step);
+  const auto clamp = [size](int64_t i) {
+    if (i < 0) i += size;
+    return i < 0 ? 0 : i > size ? size : i;
+  };
+  const int64_t first = start ? clamp(*start) : 0;
+  const int64_t stop = end ? clamp(*end) : size;
+  return {first, stop > first ? (stop - first - 1) / step + 1 : 0};
+}
+
+// --- view ops --------------------------------------------------------------------------------------------
+Tensor view(const Tensor& x, IntSpan shape) {
+  Dims target = infer_size(shape, x.numel());
+  std::optional<Dims> strides =
+      x.is_contiguous() ? contiguous_strides(target) : view_strides(x.sizes(), x.strides(), target);
+  EG_CHECK(strides, "[view] a tensor of shape ", x.sizes(), " and strides ", x.strides(),
+           " cannot be seen as ", target, " without a copy; use reshape()");
+  return apply(View{std::move(target), std::move(*strides), {}}, x);
+}
+
+Tensor reshape(const Tensor& x, IntSpan shape) {
+  Dims target = infer_size(shape, x.numel());
+  if (x.is_contiguous()) {
+    Dims strides = contiguous_strides(target);
+    return apply(View{std::move(target), std::move(strides), {}}, x);
+  }
+  if (std::optional<Dims> strides = view_strides(x.sizes(), x.strides(), target))
+    return apply(View{std::move(target), std::move(*strides), {}}, x);
+  return view(contiguous(x), target);
+}
+
+Tensor expand(const Tensor& x, IntSpan sizes) {
+  const int64_t lead = static_cast<int64_t>(sizes.size()) - x.dim();
+  EG_CHECK(lead >= 0, "[expand] expected at least ", x.dim(), " sizes for a tensor of shape ",
+           x.sizes(), ", got ", sizes);
+  Dims target = sizes.dims();
+  for (int64_t d = 0; d < static_cast<int64_t>(target.size()); ++d) {
+    if (target[d] == -1) {
+      EG_CHECK(d >= lead, "[expand] -1 keeps a size, but dimension ", d, " of ", sizes,
+               " is new: the tensor has shape ", x.sizes());
+      target[d] = x.sizes()[d - lead];
+    }
+    EG_CHECK(target[d] >= 0, "[expand] expected sizes that are -1 or not negative, got ", sizes);
+    EG_CHECK(d < lead || x.sizes()[d - lead] == target[d] || x.sizes()[d - lead] == 1,
+             "[expand] the size of dimension ", d, " must stay ", d < lead ? 1 : x.sizes()[d - lead],
+             ": shape ", x.sizes(), " does not expand to ", sizes);
+  }
+  checked_numel(target);
+  return apply(Expand{std::move(target)}, x);
+}
+
+namespace {
+
+Region permuted(const Tensor& x, const Dims& dims) {
+  Region r(x.sizes());
+  for (int64_t d : dims) r.axes.push_back({x.sizes()[d], 1, static_cast<int32_t>(d), -1});
+  return r;
+}
+
+Tensor swap_dims(ViewKind kind, const Tensor& x, int64_t dim0, int64_t dim1) {
+  const int64_t a = wrap_dim(dim0, x.dim()), b = wrap_dim(dim1, x.dim());
+  Region r = Region::whole(x.sizes());
+  if (a != b) std::swap(r.axes[a], r.axes[b]);
+  return view_region(kind, x, std::move(r));
+}
+
+}  // namespace
+
+Tensor permute(const Tensor& x, IntSpan dims) {
+  EG_CHECK(static_cast<int64_t>(dims.size()) == x.dim(), "[permute] expected ", x.dim(),
+           " dims for a tensor of shape ", x.sizes(), ", got ", dims);
+  return view_region(ViewKind::Permute, x, permuted(x, wrap_dims(dims, x.dim(), false)));
+}
+
+Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
+  return swap_dims(ViewKind::Transpose, x, dim0, dim1);
+}
+
+Tensor unsqueeze(const Tensor& x, int64_t dim) {
+  const int64_t at = wrap_dim(dim, x.dim() + 1);
+  // The stride of a dimension of size 1 does not matter; dense tensors stay dense.
+  Region r = Region::whole(x.sizes());
+  r.axes.insert(at, Axis{});
+  return view_region(ViewKind::Unsqueeze, x, std::move(r));
+}
+
+Tensor squeeze(const Tensor& x, IntSpan dims) {
+  SmallVec<bool, 8> drop(x.dim(), false);
+  if (x.dim() > 0)
+    for (int64_t d : wrap_dims(dims, x.dim(), false)) drop[d] = x.sizes()[d] == 1;
+  Region r(x.sizes());
+  for (int64_t d = 0; d < x.dim(); ++d)
+    if (!drop[d]) r.axes.push_back({x.sizes()[d], 1, static_cast<int32_t>(d), -1});
+  return view_region(ViewKind::Squeeze, x, std::move(r));
+}
+
+Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
+  EG_CHECK(x.dim() > 0, "[narrow] a 0-d tensor cannot be narrowed");
+  EG_CHECK(length >= 0, "[narrow] expected a length of at least 0, got ", length);
+  const int64_t d = wrap_dim(dim, x.dim()), size = x.sizes()[d];
+  EG_CHECK_INDEX(start >= -size && start <= size, "[narrow] expected start in [", -size, ", ", size,
+                 "], got ", start);
+  const int64_t first = start < 0 ? start + size : start;
+  EG_CHECK(first + length <= size, "[narrow] start ", start, " plus length ", length,
+           " exceeds the size ", size, " of dimension ", d);
+  Region r = Region::whole(x.sizes());
+  r.start[d] = first;
+  r.axes[d].size = length;
+  return view_region(ViewKind::Slice, x, std::move(r));
+}
+
+namespace {
+
+Region sliced(const Tensor& x, int64_t dim, std::optional<int64_t> start,
+              std::optional<int64_t> end, int64_t step) {
+  EG_CHECK(x.dim() > 0, "[slice] a 0-d tensor cannot be sliced");
+  const int64_t d = wrap_dim(dim, x.dim());
+  const Range range = clamp_slice(x.sizes()[d], start, end, step);
+  Region r = Region::whole(x.sizes());
+  r.start[d] = range.length ? range.start : 0;
+  r.axes[d].size = range.length;
+  r.axes[d].step = step;
+  return r;
+}
+
+Region selected(const Tensor& x, int64_t dim, int64_t index) {
+  EG_CHECK_INDEX(x.dim() > 0, "[select] a 0-d tensor has no dimension to select from");
+  const int64_t d = wrap_dim(dim, x.dim()), size = x.sizes()[d];
+  EG_CHECK_INDEX(index >= -size && index < size, "[select] index ", index,
+                 " is out of range for dimension ", d, " of a tensor of shape ", x.sizes());
+  Region r = Region::whole(x.sizes());
+  r.start[d] = index < 0 ? index + size : index;
+  r.axes.erase(d);
+  return r;
+}
+
+}  // namespace
+
+Region diagonal_region(const Dims& sizes, int64_t offset, int64_t dim0, int64_t dim1) {
+  const int64_t ndim = sizes.size();
+  const int64_t a = wrap_dim(dim0, ndim), b = wrap_dim(dim1, ndim);
+  EG_CHECK(a != b, "[diagonal] expected two different dimensions, got ", dim0, " and ", dim1);
+  Region r(sizes);
+  const int64_t rows = sizes[a], columns = sizes[b];
+  const int64_t fits = offset >= 0 ? std::min(rows, columns - offset) : std::min(rows + offset, columns);
+  const int64_t length = std::max<int64_t>(fits, 0);
+  if (length > 0) r.start[offset >= 0 ? b : a] = offset >= 0 ? offset : -offset;
+  for (int64_t d = 0; d < ndim; ++d)
+    if (d != a && d != b) r.axes.push_back({sizes[d], 1, static_cast<int32_t>(d), -1});
+  r.axes.push_back({length, 1, static_cast<int32_t>(a), static_cast<int32_t>(b)});
+  return r;
+}
+
+Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t end, int64_t step) {
+  return view_region(ViewKind::Slice, x, sliced(x, dim, start, end, step));
+}
+
+Tensor select(const Tensor& x, int64_t dim, int64_t index) {
+  return view_region(ViewKind::Select, x, selected(x, dim, index));
+}
+
+Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim0, int64_t dim1) {
+  return view_region(ViewKind::Diagonal, x, diagonal_region(x.sizes(), offset, dim0, dim1));
+}
+
+namespace {
+
+void check_layout(const char* op, IntSpan sizes, IntSpan strides, int64_t offset) {
+  EG_CHECK(sizes.size() == strides.size(), "[", op, "] expected as many strides as sizes, got size ",
+           sizes, " and stride ", strides);
+  for (int64_t s : strides)
+    EG_CHECK(s >= 0, "[", op, "] expected strides of at least 0, got ", strides);
+  EG_CHECK(offset >= 0, "[", op, "] expected a storage offset of at least 0, got ", offset);
+  checked_numel(sizes);
+}
+
+}  // namespace
+
+Tensor as_strided(const Tensor& x, IntSpan sizes, IntSpan strides, int64_t offset) {
+  check_layout("as_strided", sizes, strides, offset);
+  return apply(AsStrided{{sizes.dims(), strides.dims(), offset}, {}}, x);
+}
+
+Tensor as_strided_scatter(const Tensor& x, const Tensor& value, IntSpan sizes, IntSpan strides,
+                          int64_t offset) {
+  check_layout("as_strided_scatter", sizes, strides, offset);
+  EG_CHECK(value.sizes() == sizes.dims(), "[as_strided_scatter] expected src of shape ", sizes,
+           ", got ", value.sizes());
+  return apply(AsStridedScatter{{sizes.dims(), strides.dims(), offset}, Layout::of(x)}, x, value);
+}
+
+namespace {
+
+// --- what Python sees ------------------------------------------------------------------------------------
+Tensor view_dtype(const Tensor& x, DType dtype) {
+  const int64_t from = x.item_size(), to = item_size(dtype);
+  Dims sizes = x.sizes(), strides = x.strides();
+  int64_t offset = x.offset();
+  if (from != to) {
+    EG_CHECK(x.dim() > 0, "[view] a 0-d tensor of ", x.dtype(), " cannot be seen as ", dtype,
+             ": the element sizes differ");
+    EG_CHECK(strides.back() == 1, "[view] expected the last dimension to be dense to see ",
+             x.dtype(), " as ", dtype, ", got strides ", strides);
+  }
+  if (from > to) {
+    const int64_t ratio = from / to;
+    for (int64_t& s : strides) s *= ratio;
+    strides.back() = 1;
+    sizes.back() *= ratio;
+    offset *= ratio;
+  } else if (from < to) {
+    const int64_t ratio = to / from;
+    EG_CHECK(sizes.back() % ratio == 0 && offset % ratio == 0,
+             "[view] expected the last size and the storage offset to be divisible by ", ratio,
+             " to see ", x.dtype(), " as ", dtype, ", got shape ", sizes, " and offset ", offset);
+    for (size_t d = 0; d + 1 < strides.size(); ++d) {
+      EG_CHECK(strides[d] % ratio == 0, "[view] expected strides divisible by ", ratio, " to see ",
+               x.dtype(), " as ", dtype, ", got ", strides);
+      strides[d] /= ratio;
+    }
+    sizes.back() /= ratio;
+    offset /= ratio;
+  }
+  Tensor out = make_view(x, std::move(sizes), std::move(strides), offset);
+  out->dtype = dtype;
+  return out;
+}
+
+Tensor unfold(const Tensor& x, int64_t dimension, int64_t size, int64_t step) {
+  const int64_t d = wrap_dim(dimension, x.dim());
+  const int64_t length = x.dim() ? x.sizes()[d] : 1;
+  EG_CHECK(size >= 0 && size <= length, "[unfold] expected a size between 0 and ", length,
+           " (dimension ", d, " of shape ", x.sizes(), "), got ", size);
+  EG_CHECK(step > 0, "[unfold] expected a step greater than zero, got ", step);
+  Region r = Region::whole(x.sizes());
+  if (x.dim() == 0) {
+    r.axes.push_back({size, 1, -1, -1});
+    return view_region(ViewKind::Unfold, x, std::move(r));
+  }
+  r.axes[d].size = (length - size) / step + 1;
+  r.axes[d].step = step;
+  r.axes.push_back({size, 1, static_cast<int32_t>(d), -1});
+  r.overlaps = step < size;
+  return view_region(ViewKind::Unfold, x, std::move(r));
+}
+
+Tensor matrix_t(const Tensor& x) {
+  EG_CHECK(x.dim() <= 2, "[t] expected at most 2 dimensions, got shape ", x.sizes());
+  if (x.dim() < 2) return view_region(ViewKind::T, x, Region::whole(x.sizes()));
+  return swap_dims(ViewKind::T, x, 0, 1);
+}
+
+Tensor adjoint(const Tensor& x) {
+  if (x.dim() == 0) return view_region(ViewKind::Transpose, x, Region::whole(x.sizes()));
+  EG_CHECK(x.dim() >= 2, "[adjoint] expected at least 2 dimensions, got shape ", x.sizes());
+  return transpose(x, -2, -1);
+}
+
+Tensor movedim(const Tensor& x, const Dims& source, const Dims& destination) {
+  EG_CHECK(source.size() == destination.size(),
+           "[movedim] expected as many sources as destinations, got ", IntSpan(source), " and ",
+           IntSpan(destination));
+  const Dims from = wrap_dims(source, x.dim(), false), to = wrap_dims(destination, x.dim(), false);
+  Dims order(x.dim(), -1);
+  SmallVec<bool, 8> moved(x.dim(), false);
+  for (size_t i = 0; i < from.size(); ++i) {
+    order[to[i]] = from[i];
+    moved[from[i]] = true;
+  }
+  int64_t next = 0;
+  for (int64_t& o : order) {
+    if (o >= 0) continue;
+    while (moved[next]) ++next;
+    o = next++;
+  }
+  return permute(x, order);
+}
+
+Tensor squeeze_all(const Tensor& x) {
+  Dims all;
+  for (int64_t d = 0; d < x.dim(); ++d) all.push_back(d);
+  return squeeze(x, all);
+}
+
+Tensor as_strided_op(const Tensor& x, const Dims& size, const Dims& stride,
+                     std::optional<int64_t> storage_offset) {
+  return as_strided(x, size, stride, storage_offset.value_or(x.offset()));
+}
+
+// A view op in place changes where x looks and what made it, not the memory.
+Tensor become(const Tensor& x, const Tensor& v) {
+  EG_CHECK(!(grad_enabled() && x.requires_grad() && x.is_leaf()),
+           "a leaf tensor that requires grad cannot change its shape in place");
+  TensorImpl& to = *x.impl();
+  TensorImpl& from = *v.impl();
+  to.offset = from.offset;
+  to.sizes = from.sizes;
+  to.strides = from.strides;
+  to.numel = from.numel;
+  to.contiguous = from.contiguous;
+  if (from.grad_fn) {
+    to.grad_fn = from.grad_fn;
+    to.output_nr = from.output_nr;
+    to.base_epoch = from.base_epoch;
+  }
+  return x;
+}
+
+EG_OP(+[](const Tensor& x, const Dims& size) { return view(x, size); }, "view(input, *size)",
+      R"(The same memory in another shape; one size may be -1. Raises RuntimeError where only a copy could have that shape.
+
+>>> tuple(eg.zeros(6).view(2, -1).shape)
+(2, 3)
+)",
+      kMethodOnly)
+EG_OP(&view_dtype, "view(input, dtype)",
+      "The same bytes as elements of another dtype; the last dimension grows or shrinks with the element size.",
+      kMethodOnly)
+EG_OP(+[](const Tensor& x, const Tensor& other) { return view(x, other.sizes()); },
+      "view_as(input, other)", "view() with the shape of other.", kMethodOnly)
+EG_OP(+[](const Tensor& x, const Dims& shape) { return reshape(x, shape); },
+      "reshape(input, *shape)",
+      R"(The same elements in another shape, as a view where strides allow it, else as a copy; one size may be -1.
+
+>>> tuple(eg.zeros(2, 3).reshape(3, 2).shape)
+(3, 2)
+)")
+EG_OP(+[](const Tensor& x, const Tensor& other) { return reshape(x, other.sizes()); },
+      "reshape_as(input, other)", "reshape() to the shape of other.", kMethodOnly)
+EG_OP(+[](const Tensor& x, const Dims& size) { return expand(x, size); }, "expand(input, *size)",
+      R"(A view in which dimensions of size 1 repeat and new ones come first; -1 keeps a size.
+
+>>> eg.tensor([[1], [2]]).expand(-1, 3).tolist()
+[[1, 1, 1], [2, 2, 2]]
+)",
+      kMethodOnly)
+EG_OP(+[](const Tensor& x, const Tensor& other) { return expand(x, other.sizes()); },
+      "expand_as(input, other)", "expand() to the shape of other.", kMethodOnly)
+EG_OP(+[](const Tensor& x, const Dims& size) { return expand(x, size); },
+      "broadcast_to(input, size)", "A view of input broadcast to the given shape.")
+EG_OP(+[](const Tensor& x, const Dims& dims) { return permute(x, dims); }, "permute(input, *dims)",
+      R"(A view with the dimensions in the given order.
+
+>>> tuple(eg.zeros(2, 3, 4).permute(2, 0, 1).shape)
+(4, 2, 3)
+)")
+EG_OP(&transpose, "transpose(input, dim0, dim1)",
+      R"(A view with two dimensions swapped.
+
+>>> tuple(eg.zeros(2, 3).transpose(0, 1).shape)
+(3, 2)
+)")
+EG_OP(&transpose, "swapdims(input, dim0, dim1)", "Another name of transpose().")
+EG_OP(&transpose, "swapaxes(input, axis0, axis1)", "Another name of transpose().")
+EG_OP(&matrix_t, "t(input)", "The transpose of a matrix, a view; vectors and 0-d tensors stay as they are.")
+EG_OP(&adjoint, "adjoint(input)", "A view with the last two dimensions swapped.")
+EG_OP(&movedim, "movedim(input, source, destination)",
+      R"(A view with dimensions moved to other places; the rest keep their order.
+
+>>> tuple(eg.zeros(2, 3, 4).movedim(0, -1).shape)
+(3, 4, 2)
+)")
+EG_OP(&movedim, "moveaxis(input, source, destination)", "Another name of movedim().")
+EG_OP(&unsqueeze, "unsqueeze(input, dim)",
+      R"(A view with a dimension of size 1 inserted.
+
+>>> tuple(eg.zeros(3).unsqueeze(0).shape)
+(1, 3)
+)")
+EG_OP(&squeeze_all, "squeeze(input)", "A view without the dimensions of size 1.")
+EG_OP(+[](const Tensor& x, const Dims& dim) { return squeeze(x, dim); }, "squeeze(input, dim)",
+      R"(A view without the given dimension or dimensions, where their size is 1.
+
+>>> tuple(eg.zeros(1, 3, 1).squeeze(0).shape)
+(3, 1)
+)")
+EG_OP(&narrow, "narrow(input, dim, start, length)",
+      "A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end.")
+EG_OP(&select, "select(input, dim, index)",
+      "A view at one index of a dimension, which is dropped. Raises IndexError out of range.")
+EG_OP(&diagonal, "diagonal(input, offset=0, dim1=0, dim2=1)",
+      R"(A view of the diagonals over two dimensions, as the last dimension.
+
+>>> eg.tensor([[1, 2], [3, 4]]).diagonal().tolist()
+[1, 4]
+)")
+EG_OP(&unfold, "unfold(input, dimension, size, step)",
+      R"(A view of all windows of `size` entries, `step` apart, along a dimension; the window is the last dimension.
+
+>>> eg.arange(4).unfold(0, 2, 1).tolist()
+[[0, 1], [1, 2], [2, 3]]
+)",
+      kMethodOnly)
+EG_OP(&as_strided_op, "as_strided(input, size, stride, storage_offset=None)",
+      "A view of input's storage with the given sizes, strides and offset, in elements.")
+EG_OP(+[](const Tensor& x, const Tensor& src, const Dims& size, const Dims& stride,
+          std::optional<int64_t> storage_offset) {
+        return as_strided_scatter(x, src, size, stride, storage_offset.value_or(x.offset()));
+      },
+      "as_strided_scatter(input, src, size, stride, storage_offset=None)",
+      "A copy of input in which the elements that as_strided() would show are those of src.")
+EG_OP(+[](const Tensor& x, const Tensor& src, int64_t dim, int64_t index) {
+        return replace_region(x, src, selected(x, dim, index));
+      },
+      "select_scatter(input, src, dim, index)",
+      "A copy of input in which src stands at one index of a dimension.")
+EG_OP(+[](const Tensor& x, const Tensor& src, int64_t dim, std::optional<int64_t> start,
+          std::optional<int64_t> end,
+          int64_t step) { return replace_region(x, src, sliced(x, dim, start, end, step)); },
+      "slice_scatter(input, src, dim=0, start=None, end=None, step=1)",
+      "A copy of input in which src stands in a slice of a dimension.")
+EG_OP(+[](const Tensor& x, const Tensor& src, int64_t offset, int64_t dim1, int64_t dim2) {
+        return replace_region(x, src, diagonal_region(x.sizes(), offset, dim1, dim2));
+      },
+      "diagonal_scatter(input, src, offset=0, dim1=0, dim2=1)",
+      "A copy of input in which src stands on the diagonal.")
+EG_OP(+[](const Tensor& x) { return become(x, squeeze_all(x)); }, "squeeze_(input)",
+      "squeeze() that changes the tensor itself.", kMethodOnly)
+EG_OP(+[](const Tensor& x, const Dims& dim) { return become(x, squeeze(x, dim)); },
+      "squeeze_(input, dim)", "squeeze() that changes the tensor itself.", kMethodOnly)
+EG_OP(+[](const Tensor& x, int64_t dim) { return become(x, unsqueeze(x, dim)); },
+      "unsqueeze_(input, dim)", "unsqueeze() that changes the tensor itself.", kMethodOnly)
+EG_OP(+[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
+      "transpose_(input, dim0, dim1)", "transpose() that changes the tensor itself.", kMethodOnly)
+EG_OP(+[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
+      "swapdims_(input, dim0, dim1)", "Another name of transpose_().", kMethodOnly)
+EG_OP(+[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
+      "swapaxes_(input, axis0, axis1)", "Another name of transpose_().", kMethodOnly)
+EG_OP(+[](const Tensor& x) { return become(x, matrix_t(x)); }, "t_(input)",
+      "t() that changes the tensor itself.", kMethodOnly)
+EG_OP(+[](const Tensor& x, const Dims& size, const Dims& stride,
+          std::optional<int64_t> offset) { return become(x, as_strided_op(x, size, stride, offset)); },
+      "as_strided_(input, size, stride, storage_offset=None)",
+      "as_strided() that changes the tensor itself.", kMethodOnly)
+
+}  // namespace
+
+}  // namespace eg
