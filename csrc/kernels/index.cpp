@@ -1,0 +1,430 @@
+#include "kernels/index.h"
+
+#include "core/parallel.h"
+
+namespace eg {
+namespace {
+
+struct Bytes1 {
+  uint8_t v;
+};
+struct Bytes2 {
+  uint16_t v;
+};
+struct Bytes4 {
+  uint32_t v;
+};
+struct Bytes8 {
+  uint64_t v;
+};
+
+template <class F>
+EG_INLINE void visit_size(size_t item, F&& f) {
+  switch (item) {
+    case 1:
+      return f(Bytes1{});
+    case 2:
+      return f(Bytes2{});
+    case 4:
+      return f(Bytes4{});
+    default:
+      return f(Bytes8{});
+  }
+}
+
+EG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+EG_INLINE int64_t outer_start(const Positions& p, int64_t o) {
+  return p.outer_offsets ? p.outer_offsets[o] : o * p.outer_stride;
+}
+
+// Rows of a table larger than the caches come late: asked for this many rows ahead.
+constexpr int64_t kAhead = 8;
+
+template <class T>
+EG_INLINE void fetch(const T* row, int64_t n) {
+  const char* at = reinterpret_cast<const char*>(row);
+  const int64_t bytes = least(n * static_cast<int64_t>(sizeof(T)), 1024);
+  for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b);
+}
+
+// Short rows in whole vectors of the compiler's choice, long ones by memcpy.
+template <class T>
+EG_INLINE void copy_row(T* __restrict__ d, const T* __restrict__ s, int64_t n) {
+  if (n * sizeof(T) <= 128) {
+    for (int64_t j = 0; j < n; ++j) d[j] = s[j];
+  } else {
+    std::memcpy(d, s, n * sizeof(T));
+  }
+}
+
+template <class T>
+void take_rows(T* __restrict__ out, const T* __restrict__ x, const Positions& p, int64_t begin,
+               int64_t end) {
+  for (int64_t r = begin; r < end; ++r) {
+    const int64_t i = r % p.n;
+    const T* from = x + outer_start(p, r / p.n);
+    if (i + kAhead < p.n) fetch(from + p.index[i + kAhead] * p.scale, p.inner);
+    from += p.index[i] * p.scale;
+    T* to = out + r * p.inner;
+    if (!p.inner_offsets) {
+      copy_row(to, from, p.inner);
+    } else {
+      for (int64_t j = 0; j < p.inner; ++j) to[j] = from[p.inner_offsets[j]];
+    }
+  }
+}
+
+void take(size_t item, char* packed, const char* x, const Positions& p) {
+  const int64_t rows = p.outer * p.n;
+  if (rows == 0 || p.inner == 0) return;
+  visit_size(item, [&](auto zero) {
+    using T = decltype(zero);
+    T* const out = reinterpret_cast<T*>(packed);
+    const T* const in = reinterpret_cast<const T*>(x);
+    if (p.inner == 1 && p.outer == 1) {
+      const T* from = in + outer_start(p, 0) + (p.inner_offsets ? p.inner_offsets[0] : 0);
+      parallel_for(p.n, kParallelGrain / 2, [&](int64_t begin, int64_t end) {
+        const int64_t scale = p.scale;
+        const int64_t* index = p.index;
+        for (int64_t i = begin; i < end; ++i) out[i] = from[index[i] * scale];
+      });
+      return;
+    }
+    parallel_for(rows, kParallelGrain / p.inner + 1,
+                 [&](int64_t begin, int64_t end) { take_rows(out, in, p, begin, end); });
+  });
+}
+
+// --- folds ----------------------------------------------------------------------------------------------
+template <Fold F>
+struct Folder {
+  template <class T>
+  static EG_INLINE T plain(T a, T b) {
+    if constexpr (F == Fold::Put) return b;
+    if constexpr (F == Fold::Add) return static_cast<T>(a + b);
+    if constexpr (F == Fold::Multiply) return static_cast<T>(a * b);
+    // NaN wins.
+    if constexpr (F == Fold::Max) return a != a || !(b <= a) ? (a != a ? a : b) : a;
+    if constexpr (F == Fold::Min) return a != a || !(b >= a) ? (a != a ? a : b) : a;
+  }
+  template <class T>
+  static EG_INLINE T of(T a, T b) {
+    return plain(a, b);
+  }
+  static EG_INLINE bool of(bool a, bool b) {
+    if constexpr (F == Fold::Put) return b;
+    if constexpr (F == Fold::Add || F == Fold::Max) return a || b;
+    return a && b;
+  }
+  static EG_INLINE Half of(Half a, Half b) {
+    if constexpr (F == Fold::Put) return b;
+    return to_half(plain(to_float(a), to_float(b)));
+  }
+  static EG_INLINE BFloat16 of(BFloat16 a, BFloat16 b) {
+    if constexpr (F == Fold::Put) return b;
+    return to_bfloat16(plain(to_float(a), to_float(b)));
+  }
+};
+
+template <class F>
+EG_INLINE void visit_fold(Fold fold, F&& f) {
+  switch (fold) {
+    case Fold::Put:
+      return f(Folder<Fold::Put>{});
+    case Fold::Add:
+      return f(Folder<Fold::Add>{});
+    case Fold::Multiply:
+      return f(Folder<Fold::Multiply>{});
+    case Fold::Max:
+      return f(Folder<Fold::Max>{});
+    case Fold::Min:
+      return f(Folder<Fold::Min>{});
+  }
+}
+
+// Columns [first, last) of every row of one outer position.
+template <class Op, class T>
+void fold_rows(T* __restrict__ x, const T* __restrict__ packed, const Positions& p, bool one,
+               int64_t first, int64_t last) {
+  const int64_t width = last - first;
+  if (width == 1 && !one && p.inner == 1) {
+    T* at = x + (p.inner_offsets ? p.inner_offsets[0] : 0);
+    for (int64_t i = 0; i < p.n; ++i) {
+      T& to = at[p.index[i] * p.scale];
+      to = Op::of(to, packed[i]);
+    }
+    return;
+  }
+  for (int64_t i = 0; i < p.n; ++i) {
+    T* __restrict__ to = x + p.index[i] * p.scale;
+    const T* __restrict__ from = packed + (one ? 0 : i * p.inner + first);
+    if (i + kAhead < p.n) fetch(x + p.index[i + kAhead] * p.scale + first, width);
+    if (p.inner_offsets) {
+      for (int64_t j = 0; j < width; ++j) {
+        T& t = to[p.inner_offsets[first + j]];
+        t = Op::of(t, from[one ? 0 : j]);
+      }
+    } else if (one) {
+      const T v = *from;
+      for (int64_t j = 0; j < width; ++j) to[first + j] = Op::of(to[first + j], v);
+    } else {
+      for (int64_t j = 0; j < width; ++j) to[first + j] = Op::of(to[first + j], from[j]);
+    }
+  }
+}
+
+// Rows may repeat, so threads share out outer positions and columns, never rows.
+template <class Op, class T>
+void fold_all(T* x, const T* packed, const Positions& p, bool one) {
+  const int64_t wide = p.inner * static_cast<int64_t>(sizeof(T)) / 128;
+  int64_t blocks = 1;
+  if (p.outer < num_threads() && p.outer * p.n * p.inner > kParallelGrain)
+    blocks = least(num_threads(), wide);
+  if (blocks < 1) blocks = 1;
+  const int64_t step = (p.inner + blocks - 1) / blocks;
+  const int64_t work = p.n * step;
+  parallel_for(p.outer * blocks, kParallelGrain / (work + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; ++u) {
+      const int64_t o = u / blocks, first = u % blocks * step;
+      fold_rows<Op>(x + outer_start(p, o), packed + (one ? 0 : o * p.n * p.inner), p, one, first,
+                    least(first + step, p.inner));
+    }
+  });
+}
+
+void fold(DType dtype, Fold fold, char* x, const char* packed, const Positions& p, bool one) {
+  if (p.outer * p.n * p.inner == 0) return;
+  if (fold == Fold::Put) {
+    visit_size(item_size(dtype), [&](auto zero) {
+      using T = decltype(zero);
+      fold_all<Folder<Fold::Put>>(reinterpret_cast<T*>(x), reinterpret_cast<const T*>(packed), p,
+                                  one);
+    });
+    return;
+  }
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    visit_fold(fold, [&](auto op) {
+      if constexpr (!__is_same(decltype(op), Folder<Fold::Put>))
+        fold_all<decltype(op)>(reinterpret_cast<T*>(x), reinterpret_cast<const T*>(packed), p, one);
+    });
+  });
+}
+
+// --- gather and scatter ----------------------------------------------------------------------------------
+// Rows of the index: all dimensions but the last.
+struct Walker {
+  const Lines& l;
+  int64_t at[64];
+  int64_t x_off = 0, src_off = 0;
+
+  Walker(const Lines& lines, int64_t row) : l(lines) {
+    for (int d = l.ndim - 2; d >= 0; --d) {
+      at[d] = row % l.sizes[d];
+      row /= l.sizes[d];
+      x_off += at[d] * l.x_strides[d];
+      src_off += at[d] * l.src_strides[d];
+    }
+  }
+  EG_INLINE void next() {
+    for (int d = l.ndim - 2; d >= 0; --d) {
+      x_off += l.x_strides[d];
+      src_off += l.src_strides[d];
+      if (++at[d] < l.sizes[d]) return;
+      x_off -= l.sizes[d] * l.x_strides[d];
+      src_off -= l.sizes[d] * l.src_strides[d];
+      at[d] = 0;
+    }
+  }
+};
+
+EG_INLINE int64_t row_count(const Lines& l, int from, int to) {
+  int64_t rows = 1;
+  for (int d = from; d < to; ++d) rows *= l.sizes[d];
+  return rows;
+}
+
+void gather(size_t item, char* out, const char* x, const Lines& l) {
+  const int last = l.ndim - 1;
+  const int64_t rows = row_count(l, 0, last), n = l.sizes[last];
+  if (rows == 0 || n == 0) return;
+  visit_size(item, [&](auto zero) {
+    using T = decltype(zero);
+    parallel_for(rows, kParallelGrain / n + 1, [&](int64_t begin, int64_t end) {
+      Walker w(l, begin);
+      const int64_t across = l.x_strides[last], along = l.dim_stride;
+      for (int64_t r = begin; r < end; ++r, w.next()) {
+        T* __restrict__ to = reinterpret_cast<T*>(out) + r * n;
+        const T* __restrict__ from = reinterpret_cast<const T*>(x) + w.x_off;
+        const int64_t* __restrict__ index = l.index + r * n;
+        if (across == 0 && along == 1) {
+          for (int64_t k = 0; k < n; ++k) to[k] = from[index[k]];
+        } else {
+          for (int64_t k = 0; k < n; ++k) to[k] = from[k * across + index[k] * along];
+        }
+      }
+    });
+  });
+}
+
+template <class Op, class T>
+EG_INLINE void scatter_row(T* x, const T* src, const int64_t* index, int64_t first, int64_t last,
+                           int64_t across, int64_t along, int64_t src_step) {
+  for (int64_t k = first; k < last; ++k) {
+    T& to = x[k * across + index[k] * along];
+    to = Op::of(to, src[k * src_step]);
+  }
+}
+
+// Targets collide only along l.dim: threads share out the dimensions before it, or else the columns after it.
+template <class Op, class T>
+void scatter_all(T* x, const T* src, const Lines& l) {
+  const int last = l.ndim - 1;
+  const int64_t n = l.sizes[last];
+  const int64_t units = row_count(l, 0, l.dim), rows = row_count(l, l.dim < last ? l.dim : last, last);
+  int64_t blocks = 1;
+  if (l.dim < last && units < num_threads() && units * rows * n > kParallelGrain)
+    blocks = least(num_threads(), n / 32);
+  if (blocks < 1) blocks = 1;
+  const int64_t step = (n + blocks - 1) / blocks;
+  const int64_t across = l.x_strides[last], along = l.dim_stride, src_step = l.src_strides[last];
+  parallel_for(units * blocks, kParallelGrain / (rows * step + 1) + 1,
+               [&](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; ++u) {
+      const int64_t first = u % blocks * step, stop = least(first + step, n);
+      int64_t row = u / blocks * rows;
+      Walker w(l, row);
+      for (int64_t r = 0; r < rows; ++r, ++row, w.next())
+        scatter_row<Op>(x + w.x_off, src + w.src_off, l.index + row * n, first, stop, across, along,
+                        src_step);
+    }
+  });
+}
+
+void scatter(DType dtype, Fold fold, char* x, const char* src, const Lines& l) {
+  if (row_count(l, 0, l.ndim) == 0) return;
+  if (fold == Fold::Put) {
+    visit_size(item_size(dtype), [&](auto zero) {
+      using T = decltype(zero);
+      scatter_all<Folder<Fold::Put>>(reinterpret_cast<T*>(x), reinterpret_cast<const T*>(src), l);
+    });
+    return;
+  }
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    visit_fold(fold, [&](auto op) {
+      if constexpr (!__is_same(decltype(op), Folder<Fold::Put>))
+        scatter_all<decltype(op)>(reinterpret_cast<T*>(x), reinterpret_cast<const T*>(src), l);
+    });
+  });
+}
+
+// --- indices ------------------------------------------------------------------------------------------------
+void range(const int64_t* index, int64_t n, int64_t* low, int64_t* high) {
+  int64_t lo = index[0], hi = index[0];
+  for (int64_t i = 0; i < n; ++i) {
+    lo = index[i] < lo ? index[i] : lo;
+    hi = index[i] > hi ? index[i] : hi;
+  }
+  *low = lo;
+  *high = hi;
+}
+
+void wrap(int64_t* out, const int64_t* index, int64_t n, int64_t size) {
+  for (int64_t i = 0; i < n; ++i) out[i] = index[i] < 0 ? index[i] + size : index[i];
+}
+
+void linear(int64_t* out, const int64_t* index, int64_t n, int64_t stride, bool add) {
+  if (add) {
+    for (int64_t i = 0; i < n; ++i) out[i] += index[i] * stride;
+  } else {
+    for (int64_t i = 0; i < n; ++i) out[i] = index[i] * stride;
+  }
+}
+
+int64_t count(const char* mask, int64_t n) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < n;) {
+    // Byte sums of up to 255 vectors stay in bytes; the compiler keeps them in registers.
+    const int64_t stop = least(n, i + 16384);
+    int32_t part = 0;
+    for (; i < stop; ++i) part += mask[i] != 0;
+    total += part;
+  }
+  return total;
+}
+
+int64_t* positions(const char* mask, int64_t n, int64_t first, int64_t* out) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) {
+    uint64_t eight;
+    std::memcpy(&eight, mask + i, 8);
+    if (eight == 0) continue;
+    int64_t found[9];
+    int hits = 0;
+    for (int k = 0; k < 8; ++k) {
+      found[hits] = first + i + k;
+      hits += mask[i + k] != 0;
+    }
+    for (int k = 0; k < hits; ++k) *out++ = found[k];
+  }
+  for (; i < n; ++i)
+    if (mask[i]) *out++ = first + i;
+  return out;
+}
+
+template <class T>
+EG_INLINE void fill_row(T* __restrict__ out, const T* __restrict__ x, const uint8_t* __restrict__ m,
+                        int64_t n, int64_t os, int64_t xs, int64_t ms, decltype(T::v) value) {
+  if (os == 1 && xs == 1 && ms == 1) {
+    for (int64_t i = 0; i < n; ++i) out[i].v = m[i] ? value : x[i].v;
+  } else {
+    for (int64_t i = 0; i < n; ++i) out[i * os].v = m[i * ms] ? value : x[i * xs].v;
+  }
+}
+
+template <class T>
+void masked_fill_all(const StridedTriple& t, const char* value) {
+  const int last = t.ndim - 1;
+  const int64_t n = t.sizes[last];
+  int64_t rows = 1;
+  for (int d = 0; d < last; ++d) rows *= t.sizes[d];
+  if (rows == 0 || n == 0) return;
+  T v;
+  std::memcpy(&v, value, sizeof(T));
+  T* const out = reinterpret_cast<T*>(t.out);
+  const T* const x = reinterpret_cast<const T*>(t.x);
+  const uint8_t* const mask = reinterpret_cast<const uint8_t*>(t.mask);
+  const int64_t os = t.out_strides[last], xs = t.x_strides[last], ms = t.mask_strides[last];
+  if (rows == 1) {
+    parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
+      fill_row(out + begin * os, x + begin * xs, mask + begin * ms, end - begin, os, xs, ms, v.v);
+    });
+    return;
+  }
+  parallel_for(rows, kParallelGrain / n + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      int64_t rest = r, o = 0, a = 0, m = 0;
+      for (int d = last - 1; d >= 0; --d) {
+        const int64_t at = rest % t.sizes[d];
+        rest /= t.sizes[d];
+        o += at * t.out_strides[d];
+        a += at * t.x_strides[d];
+        m += at * t.mask_strides[d];
+      }
+      fill_row(out + o, x + a, mask + m, n, os, xs, ms, v.v);
+    }
+  });
+}
+
+void masked_fill(size_t item, const StridedTriple& t, const char* value) {
+  visit_size(item, [&](auto zero) { masked_fill_all<decltype(zero)>(t, value); });
+}
+
+}  // namespace
+
+EG_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &wrap, &linear, &count, &positions,
+                          &masked_fill});
+
+}  // namespace eg
