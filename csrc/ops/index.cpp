@@ -1,0 +1,890 @@
+// Reading and writing at integer and boolean index tensors, as x[...] does.
+#include "ops/index.h"
+
+#include "core/parallel.h"
+#include "ops/registry.h"
+
+namespace eg {
+
+// --- indices -----------------------------------------------------------------------------------------------
+Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size, int64_t dim) {
+  Tensor wide = contiguous_data(cast_data(index, DType::Int64));
+  const int64_t n = wide.numel();
+  if (n == 0) return wide;
+  int64_t low, high;
+  kernels<IndexKernels>().range(wide.data<int64_t>(), n, &low, &high);
+  const int64_t least = check.wrap ? -size : 0;
+  if (low < least || high >= size)
+    fail(check.kind, "[", check.op, "] index ", low < least ? low : high,
+         " is out of bounds for dimension ", dim, " with size ", size);
+  if (low >= 0) return wide;
+  Tensor wrapped = empty(wide.sizes(), DType::Int64);
+  kernels<IndexKernels>().wrap(wrapped.data<int64_t>(), wide.data<int64_t>(), n, size);
+  return wrapped;
+}
+
+std::vector<int64_t> block_offsets(IntSpan sizes, IntSpan strides) {
+  std::vector<int64_t> out{0};
+  for (size_t d = 0; d < sizes.size(); ++d) {
+    std::vector<int64_t> next;
+    next.reserve(out.size() * std::max<int64_t>(sizes[d], 0));
+    for (int64_t base : out)
+      for (int64_t i = 0; i < sizes[d]; ++i) next.push_back(base + i * strides[d]);
+    out = std::move(next);
+  }
+  return out;
+}
+
+namespace {
+
+int64_t product(IntSpan sizes) {
+  int64_t n = 1;
+  for (int64_t s : sizes) n *= s;
+  return n;
+}
+
+bool is_dense(IntSpan sizes, IntSpan strides) { return is_contiguous(sizes, strides); }
+
+// Fills in the outer and inner parts of positions from the dimensions around the indexed ones.
+void describe_block(Positions& p, std::vector<int64_t>& outer, std::vector<int64_t>& inner,
+                    IntSpan outer_sizes, IntSpan outer_strides, IntSpan inner_sizes,
+                    IntSpan inner_strides) {
+  p.outer = product(outer_sizes);
+  p.inner = product(inner_sizes);
+  p.outer_offsets = nullptr;
+  p.outer_stride = 0;
+  p.inner_offsets = nullptr;
+  // Dense among themselves: one stride serves all.
+  bool even = true;
+  for (size_t d = 0; d + 1 < outer_sizes.size(); ++d)
+    even &= outer_strides[d] == outer_sizes[d + 1] * outer_strides[d + 1];
+  if (outer_sizes.size() > 0 && even) {
+    p.outer_stride = outer_strides.back();
+  } else if (outer_sizes.size() > 0) {
+    outer = block_offsets(outer_sizes, outer_strides);
+    p.outer_offsets = outer.data();
+  }
+  if (p.inner > 1 && !is_dense(inner_sizes, inner_strides)) {
+    inner = block_offsets(inner_sizes, inner_strides);
+    p.inner_offsets = inner.data();
+  }
+}
+
+}  // namespace
+
+AlongDim::AlongDim(const Tensor& x, int64_t dim, const Tensor& index) {
+  const int64_t* sizes = x.sizes().data();
+  const int64_t* strides = x.strides().data();
+  const size_t after = x.dim() - dim - 1;
+  describe_block(p_, outer_, inner_, IntSpan(sizes, dim), IntSpan(strides, dim),
+                 IntSpan(sizes + dim + 1, after), IntSpan(strides + dim + 1, after));
+  p_.index = index.data<int64_t>();
+  p_.n = index.numel();
+  p_.scale = strides[dim];
+}
+
+Tensor writable(const Tensor& x, bool in_place) {
+  if (in_place) return make_view(x, x.sizes(), x.strides(), x.offset());
+  Tensor out = empty_like(x);
+  copy_into(out, x);
+  return out;
+}
+
+Tensor apart_from(const Tensor& target, const Tensor& src) {
+  if (&target.storage() != &src.storage()) return src;
+  Tensor copy = empty_like(src);
+  copy_into(copy, src);
+  return copy;
+}
+
+Tensor true_positions(const Tensor& mask) {
+  const IndexKernels& k = kernels<IndexKernels>();
+  const int64_t n = mask.numel();
+  constexpr int64_t kChunk = 2 * kParallelGrain;
+  const int64_t chunks = (n + kChunk - 1) / kChunk;
+  const char* bytes = mask.raw();
+  std::vector<int64_t> starts(chunks + 1, 0);
+  parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      starts[c + 1] = k.count(bytes + c * kChunk, std::min(kChunk, n - c * kChunk));
+  });
+  for (int64_t c = 0; c < chunks; ++c) starts[c + 1] += starts[c];
+  Tensor out = empty({starts[chunks]}, DType::Int64, mask.device());
+  int64_t* to = out.data<int64_t>();
+  parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      k.positions(bytes + c * kChunk, std::min(kChunk, n - c * kChunk), c * kChunk, to + starts[c]);
+  });
+  return out;
+}
+
+namespace {
+
+Tensor as_mask(const Tensor& x) {
+  const bool is_bytes = x.dtype() == DType::Bool || x.dtype() == DType::UInt8;
+  if (is_bytes) return contiguous_data(x);
+  return contiguous_data(cast_data(x, DType::Bool));
+}
+
+// Column k of the coordinates of flat positions, into out[i * step].
+void coordinates(const Tensor& flat, IntSpan sizes, int64_t* out, int64_t step, int64_t jump) {
+  const int64_t* at = flat.data<int64_t>();
+  const size_t dims = sizes.size();
+  parallel_for(flat.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t rest = at[i];
+      for (size_t d = dims; d-- > 0;) {
+        out[i * step + static_cast<int64_t>(d) * jump] = rest % sizes[d];
+        rest /= sizes[d];
+      }
+    }
+  });
+}
+
+}  // namespace
+
+Tensor nonzero(const Tensor& x) {
+  const Tensor flat = true_positions(as_mask(x));
+  const int64_t n = flat.numel(), dims = x.dim();
+  Tensor out = empty({n, dims}, DType::Int64, x.device());
+  if (dims == 1) return view(flat, {n, 1});
+  coordinates(flat, x.sizes(), out.data<int64_t>(), dims, 1);
+  return out;
+}
+
+namespace {
+
+TensorList nonzero_columns(const Tensor& x) {
+  const Tensor in = x.dim() ? x : view(contiguous_data(x), {1});
+  const Tensor flat = true_positions(as_mask(in));
+  if (in.dim() == 1) return {flat};
+  const int64_t n = flat.numel(), dims = in.dim();
+  Tensor all = empty({dims, n}, DType::Int64, x.device());
+  coordinates(flat, in.sizes(), all.data<int64_t>(), 1, n);
+  TensorList out;
+  for (int64_t d = 0; d < dims; ++d) out.push_back(make_view(all, {n}, {1}, d * n));
+  return out;
+}
+
+// --- x[indices] -------------------------------------------------------------------------------------------
+// Which dimensions are indexed and what the result looks like; the index tensors themselves travel apart.
+struct IndexPlan {
+  Dims in_sizes;
+  Dims dims;   // indexed dimensions, in the order of the tensors
+  Dims shape;  // common shape of the indices
+  bool adjacent = true;
+
+  size_t before() const { return adjacent && !dims.empty() ? dims[0] : 0; }
+  bool is_indexed(int64_t d) const { return std::find(dims.begin(), dims.end(), d) != dims.end(); }
+  Dims result_sizes() const {
+    Dims out(in_sizes.begin(), in_sizes.begin() + before());
+    out.append(shape.begin(), shape.end());
+    for (size_t d = before(); d < in_sizes.size(); ++d)
+      if (!is_indexed(d)) out.push_back(in_sizes[d]);
+    return out;
+  }
+};
+
+struct PreparedIndex {
+  IndexPlan plan;
+  TensorList indices;  // int64, contiguous, of plan.shape, within bounds
+};
+
+// Masks become one index a dimension.
+void expand_masks(const Tensor& x, const TensorList& indices, TensorList& out) {
+  for (const Tensor& t : indices) {
+    if (!t.defined()) {
+      out.push_back(t);
+      continue;
+    }
+    if (t.dtype() != DType::Bool && t.dtype() != DType::UInt8) {
+      EG_CHECK_INDEX(is_integral(t.dtype()),
+                     "tensors used as indices must be long, int, byte or bool tensors, got ",
+                     t.dtype());
+      out.push_back(t);
+      continue;
+    }
+    for (int64_t d = 0; d < t.dim(); ++d) {
+      const int64_t at = static_cast<int64_t>(out.size()) + d;
+      EG_CHECK_INDEX(at < x.dim(), "too many indices for tensor of dimension ", x.dim());
+      EG_CHECK_INDEX(t.sizes()[d] == x.sizes()[at], "The shape of the mask ", t.sizes(),
+                     " at index ", d, " does not match the shape of the indexed tensor ", x.sizes(),
+                     " at index ", at);
+    }
+    for (Tensor& column : nonzero_columns(t)) out.push_back(std::move(column));
+  }
+}
+
+PreparedIndex prepare(const Tensor& x, const TensorList& given) {
+  TensorList indices;
+  expand_masks(x, given, indices);
+  EG_CHECK_INDEX(static_cast<int64_t>(indices.size()) <= x.dim(),
+                 "too many indices for tensor of dimension ", x.dim(), " (got ", indices.size(), ")");
+  PreparedIndex out;
+  IndexPlan& plan = out.plan;
+  plan.in_sizes = x.sizes();
+  bool same_shape = true;
+  for (size_t d = 0; d < indices.size(); ++d) {
+    if (!indices[d].defined()) continue;
+    if (!plan.dims.empty()) {
+      plan.adjacent &= plan.dims.back() == static_cast<int64_t>(d) - 1;
+      same_shape &= indices[d].sizes() == plan.shape;
+      EG_CHECK_INDEX(is_expandable_to(indices[d].sizes(), plan.shape) ||
+                         is_expandable_to(plan.shape, indices[d].sizes()) ||
+                         [&] {
+                           try {
+                             broadcast_shapes(plan.shape, indices[d].sizes());
+                             return true;
+                           } catch (const Error&) {
+                             return false;
+                           }
+                         }(),
+                     "shape mismatch: indexing tensors could not be broadcast together with shapes ",
+                     plan.shape, " and ", indices[d].sizes());
+      plan.shape = broadcast_shapes(plan.shape, indices[d].sizes());
+    } else {
+      plan.shape = indices[d].sizes();
+    }
+    plan.dims.push_back(d);
+  }
+  EG_CHECK_INDEX(!plan.dims.empty(), "[index] expected at least one index tensor");
+  const bool empty_index = product(plan.shape) == 0;
+  for (int64_t d : plan.dims) {
+    Tensor t = indices[d];
+    if (!same_shape && t.sizes() != plan.shape)
+      t = contiguous_data(make_view(t, plan.shape, [&] {
+        Dims strides(plan.shape.size(), 0);
+        const size_t lead = plan.shape.size() - t.sizes().size();
+        for (size_t k = 0; k < t.sizes().size(); ++k)
+          if (t.sizes()[k] != 1) strides[lead + k] = t.strides()[k];
+        return strides;
+      }(), t.offset()));
+    if (empty_index) {
+      out.indices.push_back(contiguous_data(cast_data(t, DType::Int64)));
+    } else {
+      out.indices.push_back(checked_index({"index", ErrorKind::Index, true}, t, x.sizes()[d], d));
+    }
+  }
+  return out;
+}
+
+// Where in x (or in something of its shape) the plan points.
+class PlanPositions {
+ public:
+  PlanPositions(const Tensor& x, const IndexPlan& plan, const TensorList& indices) {
+    Dims outer_sizes, outer_strides, inner_sizes, inner_strides;
+    for (int64_t d = 0; d < x.dim(); ++d) {
+      if (plan.is_indexed(d)) continue;
+      const bool outer = d < static_cast<int64_t>(plan.before());
+      (outer ? outer_sizes : inner_sizes).push_back(x.sizes()[d]);
+      (outer ? outer_strides : inner_strides).push_back(x.strides()[d]);
+    }
+    describe_block(p_, outer_, inner_, outer_sizes, outer_strides, inner_sizes, inner_strides);
+    p_.n = product(plan.shape);
+    p_.index = indices[0].data<int64_t>();
+    p_.scale = x.strides()[plan.dims[0]];
+    if (indices.size() == 1) return;
+    linear_ = empty({p_.n}, DType::Int64);
+    for (size_t i = 0; i < indices.size(); ++i)
+      kernels<IndexKernels>().linear(linear_.data<int64_t>(), indices[i].data<int64_t>(), p_.n,
+                                     x.strides()[plan.dims[i]], i > 0);
+    p_.index = linear_.data<int64_t>();
+    p_.scale = 1;
+  }
+  const Positions& get() const { return p_; }
+
+ private:
+  std::vector<int64_t> outer_, inner_;
+  Tensor linear_;
+  Positions p_;
+};
+
+void save_all(Context& ctx, TensorList& indices) {
+  if (!ctx.recording()) return;
+  for (const Tensor& t : indices) ctx.save(t);
+}
+
+TensorList saved_all(Context& ctx, size_t n) {
+  TensorList out;
+  for (size_t i = 0; i < n; ++i) out.push_back(ctx.saved(i));
+  return out;
+}
+
+void fold_at(const Tensor& x, const PreparedIndex& at, const Tensor& values, Fold fold) {
+  const Dims sizes = at.plan.result_sizes();
+  if (product(sizes) == 0) return;
+  const bool one = values.numel() == 1;
+  Tensor packed = values;
+  if (!one && (values.sizes() != sizes || !values.is_contiguous())) {
+    packed = empty(sizes, values.dtype());
+    copy_into(packed, values);
+  }
+  const PlanPositions where(x, at.plan, at.indices);
+  kernels<IndexKernels>().fold(x.dtype(), fold, x.raw(), packed.raw(), where.get(), one);
+}
+
+Tensor index_prepared(const Tensor& x, PreparedIndex at);
+Tensor put_prepared(const Tensor& x, PreparedIndex at, const Tensor& values, bool accumulate);
+
+// Zeros with g added where the plan points: the gradient of Index.
+struct IndexSpread {
+  static constexpr const char* name = "IndexSpread";
+  PreparedIndex at;
+
+  Tensor forward(Context& ctx, const Tensor& g) {
+    Tensor out = zeros(at.plan.in_sizes, g.dtype(), g.device());
+    fold_at(out, at, g, Fold::Add);
+    save_all(ctx, at.indices);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {index_prepared(g, {at.plan, saved_all(ctx, at.plan.dims.size())})};
+  }
+};
+
+struct Index {
+  static constexpr const char* name = "Index";
+  PreparedIndex at;
+
+  Tensor forward(Context& ctx, const Tensor& x) {
+    Tensor out = empty(at.plan.result_sizes(), x.dtype(), x.device());
+    if (out.numel()) {
+      const PlanPositions where(x, at.plan, at.indices);
+      kernels<IndexKernels>().take(x.item_size(), out.raw(), x.raw(), where.get());
+    }
+    save_all(ctx, at.indices);
+    at.indices.clear();
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    PreparedIndex back{at.plan, saved_all(ctx, at.plan.dims.size())};
+    Tensor* held = ctx.accumulator(0);
+    if (held && !grad_enabled() && held->dtype() == g.dtype() &&
+        held->sizes() == at.plan.in_sizes) {
+      fold_at(*held, back, g, Fold::Add);
+      return {Context::accumulated()};
+    }
+    return {eg::apply(IndexSpread{std::move(back)}, g)};
+  }
+};
+
+Tensor index_prepared(const Tensor& x, PreparedIndex at) {
+  return eg::apply(Index{std::move(at)}, x);
+}
+
+struct IndexPut {
+  static constexpr const char* name = "IndexPut";
+  PreparedIndex at;
+  bool accumulate;
+  bool in_place = false;
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& values) {
+    Tensor out = writable(x, in_place);
+    fold_at(out, at, apart_from(out, values), accumulate ? Fold::Add : Fold::Put);
+    save_all(ctx, at.indices);
+    at.indices.clear();
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const PreparedIndex back{at.plan, saved_all(ctx, at.plan.dims.size())};
+    Tensors out(2);
+    if (ctx.needs(0))
+      out[0] = accumulate ? g : put_prepared(g, back, zeros({}, g.dtype(), g.device()), false);
+    if (ctx.needs(1)) out[1] = index_prepared(g, back);
+    return out;
+  }
+};
+
+Tensor put_prepared(const Tensor& x, PreparedIndex at, const Tensor& values, bool accumulate) {
+  return eg::apply(IndexPut{std::move(at), accumulate}, x, values);
+}
+
+// Leading dimensions of size 1 do not count, as in NumPy's assignments.
+Tensor fitted_values(const Tensor& x, const PreparedIndex& at, const Tensor& values) {
+  EG_CHECK(values.dtype() == x.dtype(),
+           "Index put requires the source and destination dtypes match, got ", x.dtype(),
+           " for the destination and ", values.dtype(), " for the source");
+  const Dims sizes = at.plan.result_sizes();
+  Tensor v = values;
+  while (v.dim() > static_cast<int64_t>(sizes.size()) && v.sizes()[0] == 1) v = select(v, 0, 0);
+  EG_CHECK(is_expandable_to(v.sizes(), sizes), "shape mismatch: value tensor of shape ",
+           values.sizes(), " cannot be broadcast to indexing result of shape ", sizes);
+  return v;
+}
+
+// A single mask over all of x: no positions are needed.
+bool is_full_mask(const Tensor& x, const TensorList& indices) {
+  return indices.size() == 1 && indices[0].defined() && indices[0].dtype() == DType::Bool &&
+         x.dim() > 0 && indices[0].sizes() == x.sizes();
+}
+
+}  // namespace
+
+Tensor index(const Tensor& x, const TensorList& indices) {
+  if (is_full_mask(x, indices) && x.is_contiguous()) {
+    const Tensor flat = x.dim() == 1 ? x : reshape(x, {-1});
+    PreparedIndex at;
+    at.indices = {true_positions(contiguous_data(indices[0]))};
+    at.plan = {flat.sizes(), {0}, at.indices[0].sizes(), true};
+    return index_prepared(flat, std::move(at));
+  }
+  return index_prepared(x, prepare(x, indices));
+}
+
+Tensor index_put(const Tensor& x, const TensorList& indices, const Tensor& values, bool accumulate) {
+  PreparedIndex at = prepare(x, indices);
+  const Tensor v = fitted_values(x, at, values);
+  return put_prepared(x, std::move(at), v, accumulate);
+}
+
+Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& values,
+                  bool accumulate) {
+  if (!accumulate && values.numel() == 1 && values.dim() == 0 && is_full_mask(self, indices) &&
+      values.dtype() == self.dtype())
+    return masked_fill_(self, indices[0], values);
+  PreparedIndex at = prepare(self, indices);
+  const Tensor v = fitted_values(self, at, values);
+  return apply_inplace("index_put_", IndexPut{std::move(at), accumulate}, self, v);
+}
+
+// --- along one dimension -------------------------------------------------------------------------------------
+namespace {
+
+Tensor vector_index(const char* op, const Tensor& index, int64_t size, int64_t dim,
+                    bool wrap = false) {
+  EG_CHECK_INDEX(index.dim() <= 1, "[", op, "] Index is supposed to be a vector, got shape ",
+                 index.sizes());
+  EG_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, "[", op,
+           "] expected an int32 or int64 index, got ", index.dtype());
+  return checked_index({op, ErrorKind::Index, wrap}, index, size, dim);
+}
+
+// 0-d tensors are vectors of one element here.
+Tensor at_least_1d(const Tensor& x) { return x.dim() ? x : make_view(x, {1}, {1}, x.offset()); }
+
+struct IndexSelectSpread {
+  static constexpr const char* name = "IndexSelectSpread";
+  int64_t dim;
+  Dims in_sizes;
+
+  Tensor forward(Context& ctx, const Tensor& g, const Tensor& index) {
+    Tensor out = zeros(in_sizes, g.dtype(), g.device());
+    const Tensor rows = at_least_1d(out), packed = contiguous_data(g);
+    kernels<IndexKernels>().fold(g.dtype(), Fold::Add, out.raw(), packed.raw(),
+                                 AlongDim(rows, dim, index).positions(), false);
+    ctx.save(index);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {index_select(g, dim, ctx.saved(0)), Tensor()};
+  }
+};
+
+struct IndexSelect {
+  static constexpr const char* name = "IndexSelect";
+  int64_t dim;
+  Dims in_sizes;
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& index) {
+    in_sizes = x.sizes();
+    Dims sizes = x.sizes();
+    if (x.dim()) sizes[dim] = index.numel();
+    Tensor out = empty(sizes, x.dtype(), x.device());
+    if (out.numel()) {
+      const Tensor rows = at_least_1d(x);
+      kernels<IndexKernels>().take(x.item_size(), out.raw(), x.raw(),
+                                   AlongDim(rows, dim, index).positions());
+    }
+    ctx.save(index);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor index = ctx.saved(0);
+    Tensor* held = ctx.accumulator(0);
+    if (held && !grad_enabled() && held->dtype() == g.dtype() && held->sizes() == in_sizes) {
+      const Tensor packed = contiguous_data(g);
+      kernels<IndexKernels>().fold(g.dtype(), Fold::Add, held->raw(), packed.raw(),
+                                   AlongDim(at_least_1d(*held), dim, index).positions(), false);
+      return {Context::accumulated(), Tensor()};
+    }
+    return {eg::apply(IndexSelectSpread{dim, in_sizes}, g, index), Tensor()};
+  }
+};
+
+}  // namespace
+
+Tensor index_select(const Tensor& x, int64_t dim, const Tensor& index) {
+  const int64_t d = wrap_dim(dim, x.dim()), size = x.dim() ? x.sizes()[d] : 1;
+  EG_CHECK(x.dim() || index.numel() == 1,
+           "[index_select] expected one index for a 0-d tensor, got ", index.numel());
+  const Tensor at = vector_index("index_select", index, size, d);
+  return eg::apply(IndexSelect{d, {}}, x, at);
+}
+
+namespace {
+
+struct IndexAdd {
+  static constexpr const char* name = "IndexAdd";
+  int64_t dim;
+  bool in_place = false;
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& src, const Tensor& index) {
+    Tensor out = writable(x, in_place);
+    const Tensor packed = contiguous_data(apart_from(out, src));
+    kernels<IndexKernels>().fold(x.dtype(), Fold::Add, out.raw(), packed.raw(),
+                                 AlongDim(at_least_1d(out), dim, index).positions(), false);
+    ctx.save(index);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    Tensors out(3);
+    if (ctx.needs(0)) out[0] = g;
+    if (ctx.needs(1)) out[1] = index_select(g, dim, ctx.saved(0));
+    return out;
+  }
+};
+
+struct IndexCopy {
+  static constexpr const char* name = "IndexCopy";
+  int64_t dim;
+  bool in_place = false;
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& src, const Tensor& index) {
+    Tensor out = writable(x, in_place);
+    const Tensor packed = contiguous_data(apart_from(out, src));
+    kernels<IndexKernels>().fold(x.dtype(), Fold::Put, out.raw(), packed.raw(),
+                                 AlongDim(at_least_1d(out), dim, index).positions(), false);
+    ctx.save(index);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    Tensors out(3);
+    const Tensor index = ctx.saved(0);
+    if (ctx.needs(0)) out[0] = index_fill(g, dim, index, zeros({}, g.dtype(), g.device()));
+    if (ctx.needs(1)) out[1] = index_select(g, dim, index);
+    return out;
+  }
+};
+
+struct IndexFill {
+  static constexpr const char* name = "IndexFill";
+  int64_t dim;
+  bool in_place = false;
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& value, const Tensor& index) {
+    Tensor out = writable(x, in_place);
+    const Tensor one = cast_data(value, x.dtype());
+    kernels<IndexKernels>().fold(x.dtype(), Fold::Put, out.raw(), one.raw(),
+                                 AlongDim(at_least_1d(out), dim, index).positions(), true);
+    ctx.save(index);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    Tensors out(3);
+    const Tensor index = ctx.saved(0);
+    if (ctx.needs(0)) out[0] = index_fill(g, dim, index, zeros({}, g.dtype(), g.device()));
+    if (ctx.needs(1)) out[1] = sum(index_select(g, dim, index));
+    return out;
+  }
+};
+
+// Checks shared by index_add and index_copy; the wrapped dim and the checked index.
+struct RowsArgs {
+  int64_t dim;
+  Tensor index;
+};
+RowsArgs check_rows(const char* op, const Tensor& x, int64_t dim, const Tensor& index,
+                    const Tensor& src) {
+  const int64_t d = wrap_dim(dim, x.dim());
+  EG_CHECK(x.dtype() == src.dtype(), "[", op, "] expected input and source of one dtype, got ",
+           x.dtype(), " and ", src.dtype());
+  const Tensor at = vector_index(op, index, x.dim() ? x.sizes()[d] : 1, d);
+  const int64_t rows = src.dim() ? src.size(std::min(d, src.dim() - 1)) : 1;
+  EG_CHECK_KIND(Runtime, at.numel() == rows, "[", op, "] Number of indices (", at.numel(),
+                ") should be equal to the size of source along dimension ", d, " (", rows, ")");
+  Dims expect = x.sizes();
+  if (x.dim()) expect[d] = at.numel();
+  const bool fits = src.sizes() == expect || (src.numel() == 1 && product(expect) == 1);
+  EG_CHECK(fits, "[", op, "] expected a source of shape ", expect, ", got ", src.sizes());
+  return {d, at};
+}
+
+Tensor scaled(const Tensor& src, const Scalar& alpha) {
+  if (!alpha.is_float() && alpha.to_int() == 1) return src;
+  EG_CHECK(!alpha.is_float() || src.is_floating(), "[index_add] for integral tensors alpha must not be a float");
+  return mul(src, Tensor(alpha));
+}
+
+Tensor index_add_alpha(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
+                       const Scalar& alpha) {
+  const RowsArgs a = check_rows("index_add", x, dim, index, source);
+  return eg::apply(IndexAdd{a.dim}, x, scaled(source, alpha), a.index);
+}
+Tensor index_add_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
+                         const Scalar& alpha) {
+  const RowsArgs a = check_rows("index_add", x, dim, index, source);
+  return apply_inplace("index_add_", IndexAdd{a.dim}, x, scaled(source, alpha), a.index);
+}
+Tensor index_copy(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source) {
+  const RowsArgs a = check_rows("index_copy", x, dim, index, source);
+  return eg::apply(IndexCopy{a.dim}, x, source, a.index);
+}
+Tensor index_copy_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source) {
+  const RowsArgs a = check_rows("index_copy", x, dim, index, source);
+  return apply_inplace("index_copy_", IndexCopy{a.dim}, x, source, a.index);
+}
+
+RowsArgs check_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value) {
+  const int64_t d = wrap_dim(dim, x.dim());
+  EG_CHECK(value.dim() == 0, "[index_fill] expected a number or a 0-d tensor, got shape ", value.sizes());
+  return {d, vector_index("index_fill", index, x.dim() ? x.sizes()[d] : 1, d, true)};
+}
+Tensor index_fill_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Operand& value) {
+  const RowsArgs a = check_fill(x, dim, index, value.tensor);
+  return apply_inplace("index_fill_", IndexFill{a.dim}, x, value.tensor, a.index);
+}
+
+// --- masks ---------------------------------------------------------------------------------------------------
+StridedTriple triple_of(const Tensor& out, const Tensor& x, const Tensor& mask) {
+  const auto strides_in = [&](const Tensor& t) {
+    Dims strides(out.dim(), 0);
+    const int64_t lead = out.dim() - t.dim();
+    for (int64_t d = 0; d < t.dim(); ++d)
+      if (t.sizes()[d] != 1) strides[lead + d] = t.strides()[d];
+    return strides;
+  };
+  const Dims xs = strides_in(x), ms = strides_in(mask);
+  StridedTriple t;
+  t.out = out.raw();
+  t.x = x.raw();
+  t.mask = mask.raw();
+  t.ndim = 0;
+  for (int64_t d = 0; d < out.dim(); ++d) {
+    const int64_t n = out.sizes()[d], os = out.strides()[d];
+    if (n == 1) continue;
+    const int last = t.ndim - 1;
+    if (last >= 0 && t.out_strides[last] == n * os && t.x_strides[last] == n * xs[d] &&
+        t.mask_strides[last] == n * ms[d]) {
+      t.sizes[last] *= n;
+    } else {
+      t.sizes[t.ndim++] = n;
+    }
+    t.out_strides[t.ndim - 1] = os;
+    t.x_strides[t.ndim - 1] = xs[d];
+    t.mask_strides[t.ndim - 1] = ms[d];
+  }
+  if (t.ndim == 0) {
+    t.ndim = 1;
+    t.sizes[0] = t.out_strides[0] = t.x_strides[0] = t.mask_strides[0] = 1;
+  }
+  return t;
+}
+
+struct MaskedFill {
+  static constexpr const char* name = "MaskedFill";
+  bool in_place = false;
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& value, const Tensor& mask) {
+    Tensor out = in_place ? make_view(x, x.sizes(), x.strides(), x.offset())
+                          : empty(broadcast_shapes(x.sizes(), mask.sizes()), x.dtype(), x.device());
+    const Tensor one = cast_data(value, x.dtype());
+    const Tensor bytes = apart_from(out, mask);
+    if (out.numel())
+      kernels<IndexKernels>().masked_fill(x.item_size(), triple_of(out, x, bytes), one.raw());
+    ctx.save(mask);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    Tensors out(3);
+    const Tensor mask = ctx.saved(0), zero = zeros({}, g.dtype(), g.device());
+    if (ctx.needs(0)) out[0] = masked_fill(g, mask, zero);
+    if (ctx.needs(1)) out[1] = sum(where(mask, g, zero));
+    return out;
+  }
+};
+
+void check_mask_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
+  EG_CHECK(mask.dtype() == DType::Bool, "[masked_fill] expected a boolean mask, got ", mask.dtype());
+  EG_CHECK(value.dim() == 0, "[masked_fill] expected a number or a 0-d tensor as value, got shape ",
+           value.sizes());
+  EG_CHECK(x.is_floating() || !value.is_floating() || x.dtype() == value.dtype(),
+           "[masked_fill] value cannot be converted to ", x.dtype(), " without loss, got ",
+           value.dtype());
+}
+
+}  // namespace
+
+Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
+  return index_add_alpha(x, dim, index, src, Scalar(1));
+}
+
+Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value) {
+  const RowsArgs a = check_fill(x, dim, index, value);
+  return eg::apply(IndexFill{a.dim}, x, value, a.index);
+}
+
+Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
+  check_mask_fill(x, mask, value);
+  return eg::apply(MaskedFill{}, x, value, mask);
+}
+
+Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value) {
+  check_mask_fill(self, mask, value);
+  EG_CHECK(is_expandable_to(mask.sizes(), self.sizes()), "[masked_fill_] a mask of shape ",
+           mask.sizes(), " does not broadcast to ", self.sizes());
+  return apply_inplace("masked_fill_", MaskedFill{}, self, value, mask);
+}
+
+namespace {
+
+Tensor masked_select(const Tensor& x, const Tensor& mask) {
+  EG_CHECK(mask.dtype() == DType::Bool, "[masked_select] expected a boolean mask, got ",
+           mask.dtype());
+  const Dims sizes = broadcast_shapes(x.sizes(), mask.sizes());
+  const Tensor wide = x.sizes() == sizes ? x : expand(x, sizes);
+  const Tensor flat = reshape(wide, {-1});
+  const Tensor where = mask.sizes() == sizes ? mask : expand(mask, sizes);
+  return index_select(flat, 0, true_positions(contiguous_data(where)));
+}
+
+struct MaskedScatterArgs {
+  TensorList indices;
+  Tensor values;
+};
+MaskedScatterArgs masked_scatter_args(const Tensor& x, const Tensor& mask, const Tensor& source) {
+  EG_CHECK(mask.dtype() == DType::Bool, "[masked_scatter] expected a boolean mask, got ",
+           mask.dtype());
+  EG_CHECK(x.dtype() == source.dtype(), "[masked_scatter] expected input and source of one dtype, got ",
+           x.dtype(), " and ", source.dtype());
+  const Tensor where = contiguous_data(mask.sizes() == x.sizes() ? mask : expand(mask, x.sizes()));
+  const Tensor flat = true_positions(where);
+  EG_CHECK(source.numel() >= flat.numel(), "[masked_scatter] expected at least ", flat.numel(),
+           " elements of source, one for each true element of the mask, got ", source.numel());
+  const Tensor values = narrow(reshape(source, {-1}), 0, 0, flat.numel());
+  if (x.dim() == 0) return {{where}, values};
+  MaskedScatterArgs out{{}, values};
+  Tensor all = empty({x.dim(), flat.numel()}, DType::Int64, x.device());
+  coordinates(flat, x.sizes(), all.data<int64_t>(), 1, flat.numel());
+  for (int64_t d = 0; d < x.dim(); ++d)
+    out.indices.push_back(make_view(all, {flat.numel()}, {1}, d * flat.numel()));
+  return out;
+}
+
+Tensor masked_scatter(const Tensor& input, const Tensor& mask, const Tensor& source) {
+  const Dims sizes = broadcast_shapes(input.sizes(), mask.sizes());
+  const Tensor x = input.sizes() == sizes ? input : expand(input, sizes);
+  if (x.dim() == 0) return reshape(masked_scatter(reshape(x, {1}), reshape(mask, {1}), source), {});
+  const MaskedScatterArgs a = masked_scatter_args(x, mask, source);
+  return index_put(x, a.indices, a.values, false);
+}
+
+// --- flat positions ---------------------------------------------------------------------------------------------
+Tensor flat_index(const char* op, const Tensor& x, const Tensor& index) {
+  EG_CHECK(index.dtype() == DType::Int64, "[", op, "] expected an int64 index, got ", index.dtype());
+  EG_CHECK_INDEX(x.numel() > 0 || index.numel() == 0, "[", op, "] an empty tensor has no elements");
+  return checked_index({op, ErrorKind::Index, true}, reshape(index, {-1}), x.numel(), 0);
+}
+
+Tensor take(const Tensor& x, const Tensor& index) {
+  return reshape(index_select(reshape(x, {-1}), 0, flat_index("take", x, index)), index.sizes());
+}
+
+Tensor put(const Tensor& x, const Tensor& index, const Tensor& source, bool accumulate) {
+  EG_CHECK_INDEX(index.numel() == source.numel(),
+                 "[put] expected as many source elements as indices, got ", source.numel(), " and ",
+                 index.numel());
+  EG_CHECK(x.dtype() == source.dtype(), "[put] expected input and source of one dtype, got ",
+           x.dtype(), " and ", source.dtype());
+  const Tensor at = flat_index("put", x, index);
+  return reshape(index_put(reshape(x, {-1}), {at}, reshape(source, {-1}), accumulate), x.sizes());
+}
+
+TensorList unravel_index(const Tensor& indices, const Dims& shape) {
+  EG_CHECK_TYPE(is_integral(indices.dtype()), "[unravel_index] expected integer indices, got ",
+                indices.dtype());
+  for (int64_t s : shape)
+    EG_CHECK_VALUE(s >= 0, "[unravel_index] expected sizes of at least 0, got ", shape);
+  const Tensor flat = checked_index({"unravel_index", ErrorKind::Value, false}, indices, product(shape), 0);
+  TensorList out;
+  if (shape.empty()) return out;
+  const int64_t n = flat.numel();
+  Tensor all = empty({static_cast<int64_t>(shape.size()), n}, DType::Int64, indices.device());
+  coordinates(flat, shape, all.data<int64_t>(), 1, n);
+  for (size_t d = 0; d < shape.size(); ++d)
+    out.push_back(make_view(all, indices.sizes(), contiguous_strides(indices.sizes()), d * n));
+  return out;
+}
+
+EG_OP(&index_select, "index_select(input, dim, index)",
+      R"(The entries of a dimension that a vector of indices names, in that order. Raises IndexError out of range.
+
+>>> eg.tensor([[1, 2], [3, 4]]).index_select(0, eg.tensor([1, 1])).tolist()
+[[3, 4], [3, 4]]
+)",
+      kOut)
+EG_OP(&index_add_alpha, "index_add(input, dim, index, source, *, alpha=1)",
+      "A copy of input to which alpha times the entries of source are added where index says.", kOut)
+EG_OP(&index_add_inplace, "index_add_(input, dim, index, source, *, alpha=1)",
+      "index_add() in place.", kMethodOnly)
+EG_OP(&index_copy, "index_copy(input, dim, index, source)",
+      "A copy of input in which the entries that index names are those of source.", kOut)
+EG_OP(&index_copy_inplace, "index_copy_(input, dim, index, source)", "index_copy() in place.",
+      kMethodOnly)
+EG_OP(+[](const Tensor& x, int64_t dim, const Tensor& index,
+          const Operand& value) { return index_fill(x, dim, index, value.tensor); },
+      "index_fill(input, dim, index, value)",
+      "A copy of input in which the entries that index names are all `value`.")
+EG_OP(&index_fill_inplace, "index_fill_(input, dim, index, value)", "index_fill() in place.",
+      kMethodOnly)
+EG_OP(&index_put, "index_put(input, indices, values, accumulate=False)",
+      R"(A copy of input with input[indices] = values, or += with accumulate, repeated indices added up.
+
+>>> eg.zeros(3).index_put((eg.tensor([0, 0]),), eg.tensor([1., 2.]), accumulate=True).tolist()
+[3.0, 0.0, 0.0]
+)")
+EG_OP(&index_put_, "index_put_(input, indices, values, accumulate=False)", "index_put() in place.",
+      kMethodOnly)
+EG_OP(+[](const Tensor& x, const Tensor& mask,
+          const Operand& value) { return masked_fill(x, mask, value.tensor); },
+      "masked_fill(input, mask, value)",
+      R"(A copy of input with `value`, a number or a 0-d tensor, where the mask is true; they are broadcast.
+
+>>> eg.tensor([1, 2, 3]).masked_fill(eg.tensor([True, False, True]), 0).tolist()
+[0, 2, 0]
+)")
+EG_OP(+[](const Tensor& x, const Tensor& mask,
+          const Operand& value) { return masked_fill_(x, mask, value.tensor); },
+      "masked_fill_(input, mask, value)", "masked_fill() in place.", kMethodOnly)
+EG_OP(&masked_select, "masked_select(input, mask)",
+      R"(The elements where the mask is true, in one dimension; input and mask are broadcast.
+
+>>> eg.tensor([1, 2, 3]).masked_select(eg.tensor([True, False, True])).tolist()
+[1, 3]
+)",
+      kOut)
+EG_OP(&masked_scatter, "masked_scatter(input, mask, source)",
+      "A copy of input in which the elements where the mask is true come from source, in order.",
+      kInplace)
+EG_OP(&take, "take(input, index)",
+      "The elements at positions of the flattened input, in the shape of index.", kOut)
+EG_OP(&put, "put(input, index, source, accumulate=False)",
+      "A copy of input with source at positions of the flattened tensor, or added there.", kInplace)
+EG_OP(+[](const Tensor& x, bool as_tuple) {
+        return as_tuple ? detail::TensorOrTuple{{}, nonzero_columns(x)}
+                        : detail::TensorOrTuple{nonzero(x), {}};
+      },
+      "nonzero(input, *, as_tuple=False)",
+      R"(The coordinates of nonzero elements: one a row, or with as_tuple one tensor a dimension.
+
+>>> eg.tensor([0, 3, 4]).nonzero().tolist()
+[[1], [2]]
+)")
+EG_OP(&nonzero_columns, "where(condition)",
+      "The coordinates of nonzero elements, one tensor a dimension.", kFunctionOnly)
+EG_OP(&nonzero, "argwhere(input)", "The coordinates of nonzero elements, one a row.")
+EG_OP(&unravel_index, "unravel_index(indices, shape)",
+      "Coordinates in an array of that shape of flat positions, one tensor a dimension.", kFunctionOnly)
+
+}  // namespace
+
+}  // namespace eg

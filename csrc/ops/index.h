@@ -1,0 +1,69 @@
+// Helpers of the ops that take integer indices.
+#pragma once
+
+#include "kernels/index.h"
+#include "ops/registry.h"
+#include "ops/views.h"
+
+namespace eg {
+
+namespace detail {
+// A result whose form depends on a flag: one tensor, or a tuple of several.
+struct TensorOrTuple {
+  Tensor one;
+  TensorList many;
+};
+inline void put(ResultSink& out, TensorOrTuple r) {
+  if (r.one.defined()) out.tensor(std::move(r.one));
+  else out.tensors(std::move(r.many), true);
+}
+}  // namespace detail
+
+// The index as contiguous int64 within [0, size). wrap: entries from -size on count from the end. Raises `kind` naming the
+// entry, the dimension and its size.
+struct IndexCheck {
+  const char* op;
+  ErrorKind kind = ErrorKind::Index;
+  bool wrap = false;
+};
+Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size, int64_t dim);
+
+// Where along one dimension of x the entries of a checked 1-d index are. Keeps the tables it needs.
+class AlongDim {
+ public:
+  AlongDim(const Tensor& x, int64_t dim, const Tensor& index);
+  const Positions& positions() const { return p_; }
+
+ private:
+  std::vector<int64_t> outer_, inner_;
+  Positions p_;
+};
+
+// Offsets of all positions of a block, in row-major order.
+std::vector<int64_t> block_offsets(IntSpan sizes, IntSpan strides);
+
+// Runs an op that writes into its first input, in place and recorded: `fn` has a member `in_place`.
+template <class F, class... In>
+Tensor apply_inplace(const char* op, F fn, const Tensor& self, const In&... inputs) {
+  check_inplace(self, op);
+  fn.in_place = true;
+  const Tensor out = eg::apply(std::move(fn), self, inputs...);
+  rewrite_history(self, out);
+  return self;
+}
+// What such an op writes into: x's own memory, or a copy of it.
+Tensor writable(const Tensor& x, bool in_place);
+// src, or a copy if it shares memory with what is about to be written.
+Tensor apart_from(const Tensor& target, const Tensor& src);
+
+// Positions of the true elements of a contiguous bool or uint8 tensor, as flat int64.
+Tensor true_positions(const Tensor& mask);
+// [count, dims] for nonzero().
+Tensor nonzero(const Tensor& x);
+Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value);
+Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
+Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& values,
+                  bool accumulate);
+Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value);
+
+}  // namespace eg
