@@ -1,0 +1,81 @@
+"""Namespaces that answer for a machine with one process and no GPU."""
+
+import warnings
+
+import pytest
+
+import eagergrad as eg
+from eagergrad import accelerator, backends, cuda, distributed, fx, jit
+from eagergrad import multiprocessing as mp
+
+
+@pytest.fixture
+def no_gpu():
+    if cuda.is_available():
+        pytest.skip("there is a GPU")
+
+
+def test_cuda_answers_without_a_gpu(no_gpu):
+    assert not cuda.is_available() and cuda.device_count() == 0
+    assert cuda.memory_allocated() == cuda.max_memory_allocated() == 0
+    cuda.manual_seed(1), cuda.manual_seed_all(1), cuda.empty_cache(), cuda.synchronize()
+    with pytest.raises(RuntimeError, match="no GPU"):
+        cuda.set_device(0)
+    with pytest.raises(TypeError, match="no GPU"):
+        cuda.FloatTensor(3)
+    assert accelerator.current_accelerator() is None and not accelerator.is_available()
+
+
+def test_backends_keep_their_switches():
+    backends.cudnn.benchmark = True
+    with backends.cudnn.flags(benchmark=False, deterministic=True):
+        assert not backends.cudnn.benchmark and backends.cudnn.deterministic
+    assert backends.cudnn.benchmark and not backends.cudnn.deterministic
+    backends.cudnn.benchmark = False
+    assert not backends.mps.is_available() and not backends.mkl.is_available()
+    backends.cuda.matmul.allow_tf32 = True
+    backends.cuda.matmul.allow_tf32 = False
+
+
+def test_group_of_one_process():
+    assert distributed.is_available() and not distributed.is_initialized()
+    with pytest.raises(ValueError, match="init_process_group"):
+        distributed.get_rank()
+    with pytest.raises(RuntimeError, match="world_size"):
+        distributed.init_process_group("gloo", rank=0, world_size=2)
+    distributed.init_process_group("gloo", rank=0, world_size=1)
+    try:
+        assert distributed.get_rank() == 0 and distributed.get_world_size() == 1
+        x, out = eg.arange(3.0), [eg.zeros(3)]
+        distributed.all_reduce(x)
+        assert distributed.broadcast(x, 0, async_op=True).wait()
+        distributed.all_gather(out, x)
+        assert out[0].tolist() == x.tolist() == [0.0, 1.0, 2.0]
+        with pytest.raises(ValueError, match="one shape"):
+            distributed.all_gather([eg.zeros(2)], x)
+        distributed.barrier()
+    finally:
+        distributed.destroy_process_group()
+    assert not distributed.is_initialized()
+
+
+def test_compiler_names_return_what_they_are_given():
+    def f(x):
+        return x
+
+    assert jit.script(f) is f and jit.trace(f, (1,)) is f and jit.ignore(f) is f
+    assert jit.ignore(drop=True)(f) is f and jit.unused(f) is f and fx.wrap("f") == "f"
+    assert not jit.is_scripting() and not jit.is_tracing()
+
+
+def work(i, expected):
+    if i == expected:
+        raise ValueError("from a process")
+
+
+def test_spawn_reports_the_traceback():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # forking beside threads
+        mp.spawn(work, (9,), nprocs=2, start_method="fork")
+        with pytest.raises(mp.ProcessRaisedException, match="from a process"):
+            mp.spawn(work, (1,), nprocs=2, start_method="fork")
