@@ -1,0 +1,22 @@
+"""Neural networks: modules, their functions, initial values and tools, under PyTorch's names."""
+
+from . import functional, init, modules, parallel, parameter, utils
+from .modules import *
+from .parallel import DataParallel
+from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from .utils.init import skip_init
+
+__all__ = [
+    *modules.__all__,
+    "Buffer",
+    "DataParallel",
+    "Parameter",
+    "UninitializedBuffer",
+    "UninitializedParameter",
+    "functional",
+    "init",
+    "modules",
+    "parallel",
+    "parameter",
+    "utils",
+]
