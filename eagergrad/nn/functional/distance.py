@@ -1,0 +1,92 @@
+"""Distances, similarities and normalisation to unit length."""
+
+from __future__ import annotations
+
+import eagergrad as eg
+from eagergrad import Tensor
+
+__all__ = ["cosine_similarity", "normalize", "one_hot", "pairwise_distance", "pdist"]
+
+
+def pairwise_distance(
+    x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
+) -> Tensor:
+    """The p-norm of x1 - x2 + eps over the last dimension.
+
+    >>> import eagergrad as eg
+    >>> pairwise_distance(eg.zeros(1, 2), eg.tensor([[3.0, 4.0]]), eps=0.0).tolist()
+    [5.0]
+    """
+    return eg.norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
+    """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`; shapes broadcast.
+
+    >>> import eagergrad as eg
+    >>> cosine_similarity(eg.tensor([[2.0, 0.0]]), eg.tensor([[5.0, 0.0]])).tolist()
+    [1.0]
+    """
+    if not (x1.is_floating_point() and x2.is_floating_point()):
+        raise RuntimeError(
+            f"[cosine_similarity] expected floating point tensors, came {x1.dtype} and {x2.dtype}"
+        )
+    x1, x2 = eg.broadcast_tensors(x1, x2)
+    n1 = eg.norm(x1, 2, dim, True).clamp_min(eps)
+    n2 = eg.norm(x2, 2, dim, True).clamp_min(eps)
+    return ((x1 / n1) * (x2 / n2)).sum(dim)
+
+
+def normalize(
+    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
+) -> Tensor:
+    """x / max(|x|_p, eps) along `dim`.
+
+    >>> import eagergrad as eg
+    >>> normalize(eg.tensor([[3.0, 4.0]])).tolist()
+    [[0.6000000238418579, 0.800000011920929]]
+    """
+    length = eg.norm(input, p, dim, True).clamp_min(eps)
+    return input / length if out is None else eg.div(input, length, out=out)
+
+
+def pdist(input: Tensor, p: float = 2.0) -> Tensor:
+    """The p-norm distances of all pairs of rows i < j of (N, M), N (N-1) / 2 of them.
+
+    >>> import eagergrad as eg
+    >>> pdist(eg.tensor([[0.0], [1.0], [3.0]])).tolist()
+    [1.0, 3.0, 2.0]
+    """
+    if input.dim() != 2:
+        raise RuntimeError(f"[pdist] only supports 2D tensors, got: {input.dim()}D")
+    if p < 0:
+        raise RuntimeError("[pdist] only supports non-negative p values")
+    n = input.shape[0]
+    i, j = eg.triu_indices(n, n, 1, device=input.device)
+    return eg.norm(input[i] - input[j], p, 1)
+
+
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """int64 (..., C) with a one at each class index; C is the largest index + 1 unless given.
+
+    >>> import eagergrad as eg
+    >>> one_hot(eg.tensor([0, 2])).tolist()
+    [[1, 0, 0], [0, 0, 1]]
+    """
+    if tensor.dtype != eg.int64:
+        raise RuntimeError(
+            f"[one_hot] is only applicable to index tensors of int64, came {tensor.dtype}"
+        )
+    if tensor.numel() == 0:
+        if num_classes <= 0:
+            raise RuntimeError("[one_hot] can not infer total number of classes from empty tensor")
+    elif int(tensor.min()) < 0:
+        raise RuntimeError("[one_hot] class values must be non-negative")
+    elif num_classes == -1:
+        num_classes = int(tensor.max()) + 1
+    elif num_classes < 1:
+        raise RuntimeError("[one_hot] num_classes should be positive")
+    elif int(tensor.max()) >= num_classes:
+        raise RuntimeError("[one_hot] class values must be smaller than num_classes")
+    out = eg.zeros((*tensor.shape, num_classes), dtype=eg.int64, device=tensor.device)
+    return out.scatter_(-1, tensor.unsqueeze(-1), 1)

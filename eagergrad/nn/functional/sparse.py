@@ -1,0 +1,179 @@
+"""Lookups in a table of vectors."""
+
+from __future__ import annotations
+
+from eagergrad._C import ops as _ops
+
+import eagergrad as eg
+from eagergrad import Tensor
+
+__all__ = ["embedding", "embedding_bag"]
+
+
+def _row_of(padding_idx: int | None, weight: Tensor) -> int:
+    """`padding_idx`, which may be negative, as a row of `weight`; -1 for none. AssertionError outside."""
+    if padding_idx is None:
+        return -1
+    rows = weight.shape[0]
+    if not -rows <= padding_idx < rows:
+        raise AssertionError(
+            f"Padding_idx must be within num_embeddings: {padding_idx} is not a row of {rows}"
+        )
+    return padding_idx % rows
+
+
+def _renorm_(weight: Tensor, input: Tensor, max_norm: float, norm_type: float) -> None:
+    """Shrink the rows of `weight` that `input` names to a norm of at most `max_norm`, in place and unrecorded."""
+    with eg.no_grad():
+        rows = eg.unique(input.reshape(-1))
+        vectors = weight.detach()[rows]
+        norms = eg.norm(vectors, norm_type, 1, True)
+        scale = eg.where(norms > max_norm, max_norm / (norms + 1e-7), eg.ones_like(norms))
+        weight.detach()[rows] = vectors * scale
+
+
+def embedding(
+    input: Tensor,
+    weight: Tensor,
+    padding_idx: int | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2.0,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """weight[input]: integers (...) into (V, D) give (..., D).
+
+    Row `padding_idx` gets no gradient; `max_norm` first shrinks the rows in use, in place; `scale_grad_by_freq`
+    divides a row's gradient by how often it occurs; `sparse` makes the gradient row-sparse. IndexError for an
+    index outside the table.
+
+    >>> import eagergrad as eg
+    >>> embedding(eg.tensor([1, 0]), eg.tensor([[1.0], [2.0]])).tolist()
+    [[2.0], [1.0]]
+    """
+    row = -1 if padding_idx is None else _row_of(padding_idx, weight)
+    if max_norm is not None:
+        _renorm_(weight, input, max_norm, norm_type)
+    return _ops.embedding(input, weight, row, scale_grad_by_freq, sparse)
+
+
+def embedding_bag(
+    input: Tensor,
+    weight: Tensor,
+    offsets: Tensor | None = None,
+    max_norm: float | None = None,
+    norm_type: float = 2,
+    scale_grad_by_freq: bool = False,
+    mode: str = "mean",
+    sparse: bool = False,
+    per_sample_weights: Tensor | None = None,
+    include_last_offset: bool = False,
+    padding_idx: int | None = None,
+) -> Tensor:
+    """Sum, mean or max of the rows of `weight` over bags of indices: (B, N), or (N,) cut at `offsets`, give (B, D).
+
+    Empty bags give zeros; `padding_idx` counts for nothing; `per_sample_weights` (with mode "sum") scales rows.
+
+    >>> import eagergrad as eg
+    >>> table = eg.tensor([[1.0], [2.0], [4.0]])
+    >>> embedding_bag(eg.tensor([0, 1, 2]), table, eg.tensor([0, 2]), mode="sum").tolist()
+    [[3.0], [4.0]]
+    """
+    _check_bags(input, offsets, mode, per_sample_weights, scale_grad_by_freq)
+    if input.dim() == 2:
+        bags, length = input.shape
+        bag = eg.arange(bags, device=input.device).repeat_interleave(length)
+    else:
+        bags, bag = _bags(input, offsets, include_last_offset)  # type: ignore[arg-type]
+    flat = input.reshape(-1)
+    scale = None if per_sample_weights is None else per_sample_weights.reshape(-1)
+    if padding_idx is not None:
+        keep = flat != _row_of(padding_idx, weight)
+        flat, bag = flat[keep], bag[keep]
+        scale = None if scale is None else scale[keep]
+    rows = embedding(flat, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
+    if scale is not None:
+        rows = rows * scale.unsqueeze(1)
+    if mode == "max":
+        return _max_of_bags(rows, bag, bags)
+    total = eg.zeros((bags, weight.shape[1]), dtype=rows.dtype, device=rows.device)
+    total = total.index_add(0, bag, rows)
+    if mode == "sum":
+        return total
+    count = eg.zeros(bags, dtype=rows.dtype, device=rows.device)
+    count.index_add_(0, bag, eg.ones(len(bag), dtype=rows.dtype, device=rows.device))
+    return total / count.clamp_min(1).unsqueeze(1)
+
+
+def _check_bags(
+    input: Tensor,
+    offsets: Tensor | None,
+    mode: str,
+    per_sample_weights: Tensor | None,
+    by_freq: bool,
+) -> None:
+    if per_sample_weights is not None and input.shape != per_sample_weights.shape:
+        raise ValueError(
+            f"[embedding_bag] per_sample_weights {tuple(per_sample_weights.shape)} must have the shape "
+            f"of input {tuple(input.shape)}"
+        )
+    if input.dim() == 2 and offsets is not None:
+        raise ValueError(
+            "[embedding_bag] if input is 2D, then offsets has to be None: rows are bags"
+        )
+    if input.dim() == 1:
+        if not isinstance(offsets, Tensor):
+            raise ValueError(
+                f"[embedding_bag] offsets has to be a 1D Tensor but got {type(offsets)}"
+            )
+        if offsets.dim() != 1:
+            raise ValueError("[embedding_bag] offsets has to be a 1D Tensor")
+    elif input.dim() != 2:
+        raise ValueError(f"[embedding_bag] input has to be 1D or 2D Tensor, but got {input.dim()}D")
+    if mode not in ("sum", "mean", "max"):
+        raise ValueError("[embedding_bag] mode has to be one of sum, mean or max")
+    if mode == "max" and by_freq:
+        raise ValueError(
+            "[embedding_bag] max mode does not support scaling the gradient by the frequency"
+        )
+    if per_sample_weights is not None and mode != "sum":
+        raise NotImplementedError(
+            f"[embedding_bag] per_sample_weights is only supported for mode='sum', got mode={mode!r}"
+        )
+
+
+def _bags(input: Tensor, offsets: Tensor, include_last_offset: bool) -> tuple[int, Tensor]:
+    """The number of bags, and the bag of each position."""
+    if len(offsets) and int(offsets[0]) != 0:
+        raise RuntimeError(
+            f"[embedding_bag] offsets[0] has to be 0, i.e., the first sequence starts at 0; got {int(offsets[0])}"
+        )
+    if len(offsets) and int(offsets[-1]) > len(input):
+        raise RuntimeError(
+            f"[embedding_bag] offsets[-1] can not be greater than input's length {len(input)}; "
+            f"got {int(offsets[-1])}"
+        )
+    if include_last_offset:
+        if len(offsets) == 0:
+            raise RuntimeError(
+                "[embedding_bag] include_last_offset: number of offsets should be at least 1"
+            )
+        offsets = offsets[:-1]
+    at = eg.arange(len(input), device=input.device)
+    return len(offsets), eg.searchsorted(offsets.to(eg.int64), at, right=True) - 1
+
+
+def _max_of_bags(rows: Tensor, bag: Tensor, bags: int) -> Tensor:
+    """Each bag's largest values; the gradient goes to the first row that has them."""
+    count, width = rows.shape
+    if count == 0:
+        return eg.zeros((bags, width), dtype=rows.dtype, device=rows.device)
+    with eg.no_grad():
+        where = bag.unsqueeze(1).expand(count, width)
+        best = eg.zeros((bags, width), dtype=rows.dtype, device=rows.device)
+        best = best.scatter_reduce(0, where, rows.detach(), "amax", include_self=False)
+        at = eg.arange(count, device=rows.device).unsqueeze(1).expand(count, width)
+        at = at.masked_fill(rows.detach() != best[bag], count)
+        first = eg.full((bags, width), count, dtype=eg.int64, device=rows.device)
+        first = first.scatter_reduce(0, where, at, "amin")
+    return rows.gather(0, first.clamp(max=count - 1)).masked_fill(first == count, 0)
