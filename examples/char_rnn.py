@@ -24,10 +24,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import eagergrad.nn.functional as F
 import numpy as np
 
 import eagergrad as eg
-import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 # -- the text --------------------------------------------------------------------------------------
@@ -123,7 +123,9 @@ class CharRNN(nn.Module):
         """One step in time: GRU cells carry h, LSTM cells h and c."""
         return (self.cell(x, state[0]),) if self.parts == 1 else self.cell(x, state)
 
-    def forward(self, codes: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
+    def forward(
+        self, codes: Tensor, state: tuple[Tensor, ...]
+    ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """Scores (time, batch, characters) for codes (batch, time), and the state after them."""
         xs, hs = self.embed(codes), []
         for t in range(codes.shape[1]):
@@ -300,7 +302,9 @@ def main() -> None:
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
     weights = sum(p.numel() for p in model.parameters())
-    print(f"{len(text):,} characters of {len(alphabet)} kinds; {args.cell} cell, {weights:,} weights")
+    print(
+        f"{len(text):,} characters of {len(alphabet)} kinds; {args.cell} cell, {weights:,} weights"
+    )
     finished = train(model, optimizer, data, saved, args)
     if finished:
         print(f"\n--- sample ---\n{sample(model, alphabet, args.length)}\n--------------\n")

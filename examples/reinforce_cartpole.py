@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import math
 
+import eagergrad.nn.functional as F
 import numpy as np
 
 import eagergrad as eg
-import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 
@@ -28,7 +28,7 @@ class CartPole:
     def push(self, right: np.ndarray) -> np.ndarray:
         """Push every cart left or right for 0.02 s; which carts were still running before."""
         was_running = self.running.copy()
-        x, v, angle, spin = self.state.T
+        _, v, angle, spin = self.state.T
         force = np.where(right, 10.0, -10.0)
         sin, cos = np.sin(angle), np.cos(angle)
         common = (force + 0.05 * spin**2 * sin) / 1.1

@@ -13,8 +13,9 @@ import argparse
 import datetime
 import random
 
-import eagergrad as eg
 import eagergrad.nn.functional as F
+
+import eagergrad as eg
 from eagergrad import Tensor, nn
 
 SOURCE = " ,abcdefghijklmnopqrstuvwxyz0123456789"

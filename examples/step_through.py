@@ -59,7 +59,9 @@ def find_a_nan() -> None:
     steps["their sum"] = steps["x * x.log()"].sum()
     first = next(name for name, value in steps.items() if not value.isfinite().all())
     bad = (~steps[first].isfinite()).nonzero().flatten().tolist()
-    print(f"  first value that is not finite: {first}, at index {bad}, made by {steps[first].grad_fn}")
+    print(
+        f"  first value that is not finite: {first}, at index {bad}, made by {steps[first].grad_fn}"
+    )
 
 
 def read_an_error() -> None:

@@ -13,8 +13,9 @@ import argparse
 import random
 from typing import Any
 
-import eagergrad as eg
 import eagergrad.nn.functional as F
+
+import eagergrad as eg
 from eagergrad import Tensor, nn
 
 OPERATIONS = {"max": max, "min": min, "first": lambda a, b: a}

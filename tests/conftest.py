@@ -59,6 +59,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.skip(reason=reason))
     if config.getoption("--against"):
         for item in items:
+            item.add_marker(pytest.mark.filterwarnings("ignore"))
             if item.get_closest_marker("ours"):
                 item.add_marker(pytest.mark.skip(reason="not promised by the stand-in"))
 

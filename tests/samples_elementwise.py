@@ -8,8 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from table import ALL, FLOATS, INTEGRAL, INTS, NUMBERS, WIDE_FLOATS, A, C, D, E, M, Row, V
-from table import binary, unary
+from table import (
+    ALL,
+    FLOATS,
+    INTEGRAL,
+    INTS,
+    NUMBERS,
+    WIDE_FLOATS,
+    A,
+    C,
+    D,
+    E,
+    M,
+    Row,
+    V,
+    binary,
+    unary,
+)
 
 REAL_AND_INT = FLOATS + ("int64", "int32", "uint8")
 NAN, INF = math.nan, math.inf

@@ -85,7 +85,7 @@ VIEWS = [
         E((RuntimeError, IndexError), A(4), 0, 1, -1)], names=("input", "dim", "start", "length")),
     row("select", lambda x, d, i: np.take(x, i, d), C(A(2, 3), 1, 2), C(A(2, 3, 4), 0, -1),
         C(A(3), 0, 0), errors=[E(IndexError, A(2), 0, 2), E(IndexError, A(), 0, 0)]),
-    row("unfold", lambda x, d, size, step: 
+    row("unfold", lambda x, d, size, step:
         np.lib.stride_tricks.sliding_window_view(x, size, d)[
         (slice(None),) * (d % x.ndim) + (slice(None, None, step),)],
         C(A(7), 0, 3, 2), C(A(2, 5), 1, 2, 1), C(A(2, 5), -1, 5, 1), function=False,
@@ -151,8 +151,8 @@ COPIES = [
         C(A(2, 3, 4), 1, [1, 2]), C(A(2, 3), -1)),
     row("tril", np.tril, C(A(3, 3)), C(A(2, 4), 1), C(A(2, 3, 3), -1), inplace=True, out=True,
         errors=[E(RuntimeError, A(3))], names=("input",)),
-    row("triu", lambda x, diagonal=0: np.triu(x, diagonal), C(A(3, 3)), C(A(2, 4), 1), C(A(2, 3, 3), diagonal=-1), inplace=True,
-        out=True, errors=[E(RuntimeError, A(3))], names=("input",)),
+    row("triu", lambda x, diagonal=0: np.triu(x, diagonal), C(A(3, 3)), C(A(2, 4), 1), C(A(2, 3, 3),
+        diagonal=-1), inplace=True, out=True, errors=[E(RuntimeError, A(3))], names=("input",)),
     row("diag", np.diag, C(A(3)), C(A(3, 3)), C(A(2), 1), C(A(3, 4), -1),
         errors=[E(RuntimeError, A(2, 2, 2))]),
     row("diag_embed", _diag_embed, C(A(3)), C(A(2, 3)), C(A(2, 3), 1), C(A(2, 2), -1, 0, 2)),

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from typing import Any
 
-import eagergrad as eg
 import numpy as np
 import pytest
 
+import eagergrad as eg
 from samples import ROWS, covered_names
-from table import FLOATS, INTEGRAL, WIDE_FLOATS, Call, Row, map_tree
+from table import INTEGRAL, Call, Row, map_tree
 from util import (
     AGAINST_TORCH,
     assert_close,
@@ -387,6 +386,7 @@ def test_every_registered_op_has_a_row() -> None:
     )
 
 
+@pytest.mark.filterwarnings("ignore")
 @over_dtypes()
 def test_same_as_torch(row: Row, dtype: str) -> None:
     torch = pytest.importorskip("torch")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import eagergrad as eg
 import numpy as np
 import pytest
 
+import eagergrad as eg
 from table import TOLERANCE, Call, Drawn, Row, map_tree, realise
 
 AGAINST_TORCH = eg.__name__ == "torch"
@@ -74,7 +75,8 @@ def reference(row: Row, call: Call, dtype: str) -> Any:
 
     if row.scipy:
         pytest.importorskip("scipy", reason="the reference needs SciPy")
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         return row.ref(*map_tree(leaf, args), **map_tree(leaf, kwargs))
 
 
