@@ -1,0 +1,422 @@
+#include "kernels/vision.h"
+
+#include <cmath>
+
+#include "core/parallel.h"
+#include "kernels/scratch.h"
+
+namespace eg {
+namespace {
+
+template <class F>
+EG_INLINE void with_type(bool double_precision, F&& f) {
+  double_precision ? f(double{}) : f(float{});
+}
+
+EG_INLINE int64_t grain(int64_t work_an_item) {
+  return kParallelGrain / (work_an_item > 0 ? work_an_item : 1) + 1;
+}
+
+// ---------------------------------------------------------------------------- separable maps
+
+// to[o] = sum over entries of weight * from[index], rows of `width` elements
+template <class T>
+void map_rows(const LineMap& m, int64_t width, const T* from, T* to) {
+  for (int64_t o = 0; o < m.out; ++o, to += width) {
+    const int64_t n = m.first[o + 1] - m.first[o];
+    const int32_t* index = m.index + m.first[o];
+    const double* weight = m.weight + m.first[o];
+    if (n == 0) {
+      for (int64_t i = 0; i < width; ++i) to[i] = T(0);
+      continue;
+    }
+    const T *a = from + index[0] * width, w0 = T(weight[0]);
+    if (n == 2) {
+      const T *b = from + index[1] * width, w1 = T(weight[1]);
+      for (int64_t i = 0; i < width; ++i) to[i] = w0 * a[i] + w1 * b[i];
+      continue;
+    }
+    for (int64_t i = 0; i < width; ++i) to[i] = w0 * a[i];
+    for (int64_t k = 1; k < n; ++k) {
+      const T *b = from + index[k] * width, w = T(weight[k]);
+      for (int64_t i = 0; i < width; ++i) to[i] += w * b[i];
+    }
+  }
+}
+
+// A map whose rows all have `taps` entries, transposed for vector loads: index[tap][out], weight[tap][out].
+template <class T>
+struct EvenMap {
+  int64_t taps;
+  const int32_t* index;
+  const T* weight;
+};
+
+EG_INLINE int64_t even_taps(const LineMap& m) {
+  const int64_t n = m.out > 0 ? m.first[1] - m.first[0] : 0;
+  for (int64_t o = 0; o < m.out; ++o)
+    if (m.first[o + 1] - m.first[o] != n) return 0;
+  return n <= 8 ? n : 0;
+}
+
+template <class T>
+void map_columns(const LineMap& m, const EvenMap<T>& even, int64_t rows, const T* from, T* to) {
+  const int64_t out = m.out;
+  for (int64_t r = 0; r < rows; ++r, from += m.in, to += out) {
+    if (even.taps == 2) {
+      const int32_t *a = even.index, *b = even.index + out;
+      const T *u = even.weight, *v = even.weight + out;
+      for (int64_t o = 0; o < out; ++o) to[o] = u[o] * from[a[o]] + v[o] * from[b[o]];
+    } else if (even.taps > 0) {
+      for (int64_t o = 0; o < out; ++o) to[o] = even.weight[o] * from[even.index[o]];
+      for (int64_t k = 1; k < even.taps; ++k) {
+        const int32_t* a = even.index + k * out;
+        const T* u = even.weight + k * out;
+        for (int64_t o = 0; o < out; ++o) to[o] += u[o] * from[a[o]];
+      }
+    } else {
+      for (int64_t o = 0; o < out; ++o) {
+        T sum = T(0);
+        for (int64_t k = m.first[o]; k < m.first[o + 1]; ++k) sum += T(m.weight[k]) * from[m.index[k]];
+        to[o] = sum;
+      }
+    }
+  }
+}
+
+// One pass over a dimension of (outer, in, inner); identities are skipped by the caller.
+template <class T>
+void map_dim(const LineMap& m, const EvenMap<T>& even, int64_t outer, int64_t inner, bool columns,
+             const T* from, T* to) {
+  if (columns) return map_columns(m, even, outer, from, to);
+  for (int64_t i = 0; i < outer; ++i) map_rows(m, inner, from + i * m.in * inner, to + i * m.out * inner);
+}
+
+template <class T>
+void resample(const LineMap* m, int64_t planes, const T* x, T* y) {
+  // Dimensions that shrink most come first: the least is left for the others.
+  int order[3] = {2, 1, 0};
+  for (int i = 0; i < 3; ++i)
+    for (int j = 2; j > i; --j) {
+      const LineMap &a = m[order[j - 1]], &b = m[order[j]];
+      if (b.out * a.in < a.out * b.in) {
+        const int t = order[j];
+        order[j] = order[j - 1], order[j - 1] = t;
+      }
+    }
+  int passes[3], count = 0;
+  for (int i = 0; i < 3; ++i)
+    if (!m[order[i]].identity) passes[count++] = order[i];
+  int64_t size[3] = {m[0].in, m[1].in, m[2].in}, largest = 0;
+  const int64_t in = size[0] * size[1] * size[2], out = m[0].out * m[1].out * m[2].out;
+  for (int i = 0; i < count; ++i) {
+    size[passes[i]] = m[passes[i]].out;
+    const int64_t n = size[0] * size[1] * size[2];
+    largest = n > largest ? n : largest;
+  }
+  EvenMap<T> even{even_taps(m[2]), nullptr, nullptr};
+  Scratch<int32_t> even_index(even.taps * m[2].out);
+  Scratch<T> even_weight(even.taps * m[2].out);
+  for (int64_t o = 0; o < m[2].out; ++o) {
+    for (int64_t k = 0; k < even.taps; ++k) {
+      even_index.data()[k * m[2].out + o] = m[2].index[m[2].first[o] + k];
+      even_weight.data()[k * m[2].out + o] = T(m[2].weight[m[2].first[o] + k]);
+    }
+  }
+  even.index = even_index.data(), even.weight = even_weight.data();
+  parallel_for(planes, grain(2 * (in + largest)), [&](int64_t p0, int64_t p1) {
+    Scratch<T> scratch(count > 1 ? 2 * largest : 0);
+    for (int64_t p = p0; p < p1; ++p) {
+      const T* from = x + p * in;
+      T* last = y + p * out;
+      if (count == 0)
+        for (int64_t i = 0; i < out; ++i) last[i] = from[i];
+      int64_t now[3] = {m[0].in, m[1].in, m[2].in};
+      for (int i = 0; i < count; ++i) {
+        const int d = passes[i];
+        T* to = i + 1 == count ? last : scratch.data() + (i % 2) * largest;
+        const int64_t outer = d == 0 ? 1 : d == 1 ? now[0] : now[0] * now[1];
+        const int64_t inner = d == 0 ? now[1] * now[2] : d == 1 ? now[2] : 1;
+        map_dim(m[d], even, outer, inner, d == 2, from, to);
+        now[d] = m[d].out;
+        from = to;
+      }
+    }
+  });
+}
+
+// ---------------------------------------------------------------------------- selection
+
+EG_INLINE int64_t only_index(const LineMap& m, int64_t o) {
+  return m.first[o] < m.first[o + 1] ? m.index[m.first[o]] : -1;
+}
+
+template <class T>
+void select(const LineMap* m, int64_t planes, const T* x, T fill, T* y) {
+  const int64_t in = m[0].in * m[1].in * m[2].in, out = m[0].out * m[1].out * m[2].out, width = m[2].out;
+  Scratch<int32_t> columns(width);
+  for (int64_t o = 0; o < width; ++o) columns.data()[o] = int32_t(only_index(m[2], o));
+  const int32_t* at = columns.data();
+  // The inner run of consecutive columns is copied as a block.
+  int64_t low = 0;
+  while (low < width && at[low] != 0) ++low;
+  int64_t high = low;
+  while (high < width && at[high] == int32_t(high - low)) ++high;
+  parallel_for(planes, grain(out), [&](int64_t p0, int64_t p1) {
+    for (int64_t p = p0; p < p1; ++p) {
+      T* to = y + p * out;
+      for (int64_t z = 0; z < m[0].out; ++z) {
+        const int64_t iz = only_index(m[0], z);
+        for (int64_t r = 0; r < m[1].out; ++r, to += width) {
+          const int64_t ir = only_index(m[1], r);
+          if (iz < 0 || ir < 0) {
+            for (int64_t o = 0; o < width; ++o) to[o] = fill;
+            continue;
+          }
+          const T* from = x + p * in + (iz * m[1].in + ir) * m[2].in;
+          for (int64_t o = 0; o < low; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
+          for (int64_t o = low; o < high; ++o) to[o] = from[o - low];
+          for (int64_t o = high; o < width; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
+        }
+      }
+    }
+  });
+}
+
+template <class T>
+EG_INLINE void select_as(const LineMap* m, int64_t planes, const void* x, const void* fill, void* y) {
+  select(m, planes, static_cast<const T*>(x), *static_cast<const T*>(fill), static_cast<T*>(y));
+}
+
+void select_any(const LineMap* m, int64_t item_size, int64_t planes, const void* x, const void* fill,
+                void* y) {
+  switch (item_size) {
+    case 1: return select_as<uint8_t>(m, planes, x, fill, y);
+    case 2: return select_as<uint16_t>(m, planes, x, fill, y);
+    case 4: return select_as<uint32_t>(m, planes, x, fill, y);
+    default: return select_as<uint64_t>(m, planes, x, fill, y);
+  }
+}
+
+// ---------------------------------------------------------------------------- sampling at points
+
+// What one coordinate reads: up to four elements of its dimension, weights, and their derivatives by the coordinate.
+template <class T>
+struct Taps {
+  int64_t count;
+  int64_t index[4];  // -1: outside, reads zero
+  T weight[4], slope[4];
+};
+
+// Folds x into [low / 2, high / 2] by reflection; sign takes the direction.
+template <class T>
+EG_INLINE T reflect(T x, int64_t low, int64_t high, T& sign) {
+  if (low == high) {
+    sign = T(0);
+    return T(0);
+  }
+  const T least = T(low) / 2, span = T(high - low) / 2;
+  T v = x - least;
+  sign = T(1);
+  if (v < 0) v = -v, sign = T(-1);
+  const T turns = std::floor(v / span), extra = v - turns * span;
+  if (std::fmod(turns, T(2)) == T(0)) return extra + least;
+  sign = -sign;
+  return span - extra + least;
+}
+
+template <class T>
+EG_INLINE T clip(T x, int64_t size, T& sign) {
+  if (!(x > T(0))) {
+    sign = T(0);
+    return T(0);
+  }
+  const T last = T(size - 1);
+  if (x >= last) {
+    sign = T(0);
+    return last;
+  }
+  return x;
+}
+
+template <class T>
+EG_INLINE T pad_coordinate(T x, int64_t size, const GridShape& s, T& slope) {
+  slope = T(1);
+  if (s.padding == 1) return clip(x, size, slope);
+  if (s.padding == 2) {
+    T sign;
+    x = s.align_corners ? reflect(x, 0, 2 * (size - 1), sign) : reflect(x, -1, 2 * size - 1, sign);
+    x = clip(x, size, slope);
+    slope *= sign;
+  }
+  return x;
+}
+
+template <class T>
+EG_INLINE int64_t inside(T x, int64_t size) {
+  return x >= T(0) && x <= T(size - 1) ? int64_t(x) : -1;
+}
+
+// Cubic convolution, a = -0.75 (Keys 1981), at distances 1 + t, t, 1 - t, 2 - t.
+template <class T>
+EG_INLINE void cubic(T t, T* weight, T* slope) {
+  const T a = T(-0.75);
+  const auto near = [&](T d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };
+  const auto far = [&](T d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };
+  const auto near_slope = [&](T d) { return (3 * (a + 2) * d - 2 * (a + 3)) * d; };
+  const auto far_slope = [&](T d) { return (3 * a * d - 10 * a) * d + 8 * a; };
+  weight[0] = far(1 + t), weight[1] = near(t), weight[2] = near(1 - t), weight[3] = far(2 - t);
+  slope[0] = far_slope(1 + t), slope[1] = near_slope(t), slope[2] = -near_slope(1 - t);
+  slope[3] = -far_slope(2 - t);
+}
+
+template <class T>
+EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
+  Taps<T> t;
+  const T scale = s.align_corners ? T(size - 1) / 2 : T(size) / 2;
+  const T x = s.align_corners ? (coordinate + 1) * scale : ((coordinate + 1) * T(size) - 1) / 2;
+  T slope;
+  if (s.mode == 2) {
+    const T base = std::floor(x);
+    cubic(x - base, t.weight, t.slope);
+    t.count = 4;
+    for (int i = 0; i < 4; ++i) {
+      t.index[i] = inside(pad_coordinate(base + T(i - 1), size, s, slope), size);
+      t.slope[i] *= scale;
+    }
+    return t;
+  }
+  const T at = pad_coordinate(x, size, s, slope);
+  if (s.mode == 1) {
+    t.count = 1, t.index[0] = inside(std::nearbyint(at), size), t.weight[0] = T(1), t.slope[0] = T(0);
+    return t;
+  }
+  const T base = std::floor(at);
+  t.count = 2;
+  t.index[0] = inside(base, size), t.index[1] = inside(base + 1, size);
+  t.weight[0] = base + 1 - at, t.weight[1] = at - base;
+  t.slope[0] = -slope * scale, t.slope[1] = slope * scale;
+  return t;
+}
+
+// All elements that one output reads.
+template <class T>
+struct Reads {
+  int count = 0;
+  int64_t offset[16];
+  T weight[16];
+  T slope[16][3];
+};
+
+// Coordinates are stored x first: the grid's last entry belongs to the first spatial dimension.
+template <class T>
+EG_INLINE void reads_of(const GridShape& s, const T* point, bool slopes, Reads<T>& r) {
+  Taps<T> d[3];
+  d[0].count = 1, d[0].index[0] = 0, d[0].weight[0] = T(1), d[0].slope[0] = T(0);
+  for (int i = 0; i < s.dims; ++i) d[2 - i] = taps_of(point[i], s.in[2 - i], s);
+  r.count = 0;
+  for (int64_t a = 0; a < d[0].count; ++a) {
+    for (int64_t b = 0; b < d[1].count; ++b) {
+      for (int64_t c = 0; c < d[2].count; ++c) {
+        if (d[0].index[a] < 0 || d[1].index[b] < 0 || d[2].index[c] < 0) continue;
+        const int n = r.count++;
+        r.offset[n] = (d[0].index[a] * s.in[1] + d[1].index[b]) * s.in[2] + d[2].index[c];
+        r.weight[n] = d[0].weight[a] * d[1].weight[b] * d[2].weight[c];
+        if (!slopes) continue;
+        r.slope[n][0] = d[0].weight[a] * d[1].weight[b] * d[2].slope[c];
+        r.slope[n][1] = d[0].weight[a] * d[1].slope[b] * d[2].weight[c];
+        r.slope[n][2] = d[0].slope[a] * d[1].weight[b] * d[2].weight[c];
+      }
+    }
+  }
+}
+
+EG_INLINE int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
+
+template <class T>
+void grid_sample(const GridShape& s, const T* x, const T* grid, T* y) {
+  const int64_t in = volume(s.in), out = volume(s.out);
+  parallel_for(s.batch * out, grain(8 * (s.channels + 8)), [&](int64_t begin, int64_t end) {
+    Reads<T> r;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / out, p = i - n * out;
+      reads_of(s, grid + i * s.dims, false, r);
+      for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
+        T sum = T(0);
+        for (int k = 0; k < r.count; ++k) sum += r.weight[k] * x[c * in + r.offset[k]];
+        y[c * out + p] = sum;
+      }
+    }
+  });
+}
+
+constexpr int64_t kChannelBlock = 16;
+
+template <class T>
+void grid_input_grad(const GridShape& s, const T* gy, const T* grid, T* gx) {
+  const int64_t in = volume(s.in), out = volume(s.out);
+  const int64_t blocks = (s.channels + kChannelBlock - 1) / kChannelBlock;
+  parallel_for(s.batch * blocks, grain(out * 64), [&](int64_t begin, int64_t end) {
+    Reads<T> r;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / blocks, c0 = i % blocks * kChannelBlock;
+      const int64_t c1 = c0 + kChannelBlock < s.channels ? c0 + kChannelBlock : s.channels;
+      for (int64_t j = (n * s.channels + c0) * in; j < (n * s.channels + c1) * in; ++j) gx[j] = T(0);
+      for (int64_t p = 0; p < out; ++p) {
+        reads_of(s, grid + (n * out + p) * s.dims, false, r);
+        for (int64_t c = n * s.channels + c0; c < n * s.channels + c1; ++c)
+          for (int k = 0; k < r.count; ++k) gx[c * in + r.offset[k]] += r.weight[k] * gy[c * out + p];
+      }
+    }
+  });
+}
+
+template <class T>
+void grid_points_grad(const GridShape& s, const T* gy, const T* x, const T* grid, T* ggrid) {
+  const int64_t in = volume(s.in), out = volume(s.out);
+  parallel_for(s.batch * out, grain(24 * (s.channels + 8)), [&](int64_t begin, int64_t end) {
+    Reads<T> r;
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t n = i / out, p = i - n * out;
+      reads_of(s, grid + i * s.dims, true, r);
+      T sum[3] = {T(0), T(0), T(0)};
+      for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
+        for (int k = 0; k < r.count; ++k) {
+          const T v = x[c * in + r.offset[k]] * gy[c * out + p];
+          for (int d = 0; d < 3; ++d) sum[d] += v * r.slope[k][d];
+        }
+      }
+      for (int64_t d = 0; d < s.dims; ++d) ggrid[i * s.dims + d] = sum[d];
+    }
+  });
+}
+
+// ---------------------------------------------------------------------------- entry points
+
+void resample_any(const LineMap* m, bool dbl, int64_t planes, const void* x, void* y) {
+  with_type(dbl, [&](auto zero) {
+    using T = decltype(zero);
+    resample(m, planes, static_cast<const T*>(x), static_cast<T*>(y));
+  });
+}
+void grid_sample_any(const GridShape& s, bool dbl, const void* x, const void* grid, void* y) {
+  with_type(dbl, [&](auto zero) {
+    using T = decltype(zero);
+    grid_sample(s, static_cast<const T*>(x), static_cast<const T*>(grid), static_cast<T*>(y));
+  });
+}
+void grid_sample_backward_any(const GridShape& s, bool dbl, const void* gy, const void* x, const void* grid,
+                              void* gx, void* ggrid) {
+  with_type(dbl, [&](auto zero) {
+    using T = decltype(zero);
+    const T *g = static_cast<const T*>(gy), *at = static_cast<const T*>(grid);
+    if (gx) grid_input_grad(s, g, at, static_cast<T*>(gx));
+    if (ggrid) grid_points_grad(s, g, static_cast<const T*>(x), at, static_cast<T*>(ggrid));
+  });
+}
+
+}  // namespace
+
+EG_KERNELS(VisionKernels, {&resample_any, &select_any, &grid_sample_any, &grid_sample_backward_any})
+
+}  // namespace eg

@@ -1,0 +1,28 @@
+// What the ops on images share: arguments given once for all dimensions, batches of one, halves computed in float.
+#pragma once
+
+#include "ops/ops.h"
+
+namespace eg {
+
+// n values from one or n given ones.
+inline Dims per_dim(const char* op, const char* what, IntSpan given, int64_t n) {
+  if (given.size() == 1) return Dims(static_cast<size_t>(n), given[0]);
+  EG_CHECK(int64_t(given.size()) == n, "[", op, "] ", what, " takes one number or ", n,
+           " (one for each spatial dimension), got ", given);
+  return given.dims();
+}
+
+// The type that a kernel computes in.
+inline DType compute_type(DType t) { return is_reduced(t) ? DType::Float32 : t; }
+
+// Contiguous, in the type that kernels compute in. Not recorded.
+inline Tensor kernel_input(const Tensor& t) {
+  return contiguous_data(cast_data(t, compute_type(t.dtype())));
+}
+
+// Adds the batch dimension that an unbatched input of `dims` dimensions lacks.
+inline Tensor batched(const Tensor& x, int64_t dims) { return x.dim() == dims ? unsqueeze(x, 0) : x; }
+inline Tensor unbatched(const Tensor& y, bool drop) { return drop ? squeeze(y, Dims{0}) : y; }
+
+}  // namespace eg
