@@ -172,6 +172,8 @@ Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel, const std:
       int64_t begin = o * w.stride[i] - w.padding[i];
       const int64_t end = std::min(begin + (w.kernel[i] - 1) * w.dilation[i] + 1, in);
       while (begin < 0) begin += w.dilation[i];
+      EG_CHECK(begin < end, "[", op, "] window ", o, " of spatial dimension ", i, " sees only padding: input ",
+               x.sizes(), ", kernel_size ", w.kernel, ", padding ", w.padding, ", dilation ", w.dilation);
       t->begin[j].push_back(begin), t->end[j].push_back(end);
     }
   }
