@@ -41,7 +41,9 @@ struct TapDim {
   int64_t *tap, *shift, *phase, *residue;
 
   EG_INLINE int64_t front() const { return max64(0, -low); }
-  EG_INLINE int64_t rows_of(int64_t r) const { return ceil_div(max64(0, source - residue[r]), step); }
+  EG_INLINE int64_t rows_of(int64_t r) const {
+    return ceil_div(max64(0, source - residue[r]), step);
+  }
 };
 
 EG_INLINE void add_tap(TapDim& d, int64_t tap, int64_t shift, int64_t residue) {
@@ -62,7 +64,8 @@ struct TapTables {
     int64_t* at = memory.data();
     for (int i = 0; i < 3; ++i) {
       const int64_t n = s.kernel[i];
-      dims[i].tap = at, dims[i].shift = at + n, dims[i].phase = at + 2 * n, dims[i].residue = at + 3 * n;
+      dims[i].tap = at, dims[i].shift = at + n, dims[i].phase = at + 2 * n,
+      dims[i].residue = at + 3 * n;
       at += 4 * n;
     }
   }
@@ -88,8 +91,8 @@ void input_grad_dim(const ConvShape& s, int i, int64_t residue, TapDim& d) {
 
 // Layout of the packed strip: [channel][phase][image][plane][row][pitch].
 struct Strip {
-  int64_t pitch, front;        // elements a row; zeros before its first datum
-  int64_t rows, planes;        // packed rows and planes an image
+  int64_t pitch, front;  // elements a row; zeros before its first datum
+  int64_t rows, planes;  // packed rows and planes an image
   int64_t plane, image, phase, channel;
   int64_t phases;
 };
@@ -140,8 +143,8 @@ EG_INLINE void zero(T* to, int64_t n) {
 
 // One channel of `images` images; plane and row of the strip's first output: d0, h0.
 template <class T>
-void pack_channel(const TapDim* d, const Strip& s, const T* src, int64_t image_stride, int64_t images,
-                  int64_t d0, int64_t h0, T* to) {
+void pack_channel(const TapDim* d, const Strip& s, const T* src, int64_t image_stride,
+                  int64_t images, int64_t d0, int64_t h0, T* to) {
   const int64_t hw = d[1].source * d[2].source;
   for (int64_t r = 0; r < s.phases; ++r, to += s.phase) {
     const int64_t rd = d[0].residue[r / (d[1].phases * d[2].phases)];
@@ -159,8 +162,8 @@ void pack_channel(const TapDim* d, const Strip& s, const T* src, int64_t image_s
             continue;
           }
           zero(row, s.front);
-          copy_strided(row + s.front, src + n * image_stride + iz * hw + iy * d[2].source + rw, width,
-                       d[2].step);
+          copy_strided(row + s.front, src + n * image_stride + iz * hw + iy * d[2].source + rw,
+                       width, d[2].step);
           zero(row + s.front + width, s.pitch - s.front - width);
         }
       }
@@ -196,17 +199,26 @@ using TileFn = void (*)(const T*, const T*, const int32_t*, int64_t, T*, int64_t
 template <class T, int C>
 TileFn<T> tile_of_rows(int64_t rows) {
   switch (rows) {
-    case 1: return &tile<T, 1, C>;
-    case 2: return &tile<T, 2, C>;
-    case 3: return &tile<T, 3, C>;
-    case 4: return &tile<T, 4, C>;
+    case 1:
+      return &tile<T, 1, C>;
+    case 2:
+      return &tile<T, 2, C>;
+    case 3:
+      return &tile<T, 3, C>;
+    case 4:
+      return &tile<T, 4, C>;
 #if EG_ISA_LEVEL >= 4
-    case 5: return &tile<T, 5, C>;
-    case 6: return &tile<T, 6, C>;
-    case 7: return &tile<T, 7, C>;
-    default: return &tile<T, 8, C>;
+    case 5:
+      return &tile<T, 5, C>;
+    case 6:
+      return &tile<T, 6, C>;
+    case 7:
+      return &tile<T, 7, C>;
+    default:
+      return &tile<T, 8, C>;
 #else
-    default: return &tile<T, 4, C>;
+    default:
+      return &tile<T, 4, C>;
 #endif
   }
 }
@@ -252,8 +264,8 @@ EG_INLINE void write_run(T* to, const T* from, int64_t n, int64_t stride, bool a
 
 // Positions [p, p + n) of a plane whose rows have `pitch` elements, `outputs` of them real.
 template <class T>
-void write_tile(const TapConv<T>& t, const T* acc, int64_t acc_pitch, int64_t pitch, int64_t p, int64_t n,
-                T* dst, int64_t m0, int64_t rows, bool add) {
+void write_tile(const TapConv<T>& t, const T* acc, int64_t acc_pitch, int64_t pitch, int64_t p,
+                int64_t n, T* dst, int64_t m0, int64_t rows, bool add) {
   const int64_t y0 = p / pitch, x0 = p - y0 * pitch, outputs = t.dim[2].outputs;
   for (int64_t r = 0; r < rows; ++r) {
     const T bias = t.bias ? t.bias[m0 + r] : T(0);
@@ -273,7 +285,8 @@ void write_tile(const TapConv<T>& t, const T* acc, int64_t acc_pitch, int64_t pi
 // All tiles of output channels [m, m + rows) over one plane of one image.
 template <class T>
 void plane_tiles(const TapConv<T>& t, const Strip& s, const T* a, const T* b, const int32_t* offset,
-                 int64_t depth, int64_t rows_h, T* dst, int64_t m, int64_t p0, int64_t p1, bool add) {
+                 int64_t depth, int64_t rows_h, T* dst, int64_t m, int64_t p0, int64_t p1,
+                 bool add) {
   alignas(64) T acc[kRows * kCols * kLanes<T>];
   const int64_t rows = min64(kRows, t.outs - m % t.outs);
   (void)rows_h;
@@ -306,11 +319,12 @@ void run_task(const TapConv<T>& t, const TapTask& k, int64_t chunk, T* packed, i
                    src_image, images, k.d0, k.h0, packed + c * s.channel);
     const int64_t depth = cn * t.taps;
     const auto block = [&](int64_t n, int64_t z, int64_t m, int64_t p0, int64_t p1) {
-      T* dst = t.dst + t.dst_base + ((k.n0 + n) * t.groups * t.outs + k.group * t.outs + m) * t.dst_channel +
+      T* dst = t.dst + t.dst_base +
+               ((k.n0 + n) * t.groups * t.outs + k.group * t.outs + m) * t.dst_channel +
                (k.d0 + z) * t.dst_stride[0] + k.h0 * t.dst_stride[1];
       plane_tiles(t, s, weights + m / kRows * t.panel() + c0 * t.taps * kRows,
-                  packed + n * s.image + z * s.plane, offset, depth, rows, dst, k.group * t.outs + m, p0, p1,
-                  c0 > 0);
+                  packed + n * s.image + z * s.plane, offset, depth, rows, dst,
+                  k.group * t.outs + m, p0, p1, c0 > 0);
     };
     // Weights that stay in L2 stream past a resident tile of pixels; larger ones are read once.
     const bool pixels_outer = (k.m1 - k.m0) * depth * int64_t(sizeof(T)) <= (256 << 10);
@@ -329,8 +343,8 @@ void run_task(const TapConv<T>& t, const TapTask& k, int64_t chunk, T* packed, i
 
 // Note [Fixed partition]. How the work is cut depends on shapes only, never on the number of threads.
 struct Partition {
-  int64_t chunk;                  // channels packed at a time
-  int64_t images, planes, rows;   // a task's share
+  int64_t chunk;                 // channels packed at a time
+  int64_t images, planes, rows;  // a task's share
   int64_t image_tasks, plane_tasks, row_tasks, out_tasks, outs;
   int64_t floats, tasks;
 };
@@ -351,7 +365,8 @@ Partition partition(const TapConv<T>& t) {
   p.row_tasks = ceil_div(d[1].outputs, p.rows);
   if (p.plane_tasks * p.row_tasks == 1) {
     const int64_t wanted = max64(1, t.batch * t.groups / kMaxTasks);
-    while (p.images * 2 <= wanted && bytes(p.planes, p.rows, p.images * 2) <= kStripBytes) p.images *= 2;
+    while (p.images * 2 <= wanted && bytes(p.planes, p.rows, p.images * 2) <= kStripBytes)
+      p.images *= 2;
   }
   p.image_tasks = ceil_div(t.batch, p.images);
   const int64_t cells = p.image_tasks * p.plane_tasks * p.row_tasks * t.groups;
@@ -398,24 +413,25 @@ void pack_weights(const TapConv<T>& t, const int64_t* kernel, const T* w, int64_
                   int64_t depth_stride, int64_t group_stride, T* to) {
   const int64_t blocks = ceil_div(t.outs, kRows);
   const int64_t tap_cost = t.panel();
-  parallel_for(t.groups * blocks, max64(1, kParallelGrain / tap_cost), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t m = i % blocks * kRows, rows = min64(kRows, t.outs - m);
-      const T* from = w + i / blocks * group_stride + m * out_stride;
-      T* at = to + i * tap_cost;
-      for (int64_t c = 0; c < t.depth; ++c) {
-        for (int64_t z = 0; z < t.dim[0].taps; ++z) {
-          for (int64_t y = 0; y < t.dim[1].taps; ++y) {
-            const int64_t line = (t.dim[0].tap[z] * kernel[1] + t.dim[1].tap[y]) * kernel[2];
-            for (int64_t x = 0; x < t.dim[2].taps; ++x, at += kRows) {
-              const T* f = from + c * depth_stride + line + t.dim[2].tap[x];
-              for (int64_t r = 0; r < kRows; ++r) at[r] = r < rows ? f[r * out_stride] : T(0);
+  parallel_for(
+      t.groups * blocks, max64(1, kParallelGrain / tap_cost), [&](int64_t begin, int64_t end) {
+        for (int64_t i = begin; i < end; ++i) {
+          const int64_t m = i % blocks * kRows, rows = min64(kRows, t.outs - m);
+          const T* from = w + i / blocks * group_stride + m * out_stride;
+          T* at = to + i * tap_cost;
+          for (int64_t c = 0; c < t.depth; ++c) {
+            for (int64_t z = 0; z < t.dim[0].taps; ++z) {
+              for (int64_t y = 0; y < t.dim[1].taps; ++y) {
+                const int64_t line = (t.dim[0].tap[z] * kernel[1] + t.dim[1].tap[y]) * kernel[2];
+                for (int64_t x = 0; x < t.dim[2].taps; ++x, at += kRows) {
+                  const T* f = from + c * depth_stride + line + t.dim[2].tap[x];
+                  for (int64_t r = 0; r < kRows; ++r) at[r] = r < rows ? f[r * out_stride] : T(0);
+                }
+              }
             }
           }
         }
-      }
-    }
-  });
+      });
 }
 
 EG_INLINE int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
@@ -462,7 +478,8 @@ void input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* g
   t.src = gy, t.src_channel = volume(s.out);
   t.dst = gx, t.dst_channel = volume(s.in), t.bias = bias;
   const int64_t row = s.in[2], plane = s.in[1] * s.in[2], taps = volume(s.kernel);
-  t.dst_stride[0] = s.stride[0] * plane, t.dst_stride[1] = s.stride[1] * row, t.dst_stride[2] = s.stride[2];
+  t.dst_stride[0] = s.stride[0] * plane, t.dst_stride[1] = s.stride[1] * row,
+  t.dst_stride[2] = s.stride[2];
   for (int64_t a = 0; a < min64(s.stride[0], s.in[0]); ++a) {
     for (int64_t b = 0; b < min64(s.stride[1], s.in[1]); ++b) {
       for (int64_t c = 0; c < min64(s.stride[2], s.in[2]); ++c) {
@@ -527,7 +544,8 @@ struct DotRun {
 
 // out[r * out_pitch + c] += sum over p of a[r][p] * b[offset[c] + p]
 template <class T, int R, int C>
-void dot_tile(const DotRun& run, const T* a, const T* b, const int32_t* offset, T* out, int64_t out_pitch) {
+void dot_tile(const DotRun& run, const T* a, const T* b, const int32_t* offset, T* out,
+              int64_t out_pitch) {
   constexpr int kGroups = (R * C + kLanes<T> - 1) / kLanes<T>;
   Vec<T> acc[R][C];
   for (int r = 0; r < R; ++r)
@@ -566,23 +584,34 @@ using DotFn = void (*)(const DotRun&, const T*, const T*, const int32_t*, T*, in
 template <class T, int C>
 DotFn<T> dot_of_rows(int64_t rows) {
   switch (rows) {
-    case 1: return &dot_tile<T, 1, C>;
-    case 2: return &dot_tile<T, 2, C>;
-    case 3: return &dot_tile<T, 3, C>;
-    case 4: return &dot_tile<T, 4, C>;
+    case 1:
+      return &dot_tile<T, 1, C>;
+    case 2:
+      return &dot_tile<T, 2, C>;
+    case 3:
+      return &dot_tile<T, 3, C>;
+    case 4:
+      return &dot_tile<T, 4, C>;
 #if EG_ISA_LEVEL >= 4
-    case 5: return &dot_tile<T, 5, C>;
-    case 6: return &dot_tile<T, 6, C>;
-    case 7: return &dot_tile<T, 7, C>;
-    default: return &dot_tile<T, 8, C>;
+    case 5:
+      return &dot_tile<T, 5, C>;
+    case 6:
+      return &dot_tile<T, 6, C>;
+    case 7:
+      return &dot_tile<T, 7, C>;
+    default:
+      return &dot_tile<T, 8, C>;
 #else
-    default: return &dot_tile<T, 4, C>;
+    default:
+      return &dot_tile<T, 4, C>;
 #endif
   }
 }
 template <class T>
 DotFn<T> dot_for(int64_t rows, int64_t taps) {
-  return taps == 1 ? dot_of_rows<T, 1>(rows) : taps == 2 ? dot_of_rows<T, 2>(rows) : dot_of_rows<T, 3>(rows);
+  return taps == 1   ? dot_of_rows<T, 1>(rows)
+         : taps == 2 ? dot_of_rows<T, 2>(rows)
+                     : dot_of_rows<T, 3>(rows);
 }
 
 template <class T>
@@ -613,7 +642,8 @@ void partition(WeightGrad<T>& t) {
   t.chunk = ceil_div(t.depth, ceil_div(t.depth, t.chunk));
   const auto bytes = [&](int64_t images) {
     const Strip s = strip_layout<T>(d, t.planes, t.rows, images);
-    return (s.channel * t.chunk + t.grad_row(images, t.planes, t.rows, s.pitch) * t.outs) * int64_t(sizeof(T));
+    return (s.channel * t.chunk + t.grad_row(images, t.planes, t.rows, s.pitch) * t.outs) *
+           int64_t(sizeof(T));
   };
   t.images = 1, t.planes = d[0].outputs, t.rows = d[1].outputs;
   while (t.planes > 1 && bytes(1) > 2 * kStripBytes) t.planes = (t.planes + 1) / 2;
@@ -622,7 +652,8 @@ void partition(WeightGrad<T>& t) {
     const Strip s = strip_layout<T>(d, t.planes, t.rows, images);
     return kRows * t.grad_row(images, t.planes, t.rows, s.pitch) * int64_t(sizeof(T));
   };
-  while (t.rows > 4 && (bytes(1) > 2 * kStripBytes || tile_bytes(1) > kTileBytes)) t.rows = (t.rows + 1) / 2;
+  while (t.rows > 4 && (bytes(1) > 2 * kStripBytes || tile_bytes(1) > kTileBytes))
+    t.rows = (t.rows + 1) / 2;
   t.plane_strips = ceil_div(d[0].outputs, t.planes), t.row_strips = ceil_div(d[1].outputs, t.rows);
   while (t.plane_strips * t.row_strips == 1 && t.images * 2 * 8 <= t.batch * t.groups &&
          t.images * 2 <= t.batch && bytes(t.images * 2) <= 2 * kStripBytes &&
@@ -630,7 +661,8 @@ void partition(WeightGrad<T>& t) {
     t.images *= 2;
   t.image_strips = ceil_div(t.batch, t.images);
   const int64_t weight_bytes = t.outs * t.groups * t.depth * t.taps * int64_t(sizeof(T));
-  t.slices = max64(1, min64(min64(t.strips(), ceil_div(8, t.groups)), (2 << 20) / max64(1, weight_bytes)));
+  t.slices =
+      max64(1, min64(min64(t.strips(), ceil_div(8, t.groups)), (2 << 20) / max64(1, weight_bytes)));
   const int64_t cells = t.slices * t.groups, blocks = ceil_div(t.outs, kRows);
   t.out_tasks = cells >= 8 ? 1 : min64(ceil_div(8, cells), ceil_div(blocks, 4));
   t.task_outs = ceil_div(blocks, t.out_tasks) * kRows;
@@ -654,7 +686,8 @@ void pack_gradient(const WeightGrad<T>& t, const TapTask& k, int64_t pitch, T* t
 
 // Adds one strip's part of the weights (outputs [m0, m1) of the group) to out[m - m0][k].
 template <class T>
-void strip_weights(const WeightGrad<T>& t, const TapTask& k, T* packed, T* grad, int32_t* offset, T* out) {
+void strip_weights(const WeightGrad<T>& t, const TapTask& k, T* packed, T* grad, int32_t* offset,
+                   T* out) {
   const TapDim* d = t.dim;
   const int64_t images = k.n1 - k.n0, planes = k.d1 - k.d0, rows = k.h1 - k.h0;
   const Strip s = strip_layout<T>(d, planes, rows, images);
@@ -670,18 +703,19 @@ void strip_weights(const WeightGrad<T>& t, const TapTask& k, T* packed, T* grad,
     pack_gradient(one, k, s.pitch, grad + (m - k.m0) * grad_row);
   }
   const int64_t x_image = t.groups * t.depth * t.x_channel, length = t.depth * t.taps;
-  const DotRun run{images, planes, flat / kLanes<T>, grad_row, planes * flat, flat, s.image, s.plane};
+  const DotRun run{images,        planes, flat / kLanes<T>, grad_row,
+                   planes * flat, flat,   s.image,          s.plane};
   for (int64_t c0 = 0; c0 < t.depth; c0 += t.chunk) {
     const int64_t cn = min64(t.chunk, t.depth - c0);
     for (int64_t c = 0; c < cn; ++c)
-      pack_channel(d, s, t.x + k.n0 * x_image + (k.group * t.depth + c0 + c) * t.x_channel, x_image, images,
-                   k.d0, k.h0, packed + c * s.channel);
+      pack_channel(d, s, t.x + k.n0 * x_image + (k.group * t.depth + c0 + c) * t.x_channel, x_image,
+                   images, k.d0, k.h0, packed + c * s.channel);
     for (int64_t m = 0; m < k.m1 - k.m0; m += kRows) {
       const int64_t mn = min64(kRows, k.m1 - k.m0 - m);
       for (int64_t i = 0; i < cn * t.taps; i += kCols) {
         const int64_t in = min64(kCols, cn * t.taps - i);
-        dot_for<T>(mn, in)(run, grad + m * grad_row, packed, offset + i, out + m * length + c0 * t.taps + i,
-                           length);
+        dot_for<T>(mn, in)(run, grad + m * grad_row, packed, offset + i,
+                           out + m * length + c0 * t.taps + i, length);
       }
     }
   }
@@ -713,13 +747,16 @@ void weight_grad(const ConvShape& shape, const T* gy, const T* x, T* gw) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t m0 = i % t.out_tasks * t.task_outs, m1 = min64(m0 + t.task_outs, t.outs);
       const int64_t g = i / t.out_tasks % t.groups, slice = i / t.out_tasks / t.groups;
-      T* out = (slice == 0 ? gw : slices.data() + (slice - 1) * total) + (g * t.outs + m0) * t.depth * t.taps;
-      for (int64_t j = slice * t.strips() / t.slices; j < (slice + 1) * t.strips() / t.slices; ++j) {
-        const int64_t h = j % t.row_strips * t.rows, z = j / t.row_strips % t.plane_strips * t.planes;
+      T* out = (slice == 0 ? gw : slices.data() + (slice - 1) * total) +
+               (g * t.outs + m0) * t.depth * t.taps;
+      for (int64_t j = slice * t.strips() / t.slices; j < (slice + 1) * t.strips() / t.slices;
+           ++j) {
+        const int64_t h = j % t.row_strips * t.rows,
+                      z = j / t.row_strips % t.plane_strips * t.planes;
         const int64_t n = j / t.row_strips / t.plane_strips * t.images;
         strip_weights(t,
-                      {g, n, min64(n + t.images, t.batch), z, min64(z + t.planes, t.dim[0].outputs), h,
-                       min64(h + t.rows, t.dim[1].outputs), m0, m1},
+                      {g, n, min64(n + t.images, t.batch), z, min64(z + t.planes, t.dim[0].outputs),
+                       h, min64(h + t.rows, t.dim[1].outputs), m0, m1},
                       packed.data(), grad.data(), offset.data(), out);
       }
     }
@@ -737,14 +774,16 @@ EG_INLINE void with_type(bool double_precision, F&& f) {
   double_precision ? f(double{}) : f(float{});
 }
 
-void forward_any(const ConvShape& s, bool dbl, const void* x, const void* w, const void* bias, void* y) {
+void forward_any(const ConvShape& s, bool dbl, const void* x, const void* w, const void* bias,
+                 void* y) {
   with_type(dbl, [&](auto zero) {
     using T = decltype(zero);
     forward(s, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
             static_cast<T*>(y));
   });
 }
-void input_grad_any(const ConvShape& s, bool dbl, const void* gy, const void* w, const void* bias, void* gx) {
+void input_grad_any(const ConvShape& s, bool dbl, const void* gy, const void* w, const void* bias,
+                    void* gx) {
   with_type(dbl, [&](auto zero) {
     using T = decltype(zero);
     input_grad(s, static_cast<const T*>(gy), static_cast<const T*>(w), static_cast<const T*>(bias),

@@ -59,7 +59,8 @@ void max_row(const PoolShape& s, Columns<T> c, T* y, int64_t* indices) {
 
 template <class T>
 void max_pool(const PoolShape& s, const T* x, T* y, int64_t* indices) {
-  const int64_t in = s.in[0] * s.in[1] * s.in[2], out = s.out[0] * s.out[1] * s.out[2], width = s.in[2];
+  const int64_t in = s.in[0] * s.in[1] * s.in[2], out = s.out[0] * s.out[1] * s.out[2],
+                width = s.in[2];
   parallel_for(s.planes, grain(2 * in), [&](int64_t p0, int64_t p1) {
     Scratch<T> best(width);
     Scratch<int32_t> at(width);
@@ -99,7 +100,8 @@ void gather(int64_t planes, int64_t from, int64_t to, const T* x, const int64_t*
 }
 
 template <class T>
-void scatter(bool add, int64_t planes, int64_t from, int64_t to, const T* x, const int64_t* index, T* y) {
+void scatter(bool add, int64_t planes, int64_t from, int64_t to, const T* x, const int64_t* index,
+             T* y) {
   parallel_for(planes, grain(to + 2 * from), [&](int64_t p0, int64_t p1) {
     for (int64_t i = p0 * to; i < p1 * to; ++i) y[i] = T(0);
     for (int64_t p = p0; p < p1; ++p) {
@@ -135,8 +137,8 @@ EG_INLINE void block_rows(const BlockShape& s, F&& body) {
         for (int64_t b = 0; b < s.blocks[0]; ++b) {
           const int64_t row = y0 + b * s.stride[0];
           const bool inside = row >= 0 && row < s.in[0];
-          body((p * taps + t) * blocks + b * s.blocks[1], p * in + row * s.in[1] + x0, inside ? low : 0,
-               inside ? high : 0);
+          body((p * taps + t) * blocks + b * s.blocks[1], p * in + row * s.in[1] + x0,
+               inside ? low : 0, inside ? high : 0);
         }
       }
     }
@@ -173,8 +175,8 @@ void max_pool_any(const PoolShape& s, bool dbl, const void* x, void* y, int64_t*
     max_pool(s, static_cast<const T*>(x), static_cast<T*>(y), indices);
   });
 }
-void gather_any(bool dbl, int64_t planes, int64_t from, int64_t to, const void* x, const int64_t* index,
-                void* y) {
+void gather_any(bool dbl, int64_t planes, int64_t from, int64_t to, const void* x,
+                const int64_t* index, void* y) {
   with_type(dbl, [&](auto zero) {
     using T = decltype(zero);
     gather(planes, from, to, static_cast<const T*>(x), index, static_cast<T*>(y));

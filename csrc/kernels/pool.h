@@ -22,14 +22,15 @@ struct BlockShape {
 struct PoolKernels {
   // Greatest value of each window and its position in the input plane (indices may be null). The first of equal
   // values wins, NaN wins over numbers.
-  void (*max_pool)(const PoolShape&, bool double_precision, const void* x, void* y, int64_t* indices);
+  void (*max_pool)(const PoolShape&, bool double_precision, const void* x, void* y,
+                   int64_t* indices);
   // y[p][i] = x[p][index[p][i]], planes of `from` and `to` elements
   void (*gather)(bool double_precision, int64_t planes, int64_t from, int64_t to, const void* x,
                  const int64_t* index, void* y);
   // y[p][index[p][i]] += x[p][i] (or =, without `add`), y zero before; planes of `from` and `to` elements.
   // The indices are in range.
-  void (*scatter)(bool double_precision, bool add, int64_t planes, int64_t from, int64_t to, const void* x,
-                  const int64_t* index, void* y);
+  void (*scatter)(bool double_precision, bool add, int64_t planes, int64_t from, int64_t to,
+                  const void* x, const int64_t* index, void* y);
   // The blocks of each plane as rows: y[plane][kernel position][block]
   void (*unfold)(const BlockShape&, bool double_precision, const void* x, void* y);
   // Its transpose: sums of blocks.

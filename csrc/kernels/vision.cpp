@@ -77,7 +77,8 @@ void map_columns(const LineMap& m, const EvenMap<T>& even, int64_t rows, const T
     } else {
       for (int64_t o = 0; o < out; ++o) {
         T sum = T(0);
-        for (int64_t k = m.first[o]; k < m.first[o + 1]; ++k) sum += T(m.weight[k]) * from[m.index[k]];
+        for (int64_t k = m.first[o]; k < m.first[o + 1]; ++k)
+          sum += T(m.weight[k]) * from[m.index[k]];
         to[o] = sum;
       }
     }
@@ -89,7 +90,8 @@ template <class T>
 void map_dim(const LineMap& m, const EvenMap<T>& even, int64_t outer, int64_t inner, bool columns,
              const T* from, T* to) {
   if (columns) return map_columns(m, even, outer, from, to);
-  for (int64_t i = 0; i < outer; ++i) map_rows(m, inner, from + i * m.in * inner, to + i * m.out * inner);
+  for (int64_t i = 0; i < outer; ++i)
+    map_rows(m, inner, from + i * m.in * inner, to + i * m.out * inner);
 }
 
 template <class T>
@@ -153,7 +155,8 @@ EG_INLINE int64_t only_index(const LineMap& m, int64_t o) {
 
 template <class T>
 void select(const LineMap* m, int64_t planes, const T* x, T fill, T* y) {
-  const int64_t in = m[0].in * m[1].in * m[2].in, out = m[0].out * m[1].out * m[2].out, width = m[2].out;
+  const int64_t in = m[0].in * m[1].in * m[2].in, out = m[0].out * m[1].out * m[2].out,
+                width = m[2].out;
   Scratch<int32_t> columns(width);
   for (int64_t o = 0; o < width; ++o) columns.data()[o] = int32_t(only_index(m[2], o));
   const int32_t* at = columns.data();
@@ -184,17 +187,22 @@ void select(const LineMap* m, int64_t planes, const T* x, T fill, T* y) {
 }
 
 template <class T>
-EG_INLINE void select_as(const LineMap* m, int64_t planes, const void* x, const void* fill, void* y) {
+EG_INLINE void select_as(const LineMap* m, int64_t planes, const void* x, const void* fill,
+                         void* y) {
   select(m, planes, static_cast<const T*>(x), *static_cast<const T*>(fill), static_cast<T*>(y));
 }
 
-void select_any(const LineMap* m, int64_t item_size, int64_t planes, const void* x, const void* fill,
-                void* y) {
+void select_any(const LineMap* m, int64_t item_size, int64_t planes, const void* x,
+                const void* fill, void* y) {
   switch (item_size) {
-    case 1: return select_as<uint8_t>(m, planes, x, fill, y);
-    case 2: return select_as<uint16_t>(m, planes, x, fill, y);
-    case 4: return select_as<uint32_t>(m, planes, x, fill, y);
-    default: return select_as<uint64_t>(m, planes, x, fill, y);
+    case 1:
+      return select_as<uint8_t>(m, planes, x, fill, y);
+    case 2:
+      return select_as<uint16_t>(m, planes, x, fill, y);
+    case 4:
+      return select_as<uint32_t>(m, planes, x, fill, y);
+    default:
+      return select_as<uint64_t>(m, planes, x, fill, y);
   }
 }
 
@@ -288,7 +296,8 @@ EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
   }
   const T at = pad_coordinate(x, size, s, slope);
   if (s.mode == 1) {
-    t.count = 1, t.index[0] = inside(std::nearbyint(at), size), t.weight[0] = T(1), t.slope[0] = T(0);
+    t.count = 1, t.index[0] = inside(std::nearbyint(at), size), t.weight[0] = T(1),
+    t.slope[0] = T(0);
     return t;
   }
   const T base = std::floor(at);
@@ -361,11 +370,13 @@ void grid_input_grad(const GridShape& s, const T* gy, const T* grid, T* gx) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t n = i / blocks, c0 = i % blocks * kChannelBlock;
       const int64_t c1 = c0 + kChannelBlock < s.channels ? c0 + kChannelBlock : s.channels;
-      for (int64_t j = (n * s.channels + c0) * in; j < (n * s.channels + c1) * in; ++j) gx[j] = T(0);
+      for (int64_t j = (n * s.channels + c0) * in; j < (n * s.channels + c1) * in; ++j)
+        gx[j] = T(0);
       for (int64_t p = 0; p < out; ++p) {
         reads_of(s, grid + (n * out + p) * s.dims, false, r);
         for (int64_t c = n * s.channels + c0; c < n * s.channels + c1; ++c)
-          for (int k = 0; k < r.count; ++k) gx[c * in + r.offset[k]] += r.weight[k] * gy[c * out + p];
+          for (int k = 0; k < r.count; ++k)
+            gx[c * in + r.offset[k]] += r.weight[k] * gy[c * out + p];
       }
     }
   });
@@ -405,8 +416,8 @@ void grid_sample_any(const GridShape& s, bool dbl, const void* x, const void* gr
     grid_sample(s, static_cast<const T*>(x), static_cast<const T*>(grid), static_cast<T*>(y));
   });
 }
-void grid_sample_backward_any(const GridShape& s, bool dbl, const void* gy, const void* x, const void* grid,
-                              void* gx, void* ggrid) {
+void grid_sample_backward_any(const GridShape& s, bool dbl, const void* gy, const void* x,
+                              const void* grid, void* gx, void* ggrid) {
   with_type(dbl, [&](auto zero) {
     using T = decltype(zero);
     const T *g = static_cast<const T*>(gy), *at = static_cast<const T*>(grid);

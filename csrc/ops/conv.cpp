@@ -65,7 +65,8 @@ struct Convolution {
     const Tensor cx = kernel_input(x), cw = kernel_input(w);
     const Tensor cb = bias.defined() ? kernel_input(bias) : Tensor();
     return computed(s.y_sizes(), x.dtype(), [&](bool dbl, void* y) {
-      kernels<ConvKernels>().forward(s, dbl, cx.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr, y);
+      kernels<ConvKernels>().forward(s, dbl, cx.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
+                                     y);
     });
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -87,7 +88,8 @@ struct ConvolutionInputGrad {
     const Tensor cg = kernel_input(gy), cw = kernel_input(w);
     const Tensor cb = bias.defined() ? kernel_input(bias) : Tensor();
     return computed(s.x_sizes(), gy.dtype(), [&](bool dbl, void* gx) {
-      kernels<ConvKernels>().input_grad(s, dbl, cg.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr, gx);
+      kernels<ConvKernels>().input_grad(s, dbl, cg.raw(), cw.raw(),
+                                        cb.defined() ? cb.raw() : nullptr, gx);
     });
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -131,17 +133,19 @@ Tensor weight_grad_op(const Tensor& gy, const Tensor& x, const Geometry& s) {
 
 // --- checks -----------------------------------------------------------------------------------------------------------
 
-void check_tensors(const char* op, const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias,
-                   int64_t dims) {
-  EG_CHECK(w.dim() == dims + 2, "[", op, "] expected a ", dims + 2, "-d weight, got shape ", w.sizes());
+void check_tensors(const char* op, const Tensor& x, const Tensor& w,
+                   const std::optional<Tensor>& bias, int64_t dims) {
+  EG_CHECK(w.dim() == dims + 2, "[", op, "] expected a ", dims + 2, "-d weight, got shape ",
+           w.sizes());
   EG_CHECK(x.dim() == dims + 2 || x.dim() == dims + 1, "[", op, "] expected a ", dims + 1,
            "-d (unbatched) or ", dims + 2, "-d (batched) input, got shape ", x.sizes());
-  EG_CHECK(is_floating(x.dtype()), "[", op, "] expected a floating-point input, got dtype ", x.dtype(),
-           "; convert it with .float()");
+  EG_CHECK(is_floating(x.dtype()), "[", op, "] expected a floating-point input, got dtype ",
+           x.dtype(), "; convert it with .float()");
   EG_CHECK(x.dtype() == w.dtype(), "[", op, "] input and weight should have the same dtype, got ",
            x.dtype(), " and ", w.dtype());
-  EG_CHECK(x.device() == w.device(), "[", op, "] input and weight should be on the same device, got ",
-           x.device(), " and ", w.device());
+  EG_CHECK(x.device() == w.device(), "[", op,
+           "] input and weight should be on the same device, got ", x.device(), " and ",
+           w.device());
   if (!bias) return;
   EG_CHECK(bias->dtype() == x.dtype(), "[", op, "] input and bias should have the same dtype, got ",
            x.dtype(), " and ", bias->dtype());
@@ -155,8 +159,8 @@ void check_bias(const char* op, const std::optional<Tensor>& bias, int64_t chann
 
 void check_positive(const char* op, const char* what, IntSpan values, int64_t least) {
   for (int64_t v : values)
-    EG_CHECK(v >= least, "[", op, "] ", what, " should be ", least == 0 ? "non-negative" : "positive",
-             ", got ", values);
+    EG_CHECK(v >= least, "[", op, "] ", what, " should be ",
+             least == 0 ? "non-negative" : "positive", ", got ", values);
 }
 
 struct Settings {
@@ -178,7 +182,8 @@ Settings settings(const char* op, int64_t dims, IntSpan stride, IntSpan padding,
 Geometry geometry(const Settings& t, const Tensor& w, int64_t dims) {
   Geometry s;
   s.dims = dims, s.groups = t.groups;
-  for (int i = 0; i < 3; ++i) s.in[i] = s.out[i] = s.kernel[i] = s.stride[i] = s.dilation[i] = 1, s.pad[i] = 0;
+  for (int i = 0; i < 3; ++i)
+    s.in[i] = s.out[i] = s.kernel[i] = s.stride[i] = s.dilation[i] = 1, s.pad[i] = 0;
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t j = 3 - dims + i;
     s.kernel[j] = w.size(2 + i), s.stride[j] = t.stride[i];
@@ -196,9 +201,9 @@ Tensor convolve(const char* op, int64_t dims, const Tensor& input, const Tensor&
   const Tensor x = batched(input, dims + 1);
   EG_CHECK(w.size(0) % t.groups == 0 && w.size(0) > 0, "[", op, "] groups = ", t.groups,
            " should divide the ", w.size(0), " output channels of weight ", w.sizes());
-  EG_CHECK(x.size(1) == w.size(1) * t.groups, "[", op, "] weight ", w.sizes(), " with groups = ", t.groups,
-           " expects ", w.size(1) * t.groups, " input channels, got ", x.size(1), " in input ",
-           input.sizes());
+  EG_CHECK(x.size(1) == w.size(1) * t.groups, "[", op, "] weight ", w.sizes(),
+           " with groups = ", t.groups, " expects ", w.size(1) * t.groups, " input channels, got ",
+           x.size(1), " in input ", input.sizes());
   check_bias(op, bias, w.size(0));
   Geometry s = geometry(t, w, dims);
   s.batch = x.size(0), s.in_channels = x.size(1), s.out_channels = w.size(0);
@@ -212,21 +217,22 @@ Tensor convolve(const char* op, int64_t dims, const Tensor& input, const Tensor&
     }
     EG_CHECK(s.in[j] + 2 * s.pad[j] >= reach, "[", op, "] the kernel (", reach,
              " with dilation) is larger than the padded input (", s.in[j] + 2 * s.pad[j],
-             ") in spatial dimension ", i, ": input ", input.sizes(), ", weight ", w.sizes(), ", padding ",
-             t.padding);
+             ") in spatial dimension ", i, ": input ", input.sizes(), ", weight ", w.sizes(),
+             ", padding ", t.padding);
     s.out[j] = (s.in[j] + 2 * s.pad[j] - reach) / s.stride[j] + 1;
   }
   return unbatched(forward_op(x, w, bias.value_or(Tensor()), s), input.dim() == dims + 1);
 }
 
 Tensor convolve_transposed(const char* op, int64_t dims, const Tensor& input, const Tensor& w,
-                           const std::optional<Tensor>& bias, const Settings& t, const Dims& extra) {
+                           const std::optional<Tensor>& bias, const Settings& t,
+                           const Dims& extra) {
   check_tensors(op, input, w, bias, dims);
   const Tensor x = batched(input, dims + 1);
   EG_CHECK(x.size(1) == w.size(0), "[", op, "] weight ", w.sizes(), " expects ", w.size(0),
            " input channels, got ", x.size(1), " in input ", input.sizes());
-  EG_CHECK(w.size(0) % t.groups == 0, "[", op, "] groups = ", t.groups, " should divide the ", w.size(0),
-           " input channels of weight ", w.sizes());
+  EG_CHECK(w.size(0) % t.groups == 0, "[", op, "] groups = ", t.groups, " should divide the ",
+           w.size(0), " input channels of weight ", w.sizes());
   check_bias(op, bias, w.size(1) * t.groups);
   check_positive(op, "output_padding", extra, 0);
   Geometry s = geometry(t, w, dims);
@@ -234,21 +240,24 @@ Tensor convolve_transposed(const char* op, int64_t dims, const Tensor& input, co
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t j = 3 - dims + i, reach = s.dilation[j] * (s.kernel[j] - 1) + 1;
     EG_CHECK(extra[i] < s.stride[j] || extra[i] < s.dilation[j], "[", op,
-             "] output_padding should be smaller than stride or dilation, got output_padding ", extra,
-             ", stride ", t.stride, ", dilation ", t.dilation);
+             "] output_padding should be smaller than stride or dilation, got output_padding ",
+             extra, ", stride ", t.stride, ", dilation ", t.dilation);
     s.out[j] = x.size(2 + i);
     s.in[j] = (s.out[j] - 1) * s.stride[j] - 2 * s.pad[j] + reach + extra[i];
-    EG_CHECK(s.in[j] > 0, "[", op, "] the output would be empty in spatial dimension ", i, ": input ",
-             input.sizes(), ", weight ", w.sizes(), ", padding ", t.padding);
+    EG_CHECK(s.in[j] > 0, "[", op, "] the output would be empty in spatial dimension ", i,
+             ": input ", input.sizes(), ", weight ", w.sizes(), ", padding ", t.padding);
   }
   return unbatched(input_grad_op(x, w, bias.value_or(Tensor()), s), input.dim() == dims + 1);
 }
 
 template <int N>
-constexpr const char* kConvName = N == 1 ? "conv1d" : N == 2 ? "conv2d" : "conv3d";
+constexpr const char* kConvName = N == 1   ? "conv1d"
+                                  : N == 2 ? "conv2d"
+                                           : "conv3d";
 template <int N>
-constexpr const char* kTransposedName =
-    N == 1 ? "conv_transpose1d" : N == 2 ? "conv_transpose2d" : "conv_transpose3d";
+constexpr const char* kTransposedName = N == 1   ? "conv_transpose1d"
+                                        : N == 2 ? "conv_transpose2d"
+                                                 : "conv_transpose3d";
 
 template <int N>
 Tensor conv(const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias, const Dims& stride,
@@ -258,10 +267,12 @@ Tensor conv(const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias,
 }
 
 template <int N>
-Tensor conv_text(const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias, const Dims& stride,
-                 const std::string& padding, const Dims& dilation, int64_t groups) {
+Tensor conv_text(const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias,
+                 const Dims& stride, const std::string& padding, const Dims& dilation,
+                 int64_t groups) {
   EG_CHECK(padding == "same" || padding == "valid", "[", kConvName<N>,
-           "] padding should be a number, a sequence of numbers, 'same' or 'valid', got '", padding, "'");
+           "] padding should be a number, a sequence of numbers, 'same' or 'valid', got '", padding,
+           "'");
   const Settings t = settings(kConvName<N>, N, stride, Dims{0}, dilation, groups);
   if (padding == "same") {
     for (int64_t s : t.stride)
@@ -280,47 +291,52 @@ Tensor conv_transposed(const Tensor& x, const Tensor& w, const std::optional<Ten
 }
 
 Tensor convolution_op(const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias,
-                      const Dims& stride, const Dims& padding, const Dims& dilation, bool transposed,
-                      const Dims& output_padding, int64_t groups) {
+                      const Dims& stride, const Dims& padding, const Dims& dilation,
+                      bool transposed, const Dims& output_padding, int64_t groups) {
   return convolution(x, w, bias, stride, padding, dilation, transposed, output_padding, groups);
 }
 
 }  // namespace
 
-Tensor convolution(const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias, IntSpan stride,
-                   IntSpan padding, IntSpan dilation, bool transposed, IntSpan output_padding,
-                   int64_t groups) {
+Tensor convolution(const Tensor& x, const Tensor& w, const std::optional<Tensor>& bias,
+                   IntSpan stride, IntSpan padding, IntSpan dilation, bool transposed,
+                   IntSpan output_padding, int64_t groups) {
   const int64_t dims = w.dim() - 2;
-  EG_CHECK(dims >= 1 && dims <= 3, "[convolution] expected a weight of 3 to 5 dimensions, got shape ",
-           w.sizes());
+  EG_CHECK(dims >= 1 && dims <= 3,
+           "[convolution] expected a weight of 3 to 5 dimensions, got shape ", w.sizes());
   const Settings t = settings("convolution", dims, stride, padding, dilation, groups);
   if (!transposed) return convolve("convolution", dims, x, w, bias, t, false);
   return convolve_transposed("convolution", dims, x, w, bias, t,
                              per_dim("convolution", "output_padding", output_padding, dims));
 }
 
-#define EG_CONV(N, space)                                                                                     \
-  EG_OP(&conv<N>,                                                                                             \
-        "conv" #N "d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",                   \
-        "Cross-correlates input (batch, in_channels, " space ") with weight (out_channels, in_channels / "   \
-        "groups, kernel sizes); the batch dimension may be absent. padding is a number, a sequence, 'same' "  \
-        "or 'valid'.",                                                                                        \
-        kFunctionOnly)                                                                                        \
-  EG_OP(&conv_text<N>,                                                                                        \
-        "conv" #N "d(input, weight, bias=None, stride=1, padding='valid', dilation=1, groups=1)",             \
-        "The same with padding by name: 'same' keeps the size (stride 1), 'valid' adds none.", kFunctionOnly) \
-  EG_OP(&conv_transposed<N>,                                                                                  \
-        "conv_transpose" #N                                                                                   \
-        "d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1)",           \
-        "The transpose of conv" #N "d with respect to its input: input (batch, in_channels, " space          \
-        "), weight (in_channels, out_channels / groups, kernel sizes).",                                      \
-        kFunctionOnly)
+#define EG_CONV(N, space)                                                                         \
+  EG_OP(&conv<N>,                                                                                 \
+        "conv" #N "d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",       \
+        "Cross-correlates input (batch, in_channels, " space                                      \
+        ") with weight (out_channels, in_channels / "                                             \
+        "groups, kernel sizes); the batch dimension may be absent. padding is a number, a "       \
+        "sequence, 'same' "                                                                       \
+        "or 'valid'.",                                                                            \
+        kFunctionOnly)                                                                            \
+  EG_OP(&conv_text<N>,                                                                            \
+        "conv" #N "d(input, weight, bias=None, stride=1, padding='valid', dilation=1, groups=1)", \
+        "The same with padding by name: 'same' keeps the size (stride 1), 'valid' adds none.",    \
+        kFunctionOnly)                                                                            \
+  EG_OP(                                                                                          \
+      &conv_transposed<N>,                                                                        \
+      "conv_transpose" #N                                                                         \
+      "d(input, weight, bias=None, stride=1, padding=0, output_padding=0, groups=1, dilation=1)", \
+      "The transpose of conv" #N "d with respect to its input: input (batch, in_channels, " space \
+      "), weight (in_channels, out_channels / groups, kernel sizes).",                            \
+      kFunctionOnly)
 EG_CONV(1, "length")
 EG_CONV(2, "height, width")
 EG_CONV(3, "depth, height, width")
 
 EG_OP(&convolution_op,
-      "convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, groups)",
+      "convolution(input, weight, bias, stride, padding, dilation, transposed, output_padding, "
+      "groups)",
       "Convolution or transposed convolution of one to three spatial dimensions, told by weight.",
       kFunctionOnly)
 

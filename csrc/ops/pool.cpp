@@ -31,11 +31,13 @@ struct PlaneScatter {
     const Tensor cx = kernel_input(x), at = contiguous_data(index);
     Tensor y = empty(sizes, cx.dtype());
     const int64_t from = last_numel(x.sizes(), dims), to = last_numel(sizes, dims);
-    kernels<PoolKernels>().scatter(cx.dtype() == DType::Float64, add, x.numel() / from, from, to, cx.raw(),
-                                   at.data<int64_t>(), y.raw());
+    kernels<PoolKernels>().scatter(cx.dtype() == DType::Float64, add, x.numel() / from, from, to,
+                                   cx.raw(), at.data<int64_t>(), y.raw());
     return cast_data(y, x.dtype());
   }
-  Tensors backward(Context& ctx, const Tensor& g) { return {plane_gather(g, ctx.saved(0), dims), Tensor()}; }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {plane_gather(g, ctx.saved(0), dims), Tensor()};
+  }
 };
 
 struct PlaneGather {
@@ -48,8 +50,9 @@ struct PlaneGather {
     const Tensor cx = kernel_input(x), at = contiguous_data(index);
     Tensor y = empty(index.sizes(), cx.dtype());
     const int64_t to = last_numel(index.sizes(), dims);
-    kernels<PoolKernels>().gather(cx.dtype() == DType::Float64, index.numel() / to, last_numel(from, dims), to,
-                                  cx.raw(), at.data<int64_t>(), y.raw());
+    kernels<PoolKernels>().gather(cx.dtype() == DType::Float64, index.numel() / to,
+                                  last_numel(from, dims), to, cx.raw(), at.data<int64_t>(),
+                                  y.raw());
     return cast_data(y, x.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -80,9 +83,9 @@ Windows windows(const char* op, int64_t dims, const Dims& kernel, const std::opt
     EG_CHECK(w.kernel[i] > 0, "[", op, "] kernel_size should be positive, got ", w.kernel);
     EG_CHECK(w.stride[i] > 0, "[", op, "] stride should be positive, got ", w.stride);
     EG_CHECK(w.dilation[i] > 0, "[", op, "] dilation should be positive, got ", w.dilation);
-    EG_CHECK(w.padding[i] >= 0 && 2 * w.padding[i] <= w.dilation[i] * (w.kernel[i] - 1) + 1, "[", op,
-             "] padding should be between 0 and half of the kernel size, got padding ", w.padding,
-             " for kernel_size ", w.kernel, ", dilation ", w.dilation);
+    EG_CHECK(w.padding[i] >= 0 && 2 * w.padding[i] <= w.dilation[i] * (w.kernel[i] - 1) + 1, "[",
+             op, "] padding should be between 0 and half of the kernel size, got padding ",
+             w.padding, " for kernel_size ", w.kernel, ", dilation ", w.dilation);
   }
   return w;
 }
@@ -91,8 +94,8 @@ void check_input(const char* op, const Tensor& x, int64_t dims) {
   EG_CHECK(x.dim() == dims + 1 || x.dim() == dims + 2, "[", op, "] expected a ", dims + 1,
            "-d (unbatched) or ", dims + 2, "-d (batched) input, got shape ", x.sizes());
   for (int64_t i = x.dim() == dims + 2 ? 1 : 0; i < x.dim(); ++i) {
-    EG_CHECK(x.size(i) > 0, "[", op, "] dimensions other than the batch should not be empty, got shape ",
-             x.sizes());
+    EG_CHECK(x.size(i) > 0, "[", op,
+             "] dimensions other than the batch should not be empty, got shape ", x.sizes());
   }
 }
 void check_floating(const char* op, const Tensor& x) {
@@ -102,12 +105,14 @@ void check_floating(const char* op, const Tensor& x) {
 
 int64_t window_count(const char* op, const Windows& w, int64_t i, int64_t in, IntSpan sizes) {
   const int64_t reach = w.dilation[i] * (w.kernel[i] - 1) + 1, room = in + 2 * w.padding[i] - reach;
-  int64_t n = room < 0 && !w.ceil_mode ? 0 : (room + (w.ceil_mode ? w.stride[i] - 1 : 0)) / w.stride[i] + 1;
+  int64_t n =
+      room < 0 && !w.ceil_mode ? 0 : (room + (w.ceil_mode ? w.stride[i] - 1 : 0)) / w.stride[i] + 1;
   if (room + (w.ceil_mode ? w.stride[i] - 1 : 0) < 0) n = 0;
   // The last window starts inside the input or its front padding.
   if (w.ceil_mode && (n - 1) * w.stride[i] >= in + w.padding[i]) --n;
-  EG_CHECK(n >= 1, "[", op, "] the window (", reach, " with dilation) is larger than the padded input (",
-           in + 2 * w.padding[i], ") in spatial dimension ", i, ": input ", sizes, ", kernel_size ", w.kernel,
+  EG_CHECK(n >= 1, "[", op, "] the window (", reach,
+           " with dilation) is larger than the padded input (", in + 2 * w.padding[i],
+           ") in spatial dimension ", i, ": input ", sizes, ", kernel_size ", w.kernel,
            ", padding ", w.padding);
   return n;
 }
@@ -132,10 +137,12 @@ struct MaxPool {
       const int64_t d = i - 3 + x.dim();
       s.in[i] = i < 3 - dims ? 1 : x.size(d);
       s.out[i] = int64_t(tables->begin[i].size());
-      s.begin[i] = tables->begin[i].data(), s.end[i] = tables->end[i].data(), s.step[i] = tables->step[i];
+      s.begin[i] = tables->begin[i].data(), s.end[i] = tables->end[i].data(),
+      s.step[i] = tables->step[i];
       if (i >= 3 - dims) sizes[d] = s.out[i];
     }
-    const Tensor cx = x.is_floating() ? kernel_input(x) : contiguous_data(cast_data(x, DType::Float64));
+    const Tensor cx =
+        x.is_floating() ? kernel_input(x) : contiguous_data(cast_data(x, DType::Float64));
     Tensor y = empty(sizes, cx.dtype());
     Tensor at = ctx.recording() || indices ? empty(sizes, DType::Int64) : Tensor();
     s.planes = y.numel() / (s.out[0] * s.out[1] * s.out[2]);
@@ -157,8 +164,9 @@ struct MaxPool {
 
 constexpr const char* kMaxNames[] = {"", "max_pool1d", "max_pool2d", "max_pool3d"};
 
-Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride,
-                   const Dims& padding, const Dims& dilation, bool ceil_mode, Tensor* indices) {
+Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel,
+                   const std::optional<Dims>& stride, const Dims& padding, const Dims& dilation,
+                   bool ceil_mode, Tensor* indices) {
   const char* op = kMaxNames[dims];
   const Windows w = windows(op, dims, kernel, stride, padding, dilation, ceil_mode);
   check_input(op, x, dims);
@@ -166,14 +174,16 @@ Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel, const std:
   auto t = std::make_shared<WindowTables>();
   for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
   for (int64_t i = 0; i < dims; ++i) {
-    const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i), n = window_count(op, w, i, in, x.sizes());
+    const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i),
+                  n = window_count(op, w, i, in, x.sizes());
     t->step[j] = w.dilation[i];
     for (int64_t o = 0; o < n; ++o) {
       int64_t begin = o * w.stride[i] - w.padding[i];
       const int64_t end = std::min(begin + (w.kernel[i] - 1) * w.dilation[i] + 1, in);
       while (begin < 0) begin += w.dilation[i];
-      EG_CHECK(begin < end, "[", op, "] window ", o, " of spatial dimension ", i, " sees only padding: input ",
-               x.sizes(), ", kernel_size ", w.kernel, ", padding ", w.padding, ", dilation ", w.dilation);
+      EG_CHECK(begin < end, "[", op, "] window ", o, " of spatial dimension ", i,
+               " sees only padding: input ", x.sizes(), ", kernel_size ", w.kernel, ", padding ",
+               w.padding, ", dilation ", w.dilation);
       t->begin[j].push_back(begin), t->end[j].push_back(end);
     }
   }
@@ -181,14 +191,15 @@ Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel, const std:
 }
 
 template <int N>
-Tensor max_pool(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride, const Dims& padding,
-                const Dims& dilation, bool ceil_mode) {
+Tensor max_pool(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride,
+                const Dims& padding, const Dims& dilation, bool ceil_mode) {
   return max_pool_nd(N, x, kernel, stride, padding, dilation, ceil_mode, nullptr);
 }
 template <int N>
 std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& x, const Dims& kernel,
-                                                 const std::optional<Dims>& stride, const Dims& padding,
-                                                 const Dims& dilation, bool ceil_mode) {
+                                                 const std::optional<Dims>& stride,
+                                                 const Dims& padding, const Dims& dilation,
+                                                 bool ceil_mode) {
   Tensor indices;
   Tensor y = max_pool_nd(N, x, kernel, stride, padding, dilation, ceil_mode, &indices);
   return {y, indices};
@@ -196,7 +207,8 @@ std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& x, const Dims& ke
 
 void check_output_size(const char* op, const Tensor& x, const Dims& size) {
   check_input(op, x, int64_t(size.size()));
-  for (int64_t n : size) EG_CHECK(n >= 0, "[", op, "] output sizes should not be negative, got ", size);
+  for (int64_t n : size)
+    EG_CHECK(n >= 0, "[", op, "] output sizes should not be negative, got ", size);
 }
 
 std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) {
@@ -221,9 +233,10 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
 
 Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
   const int64_t dims = static_cast<int64_t>(size.size());
-  EG_CHECK(indices.dtype() == DType::Int64, "[max_unpool] indices should be int64, got ", indices.dtype());
-  EG_CHECK(indices.sizes() == x.sizes(), "[max_unpool] indices should have the input's shape ", x.sizes(),
-           ", got ", indices.sizes());
+  EG_CHECK(indices.dtype() == DType::Int64, "[max_unpool] indices should be int64, got ",
+           indices.dtype());
+  EG_CHECK(indices.sizes() == x.sizes(), "[max_unpool] indices should have the input's shape ",
+           x.sizes(), ", got ", indices.sizes());
   check_input("max_unpool", x, dims);
   check_floating("max_unpool", x);
   Dims sizes = x.sizes();
@@ -266,13 +279,14 @@ Tensor avg_pool_nd(const char* op, int64_t dims, const Tensor& x, const Dims& ke
   return resample(ResampleKind::AvgPool, x, std::move(tables));
 }
 
-Tensor avg_pool1d(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride, const Dims& padding,
-                  bool ceil_mode, bool count_include_pad) {
+Tensor avg_pool1d(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride,
+                  const Dims& padding, bool ceil_mode, bool count_include_pad) {
   return avg_pool_nd("avg_pool1d", 1, x, kernel, stride, padding, ceil_mode, count_include_pad, {});
 }
 template <int N>
-Tensor avg_pool(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride, const Dims& padding,
-                bool ceil_mode, bool count_include_pad, const std::optional<int64_t>& divisor) {
+Tensor avg_pool(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride,
+                const Dims& padding, bool ceil_mode, bool count_include_pad,
+                const std::optional<int64_t>& divisor) {
   return avg_pool_nd(N == 2 ? "avg_pool2d" : "avg_pool3d", N, x, kernel, stride, padding, ceil_mode,
                      count_include_pad, divisor);
 }
@@ -326,9 +340,10 @@ BlockShape block_shape(const char* op, const Dims& size, const Dims& kernel, con
   BlockShape s;
   for (int i = 0; i < 2; ++i) {
     EG_CHECK(k[i] > 0 && d[i] > 0 && t[i] > 0 && p[i] >= 0, "[", op,
-             "] kernel_size, dilation and stride should be positive and padding not negative, got ", k, ", ", d,
-             ", ", t, ", ", p);
-    s.in[i] = size[i], s.kernel[i] = k[i], s.dilation[i] = d[i], s.pad[i] = p[i], s.stride[i] = t[i];
+             "] kernel_size, dilation and stride should be positive and padding not negative, got ",
+             k, ", ", d, ", ", t, ", ", p);
+    s.in[i] = size[i], s.kernel[i] = k[i], s.dilation[i] = d[i], s.pad[i] = p[i],
+    s.stride[i] = t[i];
     const int64_t room = size[i] + 2 * p[i] - d[i] * (k[i] - 1) - 1;
     s.blocks[i] = room < 0 ? 0 : room / t[i] + 1;
     EG_CHECK(s.blocks[i] > 0, "[", op, "] the block (kernel_size ", k, ", dilation ", d,
@@ -342,40 +357,45 @@ Tensor im2col(const Tensor& input, const Dims& kernel, const Dims& dilation, con
   check_input("unfold", input, 2);
   check_floating("unfold", input);
   const Tensor x = batched(input, 3);
-  BlockShape s = block_shape("unfold", Dims{x.size(2), x.size(3)}, kernel, dilation, padding, stride);
+  BlockShape s =
+      block_shape("unfold", Dims{x.size(2), x.size(3)}, kernel, dilation, padding, stride);
   s.planes = x.size(0) * x.size(1);
   return unbatched(apply(Fold{s, x.size(0), true}, x), input.dim() == 3);
 }
 
-Tensor col2im(const Tensor& input, const Dims& output_size, const Dims& kernel, const Dims& dilation,
-              const Dims& padding, const Dims& stride) {
+Tensor col2im(const Tensor& input, const Dims& output_size, const Dims& kernel,
+              const Dims& dilation, const Dims& padding, const Dims& stride) {
   EG_CHECK(input.dim() == 2 || input.dim() == 3,
            "[fold] expected a 2-d (unbatched) or 3-d (batched) input, got shape ", input.sizes());
   check_floating("fold", input);
   const Tensor x = batched(input, 2);
-  BlockShape s = block_shape("fold", per_dim("fold", "output_size", output_size, 2), kernel, dilation, padding,
-                             stride);
+  BlockShape s = block_shape("fold", per_dim("fold", "output_size", output_size, 2), kernel,
+                             dilation, padding, stride);
   const int64_t taps = s.kernel[0] * s.kernel[1], blocks = s.blocks[0] * s.blocks[1];
-  EG_CHECK(x.size(1) % taps == 0 && x.size(1) > 0, "[fold] the input's second dimension (", x.size(1),
-           ") should be a multiple of the block size ", taps, " = product of kernel_size, input ", input.sizes());
-  EG_CHECK(x.size(2) == blocks, "[fold] output_size ", output_size, " with these windows has ", s.blocks[0], " * ",
-           s.blocks[1], " = ", blocks, " blocks, the input ", input.sizes(), " has ", x.size(2));
+  EG_CHECK(x.size(1) % taps == 0 && x.size(1) > 0, "[fold] the input's second dimension (",
+           x.size(1), ") should be a multiple of the block size ", taps,
+           " = product of kernel_size, input ", input.sizes());
+  EG_CHECK(x.size(2) == blocks, "[fold] output_size ", output_size, " with these windows has ",
+           s.blocks[0], " * ", s.blocks[1], " = ", blocks, " blocks, the input ", input.sizes(),
+           " has ", x.size(2));
   s.planes = x.size(0) * x.size(1) / taps;
   return unbatched(apply(Fold{s, x.size(0), false}, x), input.dim() == 2);
 }
 
 }  // namespace
 
-#define EG_MAX_POOL(N)                                                                                        \
-  EG_OP(&max_pool<N>,                                                                                         \
-        "max_pool" #N "d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False)",           \
-        "Greatest value of each window of the last " #N                                                       \
-        " dimensions; stride defaults to kernel_size, padding counts as -inf.",                               \
-        kFunctionOnly)                                                                                        \
-  EG_OP(&max_pool_with_indices<N>,                                                                            \
-        "max_pool" #N                                                                                         \
-        "d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False)",            \
-        "max_pool" #N "d and the positions of the maxima in the flattened input plane.", kInternal)
+#define EG_MAX_POOL(N)                                                                             \
+  EG_OP(&max_pool<N>,                                                                              \
+        "max_pool" #N                                                                              \
+        "d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False)",              \
+        "Greatest value of each window of the last " #N                                            \
+        " dimensions; stride defaults to kernel_size, padding counts as -inf.",                    \
+        kFunctionOnly)                                                                             \
+  EG_OP(&max_pool_with_indices<N>,                                                                 \
+        "max_pool" #N                                                                              \
+        "d_with_indices(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False)", \
+        "max_pool" #N "d and the positions of the maxima in the flattened input plane.",           \
+        kInternal)
 EG_MAX_POOL(1)
 EG_MAX_POOL(2)
 EG_MAX_POOL(3)
@@ -384,20 +404,25 @@ EG_OP(&adaptive_max_pool, "adaptive_max_pool(input, output_size)",
 EG_OP(&max_unpool, "max_unpool(input, indices, output_size)",
       "Puts values back where max_pool found them, zero elsewhere.", kInternal)
 EG_OP(&avg_pool1d,
-      "avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True)",
+      "avg_pool1d(input, kernel_size, stride=None, padding=0, ceil_mode=False, "
+      "count_include_pad=True)",
       "Mean of each window of the last dimension.", kFunctionOnly)
 EG_OP(&avg_pool<2>,
-      "avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
+      "avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, "
+      "count_include_pad=True, "
       "divisor_override=None)",
       "Mean of each window of the last two dimensions.", kInternal)
 EG_OP(&avg_pool<3>,
-      "avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, count_include_pad=True, "
+      "avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, "
+      "count_include_pad=True, "
       "divisor_override=None)",
       "Mean of each window of the last three dimensions.", kInternal)
 EG_OP(&adaptive_avg_pool, "adaptive_avg_pool(input, output_size)",
       "Means of as many windows as output_size says.", kInternal)
 EG_OP(&im2col, "im2col(input, kernel_size, dilation=1, padding=0, stride=1)",
-      "Sliding blocks of (batch, channels, height, width) as columns; what nn.functional.unfold calls.", kInternal)
+      "Sliding blocks of (batch, channels, height, width) as columns; what nn.functional.unfold "
+      "calls.",
+      kInternal)
 EG_OP(&col2im, "col2im(input, output_size, kernel_size, dilation=1, padding=0, stride=1)",
       "Sums columns into the blocks of an image; what nn.functional.fold calls.", kInternal)
 

@@ -22,7 +22,9 @@ inline Tensor kernel_input(const Tensor& t) {
 }
 
 // Adds the batch dimension that an unbatched input of `dims` dimensions lacks.
-inline Tensor batched(const Tensor& x, int64_t dims) { return x.dim() == dims ? unsqueeze(x, 0) : x; }
+inline Tensor batched(const Tensor& x, int64_t dims) {
+  return x.dim() == dims ? unsqueeze(x, 0) : x;
+}
 inline Tensor unbatched(const Tensor& y, bool drop) { return drop ? squeeze(y, Dims{0}) : y; }
 
 }  // namespace eg

@@ -31,7 +31,8 @@ LineTable LineTable::transposed() const {
   t.identity_ = identity_;
   std::vector<std::vector<std::pair<int32_t, double>>> rows(in_);
   for (int64_t o = 0; o < out_; ++o)
-    for (int64_t k = first_[o]; k < first_[o + 1]; ++k) rows[index_[k]].emplace_back(int32_t(o), weight_[k]);
+    for (int64_t k = first_[o]; k < first_[o + 1]; ++k)
+      rows[index_[k]].emplace_back(int32_t(o), weight_[k]);
   for (const auto& row : rows) {
     for (const auto& [index, weight] : row) t.add(index, weight);
     t.end_row();
@@ -67,14 +68,16 @@ struct Resample {
       Tensor y = empty(sizes, x.dtype());
       const int64_t nothing = 0;
       if (y.numel() > 0 && block > 0) {
-        kernels<VisionKernels>().select(m, int64_t(x.item_size()), x.numel() / block, cx.raw(), &nothing, y.raw());
+        kernels<VisionKernels>().select(m, int64_t(x.item_size()), x.numel() / block, cx.raw(),
+                                        &nothing, y.raw());
       }
       return y;
     }
     if (x.numel() == 0) return zeros(sizes, x.dtype());
     const Tensor cx = kernel_input(x);
     Tensor y = empty(sizes, cx.dtype());
-    kernels<VisionKernels>().resample(m, x.dtype() == DType::Float64, x.numel() / block, cx.raw(), y.raw());
+    kernels<VisionKernels>().resample(m, x.dtype() == DType::Float64, x.numel() / block, cx.raw(),
+                                      y.raw());
     return cast_data(y, x.dtype());
   }
   Tensors backward(Context&, const Tensor& g) {
@@ -96,11 +99,14 @@ Tensor resample(ResampleKind kind, const Tensor& x, LineTables tables) {
     maps->forward.push_back(std::move(t));
   }
   switch (kind) {
-    case ResampleKind::AvgPool: return apply(Resample<ResampleKind::AvgPool>{maps, dims, false}, x);
+    case ResampleKind::AvgPool:
+      return apply(Resample<ResampleKind::AvgPool>{maps, dims, false}, x);
     case ResampleKind::AdaptiveAvgPool:
       return apply(Resample<ResampleKind::AdaptiveAvgPool>{maps, dims, false}, x);
-    case ResampleKind::Interpolate: return apply(Resample<ResampleKind::Interpolate>{maps, dims, false}, x);
-    default: return apply(Resample<ResampleKind::Pad>{maps, dims, false}, x);
+    case ResampleKind::Interpolate:
+      return apply(Resample<ResampleKind::Interpolate>{maps, dims, false}, x);
+    default:
+      return apply(Resample<ResampleKind::Pad>{maps, dims, false}, x);
   }
 }
 
@@ -126,7 +132,8 @@ int64_t clamp_index(int64_t i, int64_t n) { return std::min(std::max<int64_t>(i,
 // Positions are computed in float, as PyTorch does: ties of pixels fall the same way.
 LineTable nearest_table(const Resize& r, bool exact) {
   LineTable t(r.in, r.out);
-  const float scale = r.factor > 0 ? static_cast<float>(1.0 / r.factor) : float(r.in) / float(r.out);
+  const float scale =
+      r.factor > 0 ? static_cast<float>(1.0 / r.factor) : float(r.in) / float(r.out);
   for (int64_t o = 0; o < r.out; ++o) {
     const float at = exact ? (float(o) + 0.5f) * scale : float(o) * scale;
     t.add(clamp_index(int64_t(std::floor(at)), r.in), 1);
@@ -184,14 +191,16 @@ LineTable antialias_table(const Resize& r, bool is_cubic) {
       weights.push_back(is_cubic ? cubic_weight(d, -0.5) : std::max(0.0, 1 - std::fabs(d)));
       total += weights.back();
     }
-    for (int64_t i = low; i < high; ++i) t.add(i, total != 0 ? weights[i - low] / total : weights[i - low]);
+    for (int64_t i = low; i < high; ++i)
+      t.add(i, total != 0 ? weights[i - low] / total : weights[i - low]);
     t.end_row();
   }
   return t;
 }
 
 LineTable resize_table(const Resize& r, const std::string& mode, bool antialias) {
-  if (mode == "nearest" || mode == "nearest-exact") return nearest_table(r, mode == "nearest-exact");
+  if (mode == "nearest" || mode == "nearest-exact")
+    return nearest_table(r, mode == "nearest-exact");
   if (antialias) return antialias_table(r, mode == "bicubic");
   if (r.in == r.out) return LineTable::identity(r.in);
   return mode == "bicubic" ? cubic_table(r) : linear_table(r);
@@ -206,18 +215,23 @@ Tensor upsample(const Tensor& input, const Dims& size, const std::vector<double>
   LineTables tables;
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t in = input.size(2 + i);
-    EG_CHECK(in > 0 && size[i] > 0, "[interpolate] input and output sizes should be greater than 0, got input ",
+    EG_CHECK(in > 0 && size[i] > 0,
+             "[interpolate] input and output sizes should be greater than 0, got input ",
              input.sizes(), " and size ", size);
     const double factor = i < int64_t(factors.size()) ? factors[i] : 0;
     tables.push_back(resize_table({in, size[i], factor, align_corners}, mode, antialias));
   }
   const bool nearest = mode.rfind("nearest", 0) == 0;
-  if (input.is_floating() || nearest) return resample(ResampleKind::Interpolate, input, std::move(tables));
+  if (input.is_floating() || nearest)
+    return resample(ResampleKind::Interpolate, input, std::move(tables));
   EG_CHECK(input.dtype() == DType::UInt8, "[interpolate] mode ", mode,
-           " takes floating-point and uint8 inputs, got ", input.dtype(), "; convert it with .float()");
-  const Tensor y = resample(ResampleKind::Interpolate, cast_data(input, DType::Float32), std::move(tables));
+           " takes floating-point and uint8 inputs, got ", input.dtype(),
+           "; convert it with .float()");
+  const Tensor y =
+      resample(ResampleKind::Interpolate, cast_data(input, DType::Float32), std::move(tables));
   float* p = y.data<float>();
-  for (int64_t i = 0; i < y.numel(); ++i) p[i] = std::min(std::max(std::floor(p[i] + 0.5f), 0.0f), 255.0f);
+  for (int64_t i = 0; i < y.numel(); ++i)
+    p[i] = std::min(std::max(std::floor(p[i] + 0.5f), 0.0f), 255.0f);
   return cast_data(y, DType::UInt8);
 }
 
@@ -231,17 +245,18 @@ int64_t padded_index(const std::string& mode, int64_t i, int64_t n) {
   return i >= n ? 2 * (n - 1) - i : i;
 }
 
-LineTable pad_table(const char* op, const std::string& mode, int64_t in, int64_t before, int64_t after,
-                    IntSpan sizes) {
+LineTable pad_table(const char* op, const std::string& mode, int64_t in, int64_t before,
+                    int64_t after, IntSpan sizes) {
   const int64_t out = in + before + after;
-  EG_CHECK(out > 0, "[", op, "] the padded input would be empty: input ", sizes, ", padding (", before, ", ",
-           after, ")");
+  EG_CHECK(out > 0, "[", op, "] the padded input would be empty: input ", sizes, ", padding (",
+           before, ", ", after, ")");
   if (mode == "reflect") {
-    EG_CHECK(before < in && after < in, "[", op, "] reflection needs padding smaller than the dimension, got (",
-             before, ", ", after, ") for size ", in, " in input ", sizes);
+    EG_CHECK(before < in && after < in, "[", op,
+             "] reflection needs padding smaller than the dimension, got (", before, ", ", after,
+             ") for size ", in, " in input ", sizes);
   } else if (mode == "circular") {
-    EG_CHECK(before <= in && after <= in, "[", op, "] padding wraps around at most once, got (", before, ", ",
-             after, ") for size ", in, " in input ", sizes);
+    EG_CHECK(before <= in && after <= in, "[", op, "] padding wraps around at most once, got (",
+             before, ", ", after, ") for size ", in, " in input ", sizes);
   }
   EG_CHECK(in > 0, "[", op, "] cannot fill padding from an empty dimension, input ", sizes);
   LineTable t(in, out);
@@ -254,13 +269,14 @@ Tensor pad_mode(const Tensor& input, const Dims& pad, const std::string& mode) {
   const int64_t dims = static_cast<int64_t>(pad.size()) / 2;
   EG_CHECK(pad.size() % 2 == 0 && dims >= 1 && dims <= 3, "[pad] mode ", mode,
            " takes 2, 4 or 6 padding numbers, got ", pad);
-  EG_CHECK(input.dim() == dims + 1 || input.dim() == dims + 2, "[pad] mode ", mode, " with padding ", pad,
-           " expects an input of ", dims + 1, " or ", dims + 2, " dimensions, got shape ", input.sizes());
+  EG_CHECK(input.dim() == dims + 1 || input.dim() == dims + 2, "[pad] mode ", mode,
+           " with padding ", pad, " expects an input of ", dims + 1, " or ", dims + 2,
+           " dimensions, got shape ", input.sizes());
   LineTables tables;
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t j = dims - 1 - i;
-    tables.push_back(pad_table("pad", mode, input.size(input.dim() - dims + i), pad[2 * j], pad[2 * j + 1],
-                               input.sizes()));
+    tables.push_back(pad_table("pad", mode, input.size(input.dim() - dims + i), pad[2 * j],
+                               pad[2 * j + 1], input.sizes()));
   }
   return resample(ResampleKind::Pad, input, std::move(tables));
 }
@@ -287,7 +303,8 @@ struct ConstantPad {
       common[i] = std::max<int64_t>(0, common[i]);
       padded = padded || before[i] > 0 || after[i] > 0;
     }
-    Tensor y = padded ? full(sizes, value, x.dtype(), x.device()) : empty(sizes, x.dtype(), x.device());
+    Tensor y =
+        padded ? full(sizes, value, x.dtype(), x.device()) : empty(sizes, x.dtype(), x.device());
     bool any = y.numel() > 0;
     for (int64_t n : common) any = any && n > 0;
     if (any) copy_into(window(y, to, common), window(x.detach(), from, common));
@@ -310,8 +327,8 @@ Tensor constant_pad_nd(const Tensor& input, const Dims& pad, const Scalar& value
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t d = all - 1 - i;
     op.before[d] = pad[2 * i], op.after[d] = pad[2 * i + 1];
-    EG_CHECK(input.size(d) + op.before[d] + op.after[d] >= 0, "[pad] dimension ", d, " of input ", input.sizes(),
-             " would get a negative size with padding ", pad);
+    EG_CHECK(input.size(d) + op.before[d] + op.after[d] >= 0, "[pad] dimension ", d, " of input ",
+             input.sizes(), " would get a negative size with padding ", pad);
   }
   return apply(std::move(op), input);
 }
@@ -322,19 +339,21 @@ struct GridSampleGrad {
   static constexpr const char* name = "GridSampleGrad";
   GridShape s;
   bool wants_input, wants_grid;
-  std::tuple<Tensor, Tensor> forward(Context&, const Tensor& g, const Tensor& x, const Tensor& grid) {
+  std::tuple<Tensor, Tensor> forward(Context&, const Tensor& g, const Tensor& x,
+                                     const Tensor& grid) {
     const Tensor cg = kernel_input(g), cx = kernel_input(x), cgrid = kernel_input(grid);
     Tensor gx = zeros(x.sizes(), cx.dtype()), ggrid = zeros(grid.sizes(), cx.dtype());
     if (g.numel() > 0 && x.numel() > 0) {
-      kernels<VisionKernels>().grid_sample_backward(s, cx.dtype() == DType::Float64, cg.raw(), cx.raw(),
-                                                    cgrid.raw(), wants_input ? gx.raw() : nullptr,
-                                                    wants_grid ? ggrid.raw() : nullptr);
+      kernels<VisionKernels>().grid_sample_backward(
+          s, cx.dtype() == DType::Float64, cg.raw(), cx.raw(), cgrid.raw(),
+          wants_input ? gx.raw() : nullptr, wants_grid ? ggrid.raw() : nullptr);
     }
     return {cast_data(gx, x.dtype()), cast_data(ggrid, grid.dtype())};
   }
   Tensors backward(Context&, const Tensors&) {
-    fail(ErrorKind::Runtime, "[grid_sample] has no gradient of second order; call backward() or grad() without "
-                             "create_graph=True");
+    fail(ErrorKind::Runtime,
+         "[grid_sample] has no gradient of second order; call backward() or grad() without "
+         "create_graph=True");
   }
 };
 
@@ -349,7 +368,8 @@ struct GridSample {
     const Tensor cx = kernel_input(x), cgrid = kernel_input(grid);
     Tensor y = empty(sizes, cx.dtype());
     if (y.numel() > 0) {
-      kernels<VisionKernels>().grid_sample(s, cx.dtype() == DType::Float64, cx.raw(), cgrid.raw(), y.raw());
+      kernels<VisionKernels>().grid_sample(s, cx.dtype() == DType::Float64, cx.raw(), cgrid.raw(),
+                                           y.raw());
     }
     return cast_data(y, x.dtype());
   }
@@ -360,7 +380,8 @@ struct GridSample {
   }
 };
 
-int choice(const char* op, const char* what, const std::string& given, std::initializer_list<const char*> names) {
+int choice(const char* op, const char* what, const std::string& given,
+           std::initializer_list<const char*> names) {
   int i = 0;
   for (const char* n : names) {
     if (given == n) return i;
@@ -374,24 +395,27 @@ int choice(const char* op, const char* what, const std::string& given, std::init
 Tensor grid_sampler(const Tensor& input, const Tensor& grid, const std::string& mode,
                     const std::string& padding_mode, bool align_corners) {
   const int64_t dims = input.dim() - 2;
-  EG_CHECK(dims == 2 || dims == 3, "[grid_sample] expected an input of 4 or 5 dimensions, got shape ",
-           input.sizes());
+  EG_CHECK(dims == 2 || dims == 3,
+           "[grid_sample] expected an input of 4 or 5 dimensions, got shape ", input.sizes());
   EG_CHECK(grid.dim() == input.dim() && grid.size(0) == input.size(0) && grid.size(-1) == dims,
            "[grid_sample] for input ", input.sizes(), " expected a grid (", input.size(0), ", ",
            dims == 2 ? "height, width, 2" : "depth, height, width, 3", "), got ", grid.sizes());
   EG_CHECK(input.dtype() == grid.dtype() && input.is_floating(),
-           "[grid_sample] expected input and grid of the same floating-point dtype, got ", input.dtype(), " and ",
-           grid.dtype());
+           "[grid_sample] expected input and grid of the same floating-point dtype, got ",
+           input.dtype(), " and ", grid.dtype());
   GridShape s;
-  s.batch = input.size(0), s.channels = input.size(1), s.dims = dims, s.align_corners = align_corners;
+  s.batch = input.size(0), s.channels = input.size(1), s.dims = dims,
+  s.align_corners = align_corners;
   s.mode = choice("grid_sample", "mode", mode, {"bilinear", "nearest", "bicubic"});
-  s.padding = choice("grid_sample", "padding_mode", padding_mode, {"zeros", "border", "reflection"});
+  s.padding =
+      choice("grid_sample", "padding_mode", padding_mode, {"zeros", "border", "reflection"});
   EG_CHECK(s.mode != 2 || dims == 2, "[grid_sample] bicubic sampling takes 4-d inputs, got shape ",
            input.sizes());
   s.in[0] = s.out[0] = 1;
   for (int64_t i = 0; i < dims; ++i) {
     s.in[3 - dims + i] = input.size(2 + i), s.out[3 - dims + i] = grid.size(1 + i);
-    EG_CHECK(input.size(2 + i) > 0, "[grid_sample] the input's spatial dimensions should not be empty, got shape ",
+    EG_CHECK(input.size(2 + i) > 0,
+             "[grid_sample] the input's spatial dimensions should not be empty, got shape ",
              input.sizes());
   }
   return apply(GridSample{s}, input, grid);
@@ -400,14 +424,20 @@ Tensor grid_sampler(const Tensor& input, const Tensor& grid, const std::string& 
 }  // namespace
 
 EG_OP(&upsample, "upsample(input, size, factors, mode, align_corners=False, antialias=False)",
-      "Resizes the spatial dimensions of (batch, channels, ...); what nn.functional.interpolate calls.", kInternal)
+      "Resizes the spatial dimensions of (batch, channels, ...); what nn.functional.interpolate "
+      "calls.",
+      kInternal)
 EG_OP(&pad_mode, "pad_mode(input, pad, mode)",
-      "Pads the last dimensions by reflection, replication or circularly; what nn.functional.pad calls.", kInternal)
+      "Pads the last dimensions by reflection, replication or circularly; what nn.functional.pad "
+      "calls.",
+      kInternal)
 EG_OP(&constant_pad_nd, "constant_pad_nd(input, pad, value=0)",
-      "Pads with a constant: pad lists (before, after) of the last dimension, of the one before it and so on; "
+      "Pads with a constant: pad lists (before, after) of the last dimension, of the one before it "
+      "and so on; "
       "negative numbers crop.",
       kFunctionOnly)
 EG_OP(&grid_sampler, "grid_sampler(input, grid, mode, padding_mode, align_corners)",
-      "Samples images at the normalised positions of grid; what nn.functional.grid_sample calls.", kInternal)
+      "Samples images at the normalised positions of grid; what nn.functional.grid_sample calls.",
+      kInternal)
 
 }  // namespace eg
