@@ -1,0 +1,783 @@
+"""What backward does: accumulation, graphs kept and freed, hooks, views, modes, memory."""
+
+from __future__ import annotations
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+import eagergrad as eg
+from util import assert_close
+
+
+def leaf(*values: float) -> eg.Tensor:
+    return eg.tensor(list(values), dtype=eg.float64, requires_grad=True)
+
+
+# -- backward and grad -----------------------------------------------------------------------------
+
+
+def test_gradients_accumulate_until_they_are_cleared() -> None:
+    x = leaf(1.0, 2.0)
+    (x * x).sum().backward()
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [5.0, 7.0]
+    x.grad = None
+    (x * 3).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_the_gradient_is_accumulated_into_the_same_tensor() -> None:
+    x = leaf(1.0)
+    (x * 2).backward(eg.ones(1, dtype=eg.float64))
+    g = x.grad
+    (x * 2).sum().backward()
+    assert x.grad is g and g.tolist() == [4.0]
+    x.grad.zero_()
+    (x * 2).sum().backward()
+    assert g.tolist() == [2.0]
+
+
+def test_the_gradient_does_not_share_memory_with_the_one_passed_in() -> None:
+    x, g = leaf(1.0, 2.0), eg.ones(2, dtype=eg.float64)
+    (x + 0).backward(g)
+    x.grad.mul_(5)
+    assert g.tolist() == [1.0, 1.0]
+
+
+def test_a_result_with_several_elements_needs_a_gradient() -> None:
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match="scalar"):
+        (x * 2).backward()
+    (x * 2).backward(eg.tensor([1.0, 10.0], dtype=eg.float64))
+    assert x.grad.tolist() == [2.0, 20.0]
+
+
+def test_the_gradient_passed_in_must_have_the_results_shape() -> None:
+    x = leaf(1.0, 2.0)
+    with pytest.raises(RuntimeError, match="shape"):
+        (x * 2).backward(eg.ones(3, dtype=eg.float64))
+    assert x.grad is None
+
+
+def test_a_tensor_without_history_cannot_go_backward() -> None:
+    with pytest.raises(RuntimeError, match=r"grad"):
+        eg.ones(1).backward()
+    with pytest.raises(RuntimeError):
+        eg.autograd.grad(eg.ones(1), leaf(1.0))
+
+
+def test_backward_of_a_leaf_gives_one() -> None:
+    x = eg.tensor(3.0, requires_grad=True)
+    x.backward()
+    assert x.grad.item() == 1.0
+
+
+def test_diamonds_and_repeated_use_add_up() -> None:
+    x = leaf(2.0)
+    a = x * x
+    y = a * a + a + x * x * x
+    y.sum().backward()
+    assert x.grad.item() == 4 * 8 + 2 * 2 + 3 * 4
+
+
+def test_backward_through_several_results_at_once() -> None:
+    x = leaf(1.0, 2.0)
+    eg.autograd.backward([(x * 2).sum(), (x * x).sum()])
+    assert x.grad.tolist() == [4.0, 6.0]
+    eg.autograd.backward([x * 2], [eg.ones(2, dtype=eg.float64)])
+    assert x.grad.tolist() == [6.0, 8.0]
+
+
+def test_inputs_limits_where_gradients_go() -> None:
+    x, w = leaf(1.0), leaf(2.0)
+    h = x * 3
+    (h * w).sum().backward(inputs=[w])
+    assert x.grad is None and w.grad.item() == 3.0
+    h.retain_grad()
+    (h * w).sum().backward(inputs=[h], retain_graph=True)
+    assert h.grad.item() == 2.0 and w.grad.item() == 3.0
+
+
+def test_grad_returns_and_leaves_grad_alone() -> None:
+    x, y = leaf(2.0), leaf(3.0)
+    gx, gy = eg.autograd.grad((x * x * y).sum(), (x, y))
+    assert (gx.item(), gy.item()) == (12.0, 4.0)
+    assert x.grad is None and not gx.requires_grad
+
+
+def test_grad_by_an_intermediate_result() -> None:
+    x = leaf(2.0)
+    h = x * x
+    (g,) = eg.autograd.grad((h * h).sum(), h)
+    assert g.item() == 8.0
+
+
+def test_grad_of_several_outputs_adds_up() -> None:
+    x = leaf(2.0)
+    (g,) = eg.autograd.grad([x * x, x * 5], x, grad_outputs=[eg.ones_like(x), eg.ones_like(x)])
+    assert g.item() == 9.0
+
+
+def test_grad_of_an_unused_input() -> None:
+    x, y = leaf(1.0), leaf(1.0)
+    with pytest.raises(RuntimeError, match="allow_unused"):
+        eg.autograd.grad((x * 2).sum(), (x, y))
+    gx, gy = eg.autograd.grad((x * 2).sum(), (x, y), allow_unused=True)
+    assert gx.item() == 2.0 and gy is None
+    gx, gy = eg.autograd.grad((x * 2).sum(), (x, y), materialize_grads=True)
+    assert gy.tolist() == [0.0]
+
+
+def test_grad_by_a_tensor_that_needs_none_is_refused() -> None:
+    x, y = leaf(1.0), eg.ones(1, dtype=eg.float64)
+    with pytest.raises(RuntimeError):
+        eg.autograd.grad((x * y).sum(), y)
+
+
+def test_create_graph_gives_derivatives_of_derivatives() -> None:
+    x = leaf(2.0)
+    y = (x**4).sum()
+    for expected in (32.0, 48.0, 48.0, 24.0):
+        (y,) = eg.autograd.grad(y.sum(), x, create_graph=True)
+        assert_close(y, [expected])
+
+
+def test_backward_with_create_graph_puts_grad_on_the_tape() -> None:
+    x = leaf(3.0)
+    (x**3).sum().backward(create_graph=True)
+    assert x.grad.requires_grad
+    (g,) = eg.autograd.grad(x.grad.sum(), x)
+    assert g.item() == 18.0
+    x.grad = None
+
+
+def test_hessian_vector_product() -> None:
+    a = eg.tensor(np.arange(9.0).reshape(3, 3))
+    x, v = leaf(1.0, 2.0, 3.0), eg.tensor([1.0, 0.0, -1.0], dtype=eg.float64)
+    (g,) = eg.autograd.grad(x @ a @ x, x, create_graph=True)
+    (hv,) = eg.autograd.grad(g @ v, x)
+    assert_close(hv, (a + a.T) @ v)
+
+
+# -- graphs that are gone --------------------------------------------------------------------------
+
+
+def test_a_second_backward_needs_retain_graph() -> None:
+    x = leaf(2.0)
+    y = (x * x).sum()
+    y.backward(retain_graph=True)
+    y.backward()
+    assert x.grad.item() == 8.0
+    with pytest.raises(RuntimeError, match="second time|retain_graph"):
+        y.backward()
+    assert x.grad.item() == 8.0
+
+
+def test_a_graph_that_kept_nothing_may_be_walked_again() -> None:
+    x = leaf(2.0)
+    y = (x + 1).sum()
+    y.backward()
+    y.backward()
+    assert x.grad.item() == 2.0
+
+
+def test_state_that_was_not_detached_is_refused() -> None:
+    w, h = leaf(0.5), eg.ones(1, dtype=eg.float64)
+    h = (h * w).tanh()
+    h.sum().backward()
+    h = (h * w).tanh()
+    with pytest.raises(RuntimeError):
+        h.sum().backward()
+
+
+@pytest.mark.ours
+def test_second_backward_and_undetached_state_are_told_apart() -> None:
+    w = leaf(0.5)
+    y = (w * w).sum()
+    y.backward()
+    with pytest.raises(RuntimeError) as second:
+        y.backward()
+    h = (w * 2).tanh()
+    h.sum().backward()
+    loss = (h * w).sum()
+    with pytest.raises(RuntimeError) as state:
+        loss.backward()
+    assert "test_autograd.py" in str(second.value) and "test_autograd.py" in str(state.value)
+    assert "detach" in str(state.value)
+    assert "retain_graph" in str(second.value)
+
+
+@pytest.mark.ours
+def test_an_error_in_backward_names_the_line_of_the_forward_op() -> None:
+    x = leaf(1.0, 2.0)
+    y = x.exp()
+    z = y * 2
+    line = test_an_error_in_backward_names_the_line_of_the_forward_op.__code__.co_firstlineno
+    y.add_(1)
+    with pytest.raises(RuntimeError) as error:
+        z.sum().backward()
+    text = str(error.value)
+    assert f"test_autograd.py:{line + 3}" in text, text  # where exp kept its result
+    assert f"test_autograd.py:{line + 6}" in text, text  # where it was overwritten
+
+
+# -- hooks -----------------------------------------------------------------------------------------
+
+
+def test_hooks_see_and_change_gradients() -> None:
+    x, seen = leaf(1.0, 2.0), []
+    h = x * 2
+    h.register_hook(lambda g: seen.append(g.tolist()))
+    h.register_hook(lambda g: g * 10)
+    (h * 3).sum().backward()
+    assert seen == [[3.0, 3.0]] and x.grad.tolist() == [60.0, 60.0]
+
+
+def test_hooks_run_in_order_of_registration_and_can_be_removed() -> None:
+    x, order = leaf(1.0), []
+    handles = [x.register_hook(lambda g, i=i: order.append(i)) for i in range(3)]
+    handles[1].remove()
+    (x * 2).sum().backward()
+    assert order == [0, 2]
+    with handles[0]:
+        pass
+    (x * 2).sum().backward()
+    assert order == [0, 2, 2]
+
+
+def test_a_leafs_hook_sees_the_whole_gradient_once() -> None:
+    x, seen = leaf(1.0), []
+    x.register_hook(lambda g: seen.append(g.item()))
+    (x * 2 + x * 3).sum().backward()
+    assert seen == [5.0]
+
+
+def test_post_accumulate_hooks_see_the_finished_leaf() -> None:
+    x, seen = leaf(1.0), []
+    x.register_post_accumulate_grad_hook(lambda t: seen.append((t is x, t.grad.item())))
+    (x * 2).sum().backward()
+    assert seen == [(True, 2.0)]
+
+
+def test_hooks_fire_in_grad_too() -> None:
+    x, seen = leaf(1.0), []
+    h = x * 2
+    h.register_hook(lambda g: seen.append(g.item()))
+    eg.autograd.grad(h.sum(), x)
+    assert seen == [1.0]
+
+
+def test_a_hook_that_returns_the_wrong_thing_is_refused() -> None:
+    x = leaf(1.0)
+    x.register_hook(lambda g: "text")
+    with pytest.raises(TypeError):
+        (x * 2).sum().backward()
+
+
+def test_an_exception_in_a_hook_arrives_unchanged() -> None:
+    x = leaf(1.0)
+    h = x * 2
+    h.register_hook(lambda g: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        h.sum().backward()
+    assert x.grad is None
+
+
+def test_a_hook_needs_a_tensor_that_requires_grad() -> None:
+    with pytest.raises(RuntimeError):
+        eg.ones(1).register_hook(lambda g: g)
+
+
+def test_retain_grad_keeps_a_gradient_after_the_hooks() -> None:
+    x = leaf(1.0)
+    h = x * 2
+    h.retain_grad()
+    assert h.retains_grad
+    h.register_hook(lambda g: g * 7)
+    h.sum().backward()
+    assert h.grad.item() == 7.0 and x.grad.item() == 14.0
+
+
+def test_hooks_on_nodes() -> None:
+    x, seen = leaf(1.0), []
+    y = (x * 2).sum()
+    node = y.grad_fn.next_functions[0][0]
+    node.register_hook(lambda gi, go: seen.append(("after", len(gi), len(go))))
+    node.register_prehook(lambda go: seen.append(("before", len(go))))
+    y.backward()
+    assert seen[0][0] == "before" and seen[1][0] == "after"
+
+
+# -- leaves, grad, requires_grad -------------------------------------------------------------------
+
+
+def test_leaves_and_what_is_computed_from_them() -> None:
+    x = leaf(1.0)
+    y = x * 2
+    assert x.is_leaf and x.grad_fn is None and not y.is_leaf and y.grad_fn is not None
+    assert y.requires_grad and eg.ones(1).is_leaf and not (eg.ones(1) * 2).requires_grad
+    assert y.output_nr == 0
+    assert "Mul" in y.grad_fn.name()
+
+
+def test_requires_grad_can_be_set_on_leaves_only() -> None:
+    x = eg.ones(2)
+    assert x.requires_grad_() is x and x.requires_grad
+    y = x * 2
+    with pytest.raises(RuntimeError, match="leaf|leaves"):
+        y.requires_grad = False
+    x.requires_grad = False
+    assert not x.requires_grad
+
+
+def test_only_floating_tensors_can_require_grad() -> None:
+    with pytest.raises(RuntimeError):
+        eg.ones(2, dtype=eg.int64).requires_grad_()
+    with pytest.raises(RuntimeError):
+        eg.tensor([1, 2], requires_grad=True)
+
+
+def test_what_may_be_assigned_to_grad() -> None:
+    x = eg.ones(2, requires_grad=True)
+    x.grad = eg.zeros(2)
+    with pytest.raises((RuntimeError, TypeError)):
+        x.grad = eg.zeros(3)
+    with pytest.raises((RuntimeError, TypeError)):
+        x.grad = eg.zeros(2, dtype=eg.float64)
+    with pytest.raises(TypeError):
+        x.grad = 1.0
+    x.grad = None
+    assert x.grad is None
+
+
+def test_detach_shares_memory_but_no_history() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    d = y.detach()
+    assert not d.requires_grad and d.data_ptr() == y.data_ptr() and d.grad_fn is None
+    d[0] = 10.0
+    assert y[0].item() == 10.0
+    assert y.detach_() is y and y.is_leaf and not y.requires_grad
+
+
+def test_data_is_a_way_around_the_tape() -> None:
+    x = leaf(1.0, 2.0)
+    x.data.mul_(3)
+    x.data[0] = 7.0
+    assert x.tolist() == [7.0, 6.0] and x.requires_grad
+    x.data = eg.zeros(2, dtype=eg.float64)
+    assert x.tolist() == [0.0, 0.0] and x.requires_grad
+
+
+def test_numpy_of_a_recorded_tensor_must_be_detached() -> None:
+    with pytest.raises(RuntimeError, match="detach"):
+        leaf(1.0).numpy()
+    assert leaf(1.0).detach().numpy().tolist() == [1.0]
+
+
+# -- modes -----------------------------------------------------------------------------------------
+
+
+def test_no_grad_as_context_and_decorator() -> None:
+    x = leaf(1.0)
+    with eg.no_grad():
+        assert not eg.is_grad_enabled() and not (x * 2).requires_grad
+        with eg.enable_grad():
+            assert (x * 2).requires_grad
+    assert eg.is_grad_enabled()
+
+    @eg.no_grad()
+    def f(t: eg.Tensor) -> eg.Tensor:
+        """doc"""
+        return t * 2
+
+    assert not f(x).requires_grad and f.__name__ == "f" and f.__doc__ == "doc"
+
+    @eg.no_grad
+    def g(t: eg.Tensor) -> eg.Tensor:
+        return t * 2
+
+    assert not g(x).requires_grad
+
+
+def test_no_grad_around_a_generator() -> None:
+    x = leaf(1.0)
+
+    @eg.no_grad()
+    def generate() -> object:
+        for _ in range(2):
+            yield (x * 2).requires_grad
+
+    seen = []
+    for inside in generate():
+        seen.append((inside, (x * 2).requires_grad))
+    assert seen == [(False, True), (False, True)]
+
+
+def test_set_grad_enabled() -> None:
+    x = leaf(1.0)
+    with eg.set_grad_enabled(False):
+        assert not (x * 2).requires_grad
+    eg.set_grad_enabled(False)
+    try:
+        assert not (x * 2).requires_grad
+    finally:
+        eg.set_grad_enabled(True)
+    assert (x * 2).requires_grad
+
+
+def test_modes_are_left_after_an_exception() -> None:
+    with pytest.raises(ZeroDivisionError), eg.no_grad():
+        raise ZeroDivisionError
+    assert eg.is_grad_enabled()
+
+
+def test_modes_belong_to_a_thread() -> None:
+    seen = []
+    with eg.no_grad():
+        thread = threading.Thread(target=lambda: seen.append(eg.is_grad_enabled()))
+        thread.start()
+        thread.join()
+    assert seen == [True]
+
+
+def test_inference_mode() -> None:
+    x = leaf(1.0)
+    with eg.inference_mode():
+        assert eg.is_inference_mode_enabled()
+        y = x * 2
+        assert y.is_inference() and not y.requires_grad
+    assert not x.is_inference()
+    with pytest.raises(RuntimeError):
+        (x * y).sum().backward()
+
+    @eg.inference_mode()
+    def f() -> bool:
+        return (x * 2).requires_grad
+
+    assert not f()
+
+
+# -- views and in-place writes ---------------------------------------------------------------------
+
+
+def test_a_leaf_that_requires_grad_cannot_be_written() -> None:
+    x = leaf(1.0, 2.0)
+    for write in (
+        lambda: x.add_(1),
+        lambda: x.__setitem__(0, 1.0),
+        lambda: x[0].zero_(),
+        lambda: x.view(2).mul_(2),
+    ):
+        with pytest.raises(RuntimeError, match="leaf"):
+            write()
+    assert x.tolist() == [1.0, 2.0]
+    with eg.no_grad():
+        x.add_(1)
+    assert x.tolist() == [2.0, 3.0] and x.is_leaf and x.requires_grad
+
+
+def test_in_place_writes_are_recorded() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y += 1
+    y *= x
+    y.sum().backward()
+    assert x.grad.tolist() == [5.0, 9.0]
+
+
+def test_an_in_place_write_of_a_plain_tensor_starts_to_record() -> None:
+    x, y = leaf(1.0, 2.0), eg.zeros(2, dtype=eg.float64)
+    y += x
+    assert y.requires_grad and not y.is_leaf
+    y.sum().backward()
+    assert x.grad.tolist() == [1.0, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("index", "kept"),
+    [
+        (0, [[0, 0, 0], [1, 1, 1]]),
+        ((slice(None), 0), [[0, 1, 1], [0, 1, 1]]),
+        ((slice(None), slice(1, 3)), [[1, 0, 0], [1, 0, 0]]),
+        ((Ellipsis, 2), [[1, 1, 0], [1, 1, 0]]),
+        ((1, 1), [[1, 1, 1], [1, 0, 1]]),
+        ([1], [[1, 1, 1], [0, 0, 0]]),
+    ],
+)
+def test_assignment_splits_the_gradient(index: object, kept: object) -> None:
+    x, v = eg.ones(2, 3, dtype=eg.float64, requires_grad=True), leaf(3.0)
+    y = x * 2
+    y[index] = v * 5
+    (y * y).sum().backward()
+    kept = np.array(kept)
+    assert_close(x.grad, 8.0 * kept)
+    assert_close(v.grad, [5 * 2 * 15.0 * (kept == 0).sum()])
+
+
+def test_assignment_through_a_mask() -> None:
+    x, v = leaf(1.0, -2.0, 3.0), leaf(4.0)
+    y = x * 2
+    y[y > 0] = v
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 2.0, 0.0] and v.grad.tolist() == [2.0]
+
+
+def test_a_write_to_a_view_changes_the_base_and_its_history() -> None:
+    x, v = leaf(1.0, 2.0, 3.0), leaf(10.0)
+    base = x * 1
+    view = base[1:]
+    view.mul_(v)
+    assert base.tolist() == [1.0, 20.0, 30.0]
+    base.sum().backward()
+    assert x.grad.tolist() == [1.0, 10.0, 10.0] and v.grad.tolist() == [5.0]
+
+
+def test_a_write_to_the_base_changes_its_views_history() -> None:
+    x = leaf(1.0, 2.0)
+    base = x * 1
+    view = base[:1]
+    base.mul_(3)
+    view.sum().backward()
+    assert x.grad.tolist() == [3.0, 0.0]
+
+
+def test_a_write_to_a_view_reaches_another_view() -> None:
+    x = leaf(1.0, 2.0, 3.0, 4.0)
+    base = x * 1
+    a, b = base[:3], base.view(2, 2)
+    a.mul_(2)
+    (b * b).sum().backward()
+    assert x.grad.tolist() == [8.0, 16.0, 24.0, 8.0]
+
+
+def test_views_of_views() -> None:
+    x = eg.arange(12, dtype=eg.float64).reshape(3, 4).requires_grad_()
+    base = x * 1
+    base.t()[1:].t()[:, 0].zero_()
+    base.sum().backward()
+    expected = np.ones((3, 4))
+    expected[:, 1] = 0
+    assert_close(x.grad, expected)
+
+
+def test_views_know_their_base() -> None:
+    x = eg.zeros(4)
+    view = x[1:].view(3, 1)
+    assert view._is_view() and view._base is x and not x._is_view()
+    assert x.detach()._is_view() or x.detach().data_ptr() == x.data_ptr()
+
+
+def test_filling_a_buffer_row_by_row() -> None:
+    x = leaf(1.0, 2.0, 3.0)
+    out = eg.zeros(3, 3, dtype=eg.float64)
+    for i in range(3):
+        out[i] = x * (i + 1)
+    out.sum().backward()
+    assert x.grad.tolist() == [6.0, 6.0, 6.0]
+
+
+def test_augmented_assignment_to_an_index() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y[0] += 5 * x[1]
+    y[1] *= 3
+    y.sum().backward()
+    assert x.grad.tolist() == [2.0, 11.0]
+
+
+def test_an_overwritten_saved_value_is_found_in_backward() -> None:
+    x = leaf(1.0, 2.0)
+    y = x.exp()
+    z = y * y
+    y += 1
+    with pytest.raises(RuntimeError, match="in-?place"):
+        z.sum().backward()
+    assert x.grad is None
+
+
+def test_a_write_after_the_last_use_is_harmless() -> None:
+    x = leaf(1.0, 2.0)
+    y = x + 1
+    z = y + y
+    y += 1
+    (z + y).sum().backward()
+    assert x.grad.tolist() == [3.0, 3.0]
+
+
+def test_versions_count_writes_of_all_views() -> None:
+    x = eg.zeros(3)
+    before = x._version
+    x.view(3)[0] = 1.0
+    x += 1
+    assert x._version == before + 2
+
+
+def test_a_write_to_an_expanded_tensor_is_refused() -> None:
+    x = eg.zeros(1, 3).expand(2, 3)
+    with pytest.raises(RuntimeError):
+        x.add_(1)
+
+
+def test_views_from_unbind_share_memory() -> None:
+    x = eg.zeros(2, 3)
+    for i, row in enumerate(x):
+        row += i
+    assert x[1].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_in_place_random_and_fill_forget_the_past() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    y.fill_(3.0)
+    y.sum().backward()
+    assert x.grad.tolist() == [0.0, 0.0]
+
+
+def test_copy_moves_gradient_to_the_source() -> None:
+    x, y = leaf(1.0, 2.0), eg.zeros(2, dtype=eg.float64)
+    y.copy_(x)
+    (y * y).sum().backward()
+    assert x.grad.tolist() == [2.0, 4.0]
+
+
+def test_gradients_cross_dtypes() -> None:
+    x = eg.tensor([1.0, 2.0], requires_grad=True)
+    (x.double() * eg.tensor([2.0, 3.0], dtype=eg.float64)).sum().backward()
+    assert x.grad.dtype == eg.float32 and x.grad.tolist() == [2.0, 3.0]
+
+
+# -- memory ----------------------------------------------------------------------------------------
+
+
+class collector_off:
+    def __enter__(self) -> None:
+        gc.collect()
+        gc.disable()
+
+    def __exit__(self, *_: object) -> None:
+        gc.enable()
+
+
+def _live() -> int:
+    return eg.memory.stats()["live"]
+
+
+@pytest.mark.ours
+def test_del_loss_frees_everything_at_once() -> None:
+    with collector_off():
+        w = eg.randn(64, 64, requires_grad=True)
+        before = _live()
+        loss = ((w @ w).tanh() @ w).exp().sum()
+        assert _live() > before
+        del loss
+        assert _live() == before
+
+
+@pytest.mark.ours
+def test_training_keeps_memory_flat_without_the_collector() -> None:
+    with collector_off():
+        w = (eg.randn(16, 16) * 0.1).requires_grad_()
+        x, readings = eg.randn(8, 16), []
+        for step in range(2000):
+            loss = (x @ w).tanh().square().mean()
+            loss.backward()
+            with eg.no_grad():
+                w -= 0.1 * w.grad
+            w.grad = None
+            if step % 500 == 499:
+                readings.append(_live())
+        assert len(set(readings)) == 1, readings
+
+
+@pytest.mark.ours
+def test_a_create_graph_loop_does_not_leak() -> None:
+    with collector_off():
+        w = (eg.randn(32, 32) * 0.1).requires_grad_()
+        readings = []
+        for step in range(200):
+            loss = (w @ w).tanh().sum()
+            (g,) = eg.autograd.grad(loss, w, create_graph=True)
+            g.square().sum().backward()
+            w.grad = None
+            del loss, g
+            if step % 50 == 49:
+                readings.append(_live())
+        assert len(set(readings)) == 1, readings
+
+
+@pytest.mark.ours
+def test_backward_frees_saved_values_before_the_graph_dies() -> None:
+    w = eg.randn(64, 64, requires_grad=True)
+    loss = (w * 2).exp().sum()
+    during = _live()
+    loss.backward()
+    assert _live() <= during
+
+
+def test_a_long_chain_is_walked_and_freed_without_recursion() -> None:
+    x = leaf(1.0)
+    y = x
+    for _ in range(1_000_000):
+        y = y + 1
+    y.sum().backward()
+    assert x.grad.item() == 1.0
+    del y
+
+
+def test_a_wide_graph() -> None:
+    x = leaf(1.0)
+    total = sum((x * i for i in range(20_000)), start=x)
+    total.sum().backward()
+    assert x.grad.item() == 1 + 20_000 * 19_999 / 2
+
+
+def test_training_in_a_few_threads_at_once() -> None:
+    results = {}
+
+    def work(k: int) -> None:
+        x = leaf(float(k))
+        for _ in range(200):
+            x.grad = None
+            (x * x).sum().backward()
+        results[k] = x.grad.item()
+
+    threads = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert results == {k: 2.0 * k for k in range(4)}
+
+
+# -- checking gradients ----------------------------------------------------------------------------
+
+
+def test_gradcheck_accepts_right_and_finds_wrong_gradients() -> None:
+    x = eg.randn(3, dtype=eg.float64, requires_grad=True)
+    assert eg.autograd.gradcheck(lambda t: t.sin() * t, (x,))
+    assert eg.autograd.gradgradcheck(lambda t: t**3, (x,))
+
+    class Wrong(eg.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, t: eg.Tensor) -> eg.Tensor:
+            return t * 2
+
+        @staticmethod
+        def backward(ctx: object, g: eg.Tensor) -> eg.Tensor:
+            return g * 3
+
+    with pytest.raises(RuntimeError):
+        eg.autograd.gradcheck(Wrong.apply, (x,))
+    assert not eg.autograd.gradcheck(Wrong.apply, (x,), raise_exception=False)
+
+
+def test_functional_jacobian_and_hessian() -> None:
+    x = eg.tensor([1.0, 2.0], dtype=eg.float64)
+    j = eg.autograd.functional.jacobian(lambda t: t * t, x)
+    h = eg.autograd.functional.hessian(lambda t: (t**3).sum(), x)
+    assert_close(j, np.diag([2.0, 4.0]))
+    assert_close(h, np.diag([6.0, 12.0]))
