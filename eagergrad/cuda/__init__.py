@@ -212,3 +212,6 @@ def __getattr__(name: str) -> Any:
         globals()[name] = type(name, (), {"__new__": _refuse, "__module__": __name__})
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+from . import amp as amp  # noqa: E402 (it asks this module whether there is a GPU)

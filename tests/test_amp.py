@@ -1,0 +1,229 @@
+"""Mixed precision: autocast regions on the CPU, and loss scaling."""
+
+from __future__ import annotations
+
+import pickle
+import warnings
+from typing import Any
+
+import pytest
+
+import eagergrad as eg
+
+F = eg.nn.functional
+
+
+# ---- autocast ------------------------------------------------------------------------------------------
+
+
+def x(*sizes: int) -> Any:
+    return eg.ones(*sizes)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda: x(2, 3) @ x(3, 4),
+        lambda: eg.matmul(x(2, 3), x(3)),
+        lambda: eg.mm(x(2, 3), x(3, 4)),
+        lambda: eg.bmm(x(2, 2, 3), x(2, 3, 4)),
+        lambda: eg.addmm(x(4), x(2, 3), x(3, 4)),
+        lambda: F.linear(x(2, 3), x(4, 3), x(4)),
+        lambda: eg.nn.Linear(3, 4)(x(2, 3)),
+        lambda: F.conv1d(x(1, 2, 8), x(3, 2, 3)),
+        lambda: F.conv2d(x(1, 2, 8, 8), x(3, 2, 3, 3), x(3)),
+        lambda: F.scaled_dot_product_attention(x(1, 2, 4), x(1, 2, 4), x(1, 2, 4)),
+    ],
+)
+def test_products_run_in_the_low_dtype(f: Any) -> None:
+    with eg.autocast("cpu"):
+        assert f().dtype == eg.bfloat16
+        with eg.autocast("cpu", enabled=False):
+            assert f().dtype == eg.float32
+    assert f().dtype == eg.float32
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda: x(2) + x(2),
+        lambda: x(2).exp(),
+        lambda: F.softmax(x(2, 3), dim=-1),
+        lambda: F.layer_norm(x(2, 3), (3,)),
+    ],
+)
+def test_other_ops_compute_as_they_are(f: Any) -> None:
+    with eg.autocast("cpu"):
+        assert f().dtype == eg.float32
+
+
+def test_doubles_and_integers_are_left_alone() -> None:
+    with eg.autocast("cpu"):
+        assert (x(2, 2).double() @ x(2, 2).double()).dtype == eg.float64
+        assert (x(2, 2).long() @ x(2, 2).long()).dtype == eg.int64
+
+
+def test_gradients_come_back_in_the_parameters_dtype() -> None:
+    layer = eg.nn.Linear(3, 2)
+    with eg.autocast("cpu", dtype=eg.bfloat16):
+        loss = layer(x(4, 3)).float().sum()
+    loss.backward()
+    assert layer.weight.grad.dtype == eg.float32
+    assert layer.weight.grad.tolist() == [[4.0] * 3] * 2
+
+
+@pytest.mark.ours
+def test_autocast_decorates_functions_and_nests() -> None:
+    @eg.autocast("cpu", dtype=eg.bfloat16)
+    def product(n: int) -> Any:
+        return product(n - 1) if n else x(2, 2) @ x(2, 2)
+
+    assert product(2).dtype == eg.bfloat16
+    assert not eg.is_autocast_enabled("cpu")
+
+
+def test_an_unknown_device_or_dtype() -> None:
+    with pytest.raises(RuntimeError, match="device"):
+        eg.autocast("toaster")
+    with pytest.raises(ValueError, match="device_type"):
+        eg.autocast(eg.device("cpu"))
+    with pytest.warns(UserWarning, match=r"[Dd]isabl"), eg.autocast("cpu", dtype=eg.float64):
+        assert (x(2, 2) @ x(2, 2)).dtype == eg.float32
+
+
+def test_custom_functions_keep_the_mode_for_backward() -> None:
+    seen = []
+
+    class Product(eg.autograd.Function):
+        @staticmethod
+        @eg.amp.custom_fwd(device_type="cpu")
+        def forward(ctx: Any, a: Any, b: Any) -> Any:
+            ctx.save_for_backward(a, b)
+            return a.mm(b)
+
+        @staticmethod
+        @eg.amp.custom_bwd(device_type="cpu")
+        def backward(ctx: Any, g: Any) -> Any:
+            a, b = ctx.saved_tensors
+            ga = g.mm(b.t())
+            seen.append(ga.dtype)
+            return ga, a.t().mm(g)
+
+    a, b = x(2, 2).requires_grad_(), x(2, 2).requires_grad_()
+    with eg.autocast("cpu", dtype=eg.bfloat16):
+        y = Product.apply(a, b)
+    y.float().sum().backward()
+    assert seen == [eg.bfloat16]
+    assert a.grad.dtype == eg.float32
+
+
+# ---- loss scaling ----------------------------------------------------------------------------------------
+
+
+def problem(**kwargs: Any) -> Any:
+    p = eg.tensor([2.0], requires_grad=True)
+    options = {"init_scale": 8.0, "growth_interval": 2, **kwargs}
+    return p, eg.optim.SGD([p], lr=0.25), eg.amp.GradScaler("cpu", **options)
+
+
+def test_a_scaled_step_is_the_plain_step() -> None:
+    p, optimizer, scaler = problem()
+    loss = (p * p).sum()
+    assert scaler.scale(loss).item() == 32.0
+    assert [t.item() for t in scaler.scale([loss, loss])] == [32.0, 32.0]
+    scaler.scale(loss).backward()
+    assert p.grad.item() == 32.0
+    scaler.step(optimizer)
+    scaler.update()
+    assert p.item() == 1.0
+    assert p.grad.item() == 4.0
+
+
+def test_the_scale_grows_and_shrinks() -> None:
+    p, optimizer, scaler = problem()
+    scales = []
+    for bad in (False, True, False, False, False):
+        optimizer.zero_grad()
+        before = p.item()
+        scaler.scale((p * 0.5).sum()).backward()
+        if bad:
+            p.grad.fill_(float("inf"))
+        scaler.step(optimizer)
+        scaler.update()
+        assert (p.item() == before) == bad
+        scales.append(scaler.get_scale())
+    assert scales == [8.0, 4.0, 4.0, 8.0, 8.0]
+
+
+def test_unscaled_gradients_can_be_clipped() -> None:
+    p, optimizer, scaler = problem()
+    scaler.scale((p * p).sum()).backward()
+    scaler.unscale_(optimizer)
+    eg.nn.utils.clip_grad_norm_([p], 1.0)
+    scaler.step(optimizer)
+    assert p.item() == pytest.approx(1.75, abs=1e-5)
+    with pytest.raises(RuntimeError, match="step"):
+        scaler.step(optimizer)
+    with pytest.raises(RuntimeError, match="unscale_"):
+        scaler.unscale_(optimizer)
+
+
+def test_a_disabled_scaler_does_nothing() -> None:
+    p, optimizer, scaler = problem(enabled=False)
+    loss = (p * p).sum()
+    assert scaler.scale(loss) is loss
+    loss.backward()
+    scaler.unscale_(optimizer)
+    scaler.step(optimizer)
+    scaler.update()
+    assert p.item() == 1.0
+    assert scaler.get_scale() == 1.0
+    assert scaler.state_dict() == {}
+
+
+def test_state_dicts_and_pickles() -> None:
+    p, optimizer, scaler = problem()
+    scaler.scale((p * p).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    saved = scaler.state_dict()
+    assert saved == {
+        "scale": 8.0,
+        "growth_factor": 2.0,
+        "backoff_factor": 0.5,
+        "growth_interval": 2,
+        "_growth_tracker": 1,
+    }
+    other = eg.amp.GradScaler("cpu")
+    other.load_state_dict(saved)
+    assert other.state_dict() == saved
+    assert pickle.loads(pickle.dumps(scaler)).state_dict() == saved
+    with pytest.raises(RuntimeError, match="empty"):
+        other.load_state_dict({})
+
+
+def test_a_cuda_scaler_without_a_gpu_warns_and_is_disabled() -> None:
+    if eg.cuda.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.warns(UserWarning, match=r"[Dd]isabl"):
+        assert not eg.amp.GradScaler().is_enabled()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not eg.amp.GradScaler(enabled=False).is_enabled()
+
+
+@pytest.mark.parametrize(
+    ("kind", "use"),
+    [
+        (AssertionError, lambda s, o: s.update()),
+        (AssertionError, lambda s, o: s.step(o)),
+        (ValueError, lambda s, o: s.scale(1.0)),
+        (RuntimeError, lambda s, o: s.step(o, closure=lambda: 1)),
+        (AssertionError, lambda s, o: eg.amp.GradScaler("cpu", growth_factor=1.0)),
+        (AssertionError, lambda s, o: eg.amp.GradScaler("cpu", backoff_factor=1.0)),
+    ],
+)
+def test_wrong_use_raises(kind: type[Exception], use: Any) -> None:
+    _, optimizer, scaler = problem()
+    with pytest.raises(kind):
+        use(scaler, optimizer)
