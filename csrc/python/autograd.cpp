@@ -1,0 +1,522 @@
+// The tape's Python face: modes, backward and grad, nodes, hooks, Functions written in Python.
+#include "python/autograd.h"
+
+#include "core/gil.h"
+#include "ops/ops.h"
+#include "python/common.h"
+#include "tape/engine.h"
+
+namespace eg::python {
+namespace {
+
+struct NodeObject {
+  PyObject_HEAD;
+  Node* node;  // owned
+};
+PyTypeObject* node_type = nullptr;
+
+Node& node_of(PyObject* o) { return *reinterpret_cast<NodeObject*>(o)->node; }
+
+// --- Python callables on the tape ------------------------------------------------------------------------------------
+
+// A callable that outlives a call, dropped with the interpreter's lock held.
+class Callable {
+ public:
+  explicit Callable(PyObject* f) : f_(Py_NewRef(f)) {}
+  ~Callable() {
+    const PyGILState_STATE state = PyGILState_Ensure();
+    Py_DECREF(f_);
+    PyGILState_Release(state);
+  }
+  Callable(const Callable&) = delete;
+  PyObject* get() const { return f_; }
+
+ private:
+  PyObject* f_;
+};
+
+struct PythonHook final : Hook {
+  explicit PythonHook(PyObject* f) : f(f) {}
+  Tensor call(const Tensor& grad) override {
+    const Object g(wrap(grad));
+    const Object result = checked(PyObject_CallOneArg(f.get(), g.get()));
+    if (result.get() == Py_None) return {};
+    EG_CHECK_TYPE(is_tensor(result.get()), "a hook must return a Tensor or None, got ",
+                  Py_TYPE(result.get())->tp_name);
+    const Tensor replaced = unwrap(result.get());
+    EG_CHECK(replaced.sizes() == grad.sizes(), "a hook changed the shape of a gradient from ",
+             IntSpan(grad.sizes()), " to ", IntSpan(replaced.sizes()));
+    return replaced;
+  }
+  Callable f;
+};
+
+struct RetainGrad final : Hook {
+  explicit RetainGrad(TensorImpl* t) : tensor(t) {}
+  // The node may outlive the tensor: the tensor's wrapper object says whether it is still there.
+  Tensor call(const Tensor& grad) override {
+    const Object alive(PyObject_CallNoArgs(weak.get()));
+    if (!alive || alive.get() == Py_None) {
+      PyErr_Clear();
+      return {};
+    }
+    const Tensor t = unwrap(alive.get());
+    const Tensor before = t.grad();
+    t.set_grad(before.defined() ? add(before, grad) : (grad_enabled() ? grad : clone(grad)));
+    return {};
+  }
+  TensorImpl* tensor;
+  Object weak;
+};
+
+Object wrap_all(const Tensors& tensors) {
+  Object tuple = checked(PyTuple_New(Py_ssize_t(tensors.size())));
+  for (size_t i = 0; i < tensors.size(); ++i)
+    PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), wrap(tensors[i]));
+  return tuple;
+}
+void replace_all(Tensors& tensors, PyObject* result, const char* who) {
+  if (result == Py_None) return;
+  Object tuple = PyTuple_Check(result) ? Object::borrow(result) : checked(PyTuple_Pack(1, result));
+  EG_CHECK(PyTuple_GET_SIZE(tuple.get()) == Py_ssize_t(tensors.size()), who, " returned ",
+           PyTuple_GET_SIZE(tuple.get()), " gradients, expected ", tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    PyObject* g = PyTuple_GET_ITEM(tuple.get(), Py_ssize_t(i));
+    if (g == Py_None) {
+      tensors[i] = Tensor();
+      continue;
+    }
+    EG_CHECK_TYPE(is_tensor(g), who, " must return Tensors or None, got ", Py_TYPE(g)->tp_name);
+    tensors[i] = unwrap(g);
+  }
+}
+
+struct PythonNodeHook final : Node::NodeHook {
+  explicit PythonNodeHook(PyObject* f) : f(f) {}
+  // Pre-hooks get the outputs' gradients, post-hooks (results, outputs' gradients).
+  void call(Tensors& grads, const Tensors* outputs) override {
+    const Object first = wrap_all(grads);
+    const Object result =
+        outputs ? checked(PyObject_CallFunctionObjArgs(f.get(), first.get(),
+                                                       wrap_all(*outputs).get(), nullptr))
+                : checked(PyObject_CallOneArg(f.get(), first.get()));
+    replace_all(grads, result.get(), "a node's hook");
+  }
+  Callable f;
+};
+
+// --- Functions written in Python -----------------------------------------------------------------------------------------
+
+// forward has run; backward calls the class's backward with the context object.
+class PythonNode final : public Node {
+ public:
+  PythonNode(PyObject* ctx, std::string title) : ctx_(ctx), title_(std::move(title)) {}
+  std::string name() const override { return title_; }
+  Tensors backward(Context&, const Tensors& grads) override {
+    const Object arguments = wrap_all(grads);
+    const Object results = checked(
+        PyObject_CallFunctionObjArgs(helper("run_backward"), ctx_.get(), arguments.get(), nullptr));
+    Tensors out(edges.size());
+    replace_all(out, results.get(), title_.c_str());
+    return out;
+  }
+  void release_saved() override {
+    Node::release_saved();
+    // Clears saved tensors of the context, not the context itself: users may read their own attributes later.
+    const Object done(PyObject_CallMethod(ctx_.get(), "_release", nullptr));
+    if (!done) PyErr_Clear();
+  }
+  PyObject* context() const { return ctx_.get(); }
+
+ private:
+  Callable ctx_;
+  std::string title_;
+};
+
+// record_function(ctx, name, inputs, outputs, site is taken now) -> node: edges from inputs, outputs become its results.
+PyObject* record_function(PyObject*, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    PyObject *ctx, *inputs, *outputs;
+    const char* title;
+    if (!PyArg_ParseTuple(args, "OsO!O!", &ctx, &title, &PyTuple_Type, &inputs, &PyTuple_Type, &outputs))
+      return nullptr;
+    Ref<PythonNode> node(new PythonNode(ctx, title));
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); ++i) {
+      PyObject* o = PyTuple_GET_ITEM(inputs, i);
+      node->add_input(is_tensor(o) ? unwrap(o) : Tensor());
+    }
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(outputs); ++i) {
+      PyObject* o = PyTuple_GET_ITEM(outputs, i);
+      node->add_output(is_tensor(o) ? unwrap(o) : Tensor());
+    }
+    return wrap_node(node);
+  });
+}
+
+// --- the Python type of nodes ------------------------------------------------------------------------------------------------
+
+void node_dealloc(PyObject* o) {
+  auto* self = reinterpret_cast<NodeObject*>(o);
+  if (self->node) self->node->release();
+  PyTypeObject* type = Py_TYPE(o);
+  type->tp_free(o);
+  Py_DECREF(type);
+}
+std::string title_of(const Node& node) {
+  if (is_accumulator(node)) return node.name();
+  auto* python = dynamic_cast<const PythonNode*>(&node);
+  return python ? node.name() : node.name() + "Backward0";
+}
+PyObject* node_repr(PyObject* o) {
+  return guarded([&]() -> PyObject* {
+    const Node& n = node_of(o);
+    const std::string line = n.site ? " at " + n.site.describe() : "";
+    return PyUnicode_FromString(("<" + title_of(n) + line + ">").c_str());
+  });
+}
+PyObject* node_name(PyObject* o, PyObject*) {
+  return guarded([&] { return PyUnicode_FromString(title_of(node_of(o)).c_str()); });
+}
+PyObject* node_next(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    const Node& n = node_of(o);
+    Object tuple = checked(PyTuple_New(Py_ssize_t(n.edges.size())));
+    for (size_t i = 0; i < n.edges.size(); ++i) {
+      const Object next(n.edges[i].node ? wrap_node(n.edges[i].node) : Py_NewRef(Py_None));
+      PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i),
+                       checked(Py_BuildValue("(OI)", next.get(), n.edges[i].nr)).release());
+    }
+    return tuple.release();
+  });
+}
+PyObject* node_site(PyObject* o, void*) {
+  return guarded([&] { return PyUnicode_FromString(node_of(o).site.describe().c_str()); });
+}
+PyObject* node_code(PyObject* o, void*) {
+  void* code = node_of(o).site.code();
+  return Py_NewRef(code ? static_cast<PyObject*>(code) : Py_None);
+}
+PyObject* node_sequence(PyObject* o, void*) { return PyLong_FromUnsignedLongLong(node_of(o).sequence); }
+PyObject* node_variable(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    const Node& n = node_of(o);
+    if (!is_accumulator(n)) {
+      PyErr_SetString(PyExc_AttributeError, "only AccumulateGrad nodes have a variable");
+      return nullptr;
+    }
+    return wrap(accumulated_variable(n));
+  });
+}
+PyObject* node_saved(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    Node& n = node_of(o);
+    Object tuple = checked(PyTuple_New(Py_ssize_t(n.saved.size())));
+    for (size_t i = 0; i < n.saved.size(); ++i)
+      PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), wrap(n.saved_tensor(i)));
+    return tuple.release();
+  });
+}
+PyObject* node_shapes(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    const Node& n = node_of(o);
+    Object tuple = checked(PyTuple_New(Py_ssize_t(n.outputs.size())));
+    for (size_t i = 0; i < n.outputs.size(); ++i)
+      PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), from_sizes(n.outputs[i].sizes));
+    return tuple.release();
+  });
+}
+PyObject* node_released(PyObject* o, void*) { return PyBool_FromLong(node_of(o).released); }
+PyObject* node_context(PyObject* o, void*) {
+  auto* python = dynamic_cast<PythonNode*>(&node_of(o));
+  return Py_NewRef(python ? python->context() : Py_None);
+}
+Py_hash_t node_hash(PyObject* o) { return hash_address(&node_of(o)); }
+PyObject* node_compare(PyObject* a, PyObject* b, int op) {
+  if (!PyObject_TypeCheck(b, node_type) || (op != Py_EQ && op != Py_NE)) return Py_NewRef(Py_NotImplemented);
+  return PyBool_FromLong((&node_of(a) == &node_of(b)) == (op == Py_EQ));
+}
+
+// Returns a callable that takes the hook off again.
+template <class List, class Item>
+PyObject* remover(Ref<Node> node, List Node::* list, const Item* item) {
+  struct State {
+    Ref<Node> node;
+    List Node::* list;
+    const Item* item;
+  };
+  static PyMethodDef def = {
+      "remove",
+      [](PyObject* capsule, PyObject*) -> PyObject* {
+        auto* s = static_cast<State*>(PyCapsule_GetPointer(capsule, nullptr));
+        if (!s) return nullptr;
+        List& hooks = (*s->node).*(s->list);
+        for (size_t i = 0; i < hooks.size(); ++i) {
+          if constexpr (std::is_same_v<typename List::value_type, Node::OutputHook>) {
+            if (hooks[i].hook.get() == s->item) {
+              hooks.erase(hooks.begin() + Py_ssize_t(i));
+              break;
+            }
+          } else if (hooks[i].get() == s->item) {
+            hooks.erase(hooks.begin() + Py_ssize_t(i));
+            break;
+          }
+        }
+        return Py_NewRef(Py_None);
+      },
+      METH_NOARGS, nullptr};
+  auto* state = new State{std::move(node), list, item};
+  const Object capsule = checked(PyCapsule_New(state, nullptr, [](PyObject* c) {
+    delete static_cast<State*>(PyCapsule_GetPointer(c, nullptr));
+  }));
+  return PyCFunction_New(&def, capsule.get());
+}
+
+PyObject* node_register(PyObject* o, PyObject* f, bool pre) {
+  return guarded([&]() -> PyObject* {
+    EG_CHECK_TYPE(PyCallable_Check(f), "a hook must be callable");
+    Node& n = node_of(o);
+    Ref<Node::NodeHook> hook(new PythonNodeHook(f));
+    const Node::NodeHook* key = hook.get();
+    auto list = pre ? &Node::pre_hooks : &Node::post_hooks;
+    (n.*list).push_back(hook);
+    const Object remove(remover(Ref<Node>(&n), list, key));
+    return PyObject_CallOneArg(helper("handle"), remove.get());
+  });
+}
+PyObject* node_register_hook(PyObject* o, PyObject* f) { return node_register(o, f, false); }
+PyObject* node_register_prehook(PyObject* o, PyObject* f) { return node_register(o, f, true); }
+
+PyGetSetDef node_getset[] = {
+    {"next_functions", node_next, nullptr, "(node, output number) for each input.", nullptr},
+    {"site", node_site, nullptr, "The user's line: 'file.py:12, in function'.", nullptr},
+    {"code", node_code, nullptr, "Code object of the user's line.", nullptr},
+    {"sequence_nr", node_sequence, nullptr, "Order of creation.", nullptr},
+    {"variable", node_variable, nullptr, "The leaf of an AccumulateGrad node.", nullptr},
+    {"saved_tensors", node_saved, nullptr, "What backward will read.", nullptr},
+    {"output_shapes", node_shapes, nullptr, "Shapes of the outputs.", nullptr},
+    {"released", node_released, nullptr, "True once a backward freed it.", nullptr},
+    {"context", node_context, nullptr, "The ctx of a Function written in Python, else None.", nullptr},
+    {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef node_methods[] = {
+    {"name", node_name, METH_NOARGS, "name()\n--\n\nName of the recorded operation."},
+    {"register_hook", node_register_hook, METH_O,
+     "register_hook(hook)\n--\n\nhook(grad_inputs, grad_outputs) runs after this node's backward."},
+    {"register_prehook", node_register_prehook, METH_O,
+     "register_prehook(hook)\n--\n\nhook(grad_outputs) runs before this node's backward."},
+    {nullptr, nullptr, 0, nullptr}};
+PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+                            {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
+                            {Py_tp_hash, reinterpret_cast<void*>(node_hash)},
+                            {Py_tp_richcompare, reinterpret_cast<void*>(node_compare)},
+                            {Py_tp_getset, node_getset},
+                            {Py_tp_methods, node_methods},
+                            {0, nullptr}};
+PyType_Spec node_spec = {"eagergrad._C.Node", sizeof(NodeObject), 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+
+// --- backward and grad ---------------------------------------------------------------------------------------------------------
+
+TensorList tensors_of(PyObject* o, const char* what, bool allow_none) {
+  TensorList list;
+  if (o == Py_None) return list;
+  if (is_tensor(o)) return {unwrap(o)};
+  const Object sequence = checked(PySequence_Fast(o, what));
+  for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(sequence.get()); ++i) {
+    PyObject* item = PySequence_Fast_GET_ITEM(sequence.get(), i);
+    if (item == Py_None && allow_none) {
+      list.push_back(Tensor());
+      continue;
+    }
+    EG_CHECK_TYPE(is_tensor(item), what, " must be Tensors, got ", Py_TYPE(item)->tp_name);
+    list.push_back(unwrap(item));
+  }
+  return list;
+}
+
+// run_backward(tensors, grad_tensors, retain_graph, create_graph, inputs or None)
+PyObject* run_backward(PyObject*, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    PyObject *roots, *grads, *inputs;
+    int retain, create;
+    if (!PyArg_ParseTuple(args, "OOppO", &roots, &grads, &retain, &create, &inputs)) return nullptr;
+    const TensorList wanted = tensors_of(inputs, "inputs", false);
+    EG_CHECK(inputs == Py_None || !wanted.empty(), "'inputs' argument to backward cannot be empty.");
+    backward(tensors_of(roots, "tensors", false), tensors_of(grads, "grad_tensors", true),
+             {retain != 0, create != 0}, inputs == Py_None ? nullptr : &wanted);
+    return Py_NewRef(Py_None);
+  });
+}
+
+// run_grad(outputs, grad_outputs, inputs, retain_graph, create_graph) -> tuple with None where there is no path
+PyObject* run_grad(PyObject*, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    PyObject *roots, *grads, *inputs;
+    int retain, create;
+    if (!PyArg_ParseTuple(args, "OOOpp", &roots, &grads, &inputs, &retain, &create)) return nullptr;
+    const TensorList results =
+        grad(tensors_of(roots, "outputs", false), tensors_of(grads, "grad_outputs", true),
+             tensors_of(inputs, "inputs", false), {retain != 0, create != 0});
+    Object tuple = checked(PyTuple_New(Py_ssize_t(results.size())));
+    for (size_t i = 0; i < results.size(); ++i)
+      PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), wrap(results[i]));
+    return tuple.release();
+  });
+}
+
+// --- hooks of tensors ------------------------------------------------------------------------------------------------------------
+
+// add_hook(tensor, callable, kind): kind 0 gradient hook, 1 post-accumulate hook. Returns a callable that removes it.
+PyObject* add_hook(PyObject*, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    PyObject *o, *f;
+    int kind;
+    if (!PyArg_ParseTuple(args, "OOi", &o, &f, &kind)) return nullptr;
+    EG_CHECK_TYPE(is_tensor(o), "expected a Tensor");
+    EG_CHECK_TYPE(PyCallable_Check(f), "a hook must be callable, got ", Py_TYPE(f)->tp_name);
+    const Tensor t = unwrap(o);
+    EG_CHECK(t.requires_grad(), "cannot register a hook on a tensor that doesn't require gradient");
+    Ref<Hook> hook(new PythonHook(f));
+    if (t.is_leaf()) {
+      (kind ? t.meta().post_accumulate_hooks : t.meta().hooks).push_back(hook);
+      struct State {
+        Ref<TensorImpl> tensor;
+        const Hook* hook;
+      };
+      static PyMethodDef def = {
+          "remove",
+          [](PyObject* capsule, PyObject*) -> PyObject* {
+            auto* s = static_cast<State*>(PyCapsule_GetPointer(capsule, nullptr));
+            if (!s) return nullptr;
+            for (Hooks* list : {&s->tensor->meta->hooks, &s->tensor->meta->post_accumulate_hooks})
+              for (size_t i = 0; i < list->size(); ++i)
+                if ((*list)[i].get() == s->hook) {
+                  list->erase(list->begin() + Py_ssize_t(i));
+                  break;
+                }
+            return Py_NewRef(Py_None);
+          },
+          METH_NOARGS, nullptr};
+      auto* state = new State{Ref<TensorImpl>(t.impl()), hook.get()};
+      const Object capsule = checked(PyCapsule_New(state, nullptr, [](PyObject* c) {
+        delete static_cast<State*>(PyCapsule_GetPointer(c, nullptr));
+      }));
+      return PyCFunction_New(&def, capsule.get());
+    }
+    EG_CHECK(!kind, "post accumulate grad hooks cannot be registered on non-leaf tensors");
+    const Ref<Node> node = t.grad_fn();
+    node->hooks.push_back({t->output_nr, hook});
+    return remover(node, &Node::hooks, static_cast<const Hook*>(hook.get()));
+  });
+}
+
+PyObject* retain_grad(PyObject*, PyObject* o) {
+  return guarded([&]() -> PyObject* {
+    EG_CHECK_TYPE(is_tensor(o), "expected a Tensor");
+    const Tensor t = unwrap(o);
+    EG_CHECK(t.requires_grad(), "can't retain_grad on Tensor that has requires_grad=False");
+    if (t.is_leaf() || t.meta().retain_grad) return Py_NewRef(Py_None);
+    auto* hook = new RetainGrad(t.impl());
+    Ref<Hook> keep(hook);
+    hook->weak = checked(PyWeakref_NewRef(o, nullptr));
+    t.grad_fn()->retain_hooks.push_back({t->output_nr, keep});
+    t.meta().retain_grad = true;
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyObject* get_grad_mode(PyObject*, PyObject*) { return PyBool_FromLong(grad_enabled()); }
+PyObject* set_grad_mode(PyObject*, PyObject* on) {
+  const int truth = PyObject_IsTrue(on);
+  if (truth < 0) return nullptr;
+  set_grad_enabled(truth != 0);
+  return Py_NewRef(Py_None);
+}
+PyObject* get_inference_mode(PyObject*, PyObject*) { return PyBool_FromLong(inference_enabled()); }
+PyObject* set_inference_mode(PyObject*, PyObject* on) {
+  const int truth = PyObject_IsTrue(on);
+  if (truth < 0) return nullptr;
+  set_inference_enabled(truth != 0);
+  return Py_NewRef(Py_None);
+}
+
+// mark_inplace(tensor, value): tensor's memory was written by a Function; it takes value's place on the tape.
+PyObject* mark_inplace(PyObject*, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    PyObject *o, *v;
+    if (!PyArg_ParseTuple(args, "OO", &o, &v)) return nullptr;
+    EG_CHECK_TYPE(is_tensor(o) && is_tensor(v), "expected Tensors");
+    rewrite_history(unwrap(o), unwrap(v));
+    return Py_NewRef(Py_None);
+  });
+}
+
+PyMethodDef functions[] = {
+    {"run_backward", run_backward, METH_VARARGS, nullptr},
+    {"run_grad", run_grad, METH_VARARGS, nullptr},
+    {"record_function", record_function, METH_VARARGS, nullptr},
+    {"mark_inplace", mark_inplace, METH_VARARGS, nullptr},
+    {"add_hook", add_hook, METH_VARARGS, nullptr},
+    {"retain_grad", retain_grad, METH_O, nullptr},
+    {"is_grad_enabled", get_grad_mode, METH_NOARGS, nullptr},
+    {"set_grad_enabled", set_grad_mode, METH_O, nullptr},
+    {"is_inference_mode_enabled", get_inference_mode, METH_NOARGS, nullptr},
+    {"set_inference_mode", set_inference_mode, METH_O, nullptr},
+    {nullptr, nullptr, 0, nullptr}};
+
+}  // namespace
+
+PyObject* wrap_node(const Ref<Node>& node) {
+  if (!node) return Py_NewRef(Py_None);
+  PyObject* o = node_type->tp_alloc(node_type, 0);
+  if (!o) throw PythonError();
+  node->retain();
+  reinterpret_cast<NodeObject*>(o)->node = node.get();
+  return o;
+}
+
+PyObject* get_grad_fn(PyObject* o, void*) {
+  return guarded([&] { return wrap_node(unwrap(o).grad_fn()); });
+}
+
+PyObject* m_backward(PyObject* o, PyObject* const* args, Py_ssize_t n, PyObject* names) {
+  return guarded([&]() -> PyObject* {
+    static const char* const parameters[] = {"gradient", "retain_graph", "create_graph", "inputs"};
+    PyObject* values[4] = {};
+    EG_CHECK_TYPE(n <= 4, "backward() takes at most 4 arguments (", n, " given)");
+    for (Py_ssize_t i = 0; i < n; ++i) values[i] = args[i];
+    for (Py_ssize_t k = 0; names && k < PyTuple_GET_SIZE(names); ++k) {
+      PyObject* key = PyTuple_GET_ITEM(names, k);
+      int at = 0;
+      while (at < 4 && PyUnicode_CompareWithASCIIString(key, parameters[at]) != 0) ++at;
+      EG_CHECK_TYPE(at < 4, "backward() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'");
+      values[at] = args[n + k];
+    }
+    const auto truth = [](PyObject* v, bool otherwise) {
+      return v && v != Py_None ? PyObject_IsTrue(v) == 1 : otherwise;
+    };
+    BackwardOptions options;
+    options.create_graph = truth(values[2], false);
+    options.retain_graph = truth(values[1], options.create_graph);
+    TensorList grads, inputs;
+    if (values[0] && values[0] != Py_None) {
+      EG_CHECK_TYPE(is_tensor(values[0]), "gradient must be Tensor or None, not ",
+                    Py_TYPE(values[0])->tp_name);
+      grads.push_back(unwrap(values[0]));
+    }
+    const bool some = values[3] && values[3] != Py_None;
+    if (some) {
+      inputs = tensors_of(values[3], "inputs", false);
+      EG_CHECK(!inputs.empty(), "'inputs' argument to backward cannot be empty.");
+    }
+    backward({unwrap(o)}, grads, options, some ? &inputs : nullptr);
+    return Py_NewRef(Py_None);
+  });
+}
+
+void add_autograd(PyObject* module) {
+  node_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&node_spec)).release());
+  checked(PyModule_AddObjectRef(module, "Node", reinterpret_cast<PyObject*>(node_type)));
+  checked(PyModule_AddFunctions(module, functions));
+}
+
+}  // namespace eg::python

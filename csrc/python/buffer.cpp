@@ -1,0 +1,124 @@
+// Memory shared with NumPy and everything else that speaks the buffer protocol.
+#include "core/gil.h"
+#include "ops/ops.h"
+#include "python/common.h"
+
+namespace eg::python {
+
+// bfloat16 has no code of the struct module: it goes out as uint16, and eagergrad.Tensor.numpy() says so.
+static const char* format_of(DType t) {
+  constexpr const char* codes[kDTypes] = {"?", "B", "b", "h", "i", "q", "e", "H", "f", "d"};
+  return codes[int(t)];
+}
+
+static bool dtype_of_format(const char* format, Py_ssize_t item_size, DType* out) {
+  if (!format) return *out = DType::UInt8, item_size == 1;
+  const char* f = format;
+  if (*f == '@' || *f == '=') ++f;
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+  if (*f == '<') ++f;
+#else
+  if (*f == '>') ++f;
+#endif
+  if (!f[0] || f[1]) return false;
+  switch (f[0]) {
+    case '?': return *out = DType::Bool, true;
+    case 'B': return *out = DType::UInt8, true;
+    case 'b': return *out = DType::Int8, true;
+    case 'e': return *out = DType::Float16, true;
+    case 'f': return *out = DType::Float32, true;
+    case 'd': return *out = DType::Float64, true;
+    case 'h':
+    case 'i':
+    case 'l':
+    case 'q':
+      *out = item_size == 2 ? DType::Int16 : item_size == 4 ? DType::Int32 : DType::Int64;
+      return true;
+    default: return false;
+  }
+}
+
+int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
+  return guarded_int([&] {
+    const Tensor t = unwrap(self);
+    EG_CHECK_KIND(Buffer, t.device().is_cpu(), "can't export the memory of a tensor on ", t.device());
+    const bool writable = t.storage().writable();
+    EG_CHECK_KIND(Buffer, writable || !(flags & PyBUF_WRITABLE), "the tensor is read-only");
+    EG_CHECK_KIND(Buffer, t.is_contiguous() || (flags & PyBUF_STRIDES) == PyBUF_STRIDES,
+                  "the tensor is not contiguous");
+    const size_t n = t.sizes().size();
+    auto* numbers = new Py_ssize_t[2 * n + 1];
+    for (size_t i = 0; i < n; ++i) {
+      numbers[i] = t.sizes()[i];
+      numbers[n + i] = t.strides()[i] * static_cast<int64_t>(t.item_size());
+    }
+    view->obj = Py_NewRef(self);
+    view->buf = t.raw();
+    view->len = t.numel() * static_cast<int64_t>(t.item_size());
+    view->readonly = !writable;
+    view->itemsize = static_cast<Py_ssize_t>(t.item_size());
+    view->format = (flags & PyBUF_FORMAT) ? const_cast<char*>(format_of(t.dtype())) : nullptr;
+    view->ndim = static_cast<int>(n);
+    view->shape = (flags & PyBUF_ND) ? numbers : nullptr;
+    view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? numbers + n : nullptr;
+    view->suboffsets = nullptr;
+    view->internal = numbers;
+    return 0;
+  });
+}
+
+void tensor_releasebuffer(PyObject*, Py_buffer* view) {
+  delete[] static_cast<Py_ssize_t*>(view->internal);
+}
+
+Tensor from_array(PyObject* array) {
+  // Arrays that cannot be shared as they are (byte order, 0 or unusual dtypes) are converted by Python code first.
+  auto* view = new Py_buffer;
+  bool writable = true;
+  if (PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE) != 0) {
+    PyErr_Clear();
+    writable = false;
+    if (PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT) != 0) {
+      delete view;
+      PyErr_Clear();
+      const Object plain = checked(PyObject_CallOneArg(helper("plain_array"), array));
+      EG_CHECK_TYPE(plain.get() != array, "can't convert an object of type ",
+                    Py_TYPE(array)->tp_name, " to a tensor");
+      return from_array(plain.get());
+    }
+  }
+  DType dtype;
+  bool usable = dtype_of_format(view->format, view->itemsize, &dtype) &&
+                view->itemsize == static_cast<Py_ssize_t>(item_size(dtype));
+  Dims sizes, strides;
+  for (int i = 0; usable && i < view->ndim; ++i) {
+    sizes.push_back(view->shape[i]);
+    usable = view->strides[i] >= 0 && view->strides[i] % view->itemsize == 0;
+    strides.push_back(view->strides[i] / view->itemsize);
+  }
+  usable = usable && reinterpret_cast<uintptr_t>(view->buf) % item_size(dtype) == 0;
+  if (!usable) {
+    PyBuffer_Release(view);
+    delete view;
+    const Object plain = checked(PyObject_CallOneArg(helper("plain_array"), array));
+    EG_CHECK_TYPE(plain.get() != array, "can't convert an array of this dtype to a tensor");
+    return from_array(plain.get());
+  }
+  int64_t items = 1;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] == 0) items = 0;
+    if (items) items += (sizes[i] - 1) * strides[i];
+  }
+  Ref<Storage> storage =
+      Storage::borrow(view->buf, size_t(items) * item_size(dtype), {}, writable, [view] {
+        const PyGILState_STATE state = PyGILState_Ensure();
+        PyBuffer_Release(view);
+        delete view;
+        PyGILState_Release(state);
+      });
+  Tensor whole = empty({0}, dtype);
+  whole->storage = std::move(storage);
+  return alias(whole, sizes, strides, 0);
+}
+
+}  // namespace eg::python

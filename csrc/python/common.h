@@ -1,0 +1,130 @@
+// What the binding's files share: the Python object of a tensor, conversions, and errors.
+#pragma once
+
+#include <Python.h>
+
+#include "core/tensor.h"
+
+namespace eg::python {
+
+// --- the Python object that is a tensor ------------------------------------------------------------------------
+struct PyTensor {
+  PyObject_HEAD;
+  TensorImpl* impl;  // owned
+  PyObject* dict;    // made when the user sets an attribute
+  PyObject* weakrefs;
+};
+extern PyTypeObject* tensor_base;   // eagergrad._C.TensorBase
+extern PyTypeObject* tensor_class;  // eagergrad.Tensor, a subclass written in Python
+
+inline bool is_tensor(PyObject* o) {
+  return Py_TYPE(o) == tensor_class || PyObject_TypeCheck(o, tensor_base);
+}
+inline Tensor unwrap(PyObject* o) {
+  return Tensor(Ref<TensorImpl>(reinterpret_cast<PyTensor*>(o)->impl));
+}
+// A new reference; the same object as long as one is alive for this tensor. Undefined tensors become None.
+PyObject* wrap(const Tensor& t);
+// As an instance of a subclass (Parameter).
+PyObject* wrap_as(PyTypeObject* type, const Tensor& t);
+
+PyTypeObject* make_tensor_type(PyObject* module);
+
+// --- references ----------------------------------------------------------------------------------------------------
+class Object {
+ public:
+  Object() = default;
+  explicit Object(PyObject* stolen) : p_(stolen) {}
+  static Object borrow(PyObject* p) {
+    Py_XINCREF(p);
+    return Object(p);
+  }
+  Object(const Object& o) : p_(o.p_) { Py_XINCREF(p_); }
+  Object(Object&& o) noexcept : p_(std::exchange(o.p_, nullptr)) {}
+  Object& operator=(Object o) noexcept {
+    std::swap(p_, o.p_);
+    return *this;
+  }
+  ~Object() { Py_XDECREF(p_); }
+  PyObject* get() const { return p_; }
+  PyObject* release() { return std::exchange(p_, nullptr); }
+  explicit operator bool() const { return p_ != nullptr; }
+
+ private:
+  PyObject* p_ = nullptr;
+};
+
+// --- errors ------------------------------------------------------------------------------------------------------------
+// A Python exception is set; unwinds C++ frames.
+struct PythonError {};
+inline Object checked(PyObject* p) {
+  if (!p) throw PythonError();
+  return Object(p);
+}
+inline void checked(int status) {
+  if (status < 0) throw PythonError();
+}
+// Sets the Python exception of the C++ exception in flight.
+void set_python_error() noexcept;
+
+// Runs f and turns exceptions into Python's.
+template <class F>
+PyObject* guarded(F&& f) noexcept {
+  try {
+    return f();
+  } catch (...) {
+    set_python_error();
+    return nullptr;
+  }
+}
+template <class F>
+int guarded_int(F&& f) noexcept {
+  try {
+    return f();
+  } catch (...) {
+    set_python_error();
+    return -1;
+  }
+}
+
+// --- conversions -------------------------------------------------------------------------------------------------------
+bool is_number(PyObject* o);  // bool, int, float and NumPy's scalars
+bool is_array(PyObject* o);   // numpy.ndarray
+Scalar to_scalar(PyObject* number);
+PyObject* from_scalar(const Scalar& s);
+// A tensor, number or array as a tensor (numbers are weak). Raises TypeError naming `what`.
+Tensor to_operand(PyObject* o, const char* what);
+// Shares memory where the array allows it.
+Tensor from_array(PyObject* array);
+int64_t to_index(PyObject* o);  // anything with __index__
+bool is_index(PyObject* o);
+
+PyObject* from_dtype(DType t);  // new reference to the singleton
+bool as_dtype(PyObject* o, DType* out);
+PyObject* from_device(Device d);
+bool as_device(PyObject* o, Device* out);
+PyObject* from_sizes(IntSpan sizes);  // eagergrad.Size
+
+// Called by Python when the package is put together.
+PyObject* register_types(PyObject*, PyObject* args);
+
+// Objects of the package that the binding needs: registered under a name.
+PyObject* helper(const char* name);  // borrowed; raises if missing
+
+inline Py_hash_t hash_address(const void* p) {
+  const auto h = static_cast<Py_hash_t>(reinterpret_cast<uintptr_t>(p) >> 4);
+  return h == -1 ? -2 : h;
+}
+
+// --- parts -----------------------------------------------------------------------------------------------------------------
+PyObject* get_item(PyObject* self, PyObject* index);
+int set_item(PyObject* self, PyObject* index, PyObject* value);
+void add_ops(PyObject* module);
+PyObject* make_op_type();
+extern PyMethodDef tensor_methods[];
+extern PyGetSetDef tensor_getset[];
+int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags);
+void tensor_releasebuffer(PyObject* self, Py_buffer* view);
+void install_site_hooks(const char* package_folder);
+
+}  // namespace eg::python

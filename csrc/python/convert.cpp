@@ -1,0 +1,216 @@
+// Python values to the core's and back.
+#include <unordered_map>
+
+#include "core/gil.h"
+#include "ops/ops.h"
+#include "python/common.h"
+
+namespace eg::python {
+
+// --- errors ----------------------------------------------------------------------------------------------------
+
+void set_python_error() noexcept {
+  try {
+    throw;
+  } catch (const PythonError&) {
+    // set already
+  } catch (const Error& e) {
+    PyObject* const kinds[] = {PyExc_RuntimeError, PyExc_TypeError,   PyExc_ValueError,
+                               PyExc_IndexError,   PyExc_KeyError,    PyExc_MemoryError,
+                               PyExc_NotImplementedError, PyExc_BufferError,
+                               PyExc_KeyboardInterrupt};
+    if (!PyErr_Occurred()) PyErr_SetString(kinds[int(e.kind())], e.what());
+  } catch (const std::bad_alloc&) {
+    PyErr_NoMemory();
+  } catch (const std::exception& e) {
+    PyErr_SetString(PyExc_RuntimeError, e.what());
+  } catch (...) {
+    PyErr_SetString(PyExc_RuntimeError, "unknown C++ exception");
+  }
+}
+
+// --- helpers written in Python ----------------------------------------------------------------------------------
+
+static PyObject* helpers = nullptr;  // name -> object
+static PyObject* dtype_objects[kDTypes];
+static PyObject* cpu_device = nullptr;
+static PyTypeObject* size_class = nullptr;
+static PyTypeObject* array_class = nullptr;
+static PyTypeObject* array_scalar_class = nullptr;
+static PyTypeObject* device_class = nullptr;
+
+PyObject* helper(const char* name) {
+  PyObject* found = helpers ? PyDict_GetItemString(helpers, name) : nullptr;
+  if (!found) {
+    PyErr_Format(PyExc_SystemError, "eagergrad is not put together yet: %s is missing", name);
+    throw PythonError();
+  }
+  return found;
+}
+
+// register_types(dict): Tensor, Size, device, cpu, dtypes, ndarray, generic and helper functions by name.
+PyObject* register_types(PyObject*, PyObject* dict) {
+  return guarded([&]() -> PyObject* {
+    if (!PyDict_Check(dict)) {
+      PyErr_SetString(PyExc_TypeError, "expected a dict");
+      return nullptr;
+    }
+    Py_XDECREF(helpers);
+    helpers = Py_NewRef(dict);
+    tensor_class = reinterpret_cast<PyTypeObject*>(helper("Tensor"));
+    size_class = reinterpret_cast<PyTypeObject*>(helper("Size"));
+    device_class = reinterpret_cast<PyTypeObject*>(helper("device"));
+    array_class = reinterpret_cast<PyTypeObject*>(helper("ndarray"));
+    array_scalar_class = reinterpret_cast<PyTypeObject*>(helper("generic"));
+    cpu_device = helper("cpu");
+    PyObject* dtypes = helper("dtypes");
+    for (int i = 0; i < kDTypes; ++i) dtype_objects[i] = PyList_GetItem(dtypes, i);
+    return Py_NewRef(Py_None);
+  });
+}
+
+// --- dtypes, devices, sizes ------------------------------------------------------------------------------------------
+
+PyObject* from_dtype(DType t) { return Py_NewRef(dtype_objects[int(t)]); }
+
+bool as_dtype(PyObject* o, DType* out) {
+  for (int i = 0; i < kDTypes; ++i) {
+    if (dtype_objects[i] == o) {
+      *out = static_cast<DType>(i);
+      return true;
+    }
+  }
+  if (o == reinterpret_cast<PyObject*>(&PyFloat_Type)) return *out = DType::Float64, true;
+  if (o == reinterpret_cast<PyObject*>(&PyLong_Type)) return *out = DType::Int64, true;
+  if (o == reinterpret_cast<PyObject*>(&PyBool_Type)) return *out = DType::Bool, true;
+  if (PyUnicode_Check(o) || PyNumber_Check(o) || o == Py_None || PySequence_Check(o)) return false;
+  // numpy.dtype, numpy.float32 ...
+  Object found(PyObject_CallFunctionObjArgs(helper("dtype_from_numpy"), o, nullptr));
+  if (!found) {
+    PyErr_Clear();
+    return false;
+  }
+  if (found.get() == Py_None) return false;
+  return as_dtype(found.get(), out);
+}
+
+PyObject* from_device(Device d) {
+  if (d.is_cpu()) return Py_NewRef(cpu_device);
+  return PyObject_CallFunction(reinterpret_cast<PyObject*>(device_class), "si", "cuda",
+                               int(d.index));
+}
+
+bool as_device(PyObject* o, Device* out) {
+  if (o == cpu_device) return *out = Device{}, true;
+  Object made = Object::borrow(o);
+  if (PyUnicode_Check(o) || (PyLong_Check(o) && !PyBool_Check(o))) {
+    made = checked(PyObject_CallOneArg(reinterpret_cast<PyObject*>(device_class), o));
+  } else if (!PyObject_TypeCheck(o, device_class)) {
+    return false;
+  }
+  // A device that is not there raises, with the reason.
+  checked(PyObject_CallOneArg(helper("check_device"), made.get()));
+  const Object type = checked(PyObject_GetAttrString(made.get(), "type"));
+  const Object index = checked(PyObject_GetAttrString(made.get(), "index"));
+  const bool cpu = PyUnicode_CompareWithASCIIString(type.get(), "cpu") == 0;
+  *out = Device{cpu ? DeviceType::CPU : DeviceType::CUDA,
+                int8_t(index.get() == Py_None || cpu ? 0 : to_index(index.get()))};
+  return true;
+}
+
+PyObject* from_sizes(IntSpan sizes) {
+  PyObject* tuple = size_class->tp_alloc(size_class, static_cast<Py_ssize_t>(sizes.size()));
+  if (!tuple) throw PythonError();
+  for (size_t i = 0; i < sizes.size(); ++i)
+    PyTuple_SET_ITEM(tuple, static_cast<Py_ssize_t>(i), PyLong_FromLongLong(sizes[i]));
+  return tuple;
+}
+
+// --- numbers ------------------------------------------------------------------------------------------------------------
+
+bool is_array(PyObject* o) { return array_class && PyObject_TypeCheck(o, array_class); }
+static bool is_array_scalar(PyObject* o) {
+  return array_scalar_class && PyObject_TypeCheck(o, array_scalar_class);
+}
+
+bool is_number(PyObject* o) {
+  return PyFloat_Check(o) || PyLong_Check(o) || is_array_scalar(o);
+}
+
+bool is_index(PyObject* o) {
+  if (PyLong_Check(o)) return !PyBool_Check(o);
+  if (is_tensor(o)) {
+    const Tensor t = unwrap(o);
+    return t.dim() == 0 && is_integral(t.dtype());
+  }
+  if (is_array(o)) return false;
+  return PyIndex_Check(o) != 0;
+}
+
+int64_t to_index(PyObject* o) {
+  const Object number = checked(PyNumber_Index(o));
+  const long long v = PyLong_AsLongLong(number.get());
+  if (v == -1 && PyErr_Occurred()) {
+    PyErr_Clear();
+    fail(ErrorKind::Runtime, "Overflow when unpacking long: the number does not fit 64 bits");
+  }
+  return v;
+}
+
+Scalar to_scalar(PyObject* o) {
+  if (PyFloat_Check(o)) return Scalar(PyFloat_AS_DOUBLE(o));
+  if (PyBool_Check(o)) return Scalar(o == Py_True);
+  if (PyLong_Check(o)) {
+    int overflow = 0;
+    const long long v = PyLong_AsLongLongAndOverflow(o, &overflow);
+    EG_CHECK(!overflow, "Overflow when unpacking long: the number does not fit 64 bits");
+    return Scalar(int64_t(v));
+  }
+  if (is_tensor(o)) return unwrap(o).item();
+  if (PyComplex_Check(o)) fail(ErrorKind::Type, "complex numbers are not supported");
+  // NumPy's scalars
+  const Object plain = checked(PyObject_CallMethod(o, "item", nullptr));
+  if (PyFloat_Check(plain.get()) || PyLong_Check(plain.get())) return to_scalar(plain.get());
+  fail(ErrorKind::Type, "expected a number, got ", Py_TYPE(o)->tp_name);
+}
+
+PyObject* from_scalar(const Scalar& s) {
+  if (s.is_float()) return PyFloat_FromDouble(s.to_double());
+  if (s.is_bool()) return PyBool_FromLong(s.to_bool());
+  return PyLong_FromLongLong(s.to_int());
+}
+
+// Python numbers of a loop recur: their tensors (immutable, never seen by a user) are kept in a small table.
+static Tensor weak_number(PyObject* o) {
+  struct Entry {
+    int64_t bits = 0;
+    Tensor tensor;
+  };
+  static auto& table = *new std::array<std::array<Entry, 64>, 2>;
+  const bool is_float = PyFloat_CheckExact(o);
+  if (!is_float && !PyLong_CheckExact(o)) {
+    if (!is_array_scalar(o)) return Tensor(to_scalar(o));
+    return from_array(o);
+  }
+  const Scalar s = to_scalar(o);
+  int64_t bits = s.to_int();
+  if (is_float) {
+    const double d = s.to_double();
+    std::memcpy(&bits, &d, sizeof bits);
+  }
+  Entry& e = table[is_float][(uint64_t(bits) * 0x9e3779b97f4a7c15u) >> 58];
+  if (!e.tensor.defined() || e.bits != bits) {
+    e.tensor = Tensor(s);
+    e.bits = bits;
+  }
+  return e.tensor;
+}
+
+Tensor to_operand(PyObject* o, const char* what) {
+  if (is_tensor(o)) return unwrap(o);
+  if (is_number(o)) return weak_number(o);
+  if (is_array(o)) return from_array(o);
+  fail(ErrorKind::Type, what, " must be Tensor or number, not ", Py_TYPE(o)->tp_name);
+}
+
+}  // namespace eg::python

@@ -1,0 +1,130 @@
+// eagergrad._C
+#include <pybind11/pybind11.h>
+
+#include <chrono>
+
+#include "core/gil.h"
+#include "core/parallel.h"
+#include "kernels/registry.h"
+#include "ops/registry.h"
+#include "python/autograd.h"
+#include "python/common.h"
+
+namespace py = pybind11;
+
+namespace eg::python {
+
+// --- Generator ---------------------------------------------------------------------------------------------------
+
+PyTypeObject* generator_class = nullptr;
+
+struct PyGenerator {
+  Ref<Generator> generator;
+};
+
+Generator* generator_of(PyObject* o) { return py::cast<PyGenerator&>(py::handle(o)).generator.get(); }
+
+static void add_generator(py::module_& m) {
+  auto c = py::class_<PyGenerator>(m, "Generator", "State of a stream of random numbers.\n\n"
+                                                   "Generator(device='cpu')")
+               .def(py::init([](const py::object&) { return PyGenerator{new Generator(67280421310721)}; }),
+                    py::arg("device") = py::none())
+               .def(
+                   "manual_seed",
+                   [](py::object self, const py::int_& seed) {
+                     const py::int_ low = py::reinterpret_steal<py::int_>(
+                         PyNumber_And(seed.ptr(), py::int_(UINT64_MAX).ptr()));
+                     self.cast<PyGenerator&>().generator->seed(low.cast<uint64_t>());
+                     return self;
+                   },
+                   py::arg("seed"), "Starts the stream of the given seed; returns the generator.")
+               .def("initial_seed", [](PyGenerator& g) { return g.generator->initial_seed(); })
+               .def("_state",
+                    [](PyGenerator& g) {
+                      return py::make_tuple(g.generator->initial_seed(), g.generator->offset());
+                    })
+               .def("_set_state", [](PyGenerator& g, uint64_t seed, uint64_t offset) {
+                 g.generator->set_state(seed, offset);
+               });
+  generator_class = reinterpret_cast<PyTypeObject*>(c.ptr());
+  m.attr("default_generator") = py::cast(PyGenerator{Ref<Generator>(&default_generator())});
+}
+
+// --- the interpreter's lock and Ctrl-C -----------------------------------------------------------------------------
+
+static void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
+static void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+
+static void poll() {
+  using Clock = std::chrono::steady_clock;
+  static thread_local Clock::time_point last{};
+  static thread_local uint32_t calls = 0;
+  if ((++calls & 15) != 0) return;
+  const auto now = Clock::now();
+  if (now - last < std::chrono::milliseconds(50)) return;
+  last = now;
+  const PyGILState_STATE state = PyGILState_Ensure();
+  const int status = PyErr_CheckSignals();
+  PyGILState_Release(state);
+  if (status != 0) throw PythonError();
+}
+
+}  // namespace eg::python
+
+PYBIND11_MODULE(_C, m) {
+  using namespace eg;
+  using namespace eg::python;
+  m.doc() = "eagergrad's core: tensors, tape and CPU kernels.";
+  gil_hooks = {&release_gil, &acquire_gil};
+  poll_interrupt = &poll;
+  py::register_exception_translator([](std::exception_ptr p) {
+    try {
+      if (p) std::rethrow_exception(p);
+    } catch (const Error&) {
+      set_python_error();
+    } catch (const PythonError&) {
+    }
+  });
+  try {
+    checked(PyModule_AddObjectRef(m.ptr(), "TensorBase",
+                                  reinterpret_cast<PyObject*>(make_tensor_type(m.ptr()))));
+    checked(PyModule_AddObjectRef(m.ptr(), "Op", make_op_type()));
+    add_autograd(m.ptr());
+    add_generator(m);
+    add_ops(m.ptr());
+  } catch (...) {
+    set_python_error();
+    throw py::error_already_set();
+  }
+  static PyMethodDef functions[] = {{"register_types", register_types, METH_O, nullptr},
+                                    {nullptr, nullptr, 0, nullptr}};
+  PyModule_AddFunctions(m.ptr(), functions);
+  m.def("install_site_hooks", [](const std::string& folder) { install_site_hooks(folder.c_str()); });
+  m.def("from_array", [](py::object array) {
+    return py::reinterpret_steal<py::object>(wrap(from_array(array.ptr())));
+  });
+  m.def("freeze", [](py::object tensor) {
+    if (!is_tensor(tensor.ptr())) throw py::type_error("expected a Tensor");
+    unwrap(tensor.ptr()).storage().freeze();
+  });
+  m.def("set_num_threads", [](int n) { set_num_threads(n); });
+  m.def("get_num_threads", [] { return num_threads(); });
+  m.def("isa_level", [] { return isa_level(); });
+  m.def("memory_stats", [] {
+    const MemoryStats s = memory_stats();
+    py::dict d;
+    d["live"] = s.live;
+    d["cached"] = s.cached;
+    d["peak"] = s.peak;
+    d["allocations"] = s.allocations;
+    return d;
+  });
+  m.def("reset_peak_memory", [] { reset_peak_memory(); });
+  m.def("empty_cache", [] { empty_cache(); });
+  m.def("get_default_dtype", [] { return py::reinterpret_steal<py::object>(from_dtype(default_dtype())); });
+  m.def("set_default_dtype", [](py::object o) {
+    DType t;
+    if (!as_dtype(o.ptr(), &t)) throw py::type_error("invalid dtype object");
+    set_default_dtype(t);
+  });
+}

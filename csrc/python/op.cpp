@@ -1,0 +1,383 @@
+// The Python object of an op: one callable for all overloads of a name, at once function and method.
+#include <Python.h>
+#include <structmember.h>
+
+#include <cstring>
+#include <memory>
+#include <unordered_map>
+
+#include "ops/copy.h"
+#include "ops/ops.h"
+#include "python/signature.h"
+#include "tape/node.h"
+
+namespace eg::python {
+namespace {
+
+struct OpObject {
+  PyObject_HEAD;
+  vectorcallfunc call;
+  std::vector<const OpEntry*>* entries;
+  std::vector<std::unique_ptr<Signature>>* overloads;  // parsed at the first call
+  const char* name;  // lives as long as the process
+  bool inplace;
+  PyObject* result_type;
+};
+
+PyTypeObject* op_type = nullptr;
+
+const std::vector<std::unique_ptr<Signature>>& overloads_of(OpObject* op) {
+  if (!op->overloads) {
+    auto parsed = std::make_unique<std::vector<std::unique_ptr<Signature>>>();
+    for (const OpEntry* e : *op->entries) parsed->push_back(std::make_unique<Signature>(*e));
+    op->overloads = parsed.release();
+  }
+  return *op->overloads;
+}
+
+// --- results ---------------------------------------------------------------------------------------------------------
+
+// What a call asked for beside the op's own parameters.
+struct Extras {
+  PyObject* out = nullptr;
+  bool requires_grad = false;
+};
+
+class Results final : public ResultSink {
+ public:
+  Results(OpObject* op, const Signature& signature) : op_(op), signature_(signature) {}
+
+  void none() override { result_ = Object::borrow(Py_None); }
+  void tensor(Tensor t) override { tensors_.push_back(std::move(t)); }
+  void tensors(TensorList list, bool tuple) override {
+    tensors_ = std::move(list);
+    shape_ = tuple ? kTuple : kList;
+  }
+  void boolean(bool b) override { result_ = Object(PyBool_FromLong(b)); }
+  void integer(int64_t i) override { result_ = checked(PyLong_FromLongLong(i)); }
+  void number(double d) override { result_ = checked(PyFloat_FromDouble(d)); }
+  void scalar(Scalar s) override { result_ = checked(from_scalar(s)); }
+  void ints(Dims d) override { result_ = Object(from_sizes(d)); }
+  void dtype(DType t) override { result_ = Object(from_dtype(t)); }
+
+  PyObject* take(const Extras& extras, const Tensor* self) {
+    if (result_) return result_.release();
+    if (self) {
+      assign_to(*self);
+      return wrap(*self);
+    }
+    if (extras.out) return write(extras.out);
+    if (extras.requires_grad)
+      for (const Tensor& t : tensors_) t.set_requires_grad(true);
+    if (shape_ == kOne) return wrap(tensors_[0]);
+    return collect([&](size_t i) { return wrap(tensors_[i]); });
+  }
+
+ private:
+  enum Shape { kOne, kTuple, kList };
+
+  void assign_to(const Tensor& self) {
+    const Tensor& value = tensors_[0];
+    if (self.same(value)) return;
+    EG_CHECK(value.sizes() == self.sizes(), "[", op_->name, "] output with shape ",
+             IntSpan(self.sizes()), " doesn't match the broadcast shape ", IntSpan(value.sizes()));
+    check_castable(op_->name, value.dtype(), self.dtype());
+    assign(self, value);
+  }
+
+  PyObject* write(PyObject* out) {
+    if (shape_ == kOne) {
+      EG_CHECK_TYPE(is_tensor(out), "[", op_->name, "] out must be Tensor, not ",
+                    Py_TYPE(out)->tp_name);
+      write_out(unwrap(out), tensors_[0], op_->name);
+      return Py_NewRef(out);
+    }
+    const Object items = checked(PySequence_Fast(out, "out must be a tuple of Tensors"));
+    EG_CHECK_TYPE(PySequence_Fast_GET_SIZE(items.get()) == Py_ssize_t(tensors_.size()), "[",
+                  op_->name, "] out must have ", tensors_.size(), " tensors");
+    for (size_t i = 0; i < tensors_.size(); ++i) {
+      PyObject* item = PySequence_Fast_GET_ITEM(items.get(), Py_ssize_t(i));
+      EG_CHECK_TYPE(is_tensor(item), "[", op_->name, "] out must be a tuple of Tensors");
+      write_out(unwrap(item), tensors_[i], op_->name);
+    }
+    return collect([&](size_t i) {
+      return Py_NewRef(PySequence_Fast_GET_ITEM(items.get(), Py_ssize_t(i)));
+    });
+  }
+
+  template <class F>
+  PyObject* collect(F&& item) {
+    const auto& names = signature_.result_names();
+    if (names.size() == tensors_.size() && !names.empty()) {
+      Object named = checked(PyStructSequence_New(named_type(names)));
+      for (size_t i = 0; i < tensors_.size(); ++i)
+        PyStructSequence_SetItem(named.get(), Py_ssize_t(i), checked(item(i)).release());
+      return named.release();
+    }
+    Object tuple = checked(PyTuple_New(Py_ssize_t(tensors_.size())));
+    for (size_t i = 0; i < tensors_.size(); ++i)
+      PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), checked(item(i)).release());
+    return tuple.release();
+  }
+
+  PyTypeObject* named_type(const std::vector<std::string>& names) {
+    if (!op_->result_type) {
+      // Both live for ever: so does the type.
+      auto* fields = new PyStructSequence_Field[names.size() + 1]();
+      for (size_t i = 0; i < names.size(); ++i) fields[i].name = names[i].c_str();
+      auto* title = new std::string("eagergrad.return_types." + signature_.name());
+      auto* desc = new PyStructSequence_Desc{title->c_str(), nullptr, fields, int(names.size())};
+      op_->result_type =
+          checked(reinterpret_cast<PyObject*>(PyStructSequence_NewType(desc))).release();
+    }
+    return reinterpret_cast<PyTypeObject*>(op_->result_type);
+  }
+
+  OpObject* op_;
+  const Signature& signature_;
+  TensorList tensors_;
+  Shape shape_ = kOne;
+  Object result_;
+};
+
+// --- calls ---------------------------------------------------------------------------------------------------------------
+
+[[noreturn]] void refuse(OpObject* op, const std::string& only_reason) {
+  const auto& overloads = overloads_of(op);
+  if (overloads.size() == 1) fail(ErrorKind::Type, only_reason);
+  std::string message = str(op->name, "() received an invalid combination of arguments (",
+                            only_reason, "); expected one of:");
+  for (const auto& s : overloads) message += "\n * " + s->text();
+  fail(ErrorKind::Type, message);
+}
+
+// Takes the keywords that every op with the flag knows out of the call.
+struct Keywords {
+  Object names;  // the rest
+  SmallVec<PyObject*, 8> values;
+  Extras extras;
+
+  void sort(PyObject* kwnames, PyObject* const* kwvalues, uint32_t flags) {
+    const Py_ssize_t n = PyTuple_GET_SIZE(kwnames);
+    SmallVec<PyObject*, 8> kept;
+    for (Py_ssize_t i = 0; i < n; ++i) {
+      PyObject* key = PyTuple_GET_ITEM(kwnames, i);
+      PyObject* value = kwvalues[i];
+      const auto is = [&](const char* s) { return PyUnicode_CompareWithASCIIString(key, s) == 0; };
+      if ((flags & (kOut | kCreates)) && is("out")) {
+        if (value != Py_None) extras.out = value;
+      } else if ((flags & kCreates) && is("requires_grad")) {
+        extras.requires_grad = PyObject_IsTrue(value) == 1;
+      } else if ((flags & kCreates) && (is("layout") || is("pin_memory") || is("memory_format"))) {
+        // Strided row-major memory is all there is.
+      } else {
+        kept.push_back(key);
+        values.push_back(value);
+      }
+    }
+    names = checked(PyTuple_New(Py_ssize_t(kept.size())));
+    for (size_t i = 0; i < kept.size(); ++i)
+      PyTuple_SET_ITEM(names.get(), Py_ssize_t(i), Py_NewRef(kept[i]));
+  }
+};
+
+PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
+  auto* op = reinterpret_cast<OpObject*>(self);
+  return guarded([&]() -> PyObject* {
+    const auto& overloads = overloads_of(op);
+    const Py_ssize_t n = PyVectorcall_NARGS(nargsf);
+    PyObject* const* kwvalues = args + n;
+    Keywords keywords;
+    uint32_t flags = 0;
+    for (const auto& s : overloads) flags |= s->entry().flags;
+    if (kwnames && (flags & (kOut | kCreates))) {
+      keywords.sort(kwnames, kwvalues, flags);
+      kwnames = keywords.names.get();
+      kwvalues = keywords.values.data();
+    }
+    PyObject* values[kMaxParameters];
+    std::string reason;
+    for (const auto& s : overloads) {
+      Object gathered;
+      std::string* why = reason.empty() ? &reason : nullptr;
+      if (!s->match(args, n, kwvalues, kwnames, values, &gathered, why)) continue;
+      PyArgs source(*s, values);
+      Results results(op, *s);
+      Tensor target;
+      if (op->inplace) {
+        EG_CHECK_TYPE(is_tensor(values[0]), op->name, "(): the first argument must be a Tensor");
+        target = unwrap(values[0]);
+        check_inplace(target, op->name);
+      }
+      try {
+        s->entry().invoke(s->entry().function, source, results);
+      } catch (Error& e) {
+        if (!e.message().empty() && e.message()[0] != '[' && e.kind() != ErrorKind::Interrupt)
+          e.set_message(str("[", op->name, "] ", e.message()));
+        throw;
+      }
+      return results.take(keywords.extras, op->inplace ? &target : nullptr);
+    }
+    refuse(op, reason);
+  });
+}
+
+PyObject* op_get(PyObject* self, PyObject* instance, PyObject*) {
+  return instance ? PyMethod_New(self, instance) : Py_NewRef(self);
+}
+
+void op_dealloc(PyObject* self) {
+  auto* op = reinterpret_cast<OpObject*>(self);
+  delete op->entries;
+  delete op->overloads;
+  Py_XDECREF(op->result_type);
+  PyTypeObject* type = Py_TYPE(self);
+  type->tp_free(self);
+  Py_DECREF(type);
+}
+
+PyObject* op_repr(PyObject* self) {
+  return PyUnicode_FromFormat("<op eagergrad.%s>", reinterpret_cast<OpObject*>(self)->name);
+}
+
+PyObject* op_doc(PyObject* self, void*) {
+  auto* op = reinterpret_cast<OpObject*>(self);
+  return guarded([&]() -> PyObject* {
+    std::string doc;
+    for (const auto& s : overloads_of(op)) doc += s->text() + "\n";
+    for (const OpEntry* e : *op->entries)
+      if (e->doc && *e->doc) {
+        doc += std::string("\n") + e->doc + "\n";
+        break;
+      }
+    return PyUnicode_FromString(doc.c_str());
+  });
+}
+
+// For inspect.signature and editors.
+PyObject* op_text_signature(PyObject* self, void*) {
+  auto* op = reinterpret_cast<OpObject*>(self);
+  return guarded([&]() -> PyObject* {
+    const Signature& s = *overloads_of(op)[0];
+    std::string text = "(";
+    bool starred = false;
+    for (size_t i = 0; i < s.parameters().size(); ++i) {
+      const Parameter& p = s.parameters()[i];
+      if (i) text += ", ";
+      if (p.keyword_only && !starred) {
+        text += "*, ";
+        starred = true;
+      }
+      if (p.variadic) {
+        text += "*";
+        starred = true;
+      }
+      text += PyUnicode_AsUTF8(p.name.get());
+      if (p.default_value && !p.variadic) {
+        const Object repr = checked(PyObject_Repr(p.default_value.get()));
+        text += std::string("=") + PyUnicode_AsUTF8(repr.get());
+      }
+    }
+    return PyUnicode_FromString((text + ")").c_str());
+  });
+}
+// Overloads as (name, kind, optional, default, keyword_only, variadic) tuples: what the type stubs are made from.
+PyObject* op_overloads(PyObject* self, void*) {
+  auto* op = reinterpret_cast<OpObject*>(self);
+  return guarded([&]() -> PyObject* {
+    const Object list = checked(PyList_New(0));
+    for (const auto& s : overloads_of(op)) {
+      const Object text = checked(PyUnicode_FromString(s->text().c_str()));
+      checked(PyList_Append(list.get(), text.get()));
+    }
+    return Py_NewRef(list.get());
+  });
+}
+PyObject* op_name(PyObject* self, void*) {
+  return PyUnicode_FromString(reinterpret_cast<OpObject*>(self)->name);
+}
+PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("eagergrad"); }
+PyObject* op_flags(PyObject* self, void*) {
+  uint32_t flags = 0;
+  for (const OpEntry* e : *reinterpret_cast<OpObject*>(self)->entries) flags |= e->flags;
+  return PyLong_FromUnsignedLong(flags);
+}
+PyObject* op_reduce(PyObject* self, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    return Py_BuildValue("O(s)", helper("find_op"), reinterpret_cast<OpObject*>(self)->name);
+  });
+}
+
+PyGetSetDef op_getset[] = {{"__doc__", op_doc, nullptr, nullptr, nullptr},
+                           {"__name__", op_name, nullptr, nullptr, nullptr},
+                           {"__qualname__", op_name, nullptr, nullptr, nullptr},
+                           {"__module__", op_module, nullptr, nullptr, nullptr},
+                           {"__text_signature__", op_text_signature, nullptr, nullptr, nullptr},
+                           {"overloads", op_overloads, nullptr, nullptr, nullptr},
+                           {"flags", op_flags, nullptr, nullptr, nullptr},
+                           {nullptr, nullptr, nullptr, nullptr, nullptr}};
+PyMethodDef op_methods[] = {{"__reduce__", op_reduce, METH_NOARGS, nullptr},
+                            {nullptr, nullptr, 0, nullptr}};
+PyMemberDef op_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(OpObject, call), READONLY, nullptr},
+    {nullptr, 0, 0, 0, nullptr}};
+
+PyType_Slot op_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(op_dealloc)},
+                          {Py_tp_repr, reinterpret_cast<void*>(op_repr)},
+                          {Py_tp_call, reinterpret_cast<void*>(PyVectorcall_Call)},
+                          {Py_tp_descr_get, reinterpret_cast<void*>(op_get)},
+                          {Py_tp_getset, op_getset},
+                          {Py_tp_methods, op_methods},
+                          {Py_tp_members, op_members},
+                          {0, nullptr}};
+PyType_Spec op_spec = {"eagergrad._C.Op", sizeof(OpObject), 0,
+                       Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL |
+                           Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                       op_slots};
+
+Object make_op(const std::string& name, std::vector<const OpEntry*> entries, bool inplace) {
+  Object made = checked(op_type->tp_alloc(op_type, 0));
+  auto* op = reinterpret_cast<OpObject*>(made.get());
+  op->call = op_call;
+  op->entries = new std::vector<const OpEntry*>(std::move(entries));
+  op->overloads = nullptr;
+  op->name = (new std::string(name))->c_str();
+  op->inplace = inplace;
+  op->result_type = nullptr;
+  return made;
+}
+
+}  // namespace
+
+PyObject* make_op_type() {
+  PyObject* type = PyType_FromSpec(&op_spec);
+  op_type = reinterpret_cast<PyTypeObject*>(type);
+  return type;
+}
+
+// ops: dict name -> Op, with flags that say where each belongs.
+void add_ops(PyObject* module) {
+  std::vector<std::string> order;
+  std::unordered_map<std::string, std::vector<const OpEntry*>> by_name;
+  for (const OpEntry& e : op_entries()) {
+    const std::string name(e.signature, std::strchr(e.signature, '(') - e.signature);
+    auto& list = by_name[name];
+    if (list.empty()) order.push_back(name);
+    list.push_back(&e);
+  }
+  const Object ops = checked(PyDict_New());
+  for (const std::string& name : order) {
+    checked(PyDict_SetItemString(ops.get(), name.c_str(), make_op(name, by_name[name], false).get()));
+  }
+  for (const std::string& name : order) {
+    std::vector<const OpEntry*> inplace;
+    for (const OpEntry* e : by_name[name])
+      if (e->flags & kInplace) inplace.push_back(e);
+    const std::string own = name + "_";
+    if (!inplace.empty() && !by_name.count(own))
+      checked(PyDict_SetItemString(ops.get(), own.c_str(), make_op(own, inplace, true).get()));
+  }
+  checked(PyModule_AddObjectRef(module, "op_table", ops.get()));
+}
+
+}  // namespace eg::python
