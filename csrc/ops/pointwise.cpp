@@ -23,10 +23,10 @@ constexpr uint32_t Internal = kHidden;
           return input;                                                                             \
         }, #NAME "_(input)", "In-place version of " #NAME ".", ((FLAGS) & kInternal) | kMethodOnly)
 #define EG_REGISTER_1(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                           \
-  EG_OP(+[](const Tensor& input, double P0) { return NAME(input, P0); },                            \
+  EG_OP(+[](const Tensor& input, double P0) { return eg::NAME(input, P0); },                            \
         #NAME "(input, " #P0 "=" D0 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
 #define EG_REGISTER_2(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                           \
-  EG_OP(+[](const Tensor& input, double P0, double P1) { return NAME(input, P0, P1); },             \
+  EG_OP(+[](const Tensor& input, double P0, double P1) { return eg::NAME(input, P0, P1); },             \
         #NAME "(input, " #P0 "=" D0 ", " #P1 "=" D1 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
 #define EG_REGISTER_3(...)  // nan_to_num: below
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX) \
