@@ -1,0 +1,469 @@
+#include "kernels/sort.h"
+
+#include "core/parallel.h"
+
+extern "C" {
+void* malloc(size_t);
+void free(void*);
+}
+
+namespace eg {
+namespace {
+
+// --- keys: unsigned integers in the order of the elements ----------------------------------------------------
+EG_INLINE uint32_t key_of(bool v) { return v; }
+EG_INLINE uint32_t key_of(uint8_t v) { return v; }
+EG_INLINE uint32_t key_of(int8_t v) { return static_cast<uint32_t>(v + 128); }
+EG_INLINE uint32_t key_of(int16_t v) { return static_cast<uint32_t>(v + 32768); }
+EG_INLINE uint32_t key_of(int32_t v) { return static_cast<uint32_t>(v) ^ 0x80000000u; }
+EG_INLINE uint64_t key_of(int64_t v) { return static_cast<uint64_t>(v) ^ (uint64_t(1) << 63); }
+EG_INLINE uint32_t key_of(float v) {
+  const uint32_t u = bits::as_uint(v + 0.0f);  // -0 equals 0
+  const uint32_t ordered = u ^ ((u >> 31) ? 0xffffffffu : 0x80000000u);
+  return v != v ? 0xffffffffu : ordered;
+}
+EG_INLINE uint64_t key_of(double v) {
+  const double plain = v + 0.0;
+  uint64_t u;
+  std::memcpy(&u, &plain, 8);
+  const uint64_t ordered = u ^ ((u >> 63) ? ~uint64_t(0) : uint64_t(1) << 63);
+  return v != v ? ~uint64_t(0) : ordered;
+}
+EG_INLINE uint32_t key_of(Half v) { return key_of(to_float(v)); }
+EG_INLINE uint32_t key_of(BFloat16 v) { return key_of(to_float(v)); }
+
+using Wide = unsigned __int128;
+// A key with the element's position below it: all entries are distinct, so every sort of them is stable.
+template <class Key>
+struct EntryOf;
+template <>
+struct EntryOf<uint32_t> {
+  using type = uint64_t;
+  static constexpr int shift = 32;
+};
+template <>
+struct EntryOf<uint64_t> {
+  using type = Wide;
+  static constexpr int shift = 64;
+};
+template <class T>
+using KeyOf = decltype(key_of(T{}));
+
+template <class T>
+class Buffer {
+ public:
+  explicit Buffer(int64_t n) : p_(static_cast<T*>(malloc(static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)))) {}
+  ~Buffer() { free(p_); }
+  Buffer(const Buffer&) = delete;
+  Buffer& operator=(const Buffer&) = delete;
+  EG_INLINE T* get() const { return p_; }
+
+ private:
+  T* p_;
+};
+
+// --- sorting entries ------------------------------------------------------------------------------------------
+template <class E>
+void insertion(E* a, int64_t n) {
+  for (int64_t i = 1; i < n; ++i) {
+    const E v = a[i];
+    int64_t j = i;
+    for (; j > 0 && a[j - 1] > v; --j) a[j] = a[j - 1];
+    a[j] = v;
+  }
+}
+
+template <class E>
+void merge(const E* a, int64_t n, const E* b, int64_t m, E* out) {
+  int64_t i = 0, j = 0, k = 0;
+  while (i < n && j < m) {
+    const bool left = a[i] < b[j];
+    out[k++] = left ? a[i] : b[j];
+    i += left;
+    j += !left;
+  }
+  if (i < n) std::memcpy(out + k, a + i, (n - i) * sizeof(E));
+  if (j < m) std::memcpy(out + k, b + j, (m - j) * sizeof(E));
+}
+
+// Runs of 16, merged pairwise. The result is in a.
+template <class E>
+void merge_sort(E* a, E* b, int64_t n) {
+  constexpr int64_t kRun = 16;
+  for (int64_t i = 0; i < n; i += kRun) insertion(a + i, n - i < kRun ? n - i : kRun);
+  E *from = a, *to = b;
+  for (int64_t run = kRun; run < n; run *= 2) {
+    for (int64_t i = 0; i < n; i += 2 * run) {
+      const int64_t left = n - i < run ? n - i : run;
+      const int64_t right = n - i - left < run ? n - i - left : run;
+      merge(from + i, left, from + i + left, right, to + i);
+    }
+    E* t = from;
+    from = to;
+    to = t;
+  }
+  if (from != a) std::memcpy(a, from, n * sizeof(E));
+}
+
+template <class E>
+EG_INLINE uint32_t digit_of(E e, int shift, uint32_t mask) {
+  return static_cast<uint32_t>(e >> shift) & mask;
+}
+
+// One digit of a stable radix sort. Each of `parts` parts counts and places its own stretch.
+template <class E>
+void radix_pass(const E* from, E* to, int64_t n, int shift, int digits, int64_t parts,
+                int64_t* counts) {
+  const int64_t buckets = int64_t(1) << digits;
+  const uint32_t mask = static_cast<uint32_t>(buckets - 1);
+  const int64_t step = (n + parts - 1) / parts;
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t* c = counts + p * buckets;
+      std::memset(c, 0, buckets * sizeof(int64_t));
+      const int64_t stop = (p + 1) * step < n ? (p + 1) * step : n;
+      for (int64_t i = p * step; i < stop; ++i) ++c[digit_of(from[i], shift, mask)];
+    }
+  });
+  int64_t at = 0;
+  for (int64_t b = 0; b < buckets; ++b)
+    for (int64_t p = 0; p < parts; ++p) {
+      const int64_t c = counts[p * buckets + b];
+      counts[p * buckets + b] = at;
+      at += c;
+    }
+  parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      int64_t* c = counts + p * buckets;
+      const int64_t stop = (p + 1) * step < n ? (p + 1) * step : n;
+      for (int64_t i = p * step; i < stop; ++i) to[c[digit_of(from[i], shift, mask)]++] = from[i];
+    }
+  });
+}
+
+// Sorts entries whose keys differ only in the low `bits` bits above `shift`. Returns where the result is: a or b.
+template <class E>
+E* radix_sort(E* a, E* b, int64_t n, int shift, int bits) {
+  const int digits = n >= 16384 ? 11 : 8;
+  const int64_t parts = n >= 4 * kParallelGrain && !in_parallel() ? num_threads() : 1;
+  Buffer<int64_t> counts(parts << digits);
+  for (int at = 0; at < bits; at += digits) {
+    const int width = bits - at < digits ? bits - at : digits;
+    radix_pass(a, b, n, shift + at, width, parts, counts.get());
+    E* t = a;
+    a = b;
+    b = t;
+  }
+  return a;
+}
+
+constexpr int64_t kRadix = 200;  // rows from this length on: measured against merging
+
+template <class Key>
+EG_INLINE int bit_length(Key k) {
+  return k == 0 ? 0 : sizeof(Key) == 8 ? 64 - __builtin_clzll(k) : 32 - __builtin_clz(static_cast<uint32_t>(k));
+}
+
+// Entries of a row; keys relative to the smallest. Returns how many bits they have.
+template <class T, class E>
+int make_entries(const T* x, E* out, int64_t n, bool descending) {
+  using Key = KeyOf<T>;
+  constexpr int shift = EntryOf<Key>::shift;
+  const Key flip = descending ? ~Key(0) : Key(0);
+  Key low = ~Key(0), high = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const Key k = key_of(x[i]) ^ flip;
+    low = k < low ? k : low;
+    high = k > high ? k : high;
+  }
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = (static_cast<E>(static_cast<Key>((key_of(x[i]) ^ flip) - low)) << shift) |
+             static_cast<E>(i);
+  return bit_length<Key>(high - low);
+}
+
+template <class E>
+E* sort_entries(E* a, E* b, int64_t n, int shift, int bits) {
+  if (bits == 0) return a;
+  if (n >= kRadix) return radix_sort(a, b, n, shift, bits);
+  merge_sort(a, b, n);
+  return a;
+}
+
+// 64-bit keys of a small range (most indices and labels) fit beside a 32-bit position.
+template <class T>
+bool sort_narrow(const T* x, int64_t* index, int64_t n, bool descending) {
+  using Key = KeyOf<T>;
+  const Key flip = descending ? ~Key(0) : Key(0);
+  Key low = ~Key(0), high = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    const Key k = key_of(x[i]) ^ flip;
+    low = k < low ? k : low;
+    high = k > high ? k : high;
+  }
+  if (high - low > 0xffffffffu) return false;
+  Buffer<uint64_t> a(n), b(n);
+  for (int64_t i = 0; i < n; ++i)
+    a.get()[i] = (static_cast<uint64_t>((key_of(x[i]) ^ flip) - low) << 32) | static_cast<uint64_t>(i);
+  const uint64_t* sorted = sort_entries(a.get(), b.get(), n, 32, bit_length<Key>(high - low));
+  for (int64_t i = 0; i < n; ++i) index[i] = static_cast<int64_t>(sorted[i] & 0xffffffffu);
+  return true;
+}
+
+template <class T>
+void sort_row(const T* x, T* values, int64_t* index, int64_t n, bool descending) {
+  using Key = KeyOf<T>;
+  using E = typename EntryOf<Key>::type;
+  bool done = false;
+  if constexpr (sizeof(Key) == 8) done = n <= INT32_MAX && sort_narrow(x, index, n, descending);
+  if (!done) {
+    Buffer<E> a(n), b(n);
+    const int bits = make_entries(x, a.get(), n, descending);
+    const E* sorted = sort_entries(a.get(), b.get(), n, EntryOf<Key>::shift, bits);
+    constexpr E mask = (E(1) << EntryOf<Key>::shift) - 1;
+    for (int64_t i = 0; i < n; ++i) index[i] = static_cast<int64_t>(sorted[i] & mask);
+  }
+  if (values)
+    for (int64_t i = 0; i < n; ++i) values[i] = x[index[i]];
+}
+
+template <class F>
+EG_INLINE void each_row(int64_t rows, int64_t n, F&& f) {
+  if (rows == 1) return f(0);
+  parallel_for(rows, kParallelGrain / 8 / (n + 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) f(r);
+  });
+}
+
+void sort(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+          bool descending) {
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = reinterpret_cast<const T*>(x);
+    T* to = reinterpret_cast<T*>(values);
+    each_row(rows, n, [&](int64_t r) {
+      sort_row(from + r * n, to ? to + r * n : nullptr, index + r * n, n, descending);
+    });
+  });
+}
+
+// --- selection ----------------------------------------------------------------------------------------------------
+// Moves the k smallest of n distinct entries to the front.
+template <class E>
+void select(E* a, int64_t n, int64_t k) {
+  int64_t low = 0, high = n - 1;
+  while (low < high) {
+    const int64_t mid = low + (high - low) / 2;
+    if (a[mid] < a[low]) { const E t = a[mid]; a[mid] = a[low]; a[low] = t; }
+    if (a[high] < a[low]) { const E t = a[high]; a[high] = a[low]; a[low] = t; }
+    if (a[high] < a[mid]) { const E t = a[high]; a[high] = a[mid]; a[mid] = t; }
+    const E pivot = a[mid];
+    int64_t i = low, j = high;
+    while (i <= j) {
+      while (a[i] < pivot) ++i;
+      while (a[j] > pivot) --j;
+      if (i > j) break;
+      const E t = a[i];
+      a[i++] = a[j];
+      a[j--] = t;
+    }
+    if (k - 1 <= j) high = j;
+    else if (k - 1 >= i) low = i;
+    else return;
+  }
+}
+
+constexpr int64_t kBlock = 64;
+
+// The k best entries of a row, unsorted, in buffer (room for kept + kBlock). A row is scanned in blocks: only keys below the
+// worst kept so far are looked at one by one.
+template <class T, class E>
+void scan_best(const T* x, E* buffer, int64_t room, int64_t n, int64_t k, KeyOf<T> flip) {
+  using Key = KeyOf<T>;
+  constexpr int shift = EntryOf<Key>::shift;
+  Key limit = ~Key(0);
+  int64_t kept = 0;
+  bool full = false;
+  for (int64_t i = 0; i < n; i += kBlock) {
+    const int64_t m = n - i < kBlock ? n - i : kBlock;
+    Key keys[kBlock];
+    Key least = ~Key(0);
+    for (int64_t j = 0; j < m; ++j) {
+      keys[j] = key_of(x[i + j]) ^ flip;
+      least = keys[j] < least ? keys[j] : least;
+    }
+    if (full && least >= limit) continue;
+    for (int64_t j = 0; j < m; ++j) {
+      buffer[kept] = (static_cast<E>(keys[j]) << shift) | static_cast<E>(i + j);
+      kept += !full || keys[j] < limit;
+    }
+    if (kept + kBlock > room) {
+      select(buffer, kept, k);
+      kept = k;
+      E worst = buffer[0];
+      for (int64_t j = 1; j < k; ++j) worst = buffer[j] > worst ? buffer[j] : worst;
+      limit = static_cast<Key>(worst >> shift);
+      full = true;
+    }
+  }
+  if (kept > k) select(buffer, kept, k);
+}
+
+template <class T>
+void topk_row(const T* x, T* values, int64_t* index, int64_t n, int64_t k, bool largest) {
+  using Key = KeyOf<T>;
+  using E = typename EntryOf<Key>::type;
+  constexpr int shift = EntryOf<Key>::shift;
+  constexpr E mask = (E(1) << shift) - 1;
+  const Key flip = largest ? ~Key(0) : Key(0);
+  if (k > n / 4 && n > 64) {
+    Buffer<int64_t> all(n);
+    sort_row(x, static_cast<T*>(nullptr), all.get(), n, largest);
+    std::memcpy(index, all.get(), k * sizeof(int64_t));
+  } else {
+    const int64_t room = 2 * k + 2 * kBlock;
+    Buffer<E> a(room + kBlock), b(k);
+    scan_best(x, a.get(), room, n, k, flip);
+    merge_sort(a.get(), b.get(), k);
+    for (int64_t i = 0; i < k; ++i) index[i] = static_cast<int64_t>(a.get()[i] & mask);
+  }
+  for (int64_t i = 0; i < k; ++i) values[i] = x[index[i]];
+}
+
+void topk(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+          int64_t k, bool largest) {
+  if (k == 0) return;
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    each_row(rows, n, [&](int64_t r) {
+      topk_row(reinterpret_cast<const T*>(x) + r * n, reinterpret_cast<T*>(values) + r * k,
+               index + r * k, n, k, largest);
+    });
+  });
+}
+
+void kth(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+         int64_t k) {
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    using Key = KeyOf<T>;
+    using E = typename EntryOf<Key>::type;
+    constexpr E mask = (E(1) << EntryOf<Key>::shift) - 1;
+    each_row(rows, n, [&](int64_t r) {
+      const T* row = reinterpret_cast<const T*>(x) + r * n;
+      Buffer<E> a(n);
+      make_entries(row, a.get(), n, false);
+      select(a.get(), n, k + 1);
+      index[r] = static_cast<int64_t>(a.get()[k] & mask);
+      reinterpret_cast<T*>(values)[r] = row[index[r]];
+    });
+  });
+}
+
+// --- rows compared lexicographically ---------------------------------------------------------------------------------
+template <class T>
+EG_INLINE bool row_before(const T* a, const T* b, int64_t width) {
+  for (int64_t j = 0; j < width; ++j) {
+    const KeyOf<T> ka = key_of(a[j]), kb = key_of(b[j]);
+    if (ka != kb) return ka < kb;
+  }
+  return false;
+}
+
+void sort_rows(DType dtype, const char* x, int64_t* index, int64_t rows, int64_t width) {
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* data = reinterpret_cast<const T*>(x);
+    Buffer<int64_t> other(rows);
+    int64_t *from = index, *to = other.get();
+    for (int64_t i = 0; i < rows; ++i) from[i] = i;
+    for (int64_t run = 1; run < rows; run *= 2) {
+      for (int64_t s = 0; s < rows; s += 2 * run) {
+        const int64_t mid = s + run < rows ? s + run : rows;
+        const int64_t end = mid + run < rows ? mid + run : rows;
+        int64_t i = s, j = mid, k = s;
+        while (i < mid && j < end) {
+          const bool right = row_before(data + from[j] * width, data + from[i] * width, width);
+          to[k++] = right ? from[j++] : from[i++];
+        }
+        while (i < mid) to[k++] = from[i++];
+        while (j < end) to[k++] = from[j++];
+      }
+      int64_t* t = from;
+      from = to;
+      to = t;
+    }
+    if (from != index) std::memcpy(index, from, rows * sizeof(int64_t));
+  });
+}
+
+template <class T>
+EG_INLINE bool equal(T a, T b) {
+  return a == b;
+}
+EG_INLINE bool equal(Half a, Half b) { return to_float(a) == to_float(b); }
+EG_INLINE bool equal(BFloat16 a, BFloat16 b) { return to_float(a) == to_float(b); }
+
+int64_t run_starts(DType dtype, const char* x, const int64_t* order, bool* first, int64_t rows,
+                   int64_t width) {
+  int64_t runs = 0;
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* data = reinterpret_cast<const T*>(x);
+    for (int64_t i = 0; i < rows; ++i) {
+      bool differs = i == 0;
+      if (!differs) {
+        const T* a = data + (order ? order[i] : i) * width;
+        const T* b = data + (order ? order[i - 1] : i - 1) * width;
+        for (int64_t j = 0; j < width && !differs; ++j) differs = !equal(a[j], b[j]);
+      }
+      first[i] = differs;
+      runs += differs;
+    }
+  });
+  return runs;
+}
+
+// --- search --------------------------------------------------------------------------------------------------------------
+EG_INLINE float number(Half v) { return to_float(v); }
+EG_INLINE float number(BFloat16 v) { return to_float(v); }
+template <class T>
+EG_INLINE T number(T v) {
+  return v;
+}
+
+template <class T>
+EG_INLINE int64_t search_one(const T* b, const int64_t* sorter, int64_t n, T v, bool right) {
+  int64_t low = 0, high = n;
+  const auto value = number(v);
+  while (low < high) {
+    const int64_t mid = low + (high - low) / 2;
+    const auto at = number(b[sorter ? sorter[mid] : mid]);
+    const bool goes_right = right ? !(at > value) : !(at >= value);
+    low = goes_right ? mid + 1 : low;
+    high = goes_right ? high : mid;
+  }
+  return low;
+}
+
+void search(DType dtype, const char* boundaries, const int64_t* sorter, int64_t n,
+            const char* values, int64_t rows, int64_t width, bool shared, bool right,
+            int64_t* out) {
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* b = reinterpret_cast<const T*>(boundaries);
+    const T* v = reinterpret_cast<const T*>(values);
+    parallel_for(rows * width, kParallelGrain / 8, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t skip = shared ? 0 : i / width * n;
+        out[i] = search_one(b + skip, sorter ? sorter + skip : nullptr, n, v[i], right);
+      }
+    });
+  });
+}
+
+}  // namespace
+
+EG_KERNELS(SortKernels, {&sort, &topk, &kth, &sort_rows, &run_starts, &search});
+
+}  // namespace eg

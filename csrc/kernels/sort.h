@@ -1,0 +1,31 @@
+// Order of elements: sort, selection, search, runs. NaN counts as the largest value, equal elements keep their order.
+#pragma once
+
+#include "kernels/registry.h"
+
+namespace eg {
+
+struct SortKernels {
+  // Contiguous rows of n elements. values has x's dtype and may be null.
+  void (*sort)(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+               bool descending);
+  // The first k of each row in sorted order.
+  void (*topk)(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+               int64_t k, bool largest);
+  // The element that stands at place k (from 0) in ascending order.
+  void (*kth)(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+              int64_t k);
+  // Order of `rows` rows of `width` elements, compared lexicographically, into index.
+  void (*sort_rows)(DType dtype, const char* x, int64_t* index, int64_t rows, int64_t width);
+  // Marks in first[i] whether row order[i] differs from row order[i - 1] (NaN differs from itself); order may be null.
+  // Returns how many do.
+  int64_t (*run_starts)(DType dtype, const char* x, const int64_t* order, bool* first, int64_t rows,
+                        int64_t width);
+  // Position of each value in sorted boundaries of n elements. Values' row r searches boundary row r (or row 0 if shared).
+  // sorter: boundaries' order, or null.
+  void (*search)(DType dtype, const char* boundaries, const int64_t* sorter, int64_t n,
+                 const char* values, int64_t rows, int64_t width, bool shared, bool right,
+                 int64_t* out);
+};
+
+}  // namespace eg
