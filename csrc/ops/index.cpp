@@ -480,6 +480,22 @@ struct IndexSelectSpread {
   }
 };
 
+}  // namespace
+
+Tensor spread_rows(Context& ctx, size_t input, const Tensor& g, int64_t dim, const Tensor& index,
+                   const Dims& in_sizes) {
+  Tensor* held = ctx.accumulator(input);
+  if (held && !grad_enabled() && held->dtype() == g.dtype() && held->sizes() == in_sizes) {
+    const Tensor packed = contiguous_data(g);
+    kernels<IndexKernels>().fold(g.dtype(), Fold::Add, held->raw(), packed.raw(),
+                                 AlongDim(at_least_1d(*held), dim, index).positions(), false);
+    return Context::accumulated();
+  }
+  return eg::apply(IndexSelectSpread{dim, in_sizes}, g, index);
+}
+
+namespace {
+
 struct IndexSelect {
   static constexpr const char* name = "IndexSelect";
   int64_t dim;
@@ -499,15 +515,7 @@ struct IndexSelect {
     return out;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    const Tensor index = ctx.saved(0);
-    Tensor* held = ctx.accumulator(0);
-    if (held && !grad_enabled() && held->dtype() == g.dtype() && held->sizes() == in_sizes) {
-      const Tensor packed = contiguous_data(g);
-      kernels<IndexKernels>().fold(g.dtype(), Fold::Add, held->raw(), packed.raw(),
-                                   AlongDim(at_least_1d(*held), dim, index).positions(), false);
-      return {Context::accumulated(), Tensor()};
-    }
-    return {eg::apply(IndexSelectSpread{dim, in_sizes}, g, index), Tensor()};
+    return {spread_rows(ctx, 0, g, dim, ctx.saved(0), in_sizes), Tensor()};
   }
 };
 

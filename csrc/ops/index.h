@@ -56,6 +56,11 @@ Tensor writable(const Tensor& x, bool in_place);
 // src, or a copy if it shares memory with what is about to be written.
 Tensor apart_from(const Tensor& target, const Tensor& src);
 
+// The gradient of taking the rows `index` along dim out of a tensor of in_sizes: zeros with g added there, in order. Added to
+// what the engine holds for that input where possible. Recorded.
+Tensor spread_rows(Context& ctx, size_t input, const Tensor& g, int64_t dim, const Tensor& index,
+                   const Dims& in_sizes);
+
 // Positions of the true elements of a contiguous bool or uint8 tensor, as flat int64.
 Tensor true_positions(const Tensor& mask);
 // [count, dims] for nonzero().
