@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 from ..parameter import is_lazy
-from . import _state
 
 __all__ = ["LazyModuleMixin"]
 
@@ -30,9 +28,6 @@ class LazyModuleMixin:
         super().__init__(*args, **kwargs)
         self._initialize_hook: Any = self.register_forward_pre_hook(  # type: ignore[attr-defined]
             _infer_parameters, with_kwargs=True
-        )
-        self._load_hook: Any = self._register_load_state_dict_pre_hook(  # type: ignore[attr-defined]
-            _LazyLoad(self)
         )
 
     def initialize_parameters(self, *args: Any, **kwargs: Any) -> None:
@@ -57,27 +52,6 @@ def _infer_parameters(module: Any, args: tuple, kwargs: dict[str, Any] | None = 
     # by id: the handles of a copied or unpickled module know no dictionaries
     module._forward_pre_hooks.pop(module._initialize_hook.id, None)
     module._forward_pre_hooks_with_kwargs.pop(module._initialize_hook.id, None)
-    module._load_state_dict_pre_hooks.pop(module._load_hook.id, None)
-    del module._initialize_hook, module._load_hook
+    del module._initialize_hook
     if module.cls_to_become is not None:
         module.__class__ = module.cls_to_become
-
-
-class _LazyLoad:
-    """The load pre-hook: gives waiting parameters the shapes of the checkpoint."""
-
-    def __init__(self, module: Any) -> None:
-        self.module = module
-
-    def __call__(self, state_dict: Mapping[str, Any], prefix: str, *rest: Any) -> None:
-        module = self.module
-        own = itertools.chain(module._parameters.items(), module._buffers.items())
-        for name, param in own:
-            value = state_dict.get(prefix + name)
-            if value is not None and is_lazy(param) and not is_lazy(value):
-                _state.Loading.later(lambda p=param, v=value: _materialize(p, v))
-
-
-def _materialize(param: Any, value: Any) -> None:
-    if is_lazy(param):
-        param.materialize(tuple(value.shape))

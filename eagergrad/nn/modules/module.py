@@ -176,7 +176,7 @@ class Module:
         state = self.__dict__
         if isinstance(value, Parameter):
             self._ready("parameters")
-            self._forget(name)
+            self._make_room(name, "_parameters")
             self.register_parameter(name, value)
         elif name in state.get("_parameters", ()):
             if value is not None:
@@ -187,7 +187,7 @@ class Module:
             self.register_parameter(name, None)
         elif isinstance(value, Module):
             self._ready("module")
-            self._forget(name)
+            self._make_room(name, "_modules")
             state["_modules"][name] = _hooks.replaced_by(
                 _hooks.module_registration, self, name, value
             )
@@ -200,7 +200,7 @@ class Module:
             state["_modules"][name] = None
         elif isinstance(value, Buffer):
             self._ready("buffers")
-            self._forget(name)
+            self._make_room(name, "_buffers")
             self.register_buffer(name, value, value.persistent)
         elif name in state.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
@@ -221,12 +221,13 @@ class Module:
                 f"begin {type(self).__name__}.__init__ with super().__init__()"
             )
 
-    def _forget(self, name: str) -> None:
-        """Make room for a new holder of `name`."""
+    def _make_room(self, name: str, kind: str) -> None:
+        """Take `name` from all holders but `kind`, where it keeps its place in the order."""
         state = self.__dict__
         state.pop(name, None)
-        for kind in ("_parameters", "_buffers", "_modules"):
-            state[kind].pop(name, None)
+        for other in ("_parameters", "_buffers", "_modules"):
+            if other != kind:
+                state[other].pop(name, None)
         self._non_persistent_buffers_set.discard(name)
 
     def __delattr__(self, name: str) -> None:
