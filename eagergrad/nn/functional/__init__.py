@@ -2,8 +2,13 @@
 
 from .activation import *
 from .channelshuffle import *
+from .conv import *
 from .distance import *
 from .dropout import *
+from .fold import *
 from .linear import *
 from .loss import *
+from .padding import *
+from .pooling import *
 from .sparse import *
+from .vision import *
