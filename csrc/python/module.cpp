@@ -5,6 +5,7 @@
 
 #include "core/gil.h"
 #include "core/parallel.h"
+#include "kernels/gemm.h"
 #include "kernels/registry.h"
 #include "ops/registry.h"
 #include "python/autograd.h"
@@ -109,6 +110,7 @@ PYBIND11_MODULE(_C, m) {
   });
   m.def("set_num_threads", [](int n) { set_num_threads(n); });
   m.def("get_num_threads", [] { return num_threads(); });
+  m.def("set_blas_path", [](const std::string& path) { set_blas_path(path.c_str()); });
   m.def("isa_level", [] { return isa_level(); });
   m.def("memory_stats", [] {
     const MemoryStats s = memory_stats();
