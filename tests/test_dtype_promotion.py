@@ -1,0 +1,278 @@
+"""Which dtype comes out: PyTorch's promotion, written down."""
+
+from __future__ import annotations
+
+import pytest
+
+import eagergrad as eg
+
+DTYPES = [
+    "uint8",
+    "int8",
+    "int16",
+    "int32",
+    "int64",
+    "float16",
+    "bfloat16",
+    "float32",
+    "float64",
+    "bool",
+]
+
+# Tensor and tensor of the same rank, row by column in the order of DTYPES.
+TENSORS = {
+    "uint8": [
+        "uint8",
+        "int16",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "uint8",
+    ],
+    "int8": [
+        "int16",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "int8",
+    ],
+    "int16": [
+        "int16",
+        "int16",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "int16",
+    ],
+    "int32": [
+        "int32",
+        "int32",
+        "int32",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "int32",
+    ],
+    "int64": [
+        "int64",
+        "int64",
+        "int64",
+        "int64",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "int64",
+    ],
+    "float16": [
+        "float16",
+        "float16",
+        "float16",
+        "float16",
+        "float16",
+        "float16",
+        "float32",
+        "float32",
+        "float64",
+        "float16",
+    ],
+    "bfloat16": [
+        "bfloat16",
+        "bfloat16",
+        "bfloat16",
+        "bfloat16",
+        "bfloat16",
+        "float32",
+        "bfloat16",
+        "float32",
+        "float64",
+        "bfloat16",
+    ],
+    "float32": [
+        "float32",
+        "float32",
+        "float32",
+        "float32",
+        "float32",
+        "float32",
+        "float32",
+        "float32",
+        "float64",
+        "float32",
+    ],
+    "float64": [
+        "float64",
+        "float64",
+        "float64",
+        "float64",
+        "float64",
+        "float64",
+        "float64",
+        "float64",
+        "float64",
+        "float64",
+    ],
+    "bool": [
+        "uint8",
+        "int8",
+        "int16",
+        "int32",
+        "int64",
+        "float16",
+        "bfloat16",
+        "float32",
+        "float64",
+        "bool",
+    ],
+}
+
+# Tensor with a Python bool, int, float.
+NUMBERS = {
+    "uint8": ["uint8", "uint8", "float32"],
+    "int8": ["int8", "int8", "float32"],
+    "int16": ["int16", "int16", "float32"],
+    "int32": ["int32", "int32", "float32"],
+    "int64": ["int64", "int64", "float32"],
+    "float16": ["float16", "float16", "float16"],
+    "bfloat16": ["bfloat16", "bfloat16", "bfloat16"],
+    "float32": ["float32", "float32", "float32"],
+    "float64": ["float64", "float64", "float64"],
+    "bool": ["bool", "int64", "float32"],
+}
+
+
+def dt(name: str) -> eg.dtype:
+    return getattr(eg, name)
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_promote_types(a: str) -> None:
+    for b, expected in zip(DTYPES, TENSORS[a], strict=True):
+        assert eg.promote_types(dt(a), dt(b)) == dt(expected), (a, b)
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_tensors_of_equal_rank(a: str) -> None:
+    for b, expected in zip(DTYPES, TENSORS[a], strict=True):
+        x, y = eg.ones(2, dtype=dt(a)), eg.ones(2, dtype=dt(b))
+        assert (x + y).dtype == dt(expected), (a, b)
+        assert (x * y).dtype == dt(expected)
+        assert eg.maximum(x, y).dtype == dt(expected)
+        assert eg.result_type(x, y) == dt(expected)
+        assert eg.where(x > 0, x, y).dtype == dt(expected)
+        assert eg.cat([x, y]).dtype == dt(expected)
+        assert (x == y).dtype == eg.bool
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_python_numbers_are_weak(a: str) -> None:
+    x = eg.ones(2, dtype=dt(a))
+    for number, expected in zip((True, 1, 1.0), NUMBERS[a], strict=True):
+        assert (x + number).dtype == dt(expected), (a, number)
+        assert (number * x).dtype == dt(expected), (a, number)
+        assert eg.result_type(x, number) == dt(expected)
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_0d_tensors_are_weak_within_their_kind(a: str) -> None:
+    kinds = [["bool"], DTYPES[:5], DTYPES[5:9]]
+    kind = {name: k for k, names in enumerate(kinds) for name in names}
+    for b in DTYPES:
+        x, y = eg.ones(2, dtype=dt(a)), eg.ones((), dtype=dt(b))
+        expected = a if kind[b] <= kind[a] else b
+        assert (x + y).dtype == dt(expected), (a, b)
+        assert (y + x).dtype == dt(expected), (a, b)
+        assert eg.result_type(x, y) == dt(expected)
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_two_0d_tensors(a: str) -> None:
+    for b, expected in zip(DTYPES, TENSORS[a], strict=True):
+        assert (eg.ones((), dtype=dt(a)) + eg.ones((), dtype=dt(b))).dtype == dt(expected)
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_true_division_gives_floats(a: str) -> None:
+    x = eg.ones(2, dtype=dt(a))
+    expected = a if "float" in a else "float32"
+    assert (x / x).dtype == (x / 2).dtype == (2 / x).dtype == dt(expected)
+    assert x.sqrt().dtype == eg.atan2(x, x).dtype == dt(expected)
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_sums_of_integers_are_int64(a: str) -> None:
+    x = eg.ones(2, dtype=dt(a))
+    expected = a if "float" in a else "int64"
+    assert x.sum().dtype == x.cumsum(0).dtype == x.prod().dtype == dt(expected)
+    assert x.sum(dtype=eg.float64).dtype == eg.float64
+
+
+def test_floor_division_and_remainder_keep_integers() -> None:
+    x = eg.tensor([7, -7])
+    assert (x // 2).tolist() == [3, -4] and (x // 2).dtype == eg.int64
+    assert (x % 3).tolist() == [1, 2] and (x // 2.0).dtype == eg.float32
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_in_place_keeps_the_dtype_or_refuses(a: str) -> None:
+    for b in DTYPES:
+        x, y = eg.ones(2, dtype=dt(a)), eg.ones(2, dtype=dt(b))
+        if eg.can_cast(eg.promote_types(dt(a), dt(b)), dt(a)):
+            x += y
+            assert x.dtype == dt(a)
+        else:
+            with pytest.raises(RuntimeError):
+                x += y
+            assert x.tolist() == eg.ones(2, dtype=dt(a)).tolist()
+
+
+def test_can_cast() -> None:
+    assert eg.can_cast(eg.float64, eg.float32) and eg.can_cast(eg.int64, eg.float16)
+    assert not eg.can_cast(eg.float32, eg.int64) and not eg.can_cast(eg.int32, eg.bool)
+    assert eg.can_cast(eg.bool, eg.uint8)
+
+
+def test_the_default_dtype() -> None:
+    assert eg.get_default_dtype() == eg.float32
+    assert eg.tensor(1.0).dtype == eg.float32 and eg.tensor(1).dtype == eg.int64
+    eg.set_default_dtype(eg.float64)
+    try:
+        assert eg.tensor(1.0).dtype == eg.zeros(1).dtype == eg.float64
+        assert (eg.tensor(1) + 1.0).dtype == (eg.tensor(1) / 2).dtype == eg.float64
+    finally:
+        eg.set_default_dtype(eg.float32)
+
+
+def test_dtypes_know_what_they_are() -> None:
+    assert eg.float is eg.float32 and eg.double is eg.float64 and eg.half is eg.float16
+    assert eg.long is eg.int64 and eg.int is eg.int32 and eg.short is eg.int16
+    assert eg.float32.is_floating_point and not eg.int64.is_floating_point
+    assert eg.float64.itemsize == 8 and eg.bool.itemsize == 1 and eg.int8.is_signed
+    assert repr(eg.float32).endswith(".float32")
+    assert eg.finfo(eg.float32).eps == 2.0**-23 and eg.iinfo(eg.int8).max == 127
+    assert eg.finfo(eg.bfloat16).bits == 16 and eg.iinfo(eg.uint8).min == 0
+
+
+@pytest.mark.parametrize("a", DTYPES)
+def test_matmul_wants_one_dtype(a: str) -> None:
+    x = eg.ones(2, 2, dtype=dt(a))
+    other = eg.ones(2, 2, dtype=eg.float64 if a != "float64" else eg.float32)
+    with pytest.raises(RuntimeError):
+        x @ other
