@@ -200,14 +200,15 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
     const Parameter& p = parameters_[i];
     if (p.keyword_only) break;
     PyObject* value = args[given];
-    if (p.variadic && is_index(value)) {
-      // x.view(2, 3): the rest of the positional arguments, all integers.
+    const bool tensors = p.type.kind == ArgKind::TensorList;
+    if (p.variadic && (tensors ? is_tensor(value) || is_array(value) : is_index(value))) {
+      // x.view(2, 3), meshgrid(a, b): the rest of the positional arguments.
       *gathered = checked(PyTuple_New(n - given));
       for (Py_ssize_t k = given; k < n; ++k) {
-        if (!is_index(args[k])) {
+        if (tensors ? !is_tensor(args[k]) && !is_array(args[k]) : !is_index(args[k])) {
           if (why)
-            *why = str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()),
-                       "' must be tuple of ints, but found element of type ",
+            *why = str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' must be tuple of ",
+                       tensors ? "Tensors" : "ints", ", but found element of type ",
                        Py_TYPE(args[k])->tp_name, " at pos ", k - given);
           return false;
         }
