@@ -1,337 +1,11 @@
-// The arithmetic of every optimizer, once. A rule is a struct with
-//   kStates    how many state tensors it keeps,
-//   prepare    the scalars that depend on the step number, in double, once an item,
-//   operator() the update of one element.
-// References to the papers stand in eagergrad/optim.
-#include "kernels/optim.h"
-
-#include <math.h>
-
+// Runs a rule of optim_rules.h over the elements of many tensors; norms, scaling and clamping of lists of tensors.
 #include "core/parallel.h"
+#include "kernels/optim_rules.h"
 
 namespace eg {
 namespace {
 
-EG_INLINE float root(float x) { return __builtin_sqrtf(x); }
-EG_INLINE double root(double x) { return __builtin_sqrt(x); }
-EG_INLINE float magnitude(float x) { return __builtin_fabsf(x); }
-EG_INLINE double magnitude(double x) { return __builtin_fabs(x); }
-template <class T>
-EG_INLINE T sign(T x) {
-  return T(x > T(0)) - T(x < T(0));
-}
-// NaN wins, as in torch.maximum.
-template <class T>
-EG_INLINE T maximum(T a, T b) {
-  return b > a || b != b ? b : a;
-}
-template <class T>
-EG_INLINE T minimum(T a, T b) {
-  return b < a || b != b ? b : a;
-}
-// The moving average m + w (x - m), in the form that is exact at the end it is closer to.
-template <class T>
-EG_INLINE T lerp(T m, T x, T w) {
-  return w < T(0.5) ? m + w * (x - m) : x - (x - m) * (T(1) - w);
-}
-
-// ---- what most rules share
-// ------------------------------------------------------------------------
-
-// Direction of the step and weight decay: added to the gradient, or (decoupled) shrinking the
-// parameter.
-template <class T>
-struct Decay {
-  T direction, decay, keep;
-  explicit Decay(const OptimOptions& o)
-      : direction(o.maximize ? T(-1) : T(1)),
-        decay(o.decoupled ? T(0) : T(o.weight_decay)),
-        keep(o.decoupled ? T(1 - o.lr * o.weight_decay) : T(1)) {}
-  // Without decay the parameter stays out of it: an infinite one would make a NaN of 0 * inf.
-  EG_INLINE T grad(T g, T p) const {
-    g *= direction;
-    return decay != T(0) ? g + decay * p : g;
-  }
-};
-
-template <class T>
-struct Moments {
-  T beta1, weight1, beta2, weight2;
-  explicit Moments(const OptimOptions& o)
-      : beta1(T(o.beta1)), weight1(T(1 - o.beta1)), beta2(T(o.beta2)), weight2(T(1 - o.beta2)) {}
-  EG_INLINE void operator()(T& m, T& v, T g) const {
-    m = lerp(m, g, weight1);
-    v = beta2 * v + weight2 * g * g;
-  }
-};
-
-// ---- rules
-// ----------------------------------------------------------------------------------------
-
-template <class T, bool kMomentum>
-struct SGD {
-  static constexpr int kStates = kMomentum;
-  Decay<T> decay;
-  T lr, momentum, weight;
-  bool nesterov, fresh;
-
-  static void prepare(const OptimOptions&, OptimItem&) {}
-  SGD(const OptimOptions& o, const OptimItem& item)
-      : decay(o),
-        lr(T(o.lr)),
-        momentum(T(o.momentum)),
-        weight(T(1 - o.dampening)),
-        nesterov(o.nesterov),
-        fresh(item.fresh) {}
-  EG_INLINE void operator()(T& p, T g, T& buffer, T&, T&) const {
-    g = decay.grad(g, p);
-    if constexpr (kMomentum) {
-      buffer = fresh ? g : momentum * buffer + weight * g;
-      g = nesterov ? g + momentum * buffer : buffer;
-    }
-    p -= lr * g;
-  }
-};
-
-template <class T, bool kAmsgrad>
-struct Adam {
-  static constexpr int kStates = kAmsgrad ? 3 : 2;
-  Decay<T> decay;
-  Moments<T> moments;
-  T step_size, inverse_root, eps;
-
-  static void prepare(const OptimOptions& o, OptimItem& item) {
-    item.coefficient[0] = o.lr / (1 - pow(o.beta1, item.step));
-    item.coefficient[1] = 1 / sqrt(1 - pow(o.beta2, item.step));
-  }
-  Adam(const OptimOptions& o, const OptimItem& item)
-      : decay(o),
-        moments(o),
-        step_size(T(item.coefficient[0])),
-        inverse_root(T(item.coefficient[1])),
-        eps(T(o.eps)) {}
-  EG_INLINE void operator()(T& p, T g, T& m, T& v, T& v_max) const {
-    g = decay.grad(g, p);
-    moments(m, v, g);
-    T second = v;
-    if constexpr (kAmsgrad) second = v_max = maximum(v_max, v);
-    p = p * decay.keep - step_size * m / (root(second) * inverse_root + eps);
-  }
-};
-
-template <class T>
-struct Adamax {
-  static constexpr int kStates = 2;
-  Decay<T> decay;
-  Moments<T> moments;
-  T step_size, eps;
-
-  static void prepare(const OptimOptions& o, OptimItem& item) {
-    item.coefficient[0] = o.lr / (1 - pow(o.beta1, item.step));
-  }
-  Adamax(const OptimOptions& o, const OptimItem& item)
-      : decay(o), moments(o), step_size(T(item.coefficient[0])), eps(T(o.eps)) {}
-  EG_INLINE void operator()(T& p, T g, T& m, T& largest, T&) const {
-    g = decay.grad(g, p);
-    m = lerp(m, g, moments.weight1);
-    largest = maximum(moments.beta2 * largest, magnitude(g) + eps);
-    p -= step_size * m / largest;
-  }
-};
-
-template <class T>
-struct NAdam {
-  static constexpr int kStates = 2;
-  Decay<T> decay;
-  Moments<T> moments;
-  T grad_size, moment_size, inverse_bias, eps;
-
-  static void prepare(const OptimOptions& o, OptimItem& item) {
-    const double t = item.step;
-    const double mu = o.beta1 * (1 - 0.5 * pow(0.96, t * o.momentum_decay));
-    const double mu_next = o.beta1 * (1 - 0.5 * pow(0.96, (t + 1) * o.momentum_decay));
-    const double product = item.scalar[0] *= mu;
-    item.coefficient[0] = o.lr * (1 - mu) / (1 - product);
-    item.coefficient[1] = o.lr * mu_next / (1 - product * mu_next);
-    item.coefficient[2] = 1 / (1 - pow(o.beta2, t));
-  }
-  NAdam(const OptimOptions& o, const OptimItem& item)
-      : decay(o),
-        moments(o),
-        grad_size(T(item.coefficient[0])),
-        moment_size(T(item.coefficient[1])),
-        inverse_bias(T(item.coefficient[2])),
-        eps(T(o.eps)) {}
-  EG_INLINE void operator()(T& p, T g, T& m, T& v, T&) const {
-    p *= decay.keep;
-    g = decay.grad(g, p);
-    moments(m, v, g);
-    p -= (grad_size * g + moment_size * m) / (root(v * inverse_bias) + eps);
-  }
-};
-
-template <class T>
-struct RAdam {
-  static constexpr int kStates = 2;
-  Decay<T> decay;
-  Moments<T> moments;
-  T step_size, eps;
-  bool rectified;
-
-  static void prepare(const OptimOptions& o, OptimItem& item) {
-    const double t = item.step, power = pow(o.beta2, t), bias2 = 1 - power;
-    const double rho_inf = 2 / (1 - o.beta2) - 1;
-    const double rho = rho_inf - 2 * t * power / bias2;
-    const bool rectified = rho > 5;
-    const double rectifier =
-        sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho) * bias2);
-    item.coefficient[0] = o.lr / (1 - pow(o.beta1, t)) * (rectified ? rectifier : 1);
-    item.coefficient[1] = rectified;
-  }
-  RAdam(const OptimOptions& o, const OptimItem& item)
-      : decay(o),
-        moments(o),
-        step_size(T(item.coefficient[0])),
-        eps(T(o.eps)),
-        rectified(item.coefficient[1] != 0) {}
-  EG_INLINE void operator()(T& p, T g, T& m, T& v, T&) const {
-    p *= decay.keep;
-    g = decay.grad(g, p);
-    moments(m, v, g);
-    p -= step_size * m / (rectified ? root(v) + eps : T(1));
-  }
-};
-
-template <class T>
-struct Adagrad {
-  static constexpr int kStates = 1;
-  Decay<T> decay;
-  T step_size, eps;
-
-  static void prepare(const OptimOptions& o, OptimItem& item) {
-    item.coefficient[0] = o.lr / (1 + (item.step - 1) * o.lr_decay);
-  }
-  Adagrad(const OptimOptions& o, const OptimItem& item)
-      : decay(o), step_size(T(item.coefficient[0])), eps(T(o.eps)) {}
-  EG_INLINE void operator()(T& p, T g, T& sum, T&, T&) const {
-    g = decay.grad(g, p);
-    sum += g * g;
-    p -= step_size * g / (root(sum) + eps);
-  }
-};
-
-template <class T>
-struct Adadelta {
-  static constexpr int kStates = 2;
-  Decay<T> decay;
-  T lr, rho, weight, eps;
-
-  static void prepare(const OptimOptions&, OptimItem&) {}
-  Adadelta(const OptimOptions& o, const OptimItem&)
-      : decay(o), lr(T(o.lr)), rho(T(o.rho)), weight(T(1 - o.rho)), eps(T(o.eps)) {}
-  EG_INLINE void operator()(T& p, T g, T& square_avg, T& acc_delta, T&) const {
-    g = decay.grad(g, p);
-    square_avg = rho * square_avg + weight * g * g;
-    const T delta = root(acc_delta + eps) / root(square_avg + eps) * g;
-    acc_delta = rho * acc_delta + weight * delta * delta;
-    p -= lr * delta;
-  }
-};
-
-// States: square_avg, then momentum_buffer if there is one, then grad_avg if centered.
-template <class T, bool kMomentum, bool kCentered>
-struct RMSprop {
-  static constexpr int kStates = 1 + kMomentum + kCentered;
-  Decay<T> decay;
-  T lr, alpha, weight, eps, momentum;
-
-  static void prepare(const OptimOptions&, OptimItem&) {}
-  RMSprop(const OptimOptions& o, const OptimItem&)
-      : decay(o),
-        lr(T(o.lr)),
-        alpha(T(o.alpha)),
-        weight(T(1 - o.alpha)),
-        eps(T(o.eps)),
-        momentum(T(o.momentum)) {}
-  EG_INLINE void operator()(T& p, T g, T& square_avg, T& second, T& third) const {
-    g = decay.grad(g, p);
-    square_avg = alpha * square_avg + weight * g * g;
-    T variance = square_avg;
-    if constexpr (kCentered) {
-      T& grad_avg = kMomentum ? third : second;
-      grad_avg = lerp(grad_avg, g, weight);
-      variance -= grad_avg * grad_avg;
-    }
-    T update = g / (root(variance) + eps);
-    if constexpr (kMomentum) update = second = momentum * second + update;
-    p -= lr * update;
-  }
-};
-
-template <class T>
-struct Rprop {
-  static constexpr int kStates = 2;
-  T direction, eta_minus, eta_plus, step_min, step_max;
-
-  static void prepare(const OptimOptions&, OptimItem&) {}
-  Rprop(const OptimOptions& o, const OptimItem&)
-      : direction(o.maximize ? T(-1) : T(1)),
-        eta_minus(T(o.eta_minus)),
-        eta_plus(T(o.eta_plus)),
-        step_min(T(o.step_min)),
-        step_max(T(o.step_max)) {}
-  EG_INLINE void operator()(T& p, T g, T& previous, T& step_size, T&) const {
-    g *= direction;
-    const T agreement = g * previous;
-    const T grown = step_size * (agreement > T(0) ? eta_plus : agreement < T(0) ? eta_minus : T(1));
-    step_size = grown < step_min ? step_min : grown > step_max ? step_max : grown;
-    g = agreement < T(0) ? T(0) : g;
-    p -= sign(g) * step_size;
-    previous = g;
-  }
-};
-
-template <class T>
-struct ASGD {
-  static constexpr int kStates = 1;
-  Decay<T> decay;
-  T eta, shrink, mu;
-
-  static void prepare(const OptimOptions& o, OptimItem& item) {
-    const double t = item.step, next = t - o.t0;
-    item.coefficient[0] = item.scalar[0];
-    item.coefficient[1] = item.scalar[1];
-    item.scalar[0] = o.lr / pow(1 + o.lambd * o.lr * t, o.alpha);
-    item.scalar[1] = next > 1 ? 1 / next : 1;
-  }
-  ASGD(const OptimOptions& o, const OptimItem& item)
-      : decay(o),
-        eta(T(item.coefficient[0])),
-        shrink(T(1 - o.lambd * item.coefficient[0])),
-        mu(T(item.coefficient[1])) {}
-  EG_INLINE void operator()(T& p, T g, T& average, T&, T&) const {
-    g = decay.grad(g, p);
-    p = p * shrink - eta * g;
-    average = mu != T(1) ? average + mu * (p - average) : p;
-  }
-};
-
-template <class T>
-struct Lion {
-  static constexpr int kStates = 1;
-  Decay<T> decay;
-  Moments<T> moments;
-  T lr;
-
-  static void prepare(const OptimOptions&, OptimItem&) {}
-  Lion(const OptimOptions& o, const OptimItem&) : decay(o), moments(o), lr(T(o.lr)) {}
-  EG_INLINE void operator()(T& p, T g, T& m, T&, T&) const {
-    g = decay.grad(g, p);
-    const T update = sign(lerp(m, g, moments.weight1));
-    m = lerp(m, g, moments.weight2);
-    p = p * decay.keep - lr * update;
-  }
-};
+using namespace optim_rules;  // NOLINT
 
 // ---- the loops
 // ------------------------------------------------------------------------------------
@@ -359,8 +33,10 @@ struct Steps {
   void (*prepare)(const OptimOptions&, OptimItem&);
   void (*update)(const OptimOptions&, const OptimItem&, int64_t, int64_t);
 };
-template <template <class> class Rule>
+template <class Kind>
 struct Stepper {
+  template <class T>
+  using Rule = typename Kind::template rule<T, double>;
   static void prepare(const OptimOptions& o, OptimItem& item) { Rule<float>::prepare(o, item); }
   static void update(const OptimOptions& o, const OptimItem& item, int64_t begin, int64_t n) {
     if (item.dtype == DType::Float64) {
@@ -370,55 +46,12 @@ struct Stepper {
     }
   }
 };
-template <template <class> class Rule>
-constexpr Steps steps() {
-  return {Rule<float>::kStates, &Stepper<Rule>::prepare, &Stepper<Rule>::update};
-}
 
-template <class T>
-using PlainSGD = SGD<T, false>;
-template <class T>
-using MomentumSGD = SGD<T, true>;
-template <class T>
-using PlainAdam = Adam<T, false>;
-template <class T>
-using AMSGrad = Adam<T, true>;
-template <class T>
-using RMSprop00 = RMSprop<T, false, false>;
-template <class T>
-using RMSprop01 = RMSprop<T, false, true>;
-template <class T>
-using RMSprop10 = RMSprop<T, true, false>;
-template <class T>
-using RMSprop11 = RMSprop<T, true, true>;
-
-Steps choose(OptimRule rule, const OptimOptions& o) {
-  switch (rule) {
-    case OptimRule::SGD:
-      return o.momentum != 0 ? steps<MomentumSGD>() : steps<PlainSGD>();
-    case OptimRule::Adam:
-      return o.amsgrad ? steps<AMSGrad>() : steps<PlainAdam>();
-    case OptimRule::Adamax:
-      return steps<Adamax>();
-    case OptimRule::NAdam:
-      return steps<NAdam>();
-    case OptimRule::RAdam:
-      return steps<RAdam>();
-    case OptimRule::Adagrad:
-      return steps<Adagrad>();
-    case OptimRule::Adadelta:
-      return steps<Adadelta>();
-    case OptimRule::RMSprop:
-      if (o.momentum > 0) return o.centered ? steps<RMSprop11>() : steps<RMSprop10>();
-      return o.centered ? steps<RMSprop01>() : steps<RMSprop00>();
-    case OptimRule::Rprop:
-      return steps<Rprop>();
-    case OptimRule::ASGD:
-      return steps<ASGD>();
-    case OptimRule::Lion:
-      return steps<Lion>();
-  }
-  __builtin_unreachable();
+Steps choose(OptimRule rule, const OptimOptions& options) {
+  return visit_rule(rule, options, [](auto kind) {
+    using S = Stepper<decltype(kind)>;
+    return Steps{S::template Rule<float>::kStates, &S::prepare, &S::update};
+  });
 }
 
 // ---- halves: strips are widened to float, updated, and rounded back
@@ -482,6 +115,7 @@ void prepare_all(const Steps& steps, const OptimOptions& options, OptimItem* ite
     if (k > 0 && same_schedule(items[k - 1], item, before)) {
       for (int c = 0; c < kOptimCoefficients; ++c)
         item.coefficient[c] = items[k - 1].coefficient[c];
+      item.averages = items[k - 1].averages;
       for (int c = 0; c < kOptimScalars; ++c) item.scalar[c] = items[k - 1].scalar[c];
     } else {
       for (int c = 0; c < kOptimScalars; ++c) before[c] = item.scalar[c];
@@ -537,13 +171,13 @@ double norm_block(const T* x, int64_t n, double p) {
   const auto add = [](double a, double b) { return a + b; };
   const auto larger = [](double a, double b) { return maximum(a, b); };
   const auto smaller = [](double a, double b) { return minimum(a, b); };
-  const auto absolute = [](double v) { return magnitude(v); };
+  const auto absolute = [](double v) { return abs(v); };
   if (p == 2) return reduce_block(x, n, 0, [](double v) { return v * v; }, add);
   if (p == 1) return reduce_block(x, n, 0, absolute, add);
   if (p == HUGE_VAL) return reduce_block(x, n, 0, absolute, larger);
   if (p == -HUGE_VAL) return reduce_block(x, n, HUGE_VAL, absolute, smaller);
   if (p == 0) return reduce_block(x, n, 0, [](double v) { return double(v != 0); }, add);
-  return reduce_block(x, n, 0, [p](double v) { return pow(magnitude(v), p); }, add);
+  return reduce_block(x, n, 0, [p](double v) { return pow(abs(v), p); }, add);
 }
 
 template <class F>

@@ -20,13 +20,16 @@ enum class OptimRule : uint8_t {
 };
 constexpr int kOptimRules = 11;
 
-// What a parameter group says, under the names it has there. A rule reads only its own fields.
-struct OptimOptions {
-  double lr = 0;
-  double weight_decay = 0;
+// What a parameter group says, under the names it has there. A rule reads only its own fields. N is double, or
+// Tensor where the step itself is differentiated.
+template <class N>
+struct OptimOptionsOf {
+  N lr{};
+  N weight_decay{};
+  N beta1{}, beta2{};
+  N momentum{};
   double eps = 0;
-  double beta1 = 0, beta2 = 0;
-  double momentum = 0, dampening = 0;
+  double dampening = 0;
   double momentum_decay = 0;
   double lr_decay = 0;
   double rho = 0;
@@ -39,24 +42,30 @@ struct OptimOptions {
   bool amsgrad = false;
   bool centered = false;
   bool decoupled = false;
+  bool decays = false;        // is there a weight decay?
+  bool has_momentum = false;  // is there a momentum?
 };
+using OptimOptions = OptimOptionsOf<double>;
 
 constexpr int kOptimStates = 3;
 constexpr int kOptimScalars = 2;
 constexpr int kOptimCoefficients = 4;
 
 // One parameter: dense memory in one order for all of its tensors.
-struct OptimItem {
+template <class N>
+struct OptimItemOf {
   void* param = nullptr;
   const void* grad = nullptr;
   void* state[kOptimStates] = {};
   int64_t size = 0;
   DType dtype = DType::Float32;
-  bool fresh = false;                 // the states hold nothing yet
-  double step = 1;                    // the number of this update, from 1
-  double scalar[kOptimScalars] = {};  // running scalars: NAdam's mu_product, ASGD's eta and mu
-  double coefficient[kOptimCoefficients] = {};  // filled by step()
+  bool fresh = false;                      // the states hold nothing yet
+  bool averages = false;                   // ASGD: is the mean of the iterates taken?
+  double step = 1;                         // the number of this update, from 1
+  double scalar[kOptimScalars] = {};       // running scalars: NAdam's mu_product, ASGD's eta and mu
+  N coefficient[kOptimCoefficients] = {};  // filled by step()
 };
+using OptimItem = OptimItemOf<double>;
 
 struct DenseSpan {
   void* data = nullptr;

@@ -174,11 +174,11 @@ void run(OptimRule rule, const OptimOptions& options, std::vector<OptimItem>& it
 
 OptimNames optim_names(OptimRule rule, const OptimOptions& options) {
   OptimNames names = kNames[static_cast<int>(rule)];
-  if (rule == OptimRule::SGD && options.momentum != 0) names.state[0] = "momentum_buffer";
+  if (rule == OptimRule::SGD && options.has_momentum) names.state[0] = "momentum_buffer";
   if (rule == OptimRule::Adam && options.amsgrad) names.state[2] = "max_exp_avg_sq";
   if (rule == OptimRule::RMSprop) {
     int k = 1;
-    if (options.momentum > 0) names.state[k++] = "momentum_buffer";
+    if (options.has_momentum) names.state[k++] = "momentum_buffer";
     if (options.centered) names.state[k] = "grad_avg";
   }
   return names;

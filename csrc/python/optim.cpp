@@ -95,6 +95,8 @@ OptimOptions read_options(PyObject* group) {
       options.*o.field = truth != 0;
     }
   }
+  options.decays = options.weight_decay != 0;
+  options.has_momentum = options.momentum != 0;
   return options;
 }
 
