@@ -20,14 +20,8 @@ enum class OptimRule : uint8_t {
 };
 constexpr int kOptimRules = 11;
 
-// What a parameter group says, under the names it has there. A rule reads only its own fields. N is double, or
-// Tensor where the step itself is differentiated.
-template <class N>
-struct OptimOptionsOf {
-  N lr{};
-  N weight_decay{};
-  N beta1{}, beta2{};
-  N momentum{};
+// What a parameter group says, under the names it has there. A rule reads only its own fields.
+struct OptimConstants {
   double eps = 0;
   double dampening = 0;
   double momentum_decay = 0;
@@ -44,6 +38,14 @@ struct OptimOptionsOf {
   bool decoupled = false;
   bool decays = false;        // is there a weight decay?
   bool has_momentum = false;  // is there a momentum?
+};
+// And what may be a tensor. N is double, or Tensor where the step itself is differentiated.
+template <class N>
+struct OptimOptionsOf : OptimConstants {
+  N lr{};
+  N weight_decay{};
+  N beta1{}, beta2{};
+  N momentum{};
 };
 using OptimOptions = OptimOptionsOf<double>;
 

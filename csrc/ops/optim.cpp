@@ -190,16 +190,27 @@ OptimRule optim_rule(const char* name) {
   fail(ErrorKind::Value, "[optimizer_step] there is no rule named ", name);
 }
 
+void check_params(const OptimNames& names, const std::vector<OptimParam>& params) {
+  for (size_t k = 0; k < params.size(); ++k) check_param(names, params[k], k);
+}
+
+double next_step(const OptimNames& names, const OptimParam& p) {
+  if (!names.counts) return 1;
+  const double step = read(p.step) + 1;
+  write(p.step, step);
+  return step;
+}
+
 void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params) {
   const OptimNames names = optim_names(rule, options);
-  for (size_t k = 0; k < params.size(); ++k) check_param(names, params[k], k);
+  check_params(names, params);
   Staging staging;
   std::vector<OptimItem> items;
   items.reserve(params.size());
   for (const OptimParam& p : params) {
     items.push_back(make_item(names, p, staging));
     OptimItem& item = items.back();
-    if (names.counts) write(p.step, item.step = read(p.step) + 1);
+    item.step = next_step(names, p);
     for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k) item.scalar[k] = read(p.scalar[k]);
   }
   run(rule, options, items);

@@ -33,6 +33,17 @@ OptimRule optim_rule(const char* name);
 // written.
 void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params);
 
+// The same, recorded on the tape: gradients reach what the parameters, gradients, states and tensor options came from.
+// `options` holds the numbers, `tensors` the same with those that users may give as tensors.
+void optimizer_step(OptimRule rule, const OptimOptions& options,
+                    const OptimOptionsOf<Tensor>& tensors, std::vector<OptimParam>& params);
+
+// --- for the two above ------------------------------------------------------------------------
+// Raises unless gradient and state of every parameter look like the parameter.
+void check_params(const OptimNames& names, const std::vector<OptimParam>& params);
+// Counts a step of p; returns its number, from 1.
+double next_step(const OptimNames& names, const OptimParam& p);
+
 // (sum over all elements of |x|^p)^(1/p), a 0-d tensor of the first one's dtype.
 Tensor global_norm(const TensorList& tensors, double p);
 // x *= factor and x = clamp(x, low, high) for each tensor, in place.

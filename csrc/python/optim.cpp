@@ -2,9 +2,9 @@
 //
 // Nothing is cached between calls: a user may replace any entry of state or group at any time. Looking them all up costs
 // about 20 ns an entry.
-#include "python/common.h"
-
 #include "ops/optim.h"
+
+#include "python/common.h"
 
 namespace eg::python {
 namespace {
@@ -100,6 +100,33 @@ OptimOptions read_options(PyObject* group) {
   return options;
 }
 
+// The options that may be tensors, as tensors: a differentiable step lets gradients through to them.
+OptimOptionsOf<Tensor> tensor_options(const OptimOptions& o, PyObject* group) {
+  OptimOptionsOf<Tensor> t;
+  static_cast<OptimConstants&>(t) = o;
+  const auto take = [&](PyObject* value, double number) {
+    return value && is_tensor(value) ? unwrap(value) : Tensor(number);
+  };
+  const auto named = [&](const char* key, double number) {
+    return take(PyDict_GetItemString(group, key), number);
+  };
+  t.lr = named("lr", o.lr);
+  t.weight_decay = named("weight_decay", o.weight_decay);
+  t.momentum = named("momentum", o.momentum);
+  t.beta1 = Tensor(o.beta1);
+  t.beta2 = Tensor(o.beta2);
+  if (PyObject* betas = PyDict_GetItemString(group, "betas")) {
+    t.beta1 = take(checked(PySequence_GetItem(betas, 0)).get(), o.beta1);
+    t.beta2 = take(checked(PySequence_GetItem(betas, 1)).get(), o.beta2);
+  }
+  return t;
+}
+
+bool is_true(PyObject* dict, const char* key) {
+  PyObject* value = PyDict_GetItemString(dict, key);
+  return value && PyObject_IsTrue(value) == 1;
+}
+
 // Where one tensor of the state goes.
 struct Slot {
   Object key;
@@ -193,7 +220,11 @@ PyObject* step(PyObject*, PyObject* const* args, Py_ssize_t count) {
       }
       params.push_back(std::move(p));
     }
-    optimizer_step(rule, options, params);
+    if (is_true(group, "differentiable")) {
+      optimizer_step(rule, options, tensor_options(options, group), params);
+    } else {
+      optimizer_step(rule, options, params);
+    }
     Py_RETURN_NONE;
   });
 }
