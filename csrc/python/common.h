@@ -120,6 +120,7 @@ inline Py_hash_t hash_address(const void* p) {
 PyObject* get_item(PyObject* self, PyObject* index);
 int set_item(PyObject* self, PyObject* index, PyObject* value);
 void add_ops(PyObject* module);
+void add_optim(PyObject* module);
 PyObject* make_op_type();
 extern PyMethodDef tensor_methods[];
 extern PyGetSetDef tensor_getset[];

@@ -93,6 +93,7 @@ PYBIND11_MODULE(_C, m) {
     add_autograd(m.ptr());
     add_generator(m);
     add_ops(m.ptr());
+    add_optim(m.ptr());
   } catch (...) {
     set_python_error();
     throw py::error_already_set();
