@@ -1,0 +1,146 @@
+"""The multivariate normal distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import eagergrad as eg
+from eagergrad.distributions import constraints
+from eagergrad.distributions.distribution import Distribution
+from eagergrad.distributions.utils import lazy_property
+
+__all__ = ["MultivariateNormal"]
+
+
+def _times(matrix: Any, vector: Any) -> Any:
+    return eg.matmul(matrix, vector.unsqueeze(-1)).squeeze(-1)
+
+
+def squared_distance(scale_tril: Any, x: Any) -> Any:
+    """Squared length of ``L^-1 x``, the Mahalanobis distance, broadcast over both batches."""
+    n = x.shape[-1]
+    if scale_tril.dim() == 2:  # one factor for all: one solve with many right-hand sides
+        columns = x.reshape(-1, n).t()
+        solved = eg.linalg.solve_triangular(scale_tril, columns, upper=False)
+        return solved.pow(2).sum(0).reshape(x.shape[:-1])
+    batch = eg.broadcast_shapes(scale_tril.shape[:-2], x.shape[:-1])
+    factor = scale_tril.expand(*batch, n, n)
+    column = x.expand(*batch, n).unsqueeze(-1)
+    return eg.linalg.solve_triangular(factor, column, upper=False).pow(2).sum((-2, -1))
+
+
+def _cholesky_of_inverse(precision: Any) -> Any:
+    """Lower factor L with L L^T the inverse of a precision matrix."""
+    flipped = eg.linalg.cholesky(eg.flip(precision, (-2, -1)))
+    upper = eg.flip(flipped, (-2, -1)).mT
+    eye = eg.eye(precision.shape[-1], dtype=precision.dtype, device=precision.device)
+    return eg.linalg.solve_triangular(upper, eye.expand(precision.shape), upper=False)
+
+
+class MultivariateNormal(Distribution):
+    """Normal distribution of vectors, given by covariance, precision or the lower triangular
+    Cholesky factor of the covariance.
+
+    Raises:
+        ValueError: not exactly one of the three is given, or shapes do not fit.
+    """
+
+    arg_constraints = {
+        "loc": constraints.real_vector,
+        "covariance_matrix": constraints.positive_definite,
+        "precision_matrix": constraints.positive_definite,
+        "scale_tril": constraints.lower_cholesky,
+    }
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(
+        self,
+        loc: Any,
+        covariance_matrix: Any = None,
+        precision_matrix: Any = None,
+        scale_tril: Any = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        if loc.dim() < 1:
+            raise ValueError("[MultivariateNormal] loc expected at least one dimension, got none")
+        forms = {
+            "covariance_matrix": covariance_matrix,
+            "precision_matrix": precision_matrix,
+            "scale_tril": scale_tril,
+        }
+        given = {k: v for k, v in forms.items() if v is not None}
+        if len(given) != 1:
+            raise ValueError(f"[MultivariateNormal] expected exactly one of {', '.join(forms)}")
+        ((name, matrix),) = given.items()
+        n = loc.shape[-1]
+        if matrix.dim() < 2 or tuple(matrix.shape[-2:]) != (n, n):
+            raise ValueError(
+                f"[MultivariateNormal] {name} expected shape (..., {n}, {n}), "
+                f"got {tuple(matrix.shape)}"
+            )
+        batch = eg.broadcast_shapes(matrix.shape[:-2], loc.shape[:-1])
+        self.__dict__[name] = matrix.expand(*batch, n, n)
+        self.loc = loc.expand(*batch, n)
+        super().__init__(batch, (n,), validate_args=validate_args)
+        # The factor before it is broadcast: solved once, not once a batch element.
+        if name == "scale_tril":
+            self._factor = matrix
+        elif name == "covariance_matrix":
+            self._factor = eg.linalg.cholesky(matrix)
+        else:
+            self._factor = _cholesky_of_inverse(matrix)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = super().expand(batch_shape, _instance)
+        new._factor = self._factor
+        return new
+
+    @lazy_property
+    def scale_tril(self) -> Any:
+        """Lower triangular Cholesky factor of the covariance."""
+        n = self.event_shape[0]
+        return self._factor.expand(*self.batch_shape, n, n)
+
+    @lazy_property
+    def covariance_matrix(self) -> Any:
+        """Covariance of the components."""
+        n = self.event_shape[0]
+        return eg.matmul(self._factor, self._factor.mT).expand(*self.batch_shape, n, n)
+
+    @lazy_property
+    def precision_matrix(self) -> Any:
+        """Inverse of the covariance."""
+        n = self.event_shape[0]
+        return eg.cholesky_inverse(self._factor).expand(*self.batch_shape, n, n)
+
+    @property
+    def mean(self) -> Any:
+        return self.loc
+
+    @property
+    def mode(self) -> Any:
+        return self.loc
+
+    @property
+    def variance(self) -> Any:
+        return self._factor.pow(2).sum(-1).expand(*self.batch_shape, *self.event_shape)
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        noise = eg.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
+        return self.loc + _times(self._factor, noise)
+
+    def _half_log_det(self) -> Any:
+        return self._factor.diagonal(0, -2, -1).log().sum(-1)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        distance = squared_distance(self._factor, value - self.loc)
+        norm = self.event_shape[0] * math.log(2 * math.pi)
+        return -0.5 * (norm + distance) - self._half_log_det()
+
+    def entropy(self) -> Any:
+        h = 0.5 * self.event_shape[0] * (1.0 + math.log(2 * math.pi)) + self._half_log_det()
+        return h.expand(self.batch_shape)

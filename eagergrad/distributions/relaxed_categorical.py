@@ -1,0 +1,100 @@
+"""The relaxed categorical distribution."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import eagergrad as eg
+from eagergrad.distributions import constraints
+from eagergrad.distributions.categorical import Categorical
+from eagergrad.distributions.distribution import Distribution
+from eagergrad.distributions.transformed_distribution import TransformedDistribution
+from eagergrad.distributions.transforms import ExpTransform
+from eagergrad.distributions.utils import clamp_probs
+
+__all__ = ["ExpRelaxedCategorical", "RelaxedOneHotCategorical"]
+
+
+class ExpRelaxedCategorical(Distribution):
+    """Logarithm of a `RelaxedOneHotCategorical` (Maddison, Mnih, Teh 2017; Jang, Gu, Poole 2017)."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support = constraints.real_vector
+    has_rsample = True
+
+    def __init__(
+        self,
+        temperature: Any,
+        probs: Any = None,
+        logits: Any = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        self._categorical = Categorical(probs, logits)
+        self.temperature = temperature
+        batch = self._categorical.batch_shape
+        super().__init__(batch, self._categorical.param_shape[-1:], validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = type(self).__new__(type(self)) if _instance is None else _instance
+        new.temperature = self.temperature
+        new._categorical = self._categorical.expand(batch_shape)
+        Distribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def logits(self) -> Any:
+        """Normalised log-probabilities."""
+        return self._categorical.logits
+
+    @property
+    def probs(self) -> Any:
+        """Normalised probabilities."""
+        return self._categorical.probs
+
+    def rsample(self, sample_shape: Any = ()) -> Any:
+        shape = self._extended_shape(sample_shape)
+        u = clamp_probs(eg.rand(shape, dtype=self.logits.dtype, device=self.logits.device))
+        scores = (self.logits - (-u.log()).log()) / self.temperature
+        return scores - scores.logsumexp(-1, keepdim=True)
+
+    def log_prob(self, value: Any) -> Any:
+        self._validate_sample(value)
+        k = self.event_shape[0]
+        t = eg.as_tensor(self.temperature, dtype=value.dtype, device=value.device)
+        score = self.logits - value * t
+        score = (score - score.logsumexp(-1, keepdim=True)).sum(-1)
+        return score + (k - 1) * t.log() + eg.lgamma(eg.full_like(t, float(k)))
+
+
+class RelaxedOneHotCategorical(TransformedDistribution):
+    """A differentiable stand-in for `OneHotCategorical` with values in the simplex."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    support = constraints.simplex
+    has_rsample = True
+
+    def __init__(
+        self,
+        temperature: Any,
+        probs: Any = None,
+        logits: Any = None,
+        validate_args: bool | None = None,
+    ) -> None:
+        base = ExpRelaxedCategorical(temperature, probs, logits, validate_args=validate_args)
+        super().__init__(base, ExpTransform(), validate_args=validate_args)
+
+    @property
+    def temperature(self) -> Any:
+        """Sharpness: towards 0 the values approach one-hot vectors."""
+        return self.base_dist.temperature
+
+    @property
+    def logits(self) -> Any:
+        """Normalised log-probabilities."""
+        return self.base_dist.logits
+
+    @property
+    def probs(self) -> Any:
+        """Normalised probabilities."""
+        return self.base_dist.probs

@@ -1,0 +1,89 @@
+"""What several distributions need: broadcasting of parameters, logits and probabilities, NumPy's
+generators seeded from ours."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+import eagergrad as eg
+
+__all__ = [
+    "broadcast_all",
+    "clamp_probs",
+    "lazy_property",
+    "logits_to_probs",
+    "numpy_generator",
+    "probs_to_logits",
+    "sum_rightmost",
+]
+
+
+def broadcast_all(*values: Any) -> tuple[Any, ...]:
+    """Tensors of one shape from numbers and tensors; numbers take the tensors' dtype and device.
+
+    Raises:
+        ValueError: a value is neither a number nor a tensor.
+    """
+    for v in values:
+        if not isinstance(v, eg.Tensor | Number):
+            raise ValueError(
+                f"[broadcast_all] expected numbers and tensors, got {type(v).__name__}"
+            )
+    like = next((v for v in values if isinstance(v, eg.Tensor)), None)
+    dtype = eg.get_default_dtype() if like is None else like.dtype
+    device = "cpu" if like is None else like.device
+    tensors = [
+        v if isinstance(v, eg.Tensor) else eg.tensor(v, dtype=dtype, device=device) for v in values
+    ]
+    return tuple(eg.broadcast_tensors(*tensors))
+
+
+def sum_rightmost(value: Any, dims: int) -> Any:
+    """Sum over the last ``dims`` dimensions."""
+    return value.reshape(*value.shape[: value.dim() - dims], -1).sum(-1) if dims else value
+
+
+def clamp_probs(probs: Any) -> Any:
+    """Probabilities kept away from 0 and 1 by the dtype's resolution."""
+    eps = eg.finfo(probs.dtype).eps
+    return probs.clamp(min=eps, max=1 - eps)
+
+
+def logits_to_probs(logits: Any, is_binary: bool = False) -> Any:
+    """Probabilities of log-odds, or of unnormalised log-probabilities along the last dimension."""
+    return eg.sigmoid(logits) if is_binary else eg.softmax(logits, -1)
+
+
+def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
+    """The inverse of `logits_to_probs`."""
+    clamped = clamp_probs(probs)
+    log = eg.log(clamped)
+    return log - eg.log1p(-clamped) if is_binary else log
+
+
+def numpy_generator() -> np.random.Generator:
+    """A NumPy generator whose seed is drawn from eagergrad's."""
+    return np.random.default_rng(eg.randint(0, 2**62, (2,)).tolist())
+
+
+class lazy_property:
+    """A property that is computed once an instance, recording gradients."""
+
+    def __init__(self, wrapped: Callable[[Any], Any]) -> None:
+        self.wrapped = wrapped
+        self.__doc__ = wrapped.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        with eg.enable_grad():
+            value = self.wrapped(instance)
+        instance.__dict__[self.name] = value
+        return value

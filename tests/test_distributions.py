@@ -1,0 +1,334 @@
+"""Distributions: values against PyTorch's, moments against samples, gradients of samples."""
+
+import math
+
+import numpy as np
+import pytest
+
+import eagergrad as eg
+from eagergrad import distributions as D
+
+# name -> (keyword parameters, transformed distributions may lack some moments)
+PARAMETERS = {
+    "Bernoulli": {"probs": [0.2, 0.7]},
+    "Beta": {"concentration1": [0.7, 3.0], "concentration0": [2.0, 1.5]},
+    "Binomial": {"total_count": 4, "probs": [0.2, 0.7]},
+    "Categorical": {"logits": [[0.1, -1.0, 2.0], [0.0, 0.3, 0.2]]},
+    "Cauchy": {"loc": [0.5, -1.0], "scale": [1.0, 2.0]},
+    "Chi2": {"df": [3.0, 5.0]},
+    "Dirichlet": {"concentration": [[0.5, 2.0, 3.0], [1.0, 1.5, 4.0]]},
+    "Exponential": {"rate": [0.5, 3.0]},
+    "Gamma": {"concentration": [0.5, 3.0], "rate": [1.0, 2.0]},
+    "Geometric": {"probs": [0.2, 0.7]},
+    "Gumbel": {"loc": [0.5, -1.0], "scale": [1.0, 2.0]},
+    "HalfCauchy": {"scale": [1.0, 2.0]},
+    "HalfNormal": {"scale": [1.0, 2.0]},
+    "InverseGamma": {"concentration": [5.0, 6.0], "rate": [1.0, 2.0]},
+    "Laplace": {"loc": [0.5, -1.0], "scale": [1.0, 2.0]},
+    "LogNormal": {"loc": [0.1, -1.0], "scale": [0.5, 0.3]},
+    "LogisticNormal": {"loc": [0.1, -1.0], "scale": [0.5, 0.3]},
+    "Multinomial": {"total_count": 5, "probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]},
+    "MultivariateNormal": {
+        "loc": [[0.0, 1.0], [2.0, -1.0]],
+        "covariance_matrix": [[2.0, 0.5], [0.5, 1.0]],
+    },
+    "NegativeBinomial": {"total_count": 4, "probs": [0.2, 0.7]},
+    "Normal": {"loc": [0.5, -1.0], "scale": [1.0, 2.0]},
+    "OneHotCategorical": {"probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]},
+    "Pareto": {"scale": [1.0, 2.0], "alpha": [5.0, 6.0]},
+    "Poisson": {"rate": [0.5, 3.0]},
+    "RelaxedBernoulli": {"temperature": 0.7, "probs": [0.2, 0.7]},
+    "RelaxedOneHotCategorical": {"temperature": 0.7, "probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]},
+    "StudentT": {"df": [5.0, 7.0], "loc": [0.5, -1.0], "scale": [1.0, 2.0]},
+    "Uniform": {"low": [0.0, -1.0], "high": [1.0, 3.0]},
+    "Weibull": {"scale": [1.0, 2.0], "concentration": [1.5, 2.5]},
+}
+
+
+def make(name, dtype="float64", module=D, framework=eg):
+    def parameter(key, v):
+        if key in ("total_count", "temperature") and not isinstance(v, list):
+            return v if key == "total_count" else framework.tensor(v, dtype=framework.float64)
+        return framework.tensor(v, dtype=getattr(framework, dtype))
+
+    kwargs = {k: parameter(k, v) for k, v in PARAMETERS[name].items()}
+    return getattr(module, name)(**kwargs)
+
+
+def array(t):
+    return np.asarray(t.detach().numpy())
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_values_agree_with_torch(name):
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    ours, theirs = make(name), make(name, module=torch.distributions, framework=torch)
+    assert tuple(ours.batch_shape) == tuple(theirs.batch_shape)
+    assert tuple(ours.event_shape) == tuple(theirs.event_shape)
+    assert ours.has_rsample == theirs.has_rsample
+    for what in ("mean", "variance", "stddev", "mode", "entropy"):
+        try:
+            expected = getattr(theirs, what)
+            expected = expected() if what == "entropy" else expected
+        except NotImplementedError:
+            continue
+        got = getattr(ours, what)
+        got = got() if what == "entropy" else got
+        assert np.allclose(array(got), expected.numpy(), rtol=1e-6, equal_nan=True), what
+    x = theirs.sample((7,))
+    got = ours.log_prob(eg.from_numpy(x.numpy()))
+    assert np.allclose(array(got), theirs.log_prob(x).numpy(), rtol=1e-6)
+    try:
+        expected = theirs.cdf(x).numpy()
+    except NotImplementedError:
+        return
+    assert np.allclose(array(ours.cdf(eg.from_numpy(x.numpy()))), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_samples_have_the_right_moments_and_shapes(name):
+    eg.manual_seed(0)
+    d = make(name)
+    x = d.sample((4000,))
+    assert tuple(x.shape) == (4000, *d.batch_shape, *d.event_shape)
+    assert tuple(d.log_prob(x).shape) == (4000, *d.batch_shape)
+    assert bool(d.support.check(x).all())
+    try:
+        mean, variance = array(d.mean), array(d.variance)
+    except NotImplementedError:
+        return
+    known = np.isfinite(mean) & np.isfinite(variance)
+    error = np.abs(array(x.to(eg.float64)).mean(0) - mean)[known]
+    assert (error < 6 * np.sqrt(variance[known] / 4000) + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_expand_keeps_the_distribution(name):
+    d = make(name)
+    wide = d.expand((3, *d.batch_shape))
+    assert tuple(wide.batch_shape) == (3, *d.batch_shape)
+    x = d.sample()
+    assert np.allclose(array(wide.log_prob(x)), array(d.log_prob(x)))
+    assert tuple(wide.sample((2,)).shape) == (2, 3, *d.batch_shape, *d.event_shape)
+    assert type(wide) is type(d) and repr(d).startswith(name[:4])
+
+
+def test_icdf_inverts_cdf():
+    for name in ("Normal", "Laplace", "Cauchy", "Exponential", "Gumbel", "Uniform", "HalfNormal",
+                 "LogNormal", "Weibull"):  # fmt: skip
+        d = make(name)
+        p = eg.tensor([0.2, 0.7], dtype=eg.float64)
+        assert np.allclose(array(d.cdf(d.icdf(p))), array(p)), name
+
+
+def test_numbers_as_parameters():
+    assert D.Normal(0.0, 1.0).sample().shape == ()
+    assert D.Normal(0, 1).log_prob(eg.tensor(0.0)).item() == pytest.approx(-0.9189385)
+    assert D.Uniform(0, 2).entropy().item() == pytest.approx(math.log(2))
+
+
+def test_bad_parameters_and_values_are_refused():
+    with pytest.raises(ValueError, match="scale"):
+        D.Normal(0.0, -1.0)
+    with pytest.raises(ValueError, match="low < high"):
+        D.Uniform(1.0, 0.0)
+    with pytest.raises(ValueError, match="probs or logits"):
+        D.Bernoulli()
+    with pytest.raises(ValueError, match="support"):
+        D.Bernoulli(0.5).log_prob(eg.tensor(2.0))
+    with pytest.raises(ValueError, match="tensor"):
+        D.Normal(0.0, 1.0).log_prob(3.0)
+    with pytest.raises(ValueError, match="broadcast"):
+        D.Normal(eg.zeros(3), 1.0).log_prob(eg.zeros(2))
+    D.Normal(0.0, -1.0, validate_args=False)
+
+
+# ---- gradients of samples -----------------------------------------------------------------------
+
+
+def test_gradient_of_gamma_samples_by_quantiles():
+    """d(log z)/da at fixed probability, against differences of scipy's inverse."""
+    special = pytest.importorskip("scipy.special")
+    from eagergrad.distributions.gamma import _gradient
+
+    rng = np.random.default_rng(0)
+    for a0 in (0.05, 0.5, 1.0, 3.0, 40.0, 900.0, 5000.0):
+        a = np.full(40, a0)
+        p = rng.uniform(0.001, 0.999, 40)
+        z = special.gammaincinv(a, p)
+        h = 1e-4 * a0
+        low, high = special.gammaincinv(a - h, p), special.gammaincinv(a + h, p)
+        expected = (np.log(high) - np.log(low)) / (2 * h)
+        assert np.allclose(_gradient(a, np.log(z)), expected, rtol=2e-4), a0
+
+
+@pytest.mark.parametrize("name", ["Gamma", "Beta", "Normal", "Laplace", "Exponential", "StudentT"])
+def test_gradient_of_the_mean_through_samples(name):
+    eg.manual_seed(1)
+    values = PARAMETERS[name]
+    leaves = {k: eg.tensor(v, dtype=eg.float64, requires_grad=True) for k, v in values.items()}
+    d = getattr(D, name)(**leaves)
+    d.rsample((20000,)).mean(0).sum().backward()
+    through = {k: array(t.grad).copy() for k, t in leaves.items() if t.grad is not None}
+    again = {k: eg.tensor(v, dtype=eg.float64, requires_grad=True) for k, v in values.items()}
+    mean = getattr(D, name)(**again).mean
+    exact = eg.autograd.grad(mean.sum(), list(again.values()), allow_unused=True)
+    for (k, got), g in zip(through.items(), exact, strict=False):
+        expected = 0.0 if g is None else array(g)
+        assert np.allclose(got, expected, atol=0.08), k
+
+
+def test_dirichlet_samples_of_tiny_concentrations_stay_finite():
+    a = eg.full((50, 3), 1e-3, requires_grad=True)
+    x = D.Dirichlet(a).rsample()
+    x[:, 0].sum().backward()
+    assert bool(eg.isfinite(x).all()) and bool(eg.isfinite(a.grad).all())
+
+
+def test_score_function_gradient_of_a_policy():
+    logits = eg.zeros(2, 3, requires_grad=True)
+    d = D.Categorical(logits=logits)
+    (-d.log_prob(eg.tensor([0, 2])).sum()).backward()
+    third = 1 / 3
+    expected = [[third - 1, third, third], [third, third, third - 1]]
+    assert np.allclose(array(logits.grad), expected, atol=1e-6)
+
+
+# ---- composition --------------------------------------------------------------------------------
+
+
+def test_independent_moves_dimensions_to_the_event():
+    d = D.Independent(D.Normal(eg.zeros(4, 3), 1.0), 1)
+    assert tuple(d.batch_shape) == (4,) and tuple(d.event_shape) == (3,)
+    assert tuple(d.log_prob(d.sample()).shape) == (4,) == tuple(d.entropy().shape)
+    with pytest.raises(ValueError):
+        D.Independent(D.Normal(0.0, 1.0), 1)
+
+
+def test_mixture_agrees_with_its_sum():
+    weights = D.Categorical(probs=eg.tensor([0.3, 0.7], dtype=eg.float64))
+    loc = eg.tensor([-1.0, 2.0], dtype=eg.float64)
+    d = D.MixtureSameFamily(weights, D.Normal(loc, 0.5))
+    x = eg.tensor([0.3], dtype=eg.float64)
+    parts = [
+        w * D.Normal(m, 0.5).log_prob(eg.tensor(0.3)).exp().item()
+        for w, m in [(0.3, -1.0), (0.7, 2.0)]
+    ]
+    assert d.log_prob(x).item() == pytest.approx(math.log(sum(parts)), rel=1e-5)
+    assert d.mean.item() == pytest.approx(1.1)
+    assert tuple(d.sample((5,)).shape) == (5,)
+
+
+TRANSFORMS = [
+    D.ExpTransform(),
+    D.SigmoidTransform(),
+    D.TanhTransform(),
+    D.SoftplusTransform(),
+    D.AffineTransform(1.0, -2.0),
+    D.ComposeTransform([D.AffineTransform(0.5, 2.0), D.ExpTransform()]),
+    D.ExpTransform().inv,
+]
+
+
+@pytest.mark.parametrize("t", TRANSFORMS, ids=repr)
+def test_transforms_invert_and_know_their_slope(t):
+    x = eg.tensor([0.3, 0.8, 1.2], dtype=eg.float64, requires_grad=True)
+    y = t(x)
+    assert np.allclose(array(t.inv(y)), array(x))
+    (slope,) = eg.autograd.grad(y.sum(), x)
+    assert np.allclose(array(t.log_abs_det_jacobian(x, y)), np.log(np.abs(array(slope))))
+
+
+def test_stick_breaking_makes_probabilities():
+    t = D.StickBreakingTransform()
+    x = eg.tensor([[0.3, -0.8, 1.2]], dtype=eg.float64)
+    y = t(x)
+    assert y.sum().item() == pytest.approx(1) and tuple(y.shape) == (1, 4)
+    assert np.allclose(array(t.inv(y)), array(x))
+
+
+def test_transformed_distribution_is_the_named_one():
+    base = D.Normal(eg.zeros(2, dtype=eg.float64), 1.0)
+    d = D.TransformedDistribution(base, [D.AffineTransform(1.0, 2.0), D.ExpTransform()])
+    x = eg.tensor([0.5, 3.0], dtype=eg.float64)
+    assert np.allclose(array(d.log_prob(x)), array(D.LogNormal(1.0, 2.0).log_prob(x)))
+    assert d.has_rsample and tuple(d.rsample((3,)).shape) == (3, 2)
+
+
+def test_squashed_normal_of_a_policy():
+    loc = eg.zeros(3, requires_grad=True)
+    d = D.TransformedDistribution(D.Normal(loc, 1.0), [D.TanhTransform(cache_size=1)])
+    action = d.rsample()
+    d.log_prob(action).sum().backward()
+    assert bool(eg.isfinite(loc.grad).all())
+
+
+# ---- divergences --------------------------------------------------------------------------------
+
+OTHER = {
+    "Bernoulli": {"probs": [0.4, 0.5]},
+    "Beta": {"concentration1": [1.7, 1.0], "concentration0": [1.0, 2.5]},
+    "Binomial": {"total_count": 4, "probs": [0.5, 0.6]},
+    "Categorical": {"logits": [[1.1, -1.0, 0.0], [0.0, 1.3, 0.2]]},
+    "Cauchy": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
+    "Dirichlet": {"concentration": [[1.5, 1.0, 3.0], [2.0, 1.5, 1.0]]},
+    "Exponential": {"rate": [1.5, 1.0]},
+    "Gamma": {"concentration": [1.5, 2.0], "rate": [2.0, 1.0]},
+    "Geometric": {"probs": [0.4, 0.5]},
+    "Gumbel": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
+    "HalfNormal": {"scale": [2.0, 1.0]},
+    "Laplace": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
+    "LogNormal": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
+    "MultivariateNormal": {
+        "loc": [[1.0, 1.0], [2.0, 0.0]],
+        "covariance_matrix": [[1.0, 0.2], [0.2, 3.0]],
+    },
+    "Normal": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
+    "OneHotCategorical": {"probs": [[0.4, 0.1, 0.5], [0.3, 0.1, 0.6]]},
+    "Pareto": {"scale": [0.5, 2.0], "alpha": [2.0, 3.0]},
+    "Poisson": {"rate": [1.5, 2.0]},
+    "Uniform": {"low": [-1.0, 0.0], "high": [2.0, 2.0]},
+}
+PAIRS = [(n, n) for n in OTHER] + [
+    ("Uniform", "Normal"),
+    ("Laplace", "Normal"),
+    ("Exponential", "Gamma"),
+    ("Gamma", "Exponential"),
+    ("Exponential", "Normal"),
+    ("Normal", "Uniform"),
+    ("Uniform", "Beta"),
+]
+
+
+@pytest.mark.parametrize(("p", "q"), PAIRS)
+def test_divergences_agree_with_torch(p, q, monkeypatch):
+    torch = pytest.importorskip("torch")
+    ours, theirs = [], []
+    for module, framework, out in [(D, eg, ours), (torch.distributions, torch, theirs)]:
+        out.append(make(p, module=module, framework=framework))
+        with monkeypatch.context() as m:
+            m.setitem(PARAMETERS, q, OTHER[q])
+            out.append(make(q, module=module, framework=framework))
+    expected = torch.distributions.kl_divergence(*theirs).numpy()
+    assert np.allclose(array(D.kl_divergence(*ours)), expected, rtol=1e-5)
+
+
+def test_normal_laplace_divergence_by_samples():
+    eg.manual_seed(0)
+    p, q = D.Normal(0.5, 1.5), D.Laplace(-0.5, 2.0)
+    x = p.sample((200_000,))
+    estimate = (p.log_prob(x) - q.log_prob(x)).mean().item()
+    assert D.kl_divergence(p, q).item() == pytest.approx(estimate, abs=0.01)
+
+
+def test_own_rules_and_missing_ones():
+    class Mine(D.Normal):
+        pass
+
+    a, b = Mine(0.0, 1.0), D.Normal(1.0, 1.0)
+    assert D.kl_divergence(a, b).item() == pytest.approx(0.5)
+    D.register_kl(Mine, D.Normal)(lambda p, q: "mine")
+    assert D.kl_divergence(a, b) == "mine"
+    with pytest.raises(NotImplementedError, match="register_kl"):
+        D.kl_divergence(D.Weibull(1.0, 1.0), D.Poisson(1.0))
