@@ -8,6 +8,7 @@
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
 #include "ops/registry.h"
+#include "python/autocast.h"
 #include "python/autograd.h"
 #include "python/common.h"
 
@@ -94,6 +95,7 @@ PYBIND11_MODULE(_C, m) {
     add_generator(m);
     add_ops(m.ptr());
     add_optim(m.ptr());
+    add_autocast(m.ptr());
   } catch (...) {
     set_python_error();
     throw py::error_already_set();

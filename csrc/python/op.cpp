@@ -8,6 +8,7 @@
 
 #include "ops/copy.h"
 #include "ops/ops.h"
+#include "python/autocast.h"
 #include "python/signature.h"
 #include "tape/node.h"
 
@@ -21,6 +22,7 @@ struct OpObject {
   std::vector<std::unique_ptr<Signature>>* overloads;  // parsed at the first call
   const char* name;  // lives as long as the process
   bool inplace;
+  bool autocast;  // do autocast regions reach it?
   PyObject* result_type;
 };
 
@@ -201,6 +203,9 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       Object gathered;
       std::string* why = reason.empty() ? &reason : nullptr;
       if (!s->match(args, n, kwvalues, kwnames, values, &gathered, why)) continue;
+      SmallVec<Object, 4> cast;
+      if (EG_UNLIKELY(op->autocast && autocast_on()))
+        autocast(values, s->parameters().size(), cast);
       PyArgs source(*s, values);
       Results results(op, *s);
       Tensor target;
@@ -343,6 +348,7 @@ Object make_op(const std::string& name, std::vector<const OpEntry*> entries, boo
   op->overloads = nullptr;
   op->name = (new std::string(name))->c_str();
   op->inplace = inplace;
+  op->autocast = autocasts(name);
   op->result_type = nullptr;
   return made;
 }

@@ -5,6 +5,7 @@
 
 #include "ops/copy.h"
 #include "ops/ops.h"
+#include "python/autocast.h"
 #include "python/common.h"
 #include "tape/engine.h"
 
@@ -129,6 +130,7 @@ static PyObject* nb_matmul(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
     Tensor x, y;
     if (!operand(a, &x) || !operand(b, &y)) return Py_NewRef(Py_NotImplemented);
+    if (EG_UNLIKELY(autocast_on())) return wrap(matmul(autocast(x), autocast(y)));
     return wrap(matmul(x, y));
   });
 }

@@ -1,0 +1,71 @@
+#include "python/autocast.h"
+
+#include "ops/ops.h"
+
+namespace eg::python {
+namespace {
+
+thread_local bool region_open = false;
+thread_local DType region_dtype = DType::BFloat16;
+
+// What PyTorch runs in lower precision on the CPU.
+constexpr const char* kReached[] = {
+    "matmul",
+    "mm",
+    "mv",
+    "bmm",
+    "addmm",
+    "addbmm",
+    "baddbmm",
+    "linear",
+    "convolution",
+    "conv1d",
+    "conv2d",
+    "conv3d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "scaled_dot_product_attention",
+};
+
+// set_autocast(dtype or None), for this thread.
+PyObject* set_autocast(PyObject*, PyObject* dtype) {
+  return guarded([&]() -> PyObject* {
+    if (dtype != Py_None && !as_dtype(dtype, &region_dtype))
+      fail(ErrorKind::Type, "[set_autocast] expected a dtype or None, but got ",
+           Py_TYPE(dtype)->tp_name);
+    region_open = dtype != Py_None;
+    Py_RETURN_NONE;
+  });
+}
+
+PyMethodDef methods[] = {{"set_autocast", set_autocast, METH_O, "set_autocast(dtype)"},
+                         {nullptr, nullptr, 0, nullptr}};
+
+}  // namespace
+
+bool autocast_on() { return region_open; }
+
+bool autocasts(const std::string& op) {
+  const size_t start = op.find_first_not_of('_');
+  for (const char* name : kReached)
+    if (start != std::string::npos && op.compare(start, std::string::npos, name) == 0) return true;
+  return false;
+}
+
+Tensor autocast(const Tensor& t) {
+  const bool reached = t.is_floating() && t.dtype() != DType::Float64 && t.device().is_cpu();
+  return reached && t.dtype() != region_dtype ? to(t, region_dtype) : t;
+}
+
+void autocast(PyObject** values, size_t n, SmallVec<Object, 4>& kept) {
+  for (size_t i = 0; i < n; ++i) {
+    if (!values[i] || !is_tensor(values[i])) continue;
+    kept.push_back(checked(wrap(autocast(unwrap(values[i])))));
+    values[i] = kept.back().get();
+  }
+}
+
+void add_autocast(PyObject* module) { checked(PyModule_AddFunctions(module, methods)); }
+
+}  // namespace eg::python
