@@ -66,6 +66,7 @@ void Walk::finish() {
 }
 
 void Walk::run(int64_t begin, int64_t end, FunctionRef<void(char* const*, int64_t)> f) const {
+  if (begin >= end) return;
   int64_t at[kMaxDims + 1];
   char* p[kMaxWalked];
   std::copy(data_, data_ + operands_, p);
