@@ -715,9 +715,6 @@ void check_mask_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
   EG_CHECK(mask.dtype() == DType::Bool, "[masked_fill] expected a boolean mask, got ", mask.dtype());
   EG_CHECK(value.dim() == 0, "[masked_fill] expected a number or a 0-d tensor as value, got shape ",
            value.sizes());
-  EG_CHECK(x.is_floating() || !value.is_floating() || x.dtype() == value.dtype(),
-           "[masked_fill] value cannot be converted to ", x.dtype(), " without loss, got ",
-           value.dtype());
 }
 
 }  // namespace

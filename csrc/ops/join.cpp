@@ -426,8 +426,7 @@ TensorList meshgrid(const TensorList& tensors, const std::optional<std::string>&
   for (size_t i = 0; i < list.size(); ++i) {
     Dims shape(list.size(), 1);
     shape[i] = sizes[i];
-    Tensor grid = expand(reshape(list[i], shape), sizes);
-    out.push_back(swapped ? transpose(grid, 0, 1) : grid);
+    out.push_back(expand(reshape(list[i], shape), sizes));
   }
   if (swapped) std::swap(out[0], out[1]);
   return out;

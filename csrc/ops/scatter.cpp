@@ -266,13 +266,9 @@ struct ScatterReduce {
   int64_t dim;
   Reduce reduce;
   bool include_self;
-  bool in_place = false;
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& src, const Tensor& index) {
-    const bool products = reduce != Reduce::Sum && reduce != Reduce::Mean;
-    Tensor kept = x;
-    if (in_place && products) kept = writable(x, false);
-    Tensor out = writable(x, in_place);
+    Tensor out = writable(x, false);
     const Tensor from = apart_from(out, src);
     const IndexKernels& k = kernels<IndexKernels>();
     if (!include_self) {
@@ -285,8 +281,8 @@ struct ScatterReduce {
       copy_into(out, x.is_floating() ? div(out, counts) : floor_divide(out, counts));
     }
     ctx.save(index);
-    if (products) {
-      ctx.save(kept);
+    if (reduce != Reduce::Sum && reduce != Reduce::Mean) {
+      ctx.save(x);
       ctx.save(src);
     }
     return out;
@@ -379,14 +375,6 @@ Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const T
   if (nothing_to_do(index)) return clone(x);
   return reduce_lines(x, covered(src, index), a.dim, a.index, r, include_self);
 }
-Tensor scatter_reduce_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src,
-                              const std::string& reduce, bool include_self) {
-  const Reduce r = reduce_named("scatter_reduce_", reduce, true);
-  const LineArgs a = check_lines("scatter_reduce_", x, dim, index, &src);
-  if (nothing_to_do(index)) return x;
-  return apply_inplace("scatter_reduce_", ScatterReduce{a.dim, r, include_self}, x,
-                       covered(src, index), a.index);
-}
 
 // scatter(..., reduce=): the old spelling.
 Reduce scatter_mode(const std::string& name) {
@@ -421,7 +409,9 @@ Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, con
   const Tensor from = number ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter_", x, dim, index, &from);
   if (nothing_to_do(index)) return x;
-  return apply_inplace("scatter_", ScatterReduce{a.dim, r, true}, x, covered(from, index), a.index);
+  check_inplace(x, "scatter_");
+  assign(x, reduce_lines(x, covered(from, index), a.dim, a.index, r, true));
+  return x;
 }
 
 // One index a row is an index of rows, repeated over the other dimensions.
@@ -526,9 +516,7 @@ EG_OP(&scatter_reduce, "scatter_reduce(input, dim, index, src, reduce, *, includ
 >>> eg.zeros(2).scatter_reduce(0, eg.tensor([1, 1]), eg.tensor([1., 2.]), 'amax').tolist()
 [0.0, 2.0]
 )",
-      kOut)
-EG_OP(&scatter_reduce_inplace, "scatter_reduce_(input, dim, index, src, reduce, *, include_self=True)",
-      "scatter_reduce() in place.", kMethodOnly)
+      kInplace | kOut)
 EG_OP(&index_reduce, "index_reduce(input, dim, index, source, reduce, *, include_self=True)",
       "A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names.",
       kInplace | kOut)
