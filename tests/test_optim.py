@@ -600,3 +600,52 @@ def test_a_step_counts_as_an_in_place_write() -> None:
     optim.SGD([p], lr=0.1).step()
     with pytest.raises(RuntimeError):
         loss.backward()
+
+
+# ---- steps that are differentiated themselves -----------------------------------------------------------------
+
+
+def outcome(start: Any, name: str, kwargs: dict[str, Any], differentiable: bool) -> Any:
+    """A number that depends on `start` by way of three steps."""
+    p = start.clone()
+    optimizer = getattr(optim, name)([p], differentiable=differentiable, **kwargs)
+    for _ in range(3):
+        p.grad = (p.clone() * 2).sin() * 0.7
+        optimizer.step()
+    return (p * p).sum()
+
+
+DIFFERENTIABLE = [c for c in CASES if c[0] != "Adafactor"]
+
+
+@pytest.mark.ours  # torch refuses some of them after the second step
+@pytest.mark.parametrize("case", DIFFERENTIABLE, ids=[i for i in IDS if "Adafactor" not in i])
+def test_gradients_flow_through_steps(case: Any) -> None:
+    start = eg.tensor(START, dtype=eg.float64, requires_grad=True)
+    outcome(start, *case, True).backward()
+    h = 1e-6
+    for k in range(len(START)):
+        ends = []
+        for sign in (1, -1):
+            moved = np.array(START)
+            moved[k] += sign * h
+            ends.append(outcome(eg.tensor(moved), *case, False).item())
+        slope = (ends[0] - ends[1]) / (2 * h)
+        assert start.grad[k].item() == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ["SGD", "Adam"])
+def test_the_learning_rate_can_be_learnt(name: str) -> None:
+    lr = eg.tensor(0.1, dtype=eg.float64, requires_grad=True)
+    start = eg.tensor(START, dtype=eg.float64)
+    outcome(start, name, {"lr": lr}, True).backward()
+    h = 1e-6
+    ends = [outcome(start, name, {"lr": 0.1 + e}, False).item() for e in (h, -h)]
+    assert lr.grad.item() == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-4)
+
+
+def test_a_leaf_cannot_take_a_differentiable_step() -> None:
+    p = eg.ones(2, requires_grad=True)
+    p.grad = eg.ones(2)
+    with pytest.raises(RuntimeError, match="leaf"):
+        optim.SGD([p], lr=0.1, differentiable=True).step()
