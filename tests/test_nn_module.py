@@ -111,6 +111,71 @@ def test_missing_attribute_and_forward_are_clear():
         nn.Module(3)
 
 
+# ---- calling and looking up, for which there are C slots --------------------------------------------------------------
+
+
+def test_a_subclass_may_extend_attribute_lookup():
+    class Wrapper(nn.Module):
+        def __init__(self, inner):
+            super().__init__()
+            self.inner = inner
+
+        def __getattr__(self, name):
+            try:
+                return super().__getattr__(name)
+            except AttributeError:
+                return getattr(self.inner, name)
+
+    wrapped = Wrapper(nn.Linear(3, 2))
+    assert wrapped.in_features == 3 and wrapped.weight is wrapped.inner.weight
+    with pytest.raises(AttributeError):
+        wrapped.nope
+
+
+def test_a_subclass_may_write_its_own_call():
+    class Loud(nn.Tanh):
+        def __call__(self, x):
+            return "called", super().__call__(x).tolist()
+
+    assert Loud()(eg.zeros(1)) == ("called", [0.0])
+
+
+def test_forward_of_the_instance_comes_first():
+    m = nn.Tanh()
+    m.forward = lambda x: "mine"
+    assert m(1) == "mine"
+    del m.forward
+    assert m(eg.zeros(1)).tolist() == [0.0]
+
+
+def test_arguments_arrive_as_given():
+    class Echo(nn.Module):
+        def forward(self, *args, **kwargs):
+            return args, kwargs
+
+    assert Echo()() == ((), {})
+    assert Echo()(*range(20), a=1, b=2) == (tuple(range(20)), {"a": 1, "b": 2})
+
+
+def test_a_failing_property_says_what_is_missing():
+    class Odd(nn.Module):
+        @property
+        def size(self):
+            return self.nope
+
+    with pytest.raises(AttributeError):
+        Odd().size
+
+
+def test_patching_the_class_takes_effect(monkeypatch):
+    class Some(nn.Module):
+        def forward(self):
+            return "forward"
+
+    monkeypatch.setattr(nn.Module, "__call__", lambda self: "patched")
+    assert Some()() == "patched"
+
+
 # ---- walking -----------------------------------------------------------------------------------------------------
 
 

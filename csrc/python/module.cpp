@@ -96,6 +96,7 @@ PYBIND11_MODULE(_C, m) {
     add_ops(m.ptr());
     add_optim(m.ptr());
     add_autocast(m.ptr());
+    add_nn_module(m.ptr());
   } catch (...) {
     set_python_error();
     throw py::error_already_set();

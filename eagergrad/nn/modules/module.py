@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import eagergrad as eg
-from eagergrad import Tensor
+from eagergrad import _C, Tensor
 from eagergrad.utils.hooks import RemovableHandle
 
 from ..parameter import Buffer, Parameter
@@ -83,6 +83,10 @@ class Module:
     def forward(self, *input: Any) -> Any:
         """What the module computes; every subclass writes its own. Call the module, not this: hooks run then."""
         raise NotImplementedError(f'[{type(self).__name__}] has no "forward" method of its own')
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _C.module_slots(cls, Module, ever_used)
 
     # ---- calling -------------------------------------------------------------------------------------------------
 
@@ -812,6 +816,9 @@ class Module:
         for kind in ("_parameters", "_buffers", "_modules"):
             replica.__dict__[kind] = dict(self.__dict__[kind])
         return replica
+
+
+_C.module_slots(Module, Module, ever_used)
 
 
 def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
