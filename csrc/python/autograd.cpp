@@ -450,7 +450,35 @@ PyObject* mark_inplace(PyObject*, PyObject* args) {
   });
 }
 
+PyObject* get_nan_check(PyObject*, PyObject*) { return PyBool_FromLong(nan_check()); }
+PyObject* switch_nan_check(PyObject*, PyObject* on) {
+  const int truth = PyObject_IsTrue(on);
+  if (truth < 0) return nullptr;
+  set_nan_check(truth != 0);
+  return Py_NewRef(Py_None);
+}
+
+// with_history(tensor, node, nr): the same values as output nr of the node.
+PyObject* with_history(PyObject*, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    PyObject *o, *node;
+    unsigned int nr;
+    if (!PyArg_ParseTuple(args, "OOI", &o, &node, &nr)) return nullptr;
+    EG_CHECK_TYPE(is_tensor(o) && PyObject_TypeCheck(node, node_type), "expected a Tensor and a Node");
+    EG_CHECK_INDEX(nr < node_of(node).outputs.size(), "the node has no output ", nr);
+    Tensor t = unwrap(o).detach();
+    if (grad_enabled()) {
+      t->grad_fn = &node_of(node);
+      t->output_nr = nr;
+    }
+    return wrap(t);
+  });
+}
+
 PyMethodDef functions[] = {
+    {"with_history", with_history, METH_VARARGS, nullptr},
+    {"nan_check", get_nan_check, METH_NOARGS, nullptr},
+    {"set_nan_check", switch_nan_check, METH_O, nullptr},
     {"run_backward", run_backward, METH_VARARGS, nullptr},
     {"run_grad", run_grad, METH_VARARGS, nullptr},
     {"record_function", record_function, METH_VARARGS, nullptr},

@@ -304,7 +304,10 @@ PyObject* op_name(PyObject* self, void*) {
 PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("eagergrad"); }
 PyObject* op_flags(PyObject* self, void*) {
   uint32_t flags = 0;
-  for (const OpEntry* e : *reinterpret_cast<OpObject*>(self)->entries) flags |= e->flags;
+  for (const OpEntry* e : *reinterpret_cast<OpObject*>(self)->entries) {
+    flags |= e->flags;
+    if (std::strstr(e->signature, "(input")) flags |= 1u << 16;  // may be a method
+  }
   return PyLong_FromUnsignedLong(flags);
 }
 PyObject* op_reduce(PyObject* self, PyObject*) {

@@ -49,6 +49,21 @@ class Turn {
   }
 };
 
+bool has_nan(const Tensor& t) {
+  if (!t.defined() || !t.is_floating()) return false;
+  const Tensor wide = contiguous_data(cast_data(t, DType::Float64));
+  const double* p = wide.data<double>();
+  for (int64_t i = 0; i < wide.numel(); ++i)
+    if (p[i] != p[i]) return true;
+  return false;
+}
+bool any_nan(const Tensors& list) {
+  for (const Tensor& t : list)
+    if (has_nan(t)) return true;
+  return false;
+}
+std::atomic<bool> check_for_nan{false};
+
 class Run {
  public:
   Run(BackwardOptions options, bool accumulate, const TensorList* inputs)
@@ -219,6 +234,12 @@ class Run {
     EG_CHECK(results.size() <= node.edges.size(), "[", node.name(), "] backward returned ",
              results.size(), " gradients for ", node.edges.size(), " inputs, made at ",
              node.site.describe());
+    if (check_for_nan && !any_nan(v.grads)) {
+      for (size_t i = 0; i < results.size(); ++i)
+        EG_CHECK(!has_nan(results[i]), "Function '", node.name(),
+                 "Backward0' returned nan values in its ", i, "th output, for the operation made at ",
+                 node.site.describe());
+    }
     for (size_t i = 0; i < node.post_hooks.size(); ++i) {
       const Ref<Node::NodeHook> hook = node.post_hooks[i];
       hook->call(results, &v.grads);
@@ -357,6 +378,9 @@ TensorList first_gradients(const TensorList& roots, const TensorList& grads) {
 }
 
 }  // namespace
+
+bool nan_check() { return check_for_nan; }
+void set_nan_check(bool on) { check_for_nan = on; }
 
 void backward(const TensorList& roots, const TensorList& grads, BackwardOptions options,
               const TensorList* inputs) {

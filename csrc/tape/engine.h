@@ -19,6 +19,10 @@ void backward(const TensorList& roots, const TensorList& grads, BackwardOptions 
 TensorList grad(const TensorList& roots, const TensorList& grads, const TensorList& inputs,
                 BackwardOptions options);
 
+// Whether a backward that makes NaN from gradients without NaN raises, naming the forward line.
+bool nan_check();
+void set_nan_check(bool on);
+
 // Kind Interrupt and what the binding throws pass through; the graph is then as if backward had not been called, except for
 // gradients already accumulated.
 

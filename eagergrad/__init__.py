@@ -1,0 +1,166 @@
+"""eagergrad: define-by-run automatic differentiation, with PyTorch's names.
+
+>>> import eagergrad as eg
+>>> x = eg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> (x ** 2).sum().backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+from __future__ import annotations
+
+import os as _os
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+import numpy as _np
+
+from eagergrad import _C
+from eagergrad._version import __version__
+from eagergrad.tensor import dtype as _dtypes
+from eagergrad.tensor.device import CPU as _CPU
+from eagergrad.tensor.device import (
+    check_device as _check_device,
+)
+from eagergrad.tensor.device import (
+    device,
+    get_default_device,
+    set_default_device,
+)
+from eagergrad.tensor.dtype import (
+    bfloat16,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
+from eagergrad.tensor.dtype import bool_ as bool
+from eagergrad.tensor.size import Size
+
+half, float, double = float16, float32, float64
+short, int, long = int16, int32, int64
+strided, contiguous_format, preserve_format = "eagergrad.strided", "contiguous", "preserve"
+channels_last = channels_last_3d = contiguous_format
+inf, nan, pi, e = _np.inf, _np.nan, _np.pi, _np.e
+newaxis = None
+
+
+def _put_together() -> None:
+    from importlib.util import find_spec
+
+    _C.install_site_hooks(_os.path.join(_os.path.dirname(__file__), ""))
+    blas = find_spec("scipy_openblas32")
+    if blas is not None and blas.origin:
+        folder = _os.path.join(_os.path.dirname(blas.origin), "lib")
+        for name in ("libscipy_openblas.so", "libscipy_openblas.dylib", "libscipy_openblas.dll"):
+            if _os.path.exists(_os.path.join(folder, name)):
+                _C.set_blas_path(_os.path.join(folder, name))
+                break
+
+
+_put_together()
+
+from eagergrad.tensor import attach as _attach  # noqa: E402
+from eagergrad.tensor import creation as _creation  # noqa: E402
+from eagergrad.tensor.creation import (  # noqa: E402
+    as_tensor,
+    asarray,
+    from_numpy,
+    frombuffer,
+    tensor,
+)
+from eagergrad.tensor.tensor import LEGACY_TYPES as _LEGACY_TYPES  # noqa: E402
+from eagergrad.tensor.tensor import Tensor  # noqa: E402
+
+ops = _attach.attach(globals(), Tensor)
+globals().update(_LEGACY_TYPES)
+
+from eagergrad.autograd.function import run_backward as _run_backward  # noqa: E402
+from eagergrad.autograd.handle import TapeHandle as _TapeHandle  # noqa: E402
+
+_C.register_types(
+    {
+        "Tensor": Tensor,
+        "Size": Size,
+        "device": device,
+        "cpu": _CPU,
+        "dtypes": _dtypes.ALL,
+        "ndarray": _np.ndarray,
+        "generic": _np.generic,
+        "dtype_from_numpy": _dtypes.dtype_from_numpy,
+        "check_device": _check_device,
+        "plain_array": _creation.plain_array,
+        "index_tensor": _creation.index_tensor,
+        "tensor": tensor,
+        "run_backward": _run_backward,
+        "handle": _TapeHandle,
+        "find_op": _attach.find_op,
+    }
+)
+
+from eagergrad import autograd, memory  # noqa: E402
+from eagergrad._C import (  # noqa: E402
+    Generator,
+    default_generator,
+    get_default_dtype,
+    get_num_threads,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    set_default_dtype,
+    set_num_threads,
+)
+from eagergrad.autograd.grad_mode import (  # noqa: E402
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from eagergrad.tensor.functions import *  # noqa: E402, F403
+from eagergrad.tensor.printing import get_printoptions, set_printoptions  # noqa: E402
+
+# Everything else is imported when it is first named: `import eagergrad` stays quick.
+_SUBMODULES = frozenset(
+    "accelerator amp autograd backends cuda distributed distributions fft func fx hub jit linalg memory "
+    "multiprocessing nn onnx optim random serialization sparse special testing train utils version "
+    "__config__ types".split()
+)
+_ELSEWHERE = {
+    "save": "eagergrad.serialization",
+    "load": "eagergrad.serialization",
+}
+
+
+def __getattr__(name: str) -> _Any:
+    import importlib
+
+    if name in _SUBMODULES:
+        try:
+            return importlib.import_module(f"eagergrad.{name}")
+        except ModuleNotFoundError as error:
+            if error.name != f"eagergrad.{name}":
+                raise
+    elif name in _ELSEWHERE:
+        found = getattr(importlib.import_module(_ELSEWHERE[name]), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'eagergrad' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_SUBMODULES, *_ELSEWHERE})
+
+
+if _TYPE_CHECKING:
+    from eagergrad import (
+        nn,
+        optim,
+        utils,
+    )
+    from eagergrad.serialization import load, save

@@ -1,0 +1,152 @@
+"""Gradients: backward and grad, recording modes, functions written in Python, checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from eagergrad import _C
+from eagergrad.autograd.function import Function, once_differentiable
+from eagergrad.autograd.grad_mode import (
+    enable_grad,
+    inference_mode,
+    no_grad,
+    set_grad_enabled,
+)
+from eagergrad.autograd.gradcheck import gradcheck, gradgradcheck
+
+__all__ = [
+    "Function",
+    "Variable",
+    "backward",
+    "detect_anomaly",
+    "enable_grad",
+    "grad",
+    "gradcheck",
+    "gradgradcheck",
+    "inference_mode",
+    "no_grad",
+    "once_differentiable",
+    "set_detect_anomaly",
+    "set_grad_enabled",
+]
+
+
+def _sequence(x: Any) -> tuple[Any, ...]:
+    return (x,) if isinstance(x, _C.TensorBase) else tuple(x)
+
+
+def backward(
+    tensors: Any,
+    grad_tensors: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    grad_variables: Any = None,
+    inputs: Any = None,
+) -> None:
+    """Accumulates the gradients of the tensors into the leaves they depend on.
+
+    Raises RuntimeError if a tensor has no history, or has several elements and no gradient is given for it.
+
+    >>> import eagergrad as eg
+    >>> x = eg.tensor([1.0, 2.0], requires_grad=True)
+    >>> eg.autograd.backward([(x * x).sum()])
+    >>> x.grad
+    tensor([2., 4.])
+    """
+    if grad_variables is not None:
+        grad_tensors = grad_variables
+    grads = None if grad_tensors is None else _grads(grad_tensors)
+    retain = create_graph if retain_graph is None else retain_graph
+    wanted = None if inputs is None else _sequence(inputs)
+    _C.run_backward(_sequence(tensors), grads, retain, create_graph, wanted)
+
+
+def _grads(x: Any) -> tuple[Any, ...]:
+    return (x,) if isinstance(x, _C.TensorBase) else tuple(x)
+
+
+def grad(
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    only_inputs: bool = True,
+    allow_unused: bool | None = None,
+    is_grads_batched: bool = False,
+    materialize_grads: bool = False,
+) -> tuple[Any, ...]:
+    """Gradients of the outputs (summed) with respect to the inputs, returned instead of accumulated.
+
+    Raises RuntimeError if an input is not part of the graph, unless ``allow_unused`` (None is returned for it) or
+    ``materialize_grads`` (zeros are).
+
+    >>> import eagergrad as eg
+    >>> x = eg.tensor(3.0, requires_grad=True)
+    >>> (g,) = eg.autograd.grad(x ** 3, x, create_graph=True)
+    >>> eg.autograd.grad(g, x)[0]
+    tensor(18.)
+    """
+    if materialize_grads and allow_unused is False:
+        raise ValueError(
+            "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
+        )
+    outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if is_grads_batched:
+        from eagergrad.autograd.functional import batched_grad
+
+        return batched_grad(outputs, inputs, _sequence(grad_outputs), retain_graph, create_graph, allow_unused)
+    if allow_unused is None:
+        allow_unused = materialize_grads
+    retain = create_graph if retain_graph is None else retain_graph
+    grads = None if grad_outputs is None else _grads(grad_outputs)
+    results = _C.run_grad(outputs, grads, inputs, retain, create_graph)
+    if not allow_unused and any(g is None for g in results):
+        at = next(i for i, g in enumerate(results) if g is None)
+        raise RuntimeError(
+            "One of the differentiated Tensors appears to not have been used in the graph: input "
+            f"{at} of shape {list(inputs[at].shape)}. Set allow_unused=True if this is the desired behavior."
+        )
+    if materialize_grads:
+        zeros = _C.op_table["zeros_like"]
+        results = tuple(zeros(x) if g is None else g for g, x in zip(results, inputs, strict=True))
+    return results
+
+
+def Variable(data: Any, requires_grad: bool = False, volatile: bool | None = None) -> Any:
+    """The old spelling of a tensor that may require grad: a new leaf over the same memory."""
+    made = data.detach()
+    return made.requires_grad_() if requires_grad and not volatile else made
+
+
+class set_detect_anomaly:
+    """Accepted for PyTorch's programs: every error names the forward line always, so there is nothing to switch on.
+
+    With ``check_nan`` a backward that makes NaN from finite numbers raises, as PyTorch's does.
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self.before = anomaly_enabled()
+        _set_anomaly(mode and check_nan)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
+        _set_anomaly(self.before)
+
+
+class detect_anomaly(set_detect_anomaly):
+    """``set_detect_anomaly(True)`` for a block."""
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__(True, check_nan)
+
+
+def anomaly_enabled() -> bool:
+    """Whether backward checks each gradient for NaN."""
+    return bool(_C.nan_check())
+
+
+def _set_anomaly(on: bool) -> None:
+    _C.set_nan_check(on)

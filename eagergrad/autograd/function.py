@@ -1,0 +1,253 @@
+"""Functions whose backward is written in Python."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from eagergrad import _C
+from eagergrad.autograd.grad_mode import no_grad
+
+
+class FunctionCtx:
+    """What forward and backward of a Function share. Attributes may be set freely."""
+
+    def __init__(self) -> None:
+        self._to_save: tuple[Any, ...] = ()
+        self._saved: list[tuple[Any, int, Any]] | None = None
+        self._dirty: tuple[Any, ...] = ()
+        self._no_gradient: tuple[Any, ...] = ()
+        self._materialize = True
+        self._node: Any = None
+        self.needs_input_grad: tuple[bool, ...] = ()
+
+    def save_for_backward(self, *tensors: Any) -> None:
+        """Keeps inputs or outputs (or None) for backward."""
+        for t in tensors:
+            if t is not None and not isinstance(t, _C.TensorBase):
+                raise TypeError(
+                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
+                )
+        self._to_save = tensors
+
+    def mark_dirty(self, *tensors: Any) -> None:
+        """Says which inputs forward wrote in place."""
+        self._dirty = tensors
+
+    def mark_non_differentiable(self, *tensors: Any) -> None:
+        """Says which outputs have no gradient."""
+        self._no_gradient = tensors
+
+    def set_materialize_grads(self, value: bool) -> None:
+        """Whether missing gradients of outputs arrive as zeros (True) or None."""
+        self._materialize = value
+
+    @property
+    def saved_tensors(self) -> tuple[Any, ...]:
+        """What save_for_backward kept. Raises RuntimeError if it was freed or written in place since."""
+        if self._saved is None:
+            if self._node is None:
+                return tuple(self._to_save)
+            raise RuntimeError(
+                "Trying to backward through the graph a second time (or access the saved tensors of "
+                f"{self._node.name()} after they have already been freed): made at {self._node.site}. "
+                "Specify retain_graph=True if you need to backward through the graph a second time."
+            )
+        return tuple(self._unpack(*entry) for entry in self._saved)
+
+    saved_variables = saved_tensors
+
+    def _unpack(self, t: Any, version: int, output: Any) -> Any:
+        if t is None:
+            return None
+        if t._version != version:
+            raise RuntimeError(
+                "one of the variables needed for gradient computation has been modified by an inplace operation: "
+                f"a tensor of shape {list(t.shape)}, saved by {self._node.name()} at {self._node.site}, is at version "
+                f"{t._version}; expected version {version}."
+            )
+        return _C.with_history(t, self._node, output) if output is not None else t
+
+    def _release(self) -> None:
+        self._saved = None
+
+    @property
+    def next_functions(self) -> Any:
+        return self._node.next_functions
+
+
+class _BackwardCtx(FunctionCtx):
+    pass
+
+
+class Function:
+    """Base of recorded functions written in Python.
+
+    >>> import eagergrad as eg
+    >>> class Cube(eg.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x):
+    ...         ctx.save_for_backward(x)
+    ...         return x ** 3
+    ...     @staticmethod
+    ...     def backward(ctx, g):
+    ...         (x,) = ctx.saved_tensors
+    ...         return 3 * x ** 2 * g
+    >>> x = eg.tensor(2.0, requires_grad=True)
+    >>> Cube.apply(x).backward()
+    >>> x.grad
+    tensor(12.)
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        raise RuntimeError(
+            f"{type(self).__name__} should not be instantiated. Methods on autograd functions are all static, "
+            "so you should invoke them on the class itself: call .apply"
+        )
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        """forward(ctx, *args), or forward(*args) beside setup_context(ctx, inputs, output)."""
+        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
+        """Fills ctx where forward does not take it."""
+        raise NotImplementedError("setup_context is not implemented.")
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        """Gradients of the inputs from those of the outputs."""
+        raise NotImplementedError(
+            "You must implement either the backward or vjp method for your custom autograd.Function to use it "
+            "with backward mode AD."
+        )
+
+    @classmethod
+    def apply(cls, *args: Any, **kwargs: Any) -> Any:
+        """Runs forward unrecorded and puts this function on the tape."""
+        ctx: Any = type(cls.__name__ + "Ctx", (FunctionCtx,), {})() if False else FunctionCtx()
+        ctx.function = cls
+        recording = _C.is_grad_enabled()
+        ctx.needs_input_grad = tuple(
+            isinstance(a, _C.TensorBase) and a.requires_grad for a in args
+        )
+        with no_grad():
+            if cls.setup_context is Function.setup_context:
+                outputs = cls.forward(ctx, *args, **kwargs)
+            else:
+                outputs = cls.forward(*args, **kwargs)
+                cls.setup_context(ctx, args, outputs)
+        single = not isinstance(outputs, (tuple, list))
+        results = [outputs] if single else list(outputs)
+        if recording and any(ctx.needs_input_grad):
+            results = _record(cls, ctx, args, results)
+        else:
+            ctx._to_save = ()
+        return results[0] if single else tuple(results)
+
+
+def _among(t: Any, tensors: Any) -> bool:
+    return any(t is other for other in tensors)
+
+
+def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any]) -> list[Any]:
+    dirty = [t for t in ctx._dirty if _among(t, results)]
+    shown: list[Any] = []  # what the node makes; for written inputs a stand-in that carries the history
+    for r in results:
+        if isinstance(r, _C.TensorBase) and _among(r, args) and not _among(r, dirty):
+            r = r.detach()  # an input passed through is a new tensor on the tape
+        shown.append(r)
+    ctx._shapes = [(r.shape, r.dtype) if isinstance(r, _C.TensorBase) else None for r in shown]  # type: ignore[attr-defined]
+    made = [
+        r.detach() if _among(r, dirty) else r
+        for r in shown
+    ]
+    recorded = tuple(
+        r if isinstance(r, _C.TensorBase) and not _among(o, ctx._no_gradient) else None
+        for r, o in zip(made, results, strict=True)
+    )
+    saved = [
+        (None, 0, None) if t is None else _saved_entry(t, results, made, recorded)
+        for t in ctx._to_save
+    ]
+    ctx._node = _C.record_function(ctx, cls.__name__ + "Backward", args, recorded)
+    for i, r in enumerate(results):
+        if _among(r, dirty):
+            _C.mark_inplace(r, made[i])
+            shown[i] = r
+    ctx._saved = [
+        (t, t._version if t is not None else 0, output) for t, _, output in saved
+    ]
+    ctx._to_save = ()
+    return shown
+
+
+def _saved_entry(t: Any, results: list[Any], made: list[Any], recorded: tuple[Any, ...]) -> tuple[Any, int, Any]:
+    for i, r in enumerate(results):
+        if t is r and recorded[i] is not None:
+            return t.detach(), 0, i  # an output must not hold its own node
+    return t, 0, None
+
+
+def run_backward(ctx: FunctionCtx, grads: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Called by the engine with the gradients of the outputs."""
+    if ctx._materialize:
+        zeros = _C.op_table["zeros"]
+        grads = tuple(
+            zeros(shape[0], dtype=shape[1]) if g is None and shape is not None else g
+            for g, shape in zip(grads, ctx._shapes, strict=True)  # type: ignore[attr-defined]
+        )
+    cls: Any = ctx.function  # type: ignore[attr-defined]
+    backward = cls.backward if cls.backward is not Function.backward else getattr(cls, "vjp", cls.backward)
+    results = backward(ctx, *grads)
+    if not isinstance(results, tuple):
+        results = tuple(results) if isinstance(results, list) else (results,)
+    wanted = len(ctx.needs_input_grad)
+    if len(results) > wanted and all(r is None for r in results[wanted:]):
+        results = results[:wanted]
+    if len(results) != wanted:
+        raise RuntimeError(
+            f"function {cls.__name__}Backward returned an incorrect number of gradients "
+            f"(expected {wanted}, got {len(results)})"
+        )
+    return tuple(
+        g if needed else None for g, needed in zip(results, ctx.needs_input_grad, strict=True)
+    )
+
+
+def once_differentiable(function: Any) -> Any:
+    """Decorator of a backward that cannot be differentiated again: a second-order gradient raises."""
+
+    @functools.wraps(function)
+    def wrapper(ctx: Any, *args: Any) -> Any:
+        with no_grad():
+            outputs = function(ctx, *args)
+        if not _C.is_grad_enabled():
+            return outputs
+        requires = any(isinstance(a, _C.TensorBase) and a.requires_grad for a in args)
+        if not requires:
+            return outputs
+        single = not isinstance(outputs, tuple)
+        results = (outputs,) if single else outputs
+        results = tuple(
+            _Refuse.apply(r, *(a for a in args if isinstance(a, _C.TensorBase))) if r is not None else None
+            for r in results
+        )
+        return results[0] if single else results
+
+    return wrapper
+
+
+class _Refuse(Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any, *others: Any) -> Any:
+        return x.detach().clone()
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> Any:
+        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+
+
+InplaceFunction = Function
+NestedIOFunction = Function

@@ -1,0 +1,254 @@
+"""Tensors from Python values and arrays."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from eagergrad import _C
+from eagergrad.tensor.device import check_device, device
+from eagergrad.tensor.dtype import ALL, bfloat16, dtype
+
+_NUMPY_KINDS = {t._numpy for t in ALL}
+
+
+def plain_array(a: Any) -> np.ndarray:
+    """An array whose memory a tensor can share: native byte order, positive strides, a dtype we have.
+
+    Raises TypeError for object, string, complex and other arrays without one.
+    """
+    if isinstance(a, np.generic) or not isinstance(a, np.ndarray):
+        a = np.asarray(a)
+    if a.dtype.kind in "OUSVcMm" or (a.dtype.kind == "f" and a.dtype.itemsize > 8):
+        raise TypeError(
+            f"can't convert np.ndarray of type {a.dtype}. The only supported types are: "
+            "float64, float32, float16, int64, int32, int16, int8, uint8, and bool."
+        )
+    if not a.dtype.isnative:
+        a = a.astype(a.dtype.newbyteorder("="))
+    if a.dtype.kind == "u" and a.dtype.itemsize > 1:
+        wide = {2: np.int32, 4: np.int64, 8: np.int64}[a.dtype.itemsize]
+        if a.dtype.itemsize == 8 and a.size and a.max() > np.iinfo(np.int64).max:
+            raise OverflowError("a uint64 value does not fit int64")
+        a = a.astype(wide)
+    return np.array(a, order="C", copy=True) if any(s < 0 for s in a.strides) else np.array(a)
+
+
+def from_numpy(array: np.ndarray) -> Any:
+    """A tensor that shares the array's memory.
+
+    Raises TypeError for anything but an array of a supported dtype and ValueError for negative strides.
+
+    >>> import numpy as np, eagergrad as eg
+    >>> a = np.zeros(2)
+    >>> t = eg.from_numpy(a)
+    >>> a[0] = 7
+    >>> t
+    tensor([7., 0.], dtype=eagergrad.float64)
+    """
+    if not isinstance(array, np.ndarray):
+        raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    if any(s < 0 for s in array.strides):
+        raise ValueError(
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not supported. (Use array.copy().)"
+        )
+    if array.dtype not in _NUMPY_KINDS or not array.dtype.isnative:
+        if array.dtype.isnative is False:
+            raise ValueError(
+                "given numpy array has byte order different from the native byte order. "
+                "Conversion between byte orders is not supported: array.astype(array.dtype.newbyteorder('='))"
+            )
+        plain_array(array)  # raises with the list of supported types
+    if not array.flags.writeable:
+        warnings.warn(
+            "The given NumPy array is not writable; the tensor that shares its memory is read-only too.",
+            stacklevel=2,
+        )
+    return _C.from_array(array)
+
+
+def _values(data: Any) -> Any:
+    """Nested lists with tensors and arrays in them as plain nested lists."""
+    if isinstance(data, _C.TensorBase):
+        return data.detach().tolist()
+    if isinstance(data, np.ndarray):
+        return data.tolist()
+    if isinstance(data, (list, tuple)):
+        return [_values(item) for item in data]
+    if isinstance(data, (range, np.generic)) or not hasattr(data, "__len__"):
+        return data
+    return [_values(item) for item in data] if hasattr(data, "__getitem__") else data
+
+
+def _array_of(data: Any) -> np.ndarray:
+    """The array of nested Python values; floats are kept in float64 here."""
+    if isinstance(data, (list, tuple)):
+        if data and isinstance(data[0], np.ndarray) and len(data) > 1:
+            return np.array(data)
+        data = _values(data)
+    try:
+        array = np.array(data)
+    except ValueError as e:
+        raise ValueError(
+            f"expected sequences of equal length to make a tensor of: {_ragged(data)}"
+        ) from e
+    if array.dtype.kind == "O":
+        for item in array.reshape(-1)[:1]:
+            if isinstance(item, int):
+                raise RuntimeError("Overflow when unpacking long: the number does not fit 64 bits")
+            raise TypeError(f"can't make a tensor of {type(item).__name__} (in {type(data).__name__})")
+    if array.dtype.kind in "US":
+        raise TypeError("new(): invalid data type 'str'")
+    if array.dtype.kind == "c":
+        raise TypeError("complex numbers are not supported")
+    return array
+
+
+def _ragged(data: Any, at: str = "data") -> str:
+    if isinstance(data, (list, tuple)):
+        lengths = [len(item) if isinstance(item, (list, tuple)) else -1 for item in data]
+        if len(set(lengths)) > 1:
+            words = ["a number" if n < 0 else f"length {n}" for n in lengths[:6]]
+            return f"{at} holds {', '.join(words)}"
+        for i, item in enumerate(data):
+            found = _ragged(item, f"{at}[{i}]")
+            if found:
+                return found
+    return ""
+
+
+def tensor(
+    data: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
+) -> Any:
+    """A tensor with a copy of the data: a number, nested sequences, an array or a tensor.
+
+    Python floats become the default dtype, integers int64, bools bool; arrays keep their dtype.
+
+    >>> import eagergrad as eg
+    >>> eg.tensor([[1, 2], [3, 4]]).shape
+    eagergrad.Size([2, 2])
+    """
+    if isinstance(data, _C.TensorBase):
+        warnings.warn(
+            "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() "
+            "or sourceTensor.detach().clone().requires_grad_(True), rather than tensor(sourceTensor).",
+            stacklevel=2,
+        )
+        result = data.detach().clone()
+    elif isinstance(data, (np.ndarray, np.generic)):
+        result = _C.from_array(plain_array(data)).clone()
+    elif hasattr(data, "__dlpack__") or hasattr(data, "__array__"):
+        result = _C.from_array(plain_array(np.asarray(data))).clone()
+    else:
+        array = _array_of(data)
+        inferred = _C.get_default_dtype() if array.dtype.kind == "f" else None
+        if array.dtype.kind == "f" and array.dtype.itemsize < 8:  # lists of NumPy scalars or arrays
+            inferred = None
+        result = _C.from_array(plain_array(array))
+        target = dtype or (_C.get_default_dtype() if array.size == 0 and array.dtype.kind == "f" else inferred)
+        if target is not None:
+            result = _C.op_table["_cast"](result, target)
+        dtype = None if target is not None else dtype
+    if dtype is not None:
+        result = _C.op_table["_cast"](result, dtype)
+    if device is not None:
+        result = result.to(device)
+    return result.requires_grad_() if requires_grad else result
+
+
+def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
+    """The data as a tensor; shares the memory of arrays and returns tensors as they are where it can."""
+    if isinstance(data, _C.TensorBase):
+        result = data
+    elif isinstance(data, np.ndarray):
+        result = _C.from_array(data if data.dtype in _NUMPY_KINDS else plain_array(data))
+    else:
+        result = tensor(data)
+        if dtype is not None and not isinstance(data, (np.generic,)):
+            return tensor(data, dtype=dtype, device=device)
+    if dtype is not None or device is not None:
+        result = result.to(device=device, dtype=dtype)
+    return result
+
+
+def asarray(
+    obj: Any,
+    *,
+    dtype: dtype | None = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
+) -> Any:
+    """The object as a tensor: tensors, arrays, DLPack producers, buffers, numbers and sequences.
+
+    ``copy=True`` always copies, ``copy=False`` raises ValueError if it must.
+    """
+    if isinstance(obj, _C.TensorBase):
+        result = obj
+    elif isinstance(obj, np.ndarray):
+        result = as_tensor(obj)
+    elif hasattr(obj, "__dlpack__"):
+        from eagergrad.tensor.interop import from_dlpack
+
+        result = from_dlpack(obj)
+    else:
+        if copy is False and not isinstance(obj, (bytes, bytearray, memoryview)):
+            raise ValueError("can't alias this object: it has no memory of its own to share")
+        if isinstance(obj, (bytes, bytearray, memoryview)):
+            result = frombuffer(obj, dtype=dtype or _C.get_default_dtype())
+        else:
+            result = tensor(obj, dtype=dtype)
+    before = result
+    if dtype is not None or device is not None:
+        result = result.to(device=device, dtype=dtype)
+    if copy is False and result is not before:
+        raise ValueError("can't alias the object: a conversion of dtype or device needs a copy")
+    if copy and result is before:
+        result = result.clone()
+    return result.detach().requires_grad_() if requires_grad else result
+
+
+def frombuffer(
+    buffer: Any, *, dtype: dtype, count: int = -1, offset: int = 0, requires_grad: bool = False
+) -> Any:
+    """A 1-d tensor over the memory of an object with the buffer protocol."""
+    if offset < 0 or (count < 0 and count != -1) or count == 0:
+        raise ValueError(f"offset ({offset}) and count ({count}) must not be negative or empty")
+    array = np.frombuffer(buffer, dtype=dtype._numpy, count=count, offset=offset)
+    result = _C.from_array(array)
+    if dtype is bfloat16:
+        result = result.view(bfloat16)
+    return result.requires_grad_() if requires_grad else result
+
+
+def index_tensor(items: Any) -> Any:
+    """The index tensor that a list, tuple or range in a subscript stands for."""
+    t = tensor(list(items))
+    if t.numel() == 0:
+        return t.to(_long())
+    if t.dtype.is_floating_point:
+        raise IndexError("tensors used as indices must be long, int, byte or bool tensors")
+    return t
+
+
+def _long() -> dtype:
+    return ALL[5]
+
+
+__all__ = [
+    "as_tensor",
+    "asarray",
+    "check_device",
+    "device",
+    "from_numpy",
+    "frombuffer",
+    "tensor",
+]

@@ -1,0 +1,93 @@
+"""Where a tensor's memory is."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class device:
+    """``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)``, ``device("cuda:1")``, ``device(1)``.
+
+    Also a context manager and a decorator: factories inside make tensors there.
+
+    >>> import eagergrad as eg
+    >>> eg.device("cuda:1").index
+    1
+    """
+
+    __slots__ = ("_before", "index", "type")
+    type: str
+    index: int | None
+
+    def __init__(self, type: Any = None, index: int | None = None) -> None:
+        if isinstance(type, device):
+            type, index = type.type, type.index
+        elif isinstance(type, int) and not isinstance(type, bool):
+            type, index = "cuda", type
+        if not isinstance(type, str):
+            raise TypeError(f"device takes a string, an integer or a device, got {type!r}")
+        name, colon, number = type.partition(":")
+        if colon:
+            if index is not None:
+                raise RuntimeError(f"the device index is given twice: {type!r} and {index}")
+            if not number.isdigit():
+                raise RuntimeError(f"Invalid device string: {type!r}")
+            index = int(number)
+        if name not in ("cpu", "cuda"):
+            raise RuntimeError(
+                f"Expected one of cpu, cuda device type at start of device string: {name}"
+            )
+        if index is not None and index < 0:
+            raise RuntimeError(f"a device index must not be negative, got {index}")
+        self.type, self.index = name, index
+        self._before: list[device] = []
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type={self.type!r}{index})"
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, device) and (self.type, self.index) == (other.type, other.index)
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return device, (str(self),)
+
+    def __enter__(self) -> device:
+        self._before.append(get_default_device())
+        set_default_device(self)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        set_default_device(self._before.pop())
+
+
+CPU = device("cpu")
+_default = CPU
+
+
+def check_device(d: device) -> None:
+    """Raises with the reason if nothing can be placed on d."""
+    if d.type != "cpu":
+        raise RuntimeError(
+            "no CUDA device can be used: this build of eagergrad computes on the CPU. "
+            'Use device="cpu", or guard with eagergrad.cuda.is_available()'
+        )
+
+
+def get_default_device() -> device:
+    """Device of the tensors that factories make."""
+    return _default
+
+
+def set_default_device(d: Any) -> None:
+    """Sets the device of the tensors that factories make (None: the CPU)."""
+    global _default
+    d = CPU if d is None else device(d)
+    check_device(d)
+    _default = d

@@ -1,0 +1,40 @@
+"""Shapes."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+
+class Size(tuple):
+    """Shape of a tensor: a tuple of integers.
+
+    >>> import eagergrad as eg
+    >>> eg.zeros(2, 3).shape.numel()
+    6
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        """Product of the lengths."""
+        return math.prod(self)
+
+    def __repr__(self) -> str:
+        return f"eagergrad.Size({list(self)})"
+
+    def __getitem__(self, index: Any) -> Any:
+        item = tuple.__getitem__(self, index)
+        return Size(item) if isinstance(index, slice) else item
+
+    def __add__(self, other: Any) -> Size:
+        return Size(tuple.__add__(self, tuple(other)))
+
+    def __radd__(self, other: Any) -> Size:
+        return Size(tuple(other) + tuple(self))
+
+    def __mul__(self, times: Any) -> Size:
+        return Size(tuple.__mul__(self, times))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Size, (tuple(self),)

@@ -1,0 +1,502 @@
+"""The class Tensor: what is not an operator or an op (those are attached from the op table)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eagergrad import _C
+from eagergrad.tensor import printing
+from eagergrad.tensor.creation import _array_of, plain_array
+from eagergrad.tensor.device import device as Device
+from eagergrad.tensor.device import get_default_device
+from eagergrad.tensor.dtype import ALL, NAMES, bfloat16, dtype
+from eagergrad.tensor.size import Size
+
+_ops = _C.op_table
+_cast = _ops["_cast"]
+
+# PyTorch's names of tensor types: "torch.FloatTensor", FloatTensor(...), x.type().
+TYPE_NAMES = {
+    "BoolTensor": ALL[0],
+    "ByteTensor": ALL[1],
+    "CharTensor": ALL[2],
+    "ShortTensor": ALL[3],
+    "IntTensor": ALL[4],
+    "LongTensor": ALL[5],
+    "HalfTensor": ALL[6],
+    "BFloat16Tensor": ALL[7],
+    "FloatTensor": ALL[8],
+    "DoubleTensor": ALL[9],
+}
+_NAME_OF_TYPE = {t: name for name, t in TYPE_NAMES.items()}
+
+
+class Tensor(_C.TensorBase):
+    """A multi-dimensional array of numbers on the tape.
+
+    ``Tensor(2, 3)`` is an uninitialised tensor of that shape, ``Tensor([1, 2])`` holds the values, both in the
+    default dtype. New programs write ``eagergrad.tensor`` and ``eagergrad.empty``.
+    """
+
+    __slots__ = ()
+    __array_priority__ = 1000
+    layout = "eagergrad.strided"
+    is_sparse = is_sparse_csr = is_quantized = is_mkldnn = is_mps = is_xpu = is_meta = is_nested = False
+    is_complex_ = False
+    names: tuple[None, ...] = ()
+
+    def __new__(cls, *args: Any, device: Any = None) -> Any:
+        values = _legacy_values(args, _C.get_default_dtype())
+        return values if cls is Tensor else _C.TensorBase.__new__(cls, values)
+
+    @staticmethod
+    def _make_subclass(cls: type, data: Tensor, require_grad: bool = False) -> Any:
+        made = _C.TensorBase.__new__(cls, data)
+        return made.requires_grad_() if require_grad else made
+
+    def as_subclass(self, cls: type) -> Any:
+        """The same memory as an instance of a subclass."""
+        return _C.TensorBase.__new__(cls, self)
+
+    # -- conversions ---------------------------------------------------------------------------------
+
+    def to(self, *args: Any, **kwargs: Any) -> Tensor:
+        """This tensor with another dtype and/or device: ``to(dtype)``, ``to(device, dtype)``, ``to(other)``.
+
+        Returns the tensor itself if nothing changes and ``copy`` is not set. Recorded.
+        """
+        if len(args) == 1 and not kwargs and isinstance(args[0], dtype):
+            return _cast(self, args[0])
+        target, copy = _parse_to(args, kwargs)
+        result = self if target is None else _cast(self, target)
+        return result.clone() if copy and result is self else result
+
+    def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
+        """The name of this tensor's type, or the tensor cast to a dtype or named type."""
+        if dtype is None:
+            return f"eagergrad.{_NAME_OF_TYPE[self.dtype]}"
+        return _cast(self, _as_dtype(dtype))
+
+    def type_as(self, other: Tensor) -> Tensor:
+        """This tensor cast to the other's dtype."""
+        return self.to(other)
+
+    def float(self) -> Tensor:
+        return _cast(self, ALL[8])
+
+    def double(self) -> Tensor:
+        return _cast(self, ALL[9])
+
+    def half(self) -> Tensor:
+        return _cast(self, ALL[6])
+
+    def bfloat16(self) -> Tensor:
+        return _cast(self, ALL[7])
+
+    def long(self) -> Tensor:
+        return _cast(self, ALL[5])
+
+    def int(self) -> Tensor:
+        return _cast(self, ALL[4])
+
+    def short(self) -> Tensor:
+        return _cast(self, ALL[3])
+
+    def char(self) -> Tensor:
+        return _cast(self, ALL[2])
+
+    def byte(self) -> Tensor:
+        return _cast(self, ALL[1])
+
+    def bool(self) -> Tensor:
+        return _cast(self, ALL[0])
+
+    def cpu(self, memory_format: Any = None) -> Tensor:
+        """This tensor in the CPU's memory."""
+        return self
+
+    def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+        """This tensor on a GPU. Raises RuntimeError where there is none."""
+        return self.to(Device("cuda" if device is None else device))
+
+    def pin_memory(self, device: Any = None) -> Tensor:
+        """This tensor: without a GPU there is nothing to pin for."""
+        return self
+
+    def is_pinned(self, device: Any = None) -> bool:
+        return False
+
+    def share_memory_(self) -> Tensor:
+        return self
+
+    def is_shared(self) -> bool:
+        return False
+
+    def numpy(self, *, force: bool = False) -> np.ndarray:
+        """The values as an array that shares this tensor's memory.
+
+        Raises RuntimeError if the tensor requires grad (unless forced) and TypeError for bfloat16, which NumPy lacks.
+        """
+        t = self
+        if self.requires_grad and not force:
+            if _C.is_grad_enabled() or not self.is_leaf or True:
+                raise RuntimeError(
+                    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                )
+        if t.dtype is bfloat16:
+            raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use x.float()")
+        return np.asarray(memoryview(t.detach()))
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        t = self.detach()
+        array = np.asarray(memoryview(t.float() if t.dtype is bfloat16 else t))
+        if dtype is not None and array.dtype != dtype:
+            if copy is False:
+                raise ValueError(f"a conversion from {array.dtype} to {dtype} needs a copy")
+            return array.astype(dtype)
+        if copy:
+            return array.copy()
+        if self.requires_grad:
+            array.flags.writeable = False
+        return array
+
+    # -- shape and memory ------------------------------------------------------------------------------
+
+    @property
+    def T(self) -> Tensor:
+        """Dimensions reversed."""
+        return self.t() if self.ndim == 2 else self.permute(*range(self.ndim - 1, -1, -1))
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dimensions swapped."""
+        if self.ndim < 2:
+            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+        return self.transpose(-2, -1)
+
+    @property
+    def H(self) -> Tensor:
+        """The transposed matrix."""
+        if self.ndim not in (0, 2):
+            raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
+        return self.t() if self.ndim == 2 else self
+
+    mH = mT
+
+    @property
+    def real(self) -> Tensor:
+        return self
+
+    @property
+    def itemsize(self) -> Any:
+        """Bytes of an element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> Any:
+        """Bytes of all elements."""
+        return self.numel() * self.dtype.itemsize
+
+    def element_size(self) -> Any:
+        return self.dtype.itemsize
+
+    def is_contiguous(self, memory_format: Any = None) -> Any:
+        """Whether the elements lie in row-major order without gaps."""
+        step = 1
+        for n, s in zip(reversed(self.shape), reversed(self.stride()), strict=True):
+            if n == 0:
+                return True
+            if n != 1 and s != step:
+                return False
+            step *= n
+        return True
+
+    @property
+    def is_cuda(self) -> Any:
+        return self.device.type == "cuda"
+
+    @property
+    def is_cpu(self) -> Any:
+        return self.device.type == "cpu"
+
+    def get_device(self) -> Any:
+        """Index of the GPU, -1 on the CPU."""
+        return -1 if self.device.type == "cpu" else self.device.index
+
+    def is_floating_point(self) -> Any:
+        return self.dtype.is_floating_point
+
+    def is_complex(self) -> Any:
+        return False
+
+    def is_signed(self) -> Any:
+        return self.dtype.is_signed
+
+    def is_inference(self) -> Any:
+        return self._is_inference
+
+    def _is_view(self) -> Any:
+        return self._is_view_flag
+
+    def is_same_size(self, other: Tensor) -> Any:
+        return self.shape == other.shape
+
+    def __contains__(self, item: Any) -> Any:
+        return builtin_bool((self == item).any())
+
+    def __len__(self) -> Any:
+        return _C.TensorBase.__len__(self)
+
+    def freeze(self) -> Tensor:
+        """Makes the memory read-only: in-place writes raise from now on. Returns this tensor."""
+        _C.freeze(self)
+        return self
+
+    # -- autograd -----------------------------------------------------------------------------------------
+
+    def register_hook(self, hook: Any) -> Any:
+        """Calls ``hook(grad)`` when this tensor's gradient is computed; a Tensor it returns replaces the gradient."""
+        from eagergrad.autograd.handle import TapeHandle
+
+        return TapeHandle(_C.add_hook(self, hook, 0))
+
+    def register_post_accumulate_grad_hook(self, hook: Any) -> Any:
+        """Calls ``hook(tensor)`` after a backward has accumulated into this leaf's ``.grad``."""
+        from eagergrad.autograd.handle import TapeHandle
+
+        return TapeHandle(_C.add_hook(self, hook, 1))
+
+    def retain_grad(self) -> None:
+        """Keeps the gradient of this non-leaf in ``.grad``."""
+        _C.retain_grad(self)
+
+    @property
+    def output_nr(self) -> Any:
+        return 0
+
+    # -- Python protocols -------------------------------------------------------------------------------------
+
+    def __repr__(self, *, tensor_contents: Any = None) -> str:
+        return printing.tensor_repr(self)
+
+    def __str__(self) -> str:
+        return printing.tensor_str(self)
+
+    def __format__(self, spec: str) -> str:
+        if self.ndim == 0:
+            return format(self.item(), spec) if spec else format(self.item(), "")
+        return object.__format__(str(self), spec) if not spec else format(str(self), spec)
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        from eagergrad.serialization import reduce_tensor
+
+        return reduce_tensor(self)
+
+    def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
+        from eagergrad.serialization import deepcopy_tensor
+
+        return deepcopy_tensor(self, memo)
+
+    def __reversed__(self) -> Tensor:
+        return self.flip(0) if self.ndim else self
+
+    def __divmod__(self, other: Any) -> tuple[Tensor, Tensor]:
+        return self // other, self % other
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __round__(self, n: Any = None) -> Tensor:
+        return self.round() if n is None else self.round(decimals=n)
+
+    def __floor__(self) -> Tensor:
+        return self.floor()
+
+    def __ceil__(self) -> Tensor:
+        return self.ceil()
+
+    def __trunc__(self) -> Tensor:
+        return self.trunc()
+
+    def __dir__(self) -> list[str]:
+        return sorted(set(object.__dir__(self)))
+
+    # -- new tensors like this one ----------------------------------------------------------------------------
+
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+        """A tensor of the data with this one's dtype and device."""
+        from eagergrad.tensor.creation import tensor
+
+        if isinstance(data, Tensor):
+            made = data.detach().clone().to(dtype or self.dtype)
+            return made.requires_grad_() if requires_grad else made
+        return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+
+    def new(self, *args: Any, device: Any = None) -> Tensor:
+        """The old spelling of new_empty and new_tensor."""
+        return _legacy_values(args, self.dtype)
+
+    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any) -> Tensor:
+        """Zeros of this tensor's dtype."""
+        return _ops["zeros"](*_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any) -> Tensor:
+        """Ones of this tensor's dtype."""
+        return _ops["ones"](*_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any) -> Tensor:
+        """Uninitialised memory of this tensor's dtype."""
+        return _ops["empty"](*_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    def new_full(
+        self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any
+    ) -> Tensor:
+        """A tensor of one value with this one's dtype."""
+        return _ops["full"](size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+
+    # -- in place ---------------------------------------------------------------------------------------------
+
+    def apply_(self, function: Any) -> Tensor:
+        """Replaces each element by ``function(element)``: a Python loop, for experiments."""
+        if self.requires_grad:
+            raise RuntimeError("apply_() is not recorded: call it on a tensor that does not require grad")
+        array = self.numpy()
+        array[...] = np.vectorize(function, otypes=[array.dtype])(array) if array.size else array
+        return self
+
+    def map_(self, other: Tensor, function: Any) -> Tensor:
+        """Replaces each element by ``function(element, other's element)``."""
+        array = self.numpy()
+        array[...] = np.vectorize(function, otypes=[array.dtype])(array, other.detach().numpy())
+        return self
+
+    def set_(self, source: Tensor | None = None) -> Tensor:
+        """Takes over the source's memory and shape (none: an empty tensor)."""
+        self.data = _ops["empty"](0, dtype=self.dtype) if source is None else source.detach()
+        return self
+
+    def resize_(self, *sizes: Any, memory_format: Any = None) -> Tensor:
+        """Changes the shape in place; new elements are uninitialised."""
+        if self.requires_grad:
+            raise RuntimeError("cannot resize variables that require grad")
+        shape = _size(sizes, {})
+        flat = self.detach().contiguous().reshape(-1)
+        grown = _ops["empty"](*shape, dtype=self.dtype)
+        n = min(flat.numel(), grown.numel())
+        grown.view(-1)[:n] = flat[:n]
+        self.data = grown
+        return self
+
+    def resize_as_(self, other: Tensor, memory_format: Any = None) -> Tensor:
+        return self.resize_(*other.shape)
+
+    def ndimension_(self) -> Any:
+        return self.ndim
+
+
+builtin_bool = bool
+
+
+def _size(size: tuple[Any, ...], kw: dict[str, Any]) -> tuple[Any, ...]:
+    if "size" in kw:
+        size = (kw["size"],)
+    if len(size) == 1 and isinstance(size[0], (tuple, list)):
+        size = tuple(size[0])
+    return ((),) if not size else size
+
+
+def _legacy_values(args: tuple[Any, ...], kind: dtype) -> Tensor:
+    """Tensor(...), FloatTensor(...), x.new(...): sizes, values, an array or a tensor."""
+    if not args:
+        return _ops["empty"](0, dtype=kind)
+    first = args[0]
+    if len(args) == 1 and isinstance(first, _C.TensorBase):
+        return _cast(first.detach(), kind)
+    if len(args) == 1 and isinstance(first, np.ndarray):
+        return _cast(_C.from_array(plain_array(first)), kind)
+    if len(args) == 1 and isinstance(first, Size):
+        return _ops["empty"](first, dtype=kind)
+    if len(args) == 1 and isinstance(first, (list, tuple, range)):
+        return _cast(_C.from_array(plain_array(_array_of(list(first)))), kind).clone()
+    if all(hasattr(a, "__index__") for a in args):
+        return _ops["empty"](*args, dtype=kind)
+    raise TypeError(
+        "new() received an invalid combination of arguments: expected sizes, a sequence, an array or a tensor, got "
+        + ", ".join(type(a).__name__ for a in args)
+    )
+
+
+def _as_dtype(spec: Any) -> dtype:
+    if isinstance(spec, dtype):
+        return spec
+    if isinstance(spec, str):
+        name = spec.rsplit(".", 1)[-1]
+        if name in TYPE_NAMES:
+            return TYPE_NAMES[name]
+        if name in NAMES:
+            return NAMES[name]
+        raise ValueError(f"invalid type: {spec!r}")
+    if spec in (builtin_float, builtin_int, builtin_bool):
+        return {builtin_float: ALL[9], builtin_int: ALL[5], builtin_bool: ALL[0]}[spec]
+    legacy = getattr(spec, "_dtype", None)
+    if isinstance(legacy, dtype):
+        return legacy
+    raise TypeError(f"invalid dtype: {spec!r}")
+
+
+builtin_float, builtin_int = float, int
+
+
+def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool]:
+    """The dtype and the copy flag of Tensor.to's arguments; the device is checked."""
+    from eagergrad.tensor.device import check_device
+
+    target = kwargs.pop("dtype", None)
+    where = kwargs.pop("device", None)
+    copy = kwargs.pop("copy", False)
+    other = kwargs.pop("other", None)
+    kwargs.pop("non_blocking", None)
+    kwargs.pop("memory_format", None)
+    if kwargs:
+        raise TypeError(f"to() got an unexpected keyword argument {next(iter(kwargs))!r}")
+    positional = list(args)
+    if positional and isinstance(positional[0], _C.TensorBase):
+        other = positional.pop(0)
+    elif positional and (isinstance(positional[0], (str, Device)) or type(positional[0]) is builtin_int):
+        where = positional.pop(0)
+        if positional and (isinstance(positional[0], dtype) or positional[0] is None):
+            target = positional.pop(0)
+    elif positional and (positional[0] is None or not isinstance(positional[0], builtin_bool)):
+        target = positional.pop(0)
+    if len(positional) > 1:
+        copy = positional[1]
+    if other is not None:
+        target, where = other.dtype, other.device
+    if where is not None:
+        check_device(Device(where))
+    return (None if target is None else _as_dtype(target)), builtin_bool(copy)
+
+
+def check_default_device() -> None:
+    """Factories call this when a default device is set."""
+    from eagergrad.tensor.device import check_device
+
+    check_device(get_default_device())
+
+
+def _legacy_type(name: str, kind: dtype) -> type:
+    """FloatTensor and its like: callables that isinstance() understands."""
+
+    class Meta(type):
+        def __instancecheck__(cls, instance: Any) -> Any:
+            return isinstance(instance, Tensor) and instance.dtype is kind
+
+        def __call__(cls, *args: Any, device: Any = None) -> Any:
+            return _legacy_values(args, kind)
+
+    return Meta(name, (), {"_dtype": kind, "__module__": "eagergrad", "__doc__": f"Tensors of {kind}."})
+
+
+LEGACY_TYPES = {name: _legacy_type(name, kind) for name, kind in TYPE_NAMES.items()}
