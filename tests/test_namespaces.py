@@ -79,3 +79,20 @@ def test_spawn_reports_the_traceback():
         mp.spawn(work, (9,), nprocs=2, start_method="fork")
         with pytest.raises(mp.ProcessRaisedException, match="from a process"):
             mp.spawn(work, (1,), nprocs=2, start_method="fork")
+
+
+def test_assert_close_says_where():
+    from eagergrad.testing import assert_close
+
+    assert_close({"a": [eg.ones(2), 1.0]}, {"a": [eg.ones(2), 1.0 + 1e-9]})
+    with pytest.raises(AssertionError, match=r"index \(1,\).*\['a'\]"):
+        assert_close({"a": eg.tensor([1.0, 2.0])}, {"a": eg.tensor([1.0, 3.0])})
+    with pytest.raises(AssertionError, match="dtypes differ"):
+        assert_close(eg.ones(1), eg.ones(1, dtype=eg.float64))
+    with pytest.raises(AssertionError, match="shapes differ"):
+        assert_close(eg.ones(1), eg.ones(2))
+    with pytest.raises(AssertionError):
+        assert_close(eg.tensor(float("nan")), eg.tensor(float("nan")))
+    assert_close(eg.tensor(float("nan")), eg.tensor(float("nan")), equal_nan=True)
+    with pytest.raises(TypeError):
+        assert_close("a", 1)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import eagergrad as eg
+from eagergrad import _C
 
 
 def get_cpu_capability() -> str:
     """Return the instruction-set level that the kernels use."""
-    return eg.get_isa() if hasattr(eg, "get_isa") else "default"
+    return str(_C.isa_level())

@@ -226,10 +226,15 @@ def _join(text: str, suffixes: list[str], indent: int, linewidth: int) -> str:
     return text + ")"
 
 
+def _is_plain(kind: type) -> bool:
+    """Tensor and Parameter, without importing nn for the sake of a print."""
+    parameter = kind.__name__ == "Parameter" and kind.__module__ == "eagergrad.nn.parameter"
+    return kind is eg.Tensor or parameter
+
+
 def _text(t: Tensor, shape_first: bool) -> str:
     options = _options
-    plain = type(t) in (eg.Tensor, eg.nn.Parameter)
-    prefix = ("tensor" if plain else type(t).__name__) + "("
+    prefix = ("tensor" if _is_plain(type(t)) else type(t).__name__) + "("
     indent = len(prefix)
     summarize = t.numel() > options.threshold
     values = "[]" if t.numel() == 0 else _values_text(t, indent, summarize, options)
