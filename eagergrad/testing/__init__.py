@@ -96,7 +96,8 @@ class _Comparison:
         gap = np.abs(x - y)
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = gap / np.abs(y)
-        where = np.unravel_index(int(np.nanargmax(np.where(close, -1, gap))), x.shape)
+        worst = np.where(close, -1.0, np.where(np.isnan(gap), np.inf, gap))
+        where = np.unravel_index(int(np.argmax(worst)), x.shape)
         index = tuple(int(i) for i in where)
         self.fail(
             f"{int((~close).sum())} of {x.size} elements are not close; the worst at index {index}: "
