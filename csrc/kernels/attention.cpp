@@ -1,0 +1,403 @@
+// Note [Attention by rows]. A few query rows meet all keys; their scores stay in the second-level cache, become
+// probabilities there and meet the values. Unlike the running softmax of Dao et al. 2022 nothing is rescaled, and
+// memory is still linear in the number of keys. The backward pass recomputes the probabilities from the saved logarithm of
+// each row's sum. A row's result does not depend on how rows are shared among threads; a head's gradients of k and v
+// are summed by one thread, in the order of the queries.
+#include "kernels/attention.h"
+
+#include "core/parallel.h"
+#include "kernels/panel.h"
+
+namespace eg {
+
+void* allocate(size_t bytes);
+void deallocate(void* p, size_t bytes);
+
+namespace {
+
+constexpr int64_t kForwardRows = 24, kBackwardRows = 48, kTaskRows = 192;
+
+EG_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
+EG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+
+// Memory of one task, handed out piece by piece.
+template <class T>
+struct Arena {
+  T *base, *next;
+  size_t bytes;
+  explicit EG_INLINE Arena(int64_t elements)
+      : base(static_cast<T*>(allocate(elements * sizeof(T)))),
+        next(base),
+        bytes(elements * sizeof(T)) {}
+  EG_INLINE ~Arena() { deallocate(base, bytes); }
+  Arena(const Arena&) = delete;
+  EG_INLINE T* take(int64_t n) {
+    T* p = next;
+    next += round_up(n, 64);
+    return p;
+  }
+};
+
+template <class T>
+struct Matrix {
+  T* data;
+  int64_t ld;
+  EG_INLINE T* row(int64_t r) const { return data + r * ld; }
+};
+template <class T>
+EG_INLINE Matrix<T> at(const HeadMatrix& m, int64_t b, int64_t h) {
+  return {static_cast<T*>(m.data) + b * m.batch + h * m.head, m.row};
+}
+
+template <int N>
+struct Columns {
+  static constexpr int value = N;
+};
+// Calls f(Columns<N>, first column) over runs of at most 4 vectors; `width` is a multiple of the vector.
+template <class T, class F>
+EG_INLINE void for_columns(int64_t width, F&& f) {
+  constexpr int L = kLanes<T>;
+  int64_t c = 0;
+  for (; c + 4 * L <= width; c += 4 * L) f(Columns<4>{}, c);
+  switch ((width - c) / L) {
+    case 1: f(Columns<1>{}, c); break;
+    case 2: f(Columns<2>{}, c); break;
+    case 3: f(Columns<3>{}, c); break;
+  }
+}
+
+// Rows next to each other, columns padded with zeros to whole vectors.
+template <class T>
+EG_INLINE Matrix<T> dense(Matrix<T> m, int64_t rows, int64_t width, T* to) {
+  const int64_t padded = round_up(width, kLanes<T>);
+  if (m.ld == width && padded == width) return m;
+  pack_columns(m.data, m.ld, width, rows, to, padded);
+  return {to, padded};
+}
+
+// m^T in panels of 4 vectors of keys: [panel][width][4 * lanes].
+template <class T>
+EG_INLINE void pack_keys(Matrix<T> m, int64_t keys, int64_t width, T* to) {
+  constexpr int64_t L = kLanes<T>;
+  for (int64_t s = 0; s < keys; s += L) {
+    T* panel = to + s / (4 * L) * width * 4 * L + s % (4 * L);
+    pack_transposed(m.row(s), m.ld, least(keys - s, L), width, panel, 4 * L);
+  }
+  for (int64_t s = round_up(keys, L); s % (4 * L); s += L) {
+    T* panel = to + s / (4 * L) * width * 4 * L + s % (4 * L);
+    for (int64_t p = 0; p < width; ++p) store(panel + p * 4 * L, Vec<T>{});
+  }
+}
+
+// c[rows, keys rounded up] = scale * a[rows, width] @ packed
+template <class T>
+EG_INLINE void times_keys(Matrix<T> a, int64_t rows, int64_t width, const T* packed, int64_t keys,
+                          T scale, Matrix<T> c) {
+  constexpr int64_t L = kLanes<T>;
+  for (int64_t s = 0; s < keys; s += 4 * L) {
+    const T* panel = packed + s * width;
+    for_row_blocks(rows, [&](auto r, int64_t first) {
+      constexpr int R = decltype(r)::value;
+      Tile<T, R, 4> sums{};
+      multiply_add(sums, width, a.row(first), a.ld, panel, 4 * L);
+      for (int i = 0; i < R; ++i)
+        for (int n = 0; n < 4; ++n) store(c.row(first + i) + s + n * L, sums.v[i][n] * scale);
+    });
+  }
+}
+
+// c[rows, width] = a[rows, k] @ b[k, width], b dense; finish(row, column, vector) puts a result in its place.
+template <class T, class F>
+EG_INLINE void times_dense(Matrix<T> a, int64_t rows, int64_t k, Matrix<T> b, int64_t width,
+                           F&& finish) {
+  for_columns<T>(round_up(width, kLanes<T>), [&](auto columns, int64_t c) {
+    for_row_blocks(rows, [&](auto r, int64_t first) {
+      constexpr int R = decltype(r)::value, N = decltype(columns)::value;
+      Tile<T, R, N> sums{};
+      multiply_add(sums, k, a.row(first), a.ld, b.data + c, b.ld);
+      for (int i = 0; i < R; ++i)
+        for (int n = 0; n < N; ++n) finish(first + i, c + n * kLanes<T>, sums.v[i][n]);
+    });
+  });
+}
+
+// c[n, width] += a[k, n]^T @ b[k, width]; b and c dense.
+template <class T>
+EG_INLINE void add_transposed_times(Matrix<T> a, int64_t n, int64_t k, Matrix<T> b, int64_t width,
+                                    Matrix<T> c) {
+  constexpr int L = kLanes<T>;
+  for_columns<T>(round_up(width, L), [&](auto columns, int64_t col) {
+    for_row_blocks(n, [&](auto r, int64_t first) {
+      constexpr int R = decltype(r)::value, N = decltype(columns)::value;
+      Tile<T, R, N> sums;
+      for (int i = 0; i < R; ++i)
+        for (int v = 0; v < N; ++v) sums.v[i][v] = load(c.row(first + i) + col + v * L);
+      for (int64_t p = 0; p < k; ++p) {
+        const T* x = a.row(p) + first;
+        for (int v = 0; v < N; ++v) {
+          const Vec<T> y = load(b.row(p) + col + v * L);
+          for (int i = 0; i < R; ++i) sums.v[i][v] += x[i] * y;
+        }
+      }
+      for (int i = 0; i < R; ++i)
+        for (int v = 0; v < N; ++v) store(c.row(first + i) + col + v * L, sums.v[i][v]);
+    });
+  });
+}
+
+template <class T>
+EG_INLINE void put_vector(T* row, int64_t column, int64_t width, Vec<T> v) {
+  constexpr int L = kLanes<T>;
+  if (column + L <= width) {
+    store(row + column, v);
+    return;
+  }
+  for (int64_t l = 0; column + l < width; ++l) row[column + l] = v[l];
+}
+
+template <class T>
+constexpr T kInfinity = T(__builtin_inf());
+
+template <class T>
+EG_INLINE void apply_mask(const AttentionMask& mask, int64_t b, int64_t h, int64_t row, int64_t n,
+                          T* s) {
+  const int64_t start = b * mask.batch + h * mask.head + row * mask.row;
+  if (mask.boolean) {
+    const bool* keep = static_cast<const bool*>(mask.data) + start;
+    for (int64_t i = 0; i < n; ++i) s[i] = keep[i * mask.key] ? s[i] : -kInfinity<T>;
+    return;
+  }
+  const T* add = static_cast<const T*>(mask.data) + start;
+  if (mask.key == 1)
+    for (int64_t i = 0; i < n; ++i) s[i] += add[i];
+  else
+    for (int64_t i = 0; i < n; ++i) s[i] += add[i * mask.key];
+}
+
+template <class T>
+EG_INLINE T largest(const T* s, int64_t n) {
+  constexpr int L = kLanes<T>;
+  T best = -kInfinity<T>;
+  int64_t i = 0;
+  if (n >= L) {
+    Vec<T> m = load(s);
+    for (i = L; i + L <= n; i += L) {
+      const Vec<T> v = load(s + i);
+      m = v > m ? v : m;
+    }
+    for (int l = 0; l < L; ++l) best = m[l] > best ? m[l] : best;
+  }
+  for (; i < n; ++i) best = s[i] > best ? s[i] : best;
+  return best;
+}
+
+template <class T>
+EG_INLINE T total(const T* s, int64_t n) {
+  constexpr int L = kLanes<T>;
+  Vec<T> sum{};
+  int64_t i = 0;
+  for (; i + L <= n; i += L) sum += load(s + i);
+  T t = 0;
+  for (int l = 0; l < L; ++l) t += sum[l];
+  for (; i < n; ++i) t += s[i];
+  return t;
+}
+
+template <class T>
+EG_INLINE void exponentials(T* s, int64_t n, T shift) {
+  for (int64_t i = 0; i < n; ++i) s[i] = fast_exp(s[i] - shift);
+}
+
+// Keys that a block ending before query `end` can see.
+EG_INLINE int64_t visible(const AttentionShape& s, int64_t end) {
+  return s.causal ? least(s.keys, end) : s.keys;
+}
+
+// Scores of queries [row, row + rows): scaled and masked, for the first `keys` keys.
+template <class T>
+EG_INLINE void score_rows(const AttentionShape& s, const AttentionMask& mask, int64_t b, int64_t h,
+                          Matrix<T> q, const T* packed, int64_t row, int64_t rows, int64_t keys,
+                          Matrix<T> scores) {
+  times_keys(Matrix<T>{q.row(row), q.ld}, rows, s.width, packed, keys, T(s.scale), scores);
+  if (!mask.data) return;
+  for (int64_t i = 0; i < rows; ++i)
+    apply_mask(mask, b, h, row + i, visible(s, row + i + 1), scores.row(i));
+}
+
+// Scores to exponentials; returns 1 / sum, 0 for a row that sees nothing.
+template <class T>
+EG_INLINE T softmax_row(T* s, int64_t n, int64_t keys, T* lse) {
+  const T top = largest(s, n);
+  T inverse = 0, log_sum = kInfinity<T>;
+  if (top == -kInfinity<T>) {
+    n = 0;
+  } else {
+    exponentials(s, n, top);
+    const T sum = total(s, n);
+    inverse = 1 / sum;
+    log_sum = top + T(log(double(sum)));
+  }
+  for (int64_t i = n; i < keys; ++i) s[i] = 0;
+  if (lse) *lse = log_sum;
+  return inverse;
+}
+
+template <class T>
+void forward_task(const AttentionShape& s, const AttentionMask& mask, int64_t b, int64_t h,
+                  int64_t begin, int64_t end, const HeadMatrix& q, const HeadMatrix& k,
+                  const HeadMatrix& v, const HeadMatrix& out, T* lse) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t kv = h / (s.heads / s.kv_heads), seen = visible(s, end);
+  const int64_t ld = round_up(seen, 4 * L), v_width = round_up(s.value_width, L);
+  Arena<T> arena(ld * s.width + seen * v_width + kForwardRows * ld + 256);
+  T* packed = arena.take(ld * s.width);
+  pack_keys(at<T>(k, b, kv), seen, s.width, packed);
+  const Matrix<T> values =
+      dense(at<T>(v, b, kv), seen, s.value_width, arena.take(seen * v_width));
+  const Matrix<T> scores{arena.take(kForwardRows * ld), ld};
+  const Matrix<T> queries = at<T>(q, b, h), result = at<T>(out, b, h);
+  for (int64_t row = begin; row < end; row += kForwardRows) {
+    const int64_t rows = least(kForwardRows, end - row), keys = visible(s, row + rows);
+    score_rows(s, mask, b, h, queries, packed, row, rows, keys, scores);
+    T inverse[kForwardRows];
+    for (int64_t i = 0; i < rows; ++i)
+      inverse[i] = softmax_row(scores.row(i), visible(s, row + i + 1), keys,
+                               lse ? lse + row + i : nullptr);
+    times_dense(scores, rows, keys, values, s.value_width, [&](int64_t i, int64_t c, Vec<T> sum) {
+      put_vector(result.row(row + i), c, s.value_width, sum * inverse[i]);
+    });
+  }
+}
+
+template <class T>
+void forward(const AttentionShape& s, const AttentionMask& mask, const HeadMatrix& q,
+             const HeadMatrix& k, const HeadMatrix& v, const HeadMatrix& out, T* lse) {
+  const int64_t chunks = (s.queries + kTaskRows - 1) / kTaskRows;
+  const int64_t work = least(s.queries, kTaskRows) * s.keys * (s.width + s.value_width) / 8 + 1;
+  parallel_for(s.batch * s.heads * chunks, kParallelGrain / work + 1,
+               [&](int64_t first, int64_t last) {
+                 for (int64_t i = first; i < last; ++i) {
+                   const int64_t head = i / chunks, begin = i % chunks * kTaskRows;
+                   forward_task<T>(s, mask, head / s.heads, head % s.heads, begin,
+                                   least(begin + kTaskRows, s.queries), q, k, v, out,
+                                   lse ? lse + head * s.queries : nullptr);
+                 }
+               });
+}
+
+// All queries of one head; adds to the padded gradients of k and v.
+template <class T>
+struct BackwardHead {
+  const AttentionShape& s;
+  const AttentionMask& mask;
+  const T *packed_k, *packed_v;
+  Matrix<T> keys, dk, dv;       // dense
+  Matrix<T> p, ds, q_pad, g_pad;  // kBackwardRows rows
+
+  EG_INLINE void run(int64_t b, int64_t h, Matrix<T> q, Matrix<T> out, Matrix<T> g, Matrix<T> dq,
+                     const T* lse) const {
+    for (int64_t row = 0; row < s.queries; row += kBackwardRows)
+      block(b, h, row, least(kBackwardRows, s.queries - row), q, out, g, dq, lse);
+  }
+
+  EG_INLINE void block(int64_t b, int64_t h, int64_t row, int64_t rows, Matrix<T> q, Matrix<T> out,
+                       Matrix<T> g, Matrix<T> dq, const T* lse) const {
+    const int64_t seen = visible(s, row + rows);
+    const Matrix<T> gs{g.row(row), g.ld}, qs{q.row(row), q.ld};
+    score_rows(s, mask, b, h, q, packed_k, row, rows, seen, p);
+    times_keys(gs, rows, s.value_width, packed_v, seen, T(1), ds);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t n = visible(s, row + i + 1);
+      T *pr = p.row(i), *dr = ds.row(i);
+      T along = 0;
+      for (int64_t c = 0; c < s.value_width; ++c) along += gs.row(i)[c] * out.row(row + i)[c];
+      const T shift = lse[row + i], scale = T(s.scale);
+#pragma GCC ivdep
+      for (int64_t j = 0; j < n; ++j) {
+        const T prob = fast_exp(pr[j] - shift);
+        pr[j] = prob;
+        dr[j] = prob * (dr[j] - along) * scale;
+      }
+      for (int64_t j = n; j < seen; ++j) pr[j] = dr[j] = 0;
+    }
+    if (dq.data)
+      times_dense(ds, rows, seen, keys, s.width, [&](int64_t i, int64_t c, Vec<T> sum) {
+        put_vector(dq.row(row + i), c, s.width, sum);
+      });
+    const Matrix<T> q_rows = dense(qs, rows, s.width, q_pad.data);
+    const Matrix<T> g_rows = dense(gs, rows, s.value_width, g_pad.data);
+    if (dk.data) add_transposed_times(ds, seen, rows, q_rows, s.width, dk);
+    if (dv.data) add_transposed_times(p, seen, rows, g_rows, s.value_width, dv);
+  }
+};
+
+template <class T>
+EG_INLINE void unpad(Matrix<T> from, int64_t rows, int64_t width, Matrix<T> to) {
+  for (int64_t r = 0; r < rows; ++r) memcpy(to.row(r), from.row(r), width * sizeof(T));
+}
+
+template <class T>
+void backward(const AttentionShape& s, const AttentionMask& mask, const HeadMatrix& q,
+              const HeadMatrix& k, const HeadMatrix& v, const HeadMatrix& out, const T* lse,
+              const HeadMatrix& g, const HeadMatrix& dq, const HeadMatrix& dk,
+              const HeadMatrix& dv) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t ld = round_up(s.keys, 4 * L), group = s.heads / s.kv_heads;
+  const int64_t kw = round_up(s.width, L), vw = round_up(s.value_width, L);
+  const auto head = [&](int64_t b, int64_t kv) {
+    Arena<T> arena(ld * (s.width + s.value_width) + s.keys * (2 * kw + vw) +
+                   kBackwardRows * (2 * ld + kw + vw) + 1024);
+    T *packed_k = arena.take(ld * s.width), *packed_v = arena.take(ld * s.value_width);
+    const Matrix<T> key_rows = at<T>(k, b, kv);
+    pack_keys(key_rows, s.keys, s.width, packed_k);
+    pack_keys(at<T>(v, b, kv), s.keys, s.value_width, packed_v);
+    const Matrix<T> keys = dense(key_rows, s.keys, s.width, arena.take(s.keys * kw));
+    Matrix<T> sum_k{dk.data ? arena.take(s.keys * kw) : nullptr, kw};
+    Matrix<T> sum_v{dv.data ? arena.take(s.keys * vw) : nullptr, vw};
+    if (sum_k.data) memset(sum_k.data, 0, s.keys * kw * sizeof(T));
+    if (sum_v.data) memset(sum_v.data, 0, s.keys * vw * sizeof(T));
+    const BackwardHead<T> run{s,
+                              mask,
+                              packed_k,
+                              packed_v,
+                              keys,
+                              sum_k,
+                              sum_v,
+                              {arena.take(kBackwardRows * ld), ld},
+                              {arena.take(kBackwardRows * ld), ld},
+                              {arena.take(kBackwardRows * kw), kw},
+                              {arena.take(kBackwardRows * vw), vw}};
+    for (int64_t h = kv * group; h < (kv + 1) * group; ++h)
+      run.run(b, h, at<T>(q, b, h), at<T>(out, b, h), at<T>(g, b, h),
+              dq.data ? at<T>(dq, b, h) : Matrix<T>{nullptr, 0},
+              lse + (b * s.heads + h) * s.queries);
+    if (sum_k.data) unpad(sum_k, s.keys, s.width, at<T>(dk, b, kv));
+    if (sum_v.data) unpad(sum_v, s.keys, s.value_width, at<T>(dv, b, kv));
+  };
+  const int64_t work = group * s.queries * s.keys * (s.width + s.value_width) / 4 + 1;
+  parallel_for(s.batch * s.kv_heads, kParallelGrain / work + 1, [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) head(i / s.kv_heads, i % s.kv_heads);
+  });
+}
+
+void forward_any(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+                 HeadMatrix v, HeadMatrix out, void* lse) {
+  visit_float(s.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    forward<T>(s, mask, q, k, v, out, static_cast<T*>(lse));
+  });
+}
+void backward_any(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+                  HeadMatrix v, HeadMatrix out, const void* lse, HeadMatrix g, HeadMatrix dq,
+                  HeadMatrix dk, HeadMatrix dv) {
+  visit_float(s.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    backward<T>(s, mask, q, k, v, out, static_cast<const T*>(lse), g, dq, dk, dv);
+  });
+}
+
+}  // namespace
+
+EG_KERNELS(AttentionKernels, {&forward_any, &backward_any});
+
+}  // namespace eg

@@ -1,0 +1,363 @@
+// Note [Sums of float32]. A block of at most kBlock values is summed in vector lanes, blocks in double: the error stays
+// that of a short sum however large the batch, and the order depends on shapes only, never on threads.
+#include "kernels/norm.h"
+
+#include "core/parallel.h"
+#include "kernels/panel.h"
+
+namespace eg {
+namespace {
+
+constexpr int64_t kBlock = 1024;
+
+template <class T>
+EG_INLINE T lane_sum(Vec<T> v) {
+  T s[kLanes<T>];
+  store(s, v);
+  for (int w = kLanes<T> / 2; w > 0; w /= 2)
+    for (int l = 0; l < w; ++l) s[l] += s[l + w];
+  return s[0];
+}
+
+// Sums over [0, n) of f(i), given for a vector at i and for one element at i.
+template <class T, class V, class S>
+EG_INLINE double block_sum(int64_t n, V&& vector, S&& scalar) {
+  constexpr int L = kLanes<T>;
+  double total = 0;
+  for (int64_t begin = 0; begin < n; begin += kBlock) {
+    const int64_t end = begin + kBlock < n ? begin + kBlock : n;
+    Vec<T> a{}, b{}, c{}, d{};
+    int64_t i = begin;
+    for (; i + 4 * L <= end; i += 4 * L) {
+      a += vector(i);
+      b += vector(i + L);
+      c += vector(i + 2 * L);
+      d += vector(i + 3 * L);
+    }
+    for (; i + L <= end; i += L) a += vector(i);
+    T rest = 0;
+    for (; i < end; ++i) rest += scalar(i);
+    total += double(lane_sum<T>((a + b) + (c + d)) + rest);
+  }
+  return total;
+}
+
+template <class T>
+EG_INLINE double sum_of(const T* x, int64_t n) {
+  return block_sum<T>(n, [&](int64_t i) { return load(x + i); }, [&](int64_t i) { return x[i]; });
+}
+template <class T>
+EG_INLINE double sum_of_squares(const T* x, T mean, int64_t n) {
+  return block_sum<T>(
+      n,
+      [&](int64_t i) {
+        const Vec<T> d = load(x + i) - mean;
+        return d * d;
+      },
+      [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+}
+template <class T>
+EG_INLINE double sum_of_products(const T* g, const T* x, T mean, int64_t n) {
+  return block_sum<T>(
+      n, [&](int64_t i) { return load(g + i) * (load(x + i) - mean); },
+      [&](int64_t i) { return g[i] * (x[i] - mean); });
+}
+
+EG_INLINE int64_t rows_per_task(int64_t n) { return kParallelGrain / 4 / (n > 0 ? n : 1) + 1; }
+
+// ---- rows -----------------------------------------------------------------------------------------------------------
+
+template <class T, bool Weight, bool Bias>
+EG_INLINE void write_row(int64_t n, const T* x, T mean, T rstd, const T* w, const T* b, T* y) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    T v = (x[i] - mean) * rstd;
+    if (Weight) v *= w[i];
+    if (Bias) v += b[i];
+    y[i] = v;
+  }
+}
+
+template <class T>
+void row_forward(int64_t rows, int64_t n, bool center, T eps, const T* x, const T* w, const T* b,
+                 T* y, T* mean, T* rstd) {
+  parallel_for(rows, rows_per_task(n), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const T* row = x + r * n;
+      const T m = center ? T(sum_of(row, n) / double(n)) : T(0);
+      const T s = T(1 / sqrt(sum_of_squares(row, m, n) / double(n) + eps));
+      if (center) mean[r] = m;
+      rstd[r] = s;
+      T* to = y + r * n;
+      if (w && b)
+        write_row<T, true, true>(n, row, m, s, w, b, to);
+      else if (w)
+        write_row<T, true, false>(n, row, m, s, w, b, to);
+      else if (b)
+        write_row<T, false, true>(n, row, m, s, w, b, to);
+      else
+        write_row<T, false, false>(n, row, m, s, w, b, to);
+    }
+  });
+}
+
+// The weights' gradients are sums over rows: at most kParts partial sums over fixed runs of rows, then their sum.
+constexpr int64_t kParts = 16;
+EG_INLINE int64_t rows_per_part(int64_t rows) {
+  const int64_t even = (rows + kParts - 1) / kParts;
+  return even > 16 ? even : 16;
+}
+EG_INLINE int64_t parts_of(int64_t rows) {
+  return (rows + rows_per_part(rows) - 1) / rows_per_part(rows);
+}
+int64_t row_scratch(int64_t rows, int64_t n) { return 2 * parts_of(rows) * n; }
+
+template <class T>
+EG_INLINE void row_dx(int64_t n, bool center, const T* g, const T* x, const T* w, T mean, T rstd,
+                      T* dx) {
+  const auto weighted = [&](int64_t i) { return w ? load(g + i) * load(w + i) : load(g + i); };
+  const auto weighted1 = [&](int64_t i) { return w ? g[i] * w[i] : g[i]; };
+  const double sum_gx = block_sum<T>(
+      n, [&](int64_t i) { return weighted(i) * (load(x + i) - mean); },
+      [&](int64_t i) { return weighted1(i) * (x[i] - mean); });
+  const double sum_g = center ? block_sum<T>(n, weighted, weighted1) : 0;
+  const T along = T(sum_gx / double(n)) * rstd * rstd * rstd;
+  const T shift = T(sum_g / double(n)) * rstd;
+  if (w) {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) dx[i] = g[i] * w[i] * rstd - (x[i] - mean) * along - shift;
+  } else {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) dx[i] = g[i] * rstd - (x[i] - mean) * along - shift;
+  }
+}
+
+template <class T>
+void row_backward(int64_t rows, int64_t n, bool center, const T* g, const T* x, const T* w,
+                  const T* mean, const T* rstd, T* dx, T* dw, T* db, T* scratch) {
+  const int64_t each = rows_per_part(rows), parts = parts_of(rows);
+  T *part_w = scratch, *part_b = scratch + parts * n;
+  parallel_for(parts, rows_per_task(n * each), [&](int64_t begin, int64_t end) {
+    for (int64_t p = begin; p < end; ++p) {
+      T *pw = part_w + p * n, *pb = part_b + p * n;
+      if (dw) memset(pw, 0, n * sizeof(T));
+      if (db) memset(pb, 0, n * sizeof(T));
+      const int64_t last = (p + 1) * each < rows ? (p + 1) * each : rows;
+      for (int64_t r = p * each; r < last; ++r) {
+        const T *gr = g + r * n, *xr = x + r * n;
+        const T m = center ? mean[r] : T(0), s = rstd[r];
+        if (dx) row_dx(n, center, gr, xr, w, m, s, dx + r * n);
+        if (dw) {
+#pragma GCC ivdep
+          for (int64_t i = 0; i < n; ++i) pw[i] += gr[i] * ((xr[i] - m) * s);
+        }
+        if (db) {
+#pragma GCC ivdep
+          for (int64_t i = 0; i < n; ++i) pb[i] += gr[i];
+        }
+      }
+    }
+  });
+  const auto total = [&](const T* part, T* out) {
+    memset(out, 0, n * sizeof(T));
+    for (int64_t p = 0; p < parts; ++p) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) out[i] += part[p * n + i];
+    }
+  };
+  if (dw) total(part_w, dw);
+  if (db) total(part_b, db);
+}
+
+// ---- channels -------------------------------------------------------------------------------------------------------
+
+// body(first channel, channels): whole channels where a channel's values lie together, else blocks of neighbours.
+template <class F>
+EG_INLINE void for_channels(const ChannelShape& s, int64_t block, F&& body) {
+  const int64_t blocks = (s.channels + block - 1) / block;
+  parallel_for(blocks, rows_per_task(s.outer * s.inner * block), [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) {
+      const int64_t c = b * block;
+      body(c, s.channels - c < block ? s.channels - c : block);
+    }
+  });
+}
+constexpr int64_t kColumns = 64;
+
+// Column sums of f(row, column) for `n` <= kColumns neighbouring columns: runs of kBlock rows in T, runs in double.
+template <class T, class F>
+EG_INLINE void column_sums(int64_t rows, int64_t n, double* total, F&& f) {
+  for (int64_t i = 0; i < n; ++i) total[i] = 0;
+  for (int64_t begin = 0; begin < rows; begin += kBlock) {
+    const int64_t end = begin + kBlock < rows ? begin + kBlock : rows;
+    T part[kColumns] = {};
+    for (int64_t r = begin; r < end; ++r) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) part[i] += f(r, i);
+    }
+    for (int64_t i = 0; i < n; ++i) total[i] += double(part[i]);
+  }
+}
+
+template <class T>
+void moments(const ChannelShape& s, const T* x, T* mean, T* var) {
+  const double count = double(s.outer * s.inner);
+  if (s.inner == 1) {
+    for_channels(s, kColumns, [&](int64_t c, int64_t n) {
+      double total[kColumns];
+      column_sums<T>(s.outer, n, total,
+                     [&](int64_t r, int64_t i) { return x[r * s.channels + c + i]; });
+      for (int64_t i = 0; i < n; ++i) mean[c + i] = T(total[i] / count);
+      const T* m = mean + c;
+      column_sums<T>(s.outer, n, total, [&](int64_t r, int64_t i) {
+        const T d = x[r * s.channels + c + i] - m[i];
+        return d * d;
+      });
+      for (int64_t i = 0; i < n; ++i) var[c + i] = T(total[i] / count);
+    });
+    return;
+  }
+  for_channels(s, 1, [&](int64_t c, int64_t) {
+    double total = 0;
+    for (int64_t o = 0; o < s.outer; ++o)
+      total += sum_of(x + (o * s.channels + c) * s.inner, s.inner);
+    const T m = T(total / count);
+    double squares = 0;
+    for (int64_t o = 0; o < s.outer; ++o)
+      squares += sum_of_squares(x + (o * s.channels + c) * s.inner, m, s.inner);
+    mean[c] = m;
+    var[c] = T(squares / count);
+  });
+}
+
+template <class T>
+void sums(const ChannelShape& s, const T* g, const T* x, const T* mean, T* sum_g, T* sum_gx) {
+  if (s.inner == 1) {
+    for_channels(s, kColumns, [&](int64_t c, int64_t n) {
+      double total[kColumns];
+      column_sums<T>(s.outer, n, total,
+                     [&](int64_t r, int64_t i) { return g[r * s.channels + c + i]; });
+      for (int64_t i = 0; i < n; ++i) sum_g[c + i] = T(total[i]);
+      column_sums<T>(s.outer, n, total, [&](int64_t r, int64_t i) {
+        const int64_t at = r * s.channels + c + i;
+        return g[at] * (x[at] - mean[c + i]);
+      });
+      for (int64_t i = 0; i < n; ++i) sum_gx[c + i] = T(total[i]);
+    });
+    return;
+  }
+  for_channels(s, 1, [&](int64_t c, int64_t) {
+    double total = 0, products = 0;
+    for (int64_t o = 0; o < s.outer; ++o) {
+      const int64_t at = (o * s.channels + c) * s.inner;
+      total += sum_of(g + at, s.inner);
+      products += sum_of_products(g + at, x + at, mean[c], s.inner);
+    }
+    sum_g[c] = T(total);
+    sum_gx[c] = T(products);
+  });
+}
+
+// line(offset, first channel, length, whether the channel is the same all along the line)
+template <class F>
+EG_INLINE void for_lines(const ChannelShape& s, F&& line) {
+  const bool columns = s.inner == 1;
+  const int64_t lines = columns ? s.outer : s.outer * s.channels;
+  const int64_t length = columns ? s.channels : s.inner;
+  parallel_for(lines, rows_per_task(length), [&](int64_t begin, int64_t end) {
+    for (int64_t l = begin; l < end; ++l) line(l * length, columns ? 0 : l % s.channels, length);
+  });
+}
+
+template <class T>
+void affine(const ChannelShape& s, const T* x, const T* a, const T* b, T* y) {
+  const bool columns = s.inner == 1;
+  for_lines(s, [&](int64_t at, int64_t c, int64_t n) {
+    const T* from = x + at;
+    T* to = y + at;
+    if (columns) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) to[i] = a[i] * from[i] + b[i];
+      return;
+    }
+    const T scale = a[c], shift = b[c];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) to[i] = scale * from[i] + shift;
+  });
+}
+
+template <class T>
+void combine(const ChannelShape& s, const T* g, const T* x, const T* a, const T* b, const T* k,
+             T* y) {
+  const bool columns = s.inner == 1;
+  for_lines(s, [&](int64_t at, int64_t c, int64_t n) {
+    const T *gs = g + at, *xs = x + at;
+    T* to = y + at;
+    if (columns) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) to[i] = a[i] * gs[i] + b[i] * xs[i] + k[i];
+      return;
+    }
+    const T ga = a[c], xb = b[c], shift = k[c];
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) to[i] = ga * gs[i] + xb * xs[i] + shift;
+  });
+}
+
+// ---- dispatch -------------------------------------------------------------------------------------------------------
+
+#define P(p) static_cast<const T*>(p)
+#define Q(p) static_cast<T*>(p)
+
+void row_forward_any(DType t, int64_t rows, int64_t n, bool center, double eps, const void* x,
+                     const void* w, const void* b, void* y, void* mean, void* rstd) {
+  visit_float(t, [&](auto zero) {
+    using T = decltype(zero);
+    row_forward<T>(rows, n, center, T(eps), P(x), P(w), P(b), Q(y), Q(mean), Q(rstd));
+  });
+}
+void row_backward_any(DType t, int64_t rows, int64_t n, bool center, const void* g, const void* x,
+                      const void* w, const void* mean, const void* rstd, void* dx, void* dw,
+                      void* db, void* scratch) {
+  visit_float(t, [&](auto zero) {
+    using T = decltype(zero);
+    row_backward<T>(rows, n, center, P(g), P(x), P(w), P(mean), P(rstd), Q(dx), Q(dw), Q(db),
+                    Q(scratch));
+  });
+}
+void moments_any(const ChannelShape& s, const void* x, void* mean, void* var) {
+  visit_float(s.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    moments<T>(s, P(x), Q(mean), Q(var));
+  });
+}
+void sums_any(const ChannelShape& s, const void* g, const void* x, const void* mean, void* sum_g,
+              void* sum_gx) {
+  visit_float(s.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    sums<T>(s, P(g), P(x), P(mean), Q(sum_g), Q(sum_gx));
+  });
+}
+void affine_any(const ChannelShape& s, const void* x, const void* a, const void* b, void* y) {
+  visit_float(s.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    affine<T>(s, P(x), P(a), P(b), Q(y));
+  });
+}
+void combine_any(const ChannelShape& s, const void* g, const void* x, const void* a, const void* b,
+                 const void* k, void* y) {
+  visit_float(s.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    combine<T>(s, P(g), P(x), P(a), P(b), P(k), Q(y));
+  });
+}
+
+#undef P
+#undef Q
+
+}  // namespace
+
+EG_KERNELS(NormKernels, {&row_forward_any, &row_backward_any, &row_scratch, &moments_any,
+                         &sums_any, &affine_any, &combine_any});
+
+}  // namespace eg
