@@ -1,0 +1,443 @@
+// Note [Two ways back]. The fused backward kernels are not on the tape. When a gradient of the gradient is wanted, the
+// same formula runs in differentiable ops (`composed`), from the saved inputs.
+#include "ops/norm.h"
+
+#include <cmath>
+#include <limits>
+
+#include "kernels/norm.h"
+#include "ops/ops.h"
+#include "ops/registry.h"
+#include "tape/function.h"
+
+namespace eg {
+namespace {
+
+DType compute_dtype(DType t) { return is_reduced(t) ? DType::Float32 : t; }
+Tensor ready(const Tensor& t, DType dtype) {
+  return t.defined() ? contiguous_data(cast_data(t, dtype)) : Tensor();
+}
+void* raw_or_null(const Tensor& t) { return t.defined() ? t.raw() : nullptr; }
+Tensor value_or_none(const OptionalTensor& t) { return t ? *t : Tensor(); }
+
+void check_input(const char* op, const Tensor& x) {
+  EG_CHECK(x.is_floating(), "[", op, "] expected a floating-point tensor, got ", x.dtype(),
+           "; convert it with .float()");
+}
+void check_channels(const char* op, const char* what, const Tensor& t, int64_t channels) {
+  EG_CHECK(!t.defined() || (t.dim() == 1 && t.numel() == channels), "[", op, "] expected ", what,
+           " to be a vector of size equal to the number of channels in input (", channels,
+           "), but got a tensor of shape ", IntSpan(t.sizes()));
+}
+
+// Statistics run over `dims` of x as seen through `view`; weight and bias are seen as `affine`.
+struct Layout {
+  Dims view, dims, affine;
+};
+
+struct Gradients {
+  Tensor x, weight, bias;
+};
+
+Tensor as(const Tensor& t, const Dims& sizes, DType dtype) {
+  return reshape(to(t, dtype), sizes);
+}
+
+// The gradient in differentiable ops. mean and rstd are constants if `fixed`, else functions of x.
+struct Composed {
+  Layout layout;
+  DType dtype;
+  bool center;
+  double eps;
+
+  Tensor normalised(const Tensor& x, Tensor* rstd) const {
+    const Tensor d = center ? x - mean(x, layout.dims, true) : x;
+    *rstd = rsqrt(mean(d * d, layout.dims, true) + Scalar(eps));
+    return d * *rstd;
+  }
+  Gradients operator()(const Tensor& g_in, const Tensor& x_in, const Tensor& weight) const {
+    const Tensor x = as(x_in, layout.view, dtype), g = as(g_in, layout.view, dtype);
+    Tensor rstd;
+    const Tensor unit = normalised(x, &rstd);
+    const Tensor gw = weight.defined() ? g * as(weight, layout.affine, dtype) : g;
+    Tensor dx = gw - unit * mean(gw * unit, layout.dims, true);
+    if (center) dx = dx - mean(gw, layout.dims, true);
+    return {reshape(dx * rstd, x_in.sizes()), sum_to(g * unit, layout.affine),
+            sum_to(g, layout.affine)};
+  }
+};
+
+// Hands out what the engine asked for, in the shapes of the inputs.
+Tensors collect(Context& ctx, const Gradients& all, const Tensor& x, const Tensor& weight,
+                const Tensor& bias) {
+  Tensors out(3);
+  if (ctx.needs(0)) out[0] = reshape(all.x, x.sizes());
+  if (ctx.needs(1)) out[1] = reshape(all.weight, weight.sizes());
+  if (ctx.needs(2)) out[2] = reshape(all.bias, bias.sizes());
+  return out;
+}
+
+// ---- rows: layer norm (Ba et al. 2016) and RMS norm (Zhang & Sennrich 2019) --------------------------------------------
+
+template <bool Center>
+struct RowNorm {
+  static constexpr const char* name = Center ? "LayerNorm" : "RMSNorm";
+  int64_t rows, n;
+  double eps;
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    const DType t = compute_dtype(x.dtype());
+    const Tensor in = ready(x, t), w = ready(weight, t), b = ready(bias, t);
+    Tensor y = empty(x.sizes(), t), mean = empty({rows}, t), rstd = empty({rows}, t);
+    kernels<NormKernels>().row_forward(t, rows, n, Center, eps, in.raw(), raw_or_null(w),
+                                       raw_or_null(b), y.raw(), mean.raw(), rstd.raw());
+    for (const Tensor& s : {x, weight, bias, mean, rstd}) ctx.save(s);
+    return cast_data(y, x.dtype());
+  }
+
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
+    const DType t = compute_dtype(x.dtype());
+    if (grad_enabled())
+      return collect(ctx, Composed{{{rows, n}, {1}, {1, n}}, t, Center, eps}(g, x, weight), x,
+                     weight, bias);
+    const Tensor in = ready(x, t), w = ready(weight, t), gs = ready(g, t);
+    Gradients all;
+    if (ctx.needs(0)) all.x = empty(x.sizes(), t);
+    if (ctx.needs(1)) all.weight = empty({n}, t);
+    if (ctx.needs(2)) all.bias = empty({n}, t);
+    const auto& k = kernels<NormKernels>();
+    const Tensor scratch = empty({k.row_scratch(rows, n)}, t);
+    k.row_backward(t, rows, n, Center, gs.raw(), in.raw(), raw_or_null(w), ctx.saved(3).raw(),
+                   ctx.saved(4).raw(), raw_or_null(all.x), raw_or_null(all.weight),
+                   raw_or_null(all.bias), scratch.raw());
+    return collect(ctx, all, x, weight, bias);
+  }
+};
+
+// Checks the trailing dims; returns their number of elements.
+int64_t check_rows(const char* op, const Tensor& x, const Dims& shape, const Tensor& weight,
+                   const Tensor& bias) {
+  check_input(op, x);
+  EG_CHECK(!shape.empty(), "[", op, "] expected normalized_shape to have at least one dimension");
+  const size_t n = shape.size();
+  const bool fits = x.sizes().size() >= n && std::equal(shape.begin(), shape.end(),
+                                                        x.sizes().end() - n);
+  EG_CHECK(fits, "[", op, "] expected the input's last dimensions to be normalized_shape=",
+           IntSpan(shape), ", but got input of shape ", IntSpan(x.sizes()));
+  for (const Tensor& p : {weight, bias})
+    EG_CHECK(!p.defined() || p.sizes() == shape, "[", op,
+             "] expected weight and bias of shape normalized_shape=", IntSpan(shape), ", got ",
+             IntSpan(p.sizes()));
+  return checked_numel(shape);
+}
+
+template <bool Center>
+Tensor row_norm(const Tensor& x, const Dims& shape, const Tensor& weight, const Tensor& bias,
+                double eps) {
+  const int64_t n = check_rows(Center ? "layer_norm" : "rms_norm", x, shape, weight, bias);
+  const int64_t rows = n > 0 ? x.numel() / n : 0;
+  return apply(RowNorm<Center>{rows, n, eps}, x, weight, bias);
+}
+
+// ---- channels: batch norm (Ioffe & Szegedy 2015), group norm (Wu & He 2018) ---------------------------------------------
+
+// `groups` sets of statistics, each over `per_group` channels of `count / per_group` values.
+struct ChannelStats {
+  ChannelShape channels;  // where weights are applied
+  ChannelShape groups;    // where statistics are taken
+  int64_t weights;        // channel c uses weight c % weights
+  int64_t per_group() const { return channels.channels / groups.channels; }
+  double count() const { return double(groups.outer) * groups.inner; }
+};
+
+template <class T>
+const T* data_of(const Tensor& t) {
+  return t.defined() ? t.data<T>() : nullptr;
+}
+
+// y = scale * x + shift with the statistics folded in.
+void fold(const ChannelStats& s, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
+          const Tensor& bias, const Tensor& scale, const Tensor& shift) {
+  visit_float(s.channels.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T *w = data_of<T>(weight), *b = data_of<T>(bias);
+    for (int64_t c = 0; c < s.channels.channels; ++c) {
+      const int64_t group = c / s.per_group(), i = c % s.weights;
+      const T a = rstd.data<T>()[group] * (w ? w[i] : T(1));
+      scale.data<T>()[c] = a;
+      shift.data<T>()[c] = (b ? b[i] : T(0)) - mean.data<T>()[group] * a;
+    }
+  });
+}
+
+Tensor inverse_deviation(const Tensor& var, double eps) {
+  Tensor out = empty(var.sizes(), var.dtype());
+  visit_float(var.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t i = 0; i < var.numel(); ++i)
+      out.data<T>()[i] = T(1 / std::sqrt(double(var.data<T>()[i]) + eps));
+  });
+  return out;
+}
+
+Tensor normalise(const ChannelStats& s, const Tensor& x, const Tensor& mean, const Tensor& rstd,
+                 const Tensor& weight, const Tensor& bias) {
+  const DType t = s.channels.dtype;
+  const Tensor scale = empty({s.channels.channels}, t), shift = empty({s.channels.channels}, t);
+  fold(s, mean, rstd, ready(weight, t), ready(bias, t), scale, shift);
+  Tensor y = empty(x.sizes(), t);
+  kernels<NormKernels>().affine(s.channels, x.raw(), scale.raw(), shift.raw(), y.raw());
+  return y;
+}
+
+// Coefficients of dx = a * g + b * x + k, and the weights' gradients, from each channel's sums.
+template <class T>
+struct Coefficients {
+  const ChannelStats& s;
+  const T *mean, *rstd, *w, *sum_g, *sum_gx;
+  T *a, *b, *k, *d_weight, *d_bias;
+
+  void group(int64_t g, bool fixed) const {
+    const int64_t first = g * s.per_group(), last = first + s.per_group();
+    double along = 0, level = 0;
+    for (int64_t c = first; c < last; ++c) {
+      const int64_t i = c % s.weights;
+      const double weight = w ? w[i] : T(1);
+      along += weight * sum_gx[c];
+      level += weight * sum_g[c];
+      d_weight[i] += sum_gx[c] * rstd[g];
+      d_bias[i] += sum_g[c];
+    }
+    const double r = rstd[g], n = s.count();
+    const double slope = fixed ? 0 : -along * r * r * r / n;
+    const double shift = fixed ? 0 : -level * r / n - slope * mean[g];
+    for (int64_t c = first; c < last; ++c) {
+      a[c] = T(r * (w ? w[c % s.weights] : T(1)));
+      b[c] = T(slope);
+      k[c] = T(shift);
+    }
+  }
+};
+
+// fixed: the statistics were given, not taken from x.
+Gradients channel_backward(const ChannelStats& s, bool fixed, bool need_x, const Tensor& g,
+                           const Tensor& x, const Tensor& mean, const Tensor& rstd,
+                           const Tensor& weight) {
+  const DType t = s.channels.dtype;
+  const int64_t n = s.channels.channels;
+  const auto& kernel = kernels<NormKernels>();
+  const Tensor channel_mean = empty({n}, t), sums = empty({2, n}, t), terms = empty({3, n}, t);
+  Gradients all{Tensor(), zeros({s.weights}, t), zeros({s.weights}, t)};
+  const Tensor w = ready(weight, t);
+  visit_float(t, [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t c = 0; c < n; ++c)
+      channel_mean.data<T>()[c] = mean.data<T>()[c / s.per_group()];
+    T *sum_g = sums.data<T>(), *a = terms.data<T>();
+    kernel.sums(s.channels, g.raw(), x.raw(), channel_mean.raw(), sum_g, sum_g + n);
+    const Coefficients<T> run{s,          mean.data<T>(), rstd.data<T>(),        data_of<T>(w),
+                              sum_g,      sum_g + n,      a,                     a + n,
+                              a + 2 * n,  all.weight.data<T>(), all.bias.data<T>()};
+    for (int64_t i = 0; i < s.groups.channels; ++i) run.group(i, fixed);
+    if (!need_x) return;
+    all.x = empty(x.sizes(), t);
+    kernel.combine(s.channels, g.raw(), x.raw(), a, a + n, a + 2 * n, all.x.raw());
+  });
+  return all;
+}
+
+int64_t inner_of(const Tensor& x) {
+  int64_t n = 1;
+  for (int64_t i = 2; i < x.dim(); ++i) n *= x.size(i);
+  return n;
+}
+
+struct GroupNorm {
+  static constexpr const char* name = "GroupNorm";
+  int64_t groups;
+  double eps;
+
+  ChannelStats stats(const Tensor& x) const {
+    const DType t = compute_dtype(x.dtype());
+    const int64_t samples = x.size(0), channels = x.size(1), inner = inner_of(x);
+    return {{t, 1, samples * channels, inner},
+            {t, 1, samples * groups, channels / groups * inner},
+            channels};
+  }
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    const ChannelStats s = stats(x);
+    const DType t = s.channels.dtype;
+    const Tensor in = ready(x, t), mean = empty({s.groups.channels}, t),
+                 var = empty({s.groups.channels}, t);
+    // One channel per row: neighbours lie along the row even where a group is one value wide.
+    const ChannelShape rows{t, 1, s.groups.channels, s.groups.inner};
+    kernels<NormKernels>().moments(rows, in.raw(), mean.raw(), var.raw());
+    const Tensor rstd = inverse_deviation(var, eps);
+    for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
+    return cast_data(normalise(s, in, mean, rstd, weight, bias), x.dtype());
+  }
+
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
+    const ChannelStats s = stats(x);
+    const DType t = s.channels.dtype;
+    if (grad_enabled()) {
+      const int64_t each = s.weights / groups;
+      const Layout layout{{x.size(0), groups, each, s.channels.inner}, {2, 3}, {1, groups, each, 1}};
+      return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
+    }
+    return collect(ctx,
+                   channel_backward(s, false, ctx.needs(0), ready(g, t), ready(x, t), ctx.saved(3),
+                                    ctx.saved(4), weight),
+                   x, weight, bias);
+  }
+};
+
+// running = (1 - momentum) * running + momentum * value
+void update_running(const Tensor& running, const Tensor& value, double momentum, double factor) {
+  if (!running.defined()) return;
+  const Tensor now = ready(running, value.dtype());
+  Tensor next = empty(value.sizes(), value.dtype());
+  visit_float(value.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    for (int64_t i = 0; i < value.numel(); ++i)
+      next.data<T>()[i] = T((1 - momentum) * now.data<T>()[i] +
+                            momentum * factor * value.data<T>()[i]);
+  });
+  copy_into(running, next);
+  running.storage().mark_written();
+}
+
+struct BatchNorm {
+  static constexpr const char* name = "BatchNorm";
+  Tensor running_mean, running_var;
+  bool training;
+  double momentum, eps;
+
+  ChannelStats stats(const Tensor& x) const {
+    const ChannelShape s{compute_dtype(x.dtype()), x.size(0), x.size(1), inner_of(x)};
+    return {s, s, s.channels};
+  }
+
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    const ChannelStats s = stats(x);
+    const DType t = s.channels.dtype;
+    const Tensor in = ready(x, t);
+    Tensor mean, var;
+    if (x.numel() == 0) {
+      mean = zeros({s.weights}, t);
+      var = zeros({s.weights}, t);
+    } else if (training) {
+      mean = empty({s.weights}, t);
+      var = empty({s.weights}, t);
+      kernels<NormKernels>().moments(s.channels, in.raw(), mean.raw(), var.raw());
+      const double n = s.count();
+      update_running(running_mean, mean, momentum, 1);
+      update_running(running_var, var, momentum, n / (n - 1));
+    } else {
+      // Copies: the module may be trained again before the backward pass.
+      mean = contiguous_data(cast_data(running_mean, t));
+      var = contiguous_data(cast_data(running_var, t));
+      if (mean.same(running_mean)) mean = clone(mean.detach());
+    }
+    const Tensor rstd = inverse_deviation(var, eps);
+    for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
+    return cast_data(normalise(s, in, mean, rstd, weight, bias), x.dtype());
+  }
+
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
+    const ChannelStats s = stats(x);
+    const DType t = s.channels.dtype;
+    if (grad_enabled()) {
+      const Layout layout{{x.size(0), s.weights, s.channels.inner}, {0, 2}, {1, s.weights, 1}};
+      if (training) return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
+      return collect(ctx, composed_fixed(layout, g, x, weight, ctx.saved(3), ctx.saved(4)), x,
+                     weight, bias);
+    }
+    return collect(ctx,
+                   channel_backward(s, !training, ctx.needs(0), ready(g, t), ready(x, t),
+                                    ctx.saved(3), ctx.saved(4), weight),
+                   x, weight, bias);
+  }
+
+  static Gradients composed_fixed(const Layout& layout, const Tensor& g_in, const Tensor& x_in,
+                                  const Tensor& weight, const Tensor& mean, const Tensor& rstd) {
+    const DType t = mean.dtype();
+    const Tensor x = as(x_in, layout.view, t), g = as(g_in, layout.view, t);
+    const Tensor scale = reshape(rstd, layout.affine);
+    const Tensor unit = (x - reshape(mean, layout.affine)) * scale;
+    const Tensor gw = weight.defined() ? g * as(weight, layout.affine, t) : g;
+    return {reshape(gw * scale, x_in.sizes()), sum_to(g * unit, layout.affine),
+            sum_to(g, layout.affine)};
+  }
+};
+
+}  // namespace
+
+Tensor layer_norm(const Tensor& x, const Dims& shape, const OptionalTensor& weight,
+                  const OptionalTensor& bias, double eps) {
+  return row_norm<true>(x, shape, value_or_none(weight), value_or_none(bias), eps);
+}
+
+Tensor rms_norm(const Tensor& x, const Dims& shape, const OptionalTensor& weight,
+                std::optional<double> eps) {
+  const double least = compute_dtype(x.dtype()) == DType::Float64
+                           ? std::numeric_limits<double>::epsilon()
+                           : std::numeric_limits<float>::epsilon();
+  return row_norm<false>(x, shape, value_or_none(weight), Tensor(), eps.value_or(least));
+}
+
+Tensor group_norm(const Tensor& x, int64_t groups, const OptionalTensor& weight,
+                  const OptionalTensor& bias, double eps) {
+  check_input("group_norm", x);
+  EG_CHECK(x.dim() >= 2, "[group_norm] expected at least 2 dimensions, got a tensor of shape ",
+           IntSpan(x.sizes()));
+  const int64_t channels = x.size(1);
+  EG_CHECK(groups > 0, "[group_norm] expected num_groups to be greater than 0, got ", groups);
+  EG_CHECK(channels % groups == 0,
+           "[group_norm] expected number of channels in input to be divisible by num_groups, but "
+           "got input of shape ",
+           IntSpan(x.sizes()), " and num_groups=", groups);
+  const Tensor w = value_or_none(weight), b = value_or_none(bias);
+  check_channels("group_norm", "weight", w, channels);
+  check_channels("group_norm", "bias", b, channels);
+  return apply(GroupNorm{groups, eps}, x, w, b);
+}
+
+Tensor batch_norm(const Tensor& x, const OptionalTensor& running_mean,
+                  const OptionalTensor& running_var, const OptionalTensor& weight,
+                  const OptionalTensor& bias, bool training, double momentum, double eps) {
+  check_input("batch_norm", x);
+  EG_CHECK(x.dim() >= 2, "[batch_norm] expected at least 2 dimensions, got a tensor of shape ",
+           IntSpan(x.sizes()));
+  const Tensor mean = value_or_none(running_mean), var = value_or_none(running_var);
+  const Tensor w = value_or_none(weight), b = value_or_none(bias);
+  EG_CHECK(training || (mean.defined() && var.defined()),
+           "[batch_norm] expected running_mean and running_var to be defined in evaluation mode");
+  const int64_t channels = x.size(1);
+  check_channels("batch_norm", "running_mean", mean, channels);
+  check_channels("batch_norm", "running_var", var, channels);
+  check_channels("batch_norm", "weight", w, channels);
+  check_channels("batch_norm", "bias", b, channels);
+  EG_CHECK_VALUE(!training || x.numel() == 0 || x.size(0) * inner_of(x) > 1,
+                 "[batch_norm] expected more than 1 value per channel when training, got input of "
+                 "shape ",
+                 IntSpan(x.sizes()));
+  return apply(BatchNorm{mean, var, training, momentum, eps}, x, w, b);
+}
+
+EG_OP(layer_norm, "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05)",
+      "Normalises the last dimensions to mean 0 and variance 1 (Ba et al. 2016).", kInternal)
+EG_OP(rms_norm, "rms_norm(input, normalized_shape, weight=None, eps=None)",
+      "Divides the last dimensions by their root mean square (Zhang & Sennrich 2019).", kInternal)
+EG_OP(group_norm, "group_norm(input, num_groups, weight=None, bias=None, eps=1e-05)",
+      "Normalises groups of channels of each sample (Wu & He 2018).", kInternal)
+EG_OP(batch_norm,
+      "batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, "
+      "momentum=0.1, eps=1e-05)",
+      "Normalises each channel over the batch (Ioffe & Szegedy 2015).", kInternal)
+
+}  // namespace eg
