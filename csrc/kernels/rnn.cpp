@@ -164,6 +164,19 @@ EG_INLINE void gru_row(const RnnShape& s, const TileArgs<T, RnnMode::Gru>& t, in
 }
 
 template <class T, RnnMode M, int R>
+EG_INLINE void add_input_product(const Layout<T, M>& layout, const TileArgs<T, M>& t,
+                                 Tile<T, R, Layout<T, M>::N>& sums) {
+  const int64_t j = t.unit / layout.units, ld = rnn_gates(M) * layout.s.hidden;
+  const T* gx = static_cast<const T*>(t.a.gx) + t.row * ld;
+  for (int r = 0; r < R; ++r)
+    for (int n = 0; n < layout.N; ++n) {
+      alignas(64) T values[kLanes<T>];
+      get(values, gx + r * ld + layout.row(j, n), layout.lanes(j, n));
+      sums.v[r][n] += load(values);
+    }
+}
+
+template <class T, RnnMode M, int R>
 EG_INLINE void tile(const Layout<T, M>& layout, const TileArgs<T, M>& t, const T* panel,
                     const T* h_prev) {
   constexpr int L = kLanes<T>, N = Layout<T, M>::N, width = Layout<T, M>::width;
@@ -174,6 +187,7 @@ EG_INLINE void tile(const Layout<T, M>& layout, const TileArgs<T, M>& t, const T
   Tile<T, R, N> sums;
   for (int r = 0; r < R; ++r)
     for (int n = 0; n < N; ++n) sums.v[r][n] = load(bias + n * L);
+  if (t.a.gx) add_input_product(layout, t, sums);
   multiply_add(sums, s.input, x, t.a.ld_x, panel, width);
   alignas(64) T strip[R][width];
   if constexpr (M == RnnMode::Gru) {
@@ -380,7 +394,8 @@ EG_INLINE void rnn_row_backward(int64_t n, bool relu, const T* h, const T* dh, T
 // c[rows, n] (+)= a[rows, k] @ b, b packed in panels of kSpan columns.
 template <class T>
 EG_INLINE void multiply_panels(int64_t rows, int64_t n, int64_t k, const T* a, int64_t lda,
-                               const T* b, int64_t panel_size, T* c, int64_t ldc, bool add) {
+                               const T* b, int64_t panel_size, int64_t ldb, T* c, int64_t ldc,
+                               bool add) {
   constexpr int L = kLanes<T>;
   for (int64_t j = 0; j * kSpan<T> < n; ++j) {
     const T* panel = b + j * panel_size;
@@ -389,7 +404,7 @@ EG_INLINE void multiply_panels(int64_t rows, int64_t n, int64_t k, const T* a, i
       constexpr int R = decltype(r)::value;
       T* dst = c + first * ldc + j * kSpan<T>;
       Tile<T, R, 4> sums{};
-      multiply_add(sums, k, a + first * lda, lda, panel, kSpan<T>);
+      multiply_add(sums, k, a + first * lda, lda, panel, ldb);
       for (int i = 0; i < R; ++i)
         for (int v = 0; v < 4; ++v) {
           T* to = dst + i * ldc + v * L;
@@ -450,7 +465,7 @@ struct BackwardRun {
     }
     if (s.proj)
       multiply_panels(rows.rows, s.hidden, s.proj, dh + rows.begin * width, width,
-                      scratch + layout.proj_at(), s.proj * kSpan<T>,
+                      scratch + layout.proj_at(), s.proj * kSpan<T>, kSpan<T>,
                       scratch + layout.hidden_at() + rows.begin * s.hidden, s.hidden, false);
   }
 
@@ -478,19 +493,24 @@ struct BackwardRun {
 
   // dh of the step before = d_gates @ w_hh, for the columns of one panel.
   EG_INLINE void to_previous(int64_t t, Span rows, int64_t begin, int64_t end) const {
+    // Whole panels of a single step are read where they are.
+    const bool packed = !in_place();
+    const int64_t ldb = packed ? kSpan<T> : s.state();
+    const int64_t panel_size = packed ? layout.panel_size : kSpan<T>;
     const int64_t n = s.hidden, ld = layout.saved * n, width = s.state();
     const T* d = static_cast<const T*>(a.d_gates) + (s.offset[t] + rows.begin) * ld;
     T* to = dh + rows.begin * width + begin * kSpan<T>;
     const int64_t columns = (end * kSpan<T> < width ? end * kSpan<T> : width) - begin * kSpan<T>;
-    const T* w = scratch + begin * layout.panel_size;
+    const T* w = (packed ? scratch : static_cast<const T*>(a.w_hh)) + begin * panel_size;
     if constexpr (M == RnnMode::Gru) {
-      multiply_panels(rows.rows, columns, 2 * n, d, ld, w, layout.panel_size, to, width, true);
-      multiply_panels(rows.rows, columns, n, d + 3 * n, ld, w + 2 * n * kSpan<T>,
-                      layout.panel_size, to, width, true);
+      multiply_panels(rows.rows, columns, 2 * n, d, ld, w, panel_size, ldb, to, width, true);
+      multiply_panels(rows.rows, columns, n, d + 3 * n, ld, w + 2 * n * ldb, panel_size, ldb, to,
+                      width, true);
     } else {
-      multiply_panels(rows.rows, columns, layout.k, d, ld, w, layout.panel_size, to, width, false);
+      multiply_panels(rows.rows, columns, layout.k, d, ld, w, panel_size, ldb, to, width, false);
     }
   }
+  EG_INLINE bool in_place() const { return s.steps == 1 && s.state() % kSpan<T> == 0; }
 
   void rows(int64_t b0, int64_t b1) const {
     for (int64_t i = s.steps; i-- > 0;) {
@@ -510,15 +530,26 @@ void backward(const RnnShape& s, const RnnBackward& a) {
   T* scratch = static_cast<T*>(a.scratch);
   const T* w_hh = static_cast<const T*>(a.w_hh);
   const int64_t width = s.state();
-  parallel_for(layout.panels, grain_for(layout.panel_size * 4, 1), [&](int64_t b, int64_t e) {
-    for (int64_t j = b; j < e; ++j)
-      pack_columns(w_hh + j * kSpan<T>, width, width - j * kSpan<T>, layout.k,
-                   scratch + j * layout.panel_size, kSpan<T>);
+  const BackwardRun<T, M> run{layout, s, a, scratch, static_cast<T*>(a.dh)};
+  const bool one_step = s.steps == 1 && !s.proj;
+  const auto gates = [&](int64_t begin, int64_t end) {
+    run.gather(0, Span{begin, end - begin});
+    for (int64_t r = begin; r < end; ++r) run.row_backward(0, r);
+  };
+  if (one_step) parallel_for(s.batch, kParallelGrain / (8 * s.hidden + 1) + 1, gates);
+  const int64_t panel_work = layout.panel_size * (one_step ? s.batch : 4);
+  parallel_for(layout.panels, grain_for(panel_work, 1), [&](int64_t b, int64_t e) {
+    for (int64_t j = b; j < e; ++j) {
+      if (!run.in_place())
+        pack_columns(w_hh + j * kSpan<T>, width, width - j * kSpan<T>, layout.k,
+                     scratch + j * layout.panel_size, kSpan<T>);
+      if (one_step) run.to_previous(0, Span{0, s.batch}, j, j + 1);
+    }
   });
+  if (one_step) return;
   for (int64_t j = 0; j < layout.proj_panels; ++j)
     pack_columns(static_cast<const T*>(a.w_hr) + j * kSpan<T>, s.hidden, s.hidden - j * kSpan<T>,
                  s.proj, scratch + layout.proj_at() + j * s.proj * kSpan<T>, kSpan<T>);
-  const BackwardRun<T, M> run{layout, s, a, scratch, static_cast<T*>(a.dh)};
   parallel_for(s.batch, grain_for(layout.k * width * s.steps, 1),
                [&](int64_t begin, int64_t end) { run.rows(begin, end); });
 }

@@ -30,6 +30,9 @@ struct RnnShape {
 struct RnnForward {
   const void* x;  // [N, input], rows ld_x apart
   int64_t ld_x;
+  // Instead of x (then input is 0): x @ w_ih^T + b_ih for all rows, [N, gates * hidden]. Pays where w_ih does not fit
+  // the cache.
+  const void* gx;
   const void *w_ih, *w_hh, *b_ih, *b_hh, *w_hr;  // biases and w_hr may be null
   const void* h0;                                // [batch, state]
   void* out;                                     // [N, state], rows ld_out apart
