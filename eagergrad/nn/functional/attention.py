@@ -65,7 +65,9 @@ def _with_dropout(
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         if mask is not None:
-            raise RuntimeError("[scaled_dot_product_attention] expected no attn_mask when is_causal=True")
+            raise RuntimeError(
+                "[scaled_dot_product_attention] expected no attn_mask when is_causal=True"
+            )
         mask = eg.ones(*scores.shape[-2:], dtype=eg.bool, device=scores.device).tril()
     if mask is None:
         weights = softmax(scores, -1)
@@ -135,7 +137,12 @@ def _check_sizes(query: Tensor, key: Tensor, value: Tensor, embed_dim: int, head
 
 
 def _check_dims(
-    query: Tensor, key: Tensor, value: Tensor, padding: Tensor | None, mask: Tensor | None, heads: int
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    padding: Tensor | None,
+    mask: Tensor | None,
+    heads: int,
 ) -> bool:
     """Whether the inputs are batched. AssertionError for anything that does not go together."""
     dims = query.dim()
@@ -161,7 +168,9 @@ def _check_dims(
     if dims == 2 and mask is not None and mask.dim() == 3:
         expected = (heads, query.shape[0], key.shape[0])
         if tuple(mask.shape) != expected:
-            raise AssertionError(f"Expected attn_mask shape to be {expected} but got {tuple(mask.shape)}")
+            raise AssertionError(
+                f"Expected attn_mask shape to be {expected} but got {tuple(mask.shape)}"
+            )
     return dims == 3
 
 

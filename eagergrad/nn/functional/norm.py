@@ -82,7 +82,9 @@ def group_norm(
     [[-0.8944271802902222, 0.8944271802902222, 0.0, 0.0]]
     """
     if input.dim() < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {input.dim()}")
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {input.dim()}"
+        )
     _more_than_one(
         (input.shape[0] * input.shape[1] // max(num_groups, 1), num_groups, *input.shape[2:])
     )
@@ -121,9 +123,7 @@ def batch_norm(
     """
     if training:
         _more_than_one(input.shape)
-    return _ops.batch_norm(
-        input, running_mean, running_var, weight, bias, training, momentum, eps
-    )
+    return _ops.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
 def instance_norm(
@@ -149,9 +149,7 @@ def instance_norm(
             raise RuntimeError(
                 "Expected running_mean and running_var to be defined when use_input_stats is false"
             )
-        return _ops.batch_norm(
-            input, running_mean, running_var, weight, bias, False, momentum, eps
-        )
+        return _ops.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     spatial = 1
     for n in input.shape[2:]:
         spatial *= n

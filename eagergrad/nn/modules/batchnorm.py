@@ -96,7 +96,7 @@ class _NormBase(Module):
         unexpected_keys: list[str],
         error_msgs: list[str],
     ) -> None:
-        version = local_metadata.get("version", None)
+        version = local_metadata.get("version")
         name = prefix + "num_batches_tracked"
         # Checkpoints older than version 2 have no counter.
         if (version is None or version < 2) and self.track_running_stats:

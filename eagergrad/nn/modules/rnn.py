@@ -132,7 +132,9 @@ class RNNBase(Module):
     def _expected_sizes(self, batch: int) -> tuple[tuple[int, int, int], ...]:
         return ((self.num_layers * self._directions, batch, self._state_size),)
 
-    def get_expected_hidden_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+    def get_expected_hidden_size(
+        self, input: Tensor, batch_sizes: Tensor | None
+    ) -> tuple[int, int, int]:
         """The shape a state must have for this (time-first or packed) input."""
         batch = int(batch_sizes[0]) if batch_sizes is not None else input.shape[1]
         if batch_sizes is None and self.batch_first:
@@ -177,7 +179,9 @@ class RNNBase(Module):
         """(output, last state); both packed, unbatched or batch-first as the input was."""
         if isinstance(input, PackedSequence):
             if lengths is not None:
-                raise ValueError(f"[{self._get_name()}] lengths are part of a PackedSequence already")
+                raise ValueError(
+                    f"[{self._get_name()}] lengths are part of a PackedSequence already"
+                )
             return self._forward_packed(input, hx)
         if lengths is not None:
             return self._forward_lengths(input, hx, lengths)
@@ -298,7 +302,11 @@ def _check_arguments(
         raise ValueError("hidden_size must be greater than zero")
     if num_layers <= 0:
         raise ValueError("num_layers must be greater than zero")
-    if not isinstance(dropout, numbers.Number) or isinstance(dropout, bool) or not 0 <= dropout <= 1:  # type: ignore[operator]
+    if (
+        not isinstance(dropout, numbers.Number)
+        or isinstance(dropout, bool)
+        or not 0 <= dropout <= 1
+    ):  # type: ignore[operator]
         raise ValueError(
             "dropout should be a number in range [0, 1] representing the probability of an element "
             "being zeroed"
@@ -313,9 +321,7 @@ def _check_arguments(
     if proj_size and mode != "LSTM":
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
     if proj_size < 0:
-        raise ValueError(
-            "proj_size should be a positive integer or zero to disable projections"
-        )
+        raise ValueError("proj_size should be a positive integer or zero to disable projections")
     if proj_size >= hidden_size:
         raise ValueError("proj_size has to be smaller than hidden_size")
 
@@ -344,7 +350,9 @@ class RNN(RNNBase):
         dtype: Any = None,
     ) -> None:
         if nonlinearity not in ("tanh", "relu"):
-            raise ValueError(f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'.")
+            raise ValueError(
+                f"Unknown nonlinearity '{nonlinearity}'. Select from 'tanh' or 'relu'."
+            )
         super().__init__(
             f"RNN_{nonlinearity.upper()}",
             input_size,
@@ -411,7 +419,9 @@ class LSTM(RNNBase):
         layers = self.num_layers * self._directions
         return (layers, batch, self._state_size), (layers, batch, self.hidden_size)
 
-    def get_expected_cell_size(self, input: Tensor, batch_sizes: Tensor | None) -> tuple[int, int, int]:
+    def get_expected_cell_size(
+        self, input: Tensor, batch_sizes: Tensor | None
+    ) -> tuple[int, int, int]:
         """The shape c must have for this input."""
         layers, batch, _ = self.get_expected_hidden_size(input, batch_sizes)
         return layers, batch, self.hidden_size
@@ -584,9 +594,7 @@ class LSTMCell(RNNCellBase):
         x, batched = self._batched(input)
         h0, c0 = (None, None) if hx is None else hx
         h, c = self._batched_state(h0, x, batched), self._batched_state(c0, x, batched)
-        h, c = _ops.lstm_cell(
-            x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh
-        )
+        h, c = _ops.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
         return (h, c) if batched else (h.squeeze(0), c.squeeze(0))
 
 
