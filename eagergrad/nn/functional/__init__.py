@@ -1,6 +1,7 @@
 """Layers as functions, with PyTorch's names, arguments and defaults."""
 
 from .activation import *
+from .attention import *
 from .channelshuffle import *
 from .conv import *
 from .distance import *
@@ -8,6 +9,7 @@ from .dropout import *
 from .fold import *
 from .linear import *
 from .loss import *
+from .norm import *
 from .padding import *
 from .pooling import *
 from .sparse import *

@@ -3,6 +3,8 @@
 from . import (
     activation,
     adaptive,
+    attention,
+    batchnorm,
     channelshuffle,
     container,
     conv,
@@ -10,18 +12,24 @@ from . import (
     dropout,
     flatten,
     fold,
+    instancenorm,
     lazy,
     linear,
     loss,
     module,
+    normalization,
     padding,
     pooling,
+    rnn,
     sparse,
+    transformer,
     upsampling,
     vision,
 )
 from .activation import *
 from .adaptive import *
+from .attention import *
+from .batchnorm import *
 from .channelshuffle import *
 from .container import *
 from .conv import *
@@ -29,19 +37,25 @@ from .distance import *
 from .dropout import *
 from .flatten import *
 from .fold import *
+from .instancenorm import *
 from .lazy import *
 from .linear import *
 from .loss import *
 from .module import *
+from .normalization import *
 from .padding import *
 from .pooling import *
+from .rnn import *
 from .sparse import *
+from .transformer import *
 from .upsampling import *
 from .vision import *
 
 __all__ = [
     *activation.__all__,
     *adaptive.__all__,
+    *attention.__all__,
+    *batchnorm.__all__,
     *channelshuffle.__all__,
     *container.__all__,
     *conv.__all__,
@@ -49,13 +63,17 @@ __all__ = [
     *dropout.__all__,
     *flatten.__all__,
     *fold.__all__,
+    *instancenorm.__all__,
     *lazy.__all__,
     *linear.__all__,
     *loss.__all__,
     *module.__all__,
+    *normalization.__all__,
     *padding.__all__,
     *pooling.__all__,
+    *rnn.__all__,
     *sparse.__all__,
+    *transformer.__all__,
     *upsampling.__all__,
     *vision.__all__,
 ]
