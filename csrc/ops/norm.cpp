@@ -50,9 +50,14 @@ struct Composed {
   bool center;
   double eps;
 
+  Tensor average(const Tensor& t) const {
+    double count = 1;
+    for (int64_t d : layout.dims) count *= double(layout.view[d]);
+    return sum(t, layout.dims, true) * Scalar(1 / count);
+  }
   Tensor normalised(const Tensor& x, Tensor* rstd) const {
-    const Tensor d = center ? x - mean(x, layout.dims, true) : x;
-    *rstd = rsqrt(mean(d * d, layout.dims, true) + Scalar(eps));
+    const Tensor d = center ? x - average(x) : x;
+    *rstd = rsqrt(average(d * d) + Scalar(eps));
     return d * *rstd;
   }
   Gradients operator()(const Tensor& g_in, const Tensor& x_in, const Tensor& weight) const {
@@ -60,8 +65,8 @@ struct Composed {
     Tensor rstd;
     const Tensor unit = normalised(x, &rstd);
     const Tensor gw = weight.defined() ? g * as(weight, layout.affine, dtype) : g;
-    Tensor dx = gw - unit * mean(gw * unit, layout.dims, true);
-    if (center) dx = dx - mean(gw, layout.dims, true);
+    Tensor dx = gw - unit * average(gw * unit);
+    if (center) dx = dx - average(gw);
     return {reshape(dx * rstd, x_in.sizes()), sum_to(g * unit, layout.affine),
             sum_to(g, layout.affine)};
   }

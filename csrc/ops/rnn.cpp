@@ -34,7 +34,8 @@ struct State {
 };
 
 Tensor affine(const Tensor& x, const Tensor& w, const Tensor& b) {
-  return linear(x, w, b.defined() ? std::optional<Tensor>(b) : std::nullopt);
+  const Tensor y = mm(x, transpose(w, 0, 1));
+  return b.defined() ? y + b : y;
 }
 
 State composed_step(RnnMode mode, const Tensor& x, const State& s, const Weights& w) {
@@ -51,7 +52,7 @@ State composed_step(RnnMode mode, const Tensor& x, const State& s, const Weights
   const Tensor all = gx + gh;
   const Tensor c = sigmoid(gate(all, 1)) * s.c + sigmoid(gate(all, 0)) * tanh(gate(all, 2));
   const Tensor h = sigmoid(gate(all, 3)) * tanh(c);
-  return {w.w_hr.defined() ? linear(h, w.w_hr, std::nullopt) : h, c};
+  return {w.w_hr.defined() ? affine(h, w.w_hr, Tensor()) : h, c};
 }
 
 Tensor first_rows(const Tensor& t, int64_t n) { return t.size(0) == n ? t : narrow(t, 0, 0, n); }
