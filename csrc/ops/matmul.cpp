@@ -1,4 +1,5 @@
-// Matrix products by NumPy's rules, and their gradients.
+// Matrix products by NumPy's rules, and their gradients. Everything below rests on two ops, Mm and Bmm, and on Linear, which is Mm
+// with the weight as nn.Linear keeps it and the bias added in the same pass.
 #include "core/parallel.h"
 #include "kernels/gemm.h"
 #include "ops/ops.h"
@@ -8,94 +9,358 @@
 namespace eg {
 namespace {
 
-// How BLAS reads a matrix as it lies in memory; undefined copies are made where it cannot.
+// --- running a product ---------------------------------------------------------------------------------------
+
+// How BLAS reads a matrix as it lies in memory; a copy is made where it cannot.
 struct Matrix {
   Tensor owner;
   bool trans;
   int64_t ld;
+
+  explicit Matrix(const Tensor& t) : owner(t), trans(false) {
+    const int64_t n = t.dim();
+    const int64_t rows = t.sizes()[n - 2], cols = t.sizes()[n - 1];
+    const int64_t sr = t.strides()[n - 2], sc = t.strides()[n - 1];
+    const int64_t least_row = std::max<int64_t>(cols, 1), least_col = std::max<int64_t>(rows, 1);
+    if ((sc == 1 || cols == 1) && (sr >= least_row || rows == 1)) {
+      ld = rows == 1 ? least_row : sr;
+    } else if ((sr == 1 || rows == 1) && (sc >= least_col || cols == 1)) {
+      trans = true;
+      ld = cols == 1 ? least_col : sc;
+    } else {
+      owner = contiguous_data(t);
+      ld = least_row;
+    }
+  }
 };
-Matrix readable(const Tensor& t) {
-  const int64_t n = t.dim();
-  const int64_t rows = t.sizes()[n - 2], cols = t.sizes()[n - 1];
-  const int64_t sr = t.strides()[n - 2], sc = t.strides()[n - 1];
-  if ((sc == 1 || cols == 1) && (sr >= std::max<int64_t>(cols, 1) || rows == 1))
-    return {t, false, rows == 1 ? std::max<int64_t>(cols, 1) : sr};
-  if ((sr == 1 || rows == 1) && (sc >= std::max<int64_t>(rows, 1) || cols == 1))
-    return {t, true, cols == 1 ? std::max<int64_t>(rows, 1) : sc};
-  return {contiguous_data(t), false, std::max<int64_t>(cols, 1)};
+
+// Whole numbers: no BLAS has them. The sum stays in the element type and wraps around, as PyTorch's.
+template <class T>
+void integer_product(const Tensor& a, const Tensor& b, const Tensor& out) {
+  const Tensor da = contiguous_data(a), db = contiguous_data(b);
+  const int64_t m = a.sizes()[0], k = a.sizes()[1], n = b.sizes()[1];
+  const T *pa = da.data<T>(), *pb = db.data<T>();
+  T* po = out.data<T>();
+  parallel_for(m, std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(1, n * k)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   T* row = po + i * n;
+                   std::fill(row, row + n, T(0));
+                   for (int64_t l = 0; l < k; ++l) {
+                     const T x = pa[i * k + l];
+                     for (int64_t j = 0; j < n; ++j) row[j] = T(row[j] + x * pb[l * n + j]);
+                   }
+                 }
+               });
 }
 
 template <class T>
-void product(const Tensor& a, const Tensor& b, const Tensor& out, T beta) {
-  const Matrix ma = readable(a), mb = readable(b);
-  parallel_gemm(ma.trans, mb.trans, a.sizes()[0], b.sizes()[1], a.sizes()[1], T(1),
-                ma.owner.data<T>(), ma.ld, mb.owner.data<T>(), mb.ld, beta, out.data<T>(),
-                b.sizes()[1]);
+void float_product(const Tensor& a, const Tensor& b, const Tensor& out, T beta) {
+  const Matrix ma(a), mb(b);
+  const int64_t n = b.sizes()[1];
+  parallel_gemm(ma.trans, mb.trans, a.sizes()[0], n, a.sizes()[1], T(1), ma.owner.data<T>(), ma.ld,
+                mb.owner.data<T>(), mb.ld, beta, out.data<T>(), n);
 }
 
 // out (row-major) = a b + beta out, for 2-d a and b.
 void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
-  if (out.dtype() == DType::Float64) {
-    product<double>(a, b, out, beta);
-  } else if (out.dtype() == DType::Float32) {
-    product<float>(a, b, out, float(beta));
-  } else {
-    Tensor wide = empty(out.sizes(), DType::Float32);
-    product<float>(cast_data(a, DType::Float32), cast_data(b, DType::Float32), wide, 0.f);
-    copy_into(out, wide);
+  switch (out.dtype()) {
+    case DType::Float64: return float_product<double>(a, b, out, beta);
+    case DType::Float32: return float_product<float>(a, b, out, static_cast<float>(beta));
+    case DType::Float16:
+    case DType::BFloat16: {
+      Tensor wide = beta == 0 ? empty(out.sizes(), DType::Float32) : cast_data(out, DType::Float32);
+      float_product<float>(cast_data(a, DType::Float32), cast_data(b, DType::Float32), wide,
+                           static_cast<float>(beta));
+      return copy_into(out, wide);
+    }
+    default: break;
   }
+  EG_CHECK(out.dtype() != DType::Bool, "\"matmul\" not implemented for 'Bool'");
+  visit_integral(out.dtype(), [&](auto zero) { integer_product<decltype(zero)>(a, b, out); });
 }
 
-struct Mm {
-  static constexpr const char* name = "Mm";
+Tensor matrix_at(const Tensor& t, int64_t i) {
+  return alias(t, {t.sizes()[1], t.sizes()[2]}, {t.strides()[1], t.strides()[2]},
+               t.offset() + i * t.strides()[0]);
+}
+
+template <class T>
+void batched_product(const Tensor& a, const Tensor& b, const Tensor& out, T beta) {
+  const Matrix ma(a), mb(b);
+  const int64_t m = a.sizes()[1], k = a.sizes()[2], n = b.sizes()[2], batch = a.sizes()[0];
+  const int64_t step_a = ma.owner.strides()[0], step_b = mb.owner.strides()[0];
+  const T *pa = ma.owner.data<T>(), *pb = mb.owner.data<T>();
+  T* po = out.data<T>();
+  const double each = double(m) * double(n) * double(k);
+  // Few large products are split inside, many small ones over the batch.
+  if (batch < 4 && each > 4e6) {
+    for (int64_t i = 0; i < batch; ++i)
+      parallel_gemm(ma.trans, mb.trans, m, n, k, T(1), pa + i * step_a, ma.ld, pb + i * step_b, mb.ld,
+                    beta, po + i * m * n, n);
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, int64_t(1e6 / std::max(each, 1.0)));
+  parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i)
+      gemm(ma.trans, mb.trans, m, n, k, T(1), pa + i * step_a, ma.ld, pb + i * step_b, mb.ld, beta,
+           po + i * m * n, n);
+  });
+}
+
+void bmm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
+  if (out.dtype() == DType::Float64) return batched_product<double>(a, b, out, beta);
+  if (out.dtype() == DType::Float32)
+    return batched_product<float>(a, b, out, static_cast<float>(beta));
+  for (int64_t i = 0; i < out.sizes()[0]; ++i)
+    mm_into(matrix_at(a, i), matrix_at(b, i), matrix_at(out, i), beta);
+}
+
+// The gradient product a b, added into the engine's buffer for the input if it has one.
+Tensor gradient_product(Context& ctx, size_t input, const Tensor& a, const Tensor& b,
+                        Tensor (*recorded)(const Tensor&, const Tensor&),
+                        void (*into)(const Tensor&, const Tensor&, const Tensor&, double)) {
+  Tensor* sum = ctx.accumulator(input);
+  if (!sum || grad_enabled() || is_reduced(sum->dtype()) || sum->dim() != a.dim())
+    return recorded(a, b);
+  into(a, b, *sum, 1);
+  return Context::accumulated();
+}
+
+// --- the ops ---------------------------------------------------------------------------------------------------
+
+template <bool batched>
+struct Product {
+  static constexpr const char* name = batched ? "Bmm" : "Mm";
   Tensor forward(Context& ctx, const Tensor& a, const Tensor& b) {
     if (ctx.needs(1)) ctx.save(a);
     if (ctx.needs(0)) ctx.save(b);
-    Tensor out = empty({a.sizes()[0], b.sizes()[1]}, a.dtype());
-    mm_into(a, b, out, 0);
-    return out;
+    if constexpr (batched) {
+      Tensor out = empty({a.sizes()[0], a.sizes()[1], b.sizes()[2]}, a.dtype());
+      bmm_into(a, b, out, 0);
+      return out;
+    } else {
+      Tensor out = empty({a.sizes()[0], b.sizes()[1]}, a.dtype());
+      mm_into(a, b, out, 0);
+      return out;
+    }
   }
   Tensors backward(Context& ctx, const Tensor& g) {
+    constexpr auto recorded = batched ? &bmm : &mm;
+    constexpr auto into = batched ? &bmm_into : &mm_into;
     Tensors result(2);
-    if (ctx.needs(0)) result[0] = gradient(ctx, 0, g, transpose(ctx.saved(ctx.needs(1)), 0, 1));
-    if (ctx.needs(1)) result[1] = gradient(ctx, 1, transpose(ctx.saved(0), 0, 1), g);
+    if (ctx.needs(0))
+      result[0] = gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.needs(1)), -2, -1), recorded, into);
+    if (ctx.needs(1))
+      result[1] = gradient_product(ctx, 1, transpose(ctx.saved(0), -2, -1), g, recorded, into);
     return result;
-  }
-  // Straight into the engine's buffer if there is one.
-  static Tensor gradient(Context& ctx, size_t input, const Tensor& a, const Tensor& b) {
-    Tensor* sum = ctx.accumulator(input);
-    if (!sum || grad_enabled() || is_reduced(sum->dtype())) return mm(a, b);
-    mm_into(a, b, *sum, 1);
-    return Context::accumulated();
   }
 };
 
-void check_mm(const char* op, const Tensor& a, const Tensor& b) {
+// y = x W^T + b for 2-d x.
+struct Linear {
+  static constexpr const char* name = "Linear";
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
+    if (ctx.needs(1)) ctx.save(x);
+    if (ctx.needs(0)) ctx.save(weight);
+    Tensor out = empty({x.sizes()[0], weight.sizes()[0]}, x.dtype());
+    if (bias.defined()) copy_into(out, bias);
+    mm_into(x, alias(weight, {weight.sizes()[1], weight.sizes()[0]},
+                     {weight.strides()[1], weight.strides()[0]}, weight.offset()),
+            out, bias.defined() ? 1 : 0);
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    Tensors result(3);
+    if (ctx.needs(0)) result[0] = gradient_product(ctx, 0, g, ctx.saved(ctx.needs(1)), &mm, &mm_into);
+    if (ctx.needs(1))
+      result[1] = gradient_product(ctx, 1, transpose(g, 0, 1), ctx.saved(0), &mm, &mm_into);
+    if (ctx.needs(2)) result[2] = sum(g, {0});
+    return result;
+  }
+};
+
+void check_operands(const char* op, const Tensor& a, const Tensor& b) {
+  EG_CHECK(a.device() == b.device(), "[", op, "] expected all tensors on one device, got ", a.device(),
+           " and ", b.device());
   EG_CHECK(a.dtype() == b.dtype(), "[", op, "] expected m1 and m2 to have the same dtype, but got: ",
            a.dtype(), " != ", b.dtype());
-  EG_CHECK(a.dim() >= 1 && b.dim() >= 1, "[", op,
-           "] both arguments to matmul need to be at least 1D, but they are ", a.dim(), "D and ",
-           b.dim(), "D");
+}
+
+std::string shape_hint(const Tensor& a, const Tensor& b) {
+  const int64_t k = a.sizes().back(), rows = b.dim() > 1 ? b.sizes()[b.dim() - 2] : b.sizes()[0];
+  if (k != rows && b.dim() > 1 && k == b.sizes().back())
+    return ". Hint: the second one transposed (.mT) would fit";
+  if (a.dim() > 1 && a.sizes()[a.dim() - 2] == rows)
+    return ". Hint: the first one transposed (.mT) would fit";
+  return "";
+}
+
+// Matrices folded into one: (..., m, k) times (k, n) is one product of all rows.
+Tensor fold_rows(const Tensor& a, const Tensor& b) {
+  Dims out(a.sizes().begin(), a.sizes().end() - 1);
+  int64_t rows = 1;
+  for (int64_t s : out) rows *= s;
+  out.push_back(b.sizes()[1]);
+  return view(mm(reshape(a, {rows, a.sizes().back()}), b), out);
+}
+
+Tensor batch_of(const Tensor& t, IntSpan batch, int64_t count) {
+  Dims wide = batch.dims();
+  wide.push_back(t.sizes()[t.dim() - 2]);
+  wide.push_back(t.sizes()[t.dim() - 1]);
+  const Tensor e = t.sizes() == wide ? t : expand(t, wide);
+  return e.dim() == 3 ? e : reshape(e, {count, wide[wide.size() - 2], wide.back()});
 }
 
 }  // namespace
 
 Tensor mm(const Tensor& a, const Tensor& b) {
-  check_mm("mm", a, b);
-  EG_CHECK(a.dim() == 2 && b.dim() == 2, "[mm] expected 2-d tensors, got shapes ", IntSpan(a.sizes()),
-           " and ", IntSpan(b.sizes()));
+  check_operands("mm", a, b);
+  EG_CHECK(a.dim() == 2, "[mm] self must be a matrix, got shape ", IntSpan(a.sizes()));
+  EG_CHECK(b.dim() == 2, "[mm] mat2 must be a matrix, got shape ", IntSpan(b.sizes()));
   EG_CHECK(a.sizes()[1] == b.sizes()[0], "[mm] mat1 and mat2 shapes cannot be multiplied (",
            a.sizes()[0], "x", a.sizes()[1], " and ", b.sizes()[0], "x", b.sizes()[1], ")",
-           a.sizes()[1] == b.sizes()[1] ? ". Hint: the second one transposed, mat2.T, would fit" : "");
-  return apply(Mm{}, a, b);
+           shape_hint(a, b));
+  return apply(Product<false>{}, a, b);
+}
+
+Tensor bmm(const Tensor& a, const Tensor& b) {
+  check_operands("bmm", a, b);
+  EG_CHECK(a.dim() == 3, "[bmm] batch1 must be a 3D tensor, got shape ", IntSpan(a.sizes()));
+  EG_CHECK(b.dim() == 3, "[bmm] batch2 must be a 3D tensor, got shape ", IntSpan(b.sizes()));
+  EG_CHECK(a.sizes()[0] == b.sizes()[0] && a.sizes()[2] == b.sizes()[1],
+           "[bmm] Expected size for first two dimensions of batch2 tensor to be: [", a.sizes()[0], ", ",
+           a.sizes()[2], "] but got: [", b.sizes()[0], ", ", b.sizes()[1], "]", shape_hint(a, b));
+  return apply(Product<true>{}, a, b);
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
-  check_mm("matmul", a, b);
-  return mm(a, b);
+  check_operands("matmul", a, b);
+  EG_CHECK(a.dim() >= 1 && b.dim() >= 1,
+           "[matmul] both arguments to matmul need to be at least 1D, but they are ", a.dim(), "D and ",
+           b.dim(), "D");
+  const int64_t k = a.sizes().back(), rows = b.dim() == 1 ? b.sizes()[0] : b.sizes()[b.dim() - 2];
+  EG_CHECK(k == rows, "[matmul] mat1 and mat2 shapes cannot be multiplied (", IntSpan(a.sizes()),
+           " and ", IntSpan(b.sizes()), ": inner sizes ", k, " and ", rows, ")", shape_hint(a, b));
+  if (a.dim() == 2 && b.dim() == 2) return mm(a, b);
+  if (a.dim() == 1) {
+    const Tensor y = matmul(unsqueeze(a, 0), b.dim() == 1 ? unsqueeze(b, 1) : b);
+    return b.dim() == 1 ? reshape(y, {}) : squeeze(y, {y.dim() - 2});
+  }
+  if (b.dim() == 1) return squeeze(matmul(a, unsqueeze(b, 1)), {a.dim() - 1});
+  if (b.dim() == 2) return fold_rows(a, b);
+  const Dims batch = broadcast_shapes(IntSpan(a.sizes().data(), a.dim() - 2),
+                                      IntSpan(b.sizes().data(), b.dim() - 2));
+  const int64_t count = checked_numel(batch);
+  const Tensor y = bmm(batch_of(a, batch, count), batch_of(b, batch, count));
+  Dims out = batch;
+  out.push_back(a.sizes()[a.dim() - 2]);
+  out.push_back(b.sizes().back());
+  return y.sizes() == out ? y : view(y, out);
 }
 
-EG_OP(&matmul, "matmul(input, other)", "Matrix product, NumPy's rules.", kOut)
-EG_OP(&mm, "mm(input, mat2)", "Product of two matrices.", kOut)
+Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
+  EG_CHECK(weight.dim() == 2 || weight.dim() == 1, "[linear] weight must be a matrix, got shape ",
+           IntSpan(weight.sizes()));
+  check_operands("linear", x, weight);
+  if (weight.dim() == 1) {
+    const Tensor y = matmul(x, weight);
+    return bias ? add(y, *bias) : y;
+  }
+  EG_CHECK(x.dim() >= 1 && x.sizes().back() == weight.sizes()[1],
+           "[linear] mat1 and mat2 shapes cannot be multiplied: the input's last dimension must be ",
+           weight.sizes()[1], " (in_features), got an input of shape ", IntSpan(x.sizes()),
+           " and a weight of shape ", IntSpan(weight.sizes()));
+  if (bias)
+    EG_CHECK(is_expandable_to(bias->sizes(), {weight.sizes()[0]}) && bias->dtype() == x.dtype(),
+             "[linear] bias must be of shape [", weight.sizes()[0], "] and dtype ", x.dtype(), ", got ",
+             IntSpan(bias->sizes()), " ", bias->dtype());
+  const Tensor b = bias.value_or(Tensor());
+  if (x.dim() == 2) return apply(Linear{}, x, weight, b);
+  Dims out(x.sizes().begin(), x.sizes().end() - 1);
+  int64_t rows = 1;
+  for (int64_t s : out) rows *= s;
+  out.push_back(weight.sizes()[0]);
+  return view(apply(Linear{}, reshape(x, {rows, x.sizes().back()}), weight, b), out);
+}
 
+namespace {
+
+EG_OP(&matmul, "matmul(input, other)", "Matrix product by NumPy's rules: vectors, matrices, batches.",
+      kOut)
+EG_OP(&mm, "mm(input, mat2)", "Product of two matrices.", kOut)
+EG_OP(&bmm, "bmm(input, mat2)", "Products of two batches of matrices.", kOut)
+EG_OP(&linear, "linear(input, weight, bias=None)", "input @ weight.T + bias.", kInternal)
+
+Tensor mv(const Tensor& a, const Tensor& v) {
+  EG_CHECK(a.dim() == 2 && v.dim() == 1 && a.sizes()[1] == v.sizes()[0],
+           "[mv] size mismatch: expected a matrix and a vector that fit, got shapes ",
+           IntSpan(a.sizes()), " and ", IntSpan(v.sizes()));
+  return matmul(a, v);
+}
+EG_OP(&mv, "mv(input, vec)", "Matrix times vector.", kOut)
+
+Tensor dot(const Tensor& a, const Tensor& b) {
+  EG_CHECK(a.dim() == 1 && b.dim() == 1, "[dot] 1D tensors expected, but got ", a.dim(), "D and ",
+           b.dim(), "D tensors");
+  EG_CHECK(a.sizes() == b.sizes(), "[dot] inconsistent tensor size, expected tensor ",
+           IntSpan(a.sizes()), " and src ", IntSpan(b.sizes()), " to have the same number of elements");
+  return matmul(a, b);
+}
+EG_OP(&dot, "dot(input, tensor)", "Inner product of two vectors.", kOut)
+EG_OP(&dot, "vdot(input, other)", "Inner product of two vectors.", kOut)
+
+Tensor outer(const Tensor& a, const Tensor& b) {
+  EG_CHECK(a.dim() == 1 && b.dim() == 1, "[outer] expected two 1-D tensors, got shapes ",
+           IntSpan(a.sizes()), " and ", IntSpan(b.sizes()));
+  return mul(unsqueeze(a, 1), unsqueeze(b, 0));
+}
+EG_OP(&outer, "outer(input, vec2)", "All products of two vectors' elements.", kOut)
+EG_OP(&outer, "ger(input, vec2)", "All products of two vectors' elements.", kOut)
+
+Tensor inner(const Tensor& a, const Tensor& b) {
+  if (a.dim() == 0 || b.dim() == 0) return mul(a, b);
+  EG_CHECK(a.sizes().back() == b.sizes().back(),
+           "[inner] the last dimension must match on both input tensors but got shapes ",
+           IntSpan(a.sizes()), " and ", IntSpan(b.sizes()));
+  Dims out(a.sizes().begin(), a.sizes().end() - 1);
+  out.append(b.sizes().begin(), b.sizes().end() - 1);
+  const int64_t k = a.sizes().back();
+  const Tensor fa = reshape(a, {k ? a.numel() / k : 0, k}), fb = reshape(b, {k ? b.numel() / k : 0, k});
+  return reshape(mm(fa, transpose(fb, 0, 1)), out);
+}
+EG_OP(&inner, "inner(input, other)", "Inner products along the last dimensions.", kOut)
+
+// beta input + alpha product. beta = 0 ignores input, NaN and all.
+Tensor combine(const Tensor& input, const Tensor& product, const Scalar& beta, const Scalar& alpha) {
+  EG_CHECK(is_expandable_to(input.sizes(), product.sizes()), "expand: input of shape ",
+           IntSpan(input.sizes()), " does not broadcast to the product's shape ",
+           IntSpan(product.sizes()));
+  const Tensor p = alpha.to_double() == 1 ? product : mul(product, Tensor(alpha));
+  if (beta.to_double() == 0) return p;
+  return add(beta.to_double() == 1 ? input : mul(input, Tensor(beta)), p);
+}
+EG_OP(+[](const Tensor& input, const Tensor& mat1, const Tensor& mat2, Scalar beta, Scalar alpha) {
+        return combine(input, mm(mat1, mat2), beta, alpha);
+      }, "addmm(input, mat1, mat2, *, beta=1, alpha=1)", "beta * input + alpha * mat1 @ mat2",
+      kInplace | kOut)
+EG_OP(+[](const Tensor& input, const Tensor& mat, const Tensor& vec, Scalar beta, Scalar alpha) {
+        return combine(input, mv(mat, vec), beta, alpha);
+      }, "addmv(input, mat, vec, *, beta=1, alpha=1)", "beta * input + alpha * mat @ vec",
+      kInplace | kOut)
+EG_OP(+[](const Tensor& input, const Tensor& vec1, const Tensor& vec2, Scalar beta, Scalar alpha) {
+        return combine(input, outer(vec1, vec2), beta, alpha);
+      }, "addr(input, vec1, vec2, *, beta=1, alpha=1)", "beta * input + alpha * outer(vec1, vec2)",
+      kInplace | kOut)
+EG_OP(+[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta, Scalar alpha) {
+        return combine(input, bmm(batch1, batch2), beta, alpha);
+      }, "baddbmm(input, batch1, batch2, *, beta=1, alpha=1)",
+      "beta * input + alpha * batch1 @ batch2, matrix by matrix", kInplace | kOut)
+EG_OP(+[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta, Scalar alpha) {
+        return combine(input, sum(bmm(batch1, batch2), {0}), beta, alpha);
+      }, "addbmm(input, batch1, batch2, *, beta=1, alpha=1)",
+      "beta * input + alpha * the sum of the products", kInplace | kOut)
+
+}  // namespace
 }  // namespace eg
