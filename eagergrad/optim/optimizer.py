@@ -327,9 +327,11 @@ class Optimizer:
             for p in group["params"]:
                 if set_to_none:
                     p.grad = None
-                elif p.grad is not None:
-                    p.grad = p.grad.detach()
-                    p.grad.zero_()
+                elif (grad := p.grad) is not None:
+                    if grad.grad_fn is not None:
+                        grad.detach_()
+                    grad.requires_grad_(False)
+                    grad.zero_()
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update all parameters from their gradients; `closure` evaluates the loss again and
