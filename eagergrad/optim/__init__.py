@@ -1,7 +1,8 @@
 """Optimizers, learning-rate schedules and weight averaging, under torch.optim's names."""
 
+from typing import Any
+
 from . import lr_scheduler as lr_scheduler
-from . import swa_utils as swa_utils
 from .adadelta import Adadelta
 from .adafactor import Adafactor
 from .adagrad import Adagrad
@@ -40,3 +41,12 @@ __all__ = [
     "lr_scheduler",
     "swa_utils",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """swa_utils averages modules: it is imported, and with it eagergrad.nn, when it is named."""
+    if name == "swa_utils":
+        import importlib
+
+        return importlib.import_module("eagergrad.optim.swa_utils")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

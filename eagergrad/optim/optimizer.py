@@ -10,10 +10,10 @@ from copy import deepcopy
 from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
-from eagergrad.utils.hooks import RemovableHandle
 
 import eagergrad as eg
 from eagergrad import _C
+from eagergrad.utils.hooks import RemovableHandle
 
 __all__ = [
     "Optimizer",

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from typing import Any
 
-from eagergrad.nn import Module
-
 import eagergrad as eg
+from eagergrad.nn import Module
 
 from ._lr_base import LRScheduler, _for_each_group
 from .optimizer import Optimizer
