@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 __all__ = ["cosine_similarity", "normalize", "one_hot", "pairwise_distance", "pdist"]
+
+one_hot = _ops.one_hot
 
 
 def pairwise_distance(
@@ -64,29 +67,3 @@ def pdist(input: Tensor, p: float = 2.0) -> Tensor:
     n = input.shape[0]
     i, j = eg.triu_indices(n, n, 1, device=input.device)
     return eg.norm(input[i] - input[j], p, 1)
-
-
-def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """int64 (..., C) with a one at each class index; C is the largest index + 1 unless given.
-
-    >>> import eagergrad as eg
-    >>> one_hot(eg.tensor([0, 2])).tolist()
-    [[1, 0, 0], [0, 0, 1]]
-    """
-    if tensor.dtype != eg.int64:
-        raise RuntimeError(
-            f"[one_hot] is only applicable to index tensors of int64, came {tensor.dtype}"
-        )
-    if tensor.numel() == 0:
-        if num_classes <= 0:
-            raise RuntimeError("[one_hot] can not infer total number of classes from empty tensor")
-    elif int(tensor.min()) < 0:
-        raise RuntimeError("[one_hot] class values must be non-negative")
-    elif num_classes == -1:
-        num_classes = int(tensor.max()) + 1
-    elif num_classes < 1:
-        raise RuntimeError("[one_hot] num_classes should be positive")
-    elif int(tensor.max()) >= num_classes:
-        raise RuntimeError("[one_hot] class values must be smaller than num_classes")
-    out = eg.zeros((*tensor.shape, num_classes), dtype=eg.int64, device=tensor.device)
-    return out.scatter_(-1, tensor.unsqueeze(-1), 1)

@@ -419,11 +419,11 @@ class Module:
         remove_duplicate: bool = True,
     ) -> Iterator[tuple[str, Any]]:
         seen: set[int] = set()
-        modules = (
-            self.named_modules(prefix=prefix, remove_duplicate=remove_duplicate)
-            if recurse
-            else [(prefix, self)]
-        )
+        modules: list[tuple[str, Module]] = []
+        if recurse:
+            _walk(self, prefix, set() if remove_duplicate else None, modules)
+        else:
+            modules.append((prefix, self))
         for path, module in modules:
             for name, value in get_members_fn(module):
                 if value is None or id(value) in seen:
@@ -819,6 +819,20 @@ class Module:
 
 
 _C.module_slots(Module, Module, ever_used)
+
+
+def _walk(
+    module: Module, path: str, seen: set[Module] | None, found: list[tuple[str, Module]]
+) -> None:
+    """Append the tree's modules with their paths: `named_modules` without a generator a level."""
+    if seen is not None:
+        if module in seen:
+            return
+        seen.add(module)
+    found.append((path, module))
+    for name, child in module._modules.items():
+        if child is not None:
+            _walk(child, f"{path}.{name}" if path else name, seen, found)
 
 
 def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
