@@ -29,7 +29,10 @@ void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*)
   R* y = reinterpret_cast<R*>(p[0]);
   const T* a = reinterpret_cast<const T*>(p[1]);
   const T* b = reinterpret_cast<const T*>(p[2]);
-  if (step[1] == 0) {
+  if (step[1] == 0 && step[2] == 0) {
+    const R both = R(Op::forward(*a, *b));
+    for (int64_t i = 0; i < n; ++i) y[i] = both;
+  } else if (step[1] == 0) {
     const T first = *a;
 #pragma GCC ivdep
     for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(first, b[i]));
