@@ -1,0 +1,1 @@
+"""Tensors: their Python face, creation, dtypes and devices, printing."""
