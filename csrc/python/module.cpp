@@ -40,6 +40,39 @@ static void add_generator(py::module_& m) {
                      return self;
                    },
                    py::arg("seed"), "Starts the stream of the given seed; returns the generator.")
+               .def_property_readonly("device", [](PyGenerator&) {
+                 return py::reinterpret_steal<py::object>(from_device(Device{}));
+               })
+               .def("get_state",
+                    [](PyGenerator& g) {
+                      Tensor t = empty({16}, DType::UInt8);
+                      const uint64_t words[] = {g.generator->initial_seed(), g.generator->offset()};
+                      std::memcpy(t.raw(), words, 16);
+                      return py::reinterpret_steal<py::object>(wrap(t));
+                    },
+                    "The state as a tensor of 16 bytes.")
+               .def(
+                   "set_state",
+                   [](py::object self, py::object state) {
+                     if (!is_tensor(state.ptr())) throw py::type_error("expected a state as a ByteTensor");
+                     const Tensor t = contiguous_data(unwrap(state.ptr()));
+                     if (t.dtype() != DType::UInt8 || t.numel() != 16)
+                       throw py::value_error("RNG state is wrong size: expected 16 bytes");
+                     uint64_t words[2];
+                     std::memcpy(words, t.raw(), 16);
+                     self.cast<PyGenerator&>().generator->set_state(words[0], words[1]);
+                     return self;
+                   },
+                   py::arg("new_state"), "Continues from a state of get_state().")
+               .def("seed",
+                    [](PyGenerator& g) {
+                      const py::object bytes = py::module_::import("os").attr("urandom")(8);
+                      uint64_t s;
+                      std::memcpy(&s, PyBytes_AsString(bytes.ptr()), 8);
+                      g.generator->seed(s);
+                      return s;
+                    },
+                    "Starts a stream from the system's randomness; returns the seed.")
                .def("initial_seed", [](PyGenerator& g) { return g.generator->initial_seed(); })
                .def("_state",
                     [](PyGenerator& g) {
