@@ -122,18 +122,25 @@ from eagergrad.autograd.grad_mode import (  # noqa: E402
     no_grad,
     set_grad_enabled,
 )
-from eagergrad.tensor.functions import *  # noqa: E402, F403
+from eagergrad.tensor.functions import *  # noqa: E402
 from eagergrad.tensor.printing import get_printoptions, set_printoptions  # noqa: E402
 
 # Everything else is imported when it is first named: `import eagergrad` stays quick.
 _SUBMODULES = frozenset(
-    "accelerator amp autograd backends cuda distributed distributions fft func fx hub jit linalg memory "
-    "multiprocessing nn onnx optim random serialization sparse special testing train utils version "
-    "__config__ types".split()
+    ["accelerator", "amp", "autograd", "backends", "cuda", "distributed", "distributions", "fft", "func", "fx", "hub", "jit", "linalg", "memory", "multiprocessing", "nn", "onnx", "optim", "random", "serialization", "sparse", "special", "testing", "train", "utils", "version", "__config__", "types"]
 )
 _ELSEWHERE = {
     "save": "eagergrad.serialization",
     "load": "eagergrad.serialization",
+    "autocast": "eagergrad.amp.autocast_mode",
+    "get_autocast_cpu_dtype": "eagergrad.amp.autocast_mode",
+    "get_autocast_dtype": "eagergrad.amp.autocast_mode",
+    "get_autocast_gpu_dtype": "eagergrad.amp.autocast_mode",
+    "is_autocast_available": "eagergrad.amp.autocast_mode",
+    "is_autocast_cpu_enabled": "eagergrad.amp.autocast_mode",
+    "is_autocast_enabled": "eagergrad.amp.autocast_mode",
+    "set_autocast_dtype": "eagergrad.amp.autocast_mode",
+    "set_autocast_enabled": "eagergrad.amp.autocast_mode",
 }
 
 

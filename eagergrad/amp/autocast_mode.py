@@ -15,8 +15,11 @@ __all__ = [
     "autocast",
     "custom_bwd",
     "custom_fwd",
+    "get_autocast_cpu_dtype",
     "get_autocast_dtype",
+    "get_autocast_gpu_dtype",
     "is_autocast_available",
+    "is_autocast_cpu_enabled",
     "is_autocast_enabled",
     "set_autocast_dtype",
     "set_autocast_enabled",
@@ -58,6 +61,21 @@ def get_autocast_dtype(device_type: str) -> Any:
     _check_device(device_type)
     default = eg.bfloat16 if device_type == "cpu" else eg.float16
     return _state.dtype[device_type] or default
+
+
+def is_autocast_cpu_enabled() -> bool:
+    """Is autocast on, in this thread, for the CPU?"""
+    return is_autocast_enabled("cpu")
+
+
+def get_autocast_cpu_dtype() -> Any:
+    """What autocast casts to on the CPU."""
+    return get_autocast_dtype("cpu")
+
+
+def get_autocast_gpu_dtype() -> Any:
+    """What autocast casts to on a GPU."""
+    return get_autocast_dtype("cuda")
 
 
 def set_autocast_enabled(device_type: str, enabled: bool) -> None:
