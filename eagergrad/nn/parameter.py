@@ -42,6 +42,9 @@ class Parameter(Tensor):
     def __repr__(self) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + super().__repr__()
 
+    def __str__(self) -> str:
+        return "Parameter containing:\n" + super().__str__()
+
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         known = memo.get(id(self))
         if known is not None:
