@@ -127,7 +127,36 @@ from eagergrad.tensor.printing import get_printoptions, set_printoptions  # noqa
 
 # Everything else is imported when it is first named: `import eagergrad` stays quick.
 _SUBMODULES = frozenset(
-    ["accelerator", "amp", "autograd", "backends", "cuda", "distributed", "distributions", "fft", "func", "fx", "hub", "jit", "linalg", "memory", "multiprocessing", "nn", "onnx", "optim", "random", "serialization", "sparse", "special", "testing", "train", "utils", "version", "__config__", "types"]
+    [
+        "accelerator",
+        "amp",
+        "autograd",
+        "backends",
+        "cuda",
+        "distributed",
+        "distributions",
+        "fft",
+        "func",
+        "fx",
+        "hub",
+        "jit",
+        "linalg",
+        "memory",
+        "multiprocessing",
+        "nn",
+        "onnx",
+        "optim",
+        "random",
+        "serialization",
+        "sparse",
+        "special",
+        "testing",
+        "train",
+        "utils",
+        "version",
+        "__config__",
+        "types",
+    ]
 )
 _ELSEWHERE = {
     "save": "eagergrad.serialization",

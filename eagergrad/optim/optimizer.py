@@ -26,19 +26,10 @@ StateDict: TypeAlias = dict[str, Any]
 Closure: TypeAlias = Callable[[], Any]
 # Tensors, (name, tensor) pairs, or dicts that describe groups of either.
 ParamsT: TypeAlias = Iterable[Any]
+Hooks: TypeAlias = "OrderedDict[int, Callable[..., Any]]"
 
-_global_pre_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
-_global_post_hooks: OrderedDict[int, Callable[..., Any]] = OrderedDict()
-
-# Hook lists that an instance owns; unpickling makes them anew.
-_HOOK_LISTS = (
-    "_optimizer_step_pre_hooks",
-    "_optimizer_step_post_hooks",
-    "_optimizer_state_dict_pre_hooks",
-    "_optimizer_state_dict_post_hooks",
-    "_optimizer_load_state_dict_pre_hooks",
-    "_optimizer_load_state_dict_post_hooks",
-)
+_global_pre_hooks: Hooks = OrderedDict()
+_global_post_hooks: Hooks = OrderedDict()
 
 
 class _Required:
@@ -60,9 +51,7 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return _register(_global_post_hooks, hook)
 
 
-def _register(
-    hooks: OrderedDict[int, Callable[..., Any]], hook: Callable[..., Any], prepend: bool = False
-) -> RemovableHandle:
+def _register(hooks: Hooks, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
     handle = RemovableHandle(hooks)
     hooks[handle.id] = hook
     if prepend:
@@ -175,6 +164,13 @@ class Optimizer:
     [0.5, 1.0]
     """
 
+    _optimizer_step_pre_hooks: Hooks
+    _optimizer_step_post_hooks: Hooks
+    _optimizer_state_dict_pre_hooks: Hooks
+    _optimizer_state_dict_post_hooks: Hooks
+    _optimizer_load_state_dict_pre_hooks: Hooks
+    _optimizer_load_state_dict_post_hooks: Hooks
+
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self._add_hook_lists()
@@ -194,7 +190,8 @@ class Optimizer:
             self.add_param_group(group)
 
     def _add_hook_lists(self) -> None:
-        for name in _HOOK_LISTS:
+        # Unpickled optimizers come without them.
+        for name in Optimizer.__annotations__:
             if name not in self.__dict__:
                 setattr(self, name, OrderedDict())
         kind = type(self)

@@ -9,7 +9,7 @@ from copy import deepcopy
 from typing import Any
 
 import eagergrad as eg
-from eagergrad.nn import Module
+from eagergrad.nn.modules.module import Module
 
 from ._lr_base import LRScheduler, _for_each_group
 from .optimizer import Optimizer
