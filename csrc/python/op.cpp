@@ -303,12 +303,15 @@ PyObject* op_name(PyObject* self, void*) {
 }
 PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("eagergrad"); }
 PyObject* op_flags(PyObject* self, void*) {
-  uint32_t flags = 0;
+  uint32_t any = 0;
+  uint32_t all = kFunctionOnly | kMethodOnly | kInternal;  // count only where every overload has them
   for (const OpEntry* e : *reinterpret_cast<OpObject*>(self)->entries) {
-    flags |= e->flags;
-    if (std::strstr(e->signature, "(input")) flags |= 1u << 16;  // may be a method
+    any |= e->flags & ~(kFunctionOnly | kMethodOnly | kInternal);
+    all &= e->flags;
+    if (!(e->flags & kFunctionOnly) && std::strstr(e->signature, "(input"))
+      any |= 1u << 16;  // may be a method
   }
-  return PyLong_FromUnsignedLong(flags);
+  return PyLong_FromUnsignedLong(any | all);
 }
 PyObject* op_reduce(PyObject* self, PyObject*) {
   return guarded([&]() -> PyObject* {
