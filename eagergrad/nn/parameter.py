@@ -98,10 +98,11 @@ class UninitializedTensorMixin:
     """What tensors of a shape yet unknown have in common: asking for the shape is an error, `materialize` ends it."""
 
     cls_to_become: type
+    data: Any
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give the tensor memory of `shape` (uninitialised) and turn it into its final class."""
-        data: Any = self.data  # type: ignore[attr-defined]
+        data = self.data
         self.data = eg.empty(
             shape,
             device=data.device if device is None else device,
@@ -126,7 +127,7 @@ class UninitializedTensorMixin:
         return f"<{type(self).__name__}>"
 
 
-class UninitializedParameter(UninitializedTensorMixin, Parameter):
+class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: ignore[misc]
     """A parameter whose shape the first forward pass of a lazy module decides.
 
     >>> import eagergrad as eg
@@ -155,7 +156,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):
         return type(self), (self.requires_grad, None, self.data.dtype)
 
 
-class UninitializedBuffer(UninitializedTensorMixin, Tensor):
+class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc]
     """A buffer whose shape the first forward pass of a lazy module decides."""
 
     cls_to_become = Buffer

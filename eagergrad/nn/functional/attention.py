@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-from eagergrad._C import ops as _ops
-
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 from .activation import softmax
 from .dropout import dropout

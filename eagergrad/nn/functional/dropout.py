@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import warnings
 
-from eagergrad._C import ops as _ops
-
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 __all__ = [
     "alpha_dropout",

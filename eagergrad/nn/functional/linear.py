@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from eagergrad._C import ops as _ops
-
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 __all__ = ["bilinear", "linear"]
 

@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from eagergrad._C import ops as _ops
-
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 from ._legacy import legacy_reduction
 from .distance import pairwise_distance

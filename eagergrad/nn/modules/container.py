@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import operator
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,7 +36,7 @@ class Container(Module):
 class _NumberedModules(Module):
     """Children called "0", "1", ...: what Sequential and ModuleList share."""
 
-    def _refill(self, modules: Iterable[Module]) -> None:
+    def _refill(self, modules: Iterable[Any]) -> None:
         self._modules.clear()
         for i, module in enumerate(modules):
             self.add_module(str(i), module)
@@ -70,7 +71,7 @@ class _NumberedModules(Module):
 
     def insert(self, index: int, module: Module) -> Any:
         """Put `module` before position `index`; returns self."""
-        modules = list(self._modules.values())
+        modules: list[Any] = list(self._modules.values())
         modules.insert(index, module)
         if not isinstance(module, Module):
             raise TypeError(f"[insert] expected a Module, came {type(module).__name__}")
@@ -179,14 +180,14 @@ class ModuleList(_NumberedModules):
 
     def __getitem__(self, index: Any) -> Any:
         if isinstance(index, slice):
-            return type(self)(list(self._modules.values())[index])
+            return type(self)(list(self)[index])
         return self._modules[self._key(index)]
 
     def __iadd__(self, modules: Iterable[Module]) -> ModuleList:
         return self.extend(modules)
 
     def __add__(self, other: Iterable[Module]) -> ModuleList:
-        return ModuleList([*self, *other])
+        return ModuleList(itertools.chain(self, other))
 
     def insert(self, index: int, module: Module) -> None:
         """Put `module` before position `index`."""

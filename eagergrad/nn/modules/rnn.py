@@ -7,10 +7,9 @@ import numbers
 import warnings
 from typing import Any
 
-from eagergrad._C import ops as _ops
-
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 from .. import functional as F
 from .. import init

@@ -38,6 +38,12 @@ def _padding_row(padding_idx: int | None, num: int) -> int | None:
     return padding_idx % num
 
 
+def _zero_row_(weight: Tensor, row: int | None) -> None:
+    if row is not None:
+        with eg.no_grad():
+            weight[row].fill_(0)
+
+
 class Embedding(Module):
     """A table of `num_embeddings` vectors, looked up by integers: (...) to (..., embedding_dim); starts from N(0, 1).
 
@@ -93,9 +99,7 @@ class Embedding(Module):
         self._fill_padding_idx_with_zero()
 
     def _fill_padding_idx_with_zero(self) -> None:
-        if self.padding_idx is not None:
-            with eg.no_grad():
-                self.weight[self.padding_idx].fill_(0)
+        _zero_row_(self.weight, self.padding_idx)
 
     def forward(self, input: Tensor) -> Tensor:
         return F.embedding(
@@ -211,7 +215,8 @@ class EmbeddingBag(Module):
         init.normal_(self.weight)
         self._fill_padding_idx_with_zero()
 
-    _fill_padding_idx_with_zero = Embedding._fill_padding_idx_with_zero
+    def _fill_padding_idx_with_zero(self) -> None:
+        _zero_row_(self.weight, self.padding_idx)
 
     def forward(
         self,

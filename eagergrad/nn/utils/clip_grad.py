@@ -7,10 +7,9 @@ import warnings
 from collections.abc import Iterable
 from typing import Any
 
-from eagergrad._C import ops as _ops
-
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 __all__ = [
     "clip_grad_norm",
