@@ -162,9 +162,9 @@ struct Scatter {
 // The part of src that index covers.
 Tensor covered(const Tensor& src, const Tensor& index) {
   Tensor out = src;
-  if (index.numel() == 0 || index.sizes() == src.sizes() || index.dim() != src.dim()) return out;
+  if (index.sizes() == src.sizes() || index.dim() != src.dim()) return out;
   for (int64_t d = 0; d < src.dim(); ++d)
-    if (src.sizes()[d] != index.sizes()[d]) out = narrow(out, d, 0, index.sizes()[d]);
+    if (src.sizes()[d] > index.sizes()[d]) out = narrow(out, d, 0, index.sizes()[d]);
   return out;
 }
 
@@ -196,7 +196,7 @@ Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tens
     return index_add(x, d, row_index(index, d), src);
   }
   const LineArgs a = check_lines("scatter_add", x, dim, index, &src);
-  if (nothing_to_do(index)) return clone(x);
+  if (nothing_to_do(index) && index.dim() != src.dim()) return clone(x);
   return eg::apply(ScatterAdd{a.dim}, x, covered(src, index), a.index);
 }
 
