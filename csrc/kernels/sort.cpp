@@ -157,7 +157,41 @@ E* radix_sort(E* a, E* b, int64_t n, int shift, int bits) {
   return a;
 }
 
-constexpr int64_t kRadix = 200;  // rows from this length on: measured against merging
+constexpr int64_t kRanked = 256;  // rows up to this length are ranked, longer ones go through the radix sort
+constexpr int kLanes = 16;
+
+// Short rows: an element's place is the number of those before it in order, counted a vector at a time. keys has room for
+// kRanked + kLanes.
+template <class Key>
+void rank(const Key* keys, uint32_t* place, int64_t n) {
+  for (int64_t first = 0; first < n; first += kLanes) {
+    Key v[kLanes], before[kLanes];
+    for (int l = 0; l < kLanes; ++l) {
+      v[l] = keys[first + l];
+      before[l] = 0;
+    }
+    const int64_t last = first + kLanes < n ? first + kLanes : n;
+    for (int64_t j = 0; j < first; ++j)
+      for (int l = 0; l < kLanes; ++l) before[l] += keys[j] <= v[l];
+    for (int64_t j = first; j < last; ++j)
+      for (int l = 0; l < kLanes; ++l)
+        before[l] += keys[j] < v[l] || (keys[j] == v[l] && j - first < l);
+    for (int64_t j = last; j < n; ++j)
+      for (int l = 0; l < kLanes; ++l) before[l] += keys[j] < v[l];
+    for (int l = 0; l < kLanes; ++l) place[first + l] = static_cast<uint32_t>(before[l]);
+  }
+}
+
+// The first k positions in order.
+template <class T>
+void rank_row(const T* x, int64_t* index, int64_t n, int64_t k, KeyOf<T> flip) {
+  KeyOf<T> keys[kRanked + kLanes] = {};
+  uint32_t place[kRanked + kLanes];
+  for (int64_t i = 0; i < n; ++i) keys[i] = key_of(x[i]) ^ flip;
+  rank(keys, place, n);
+  for (int64_t i = 0; i < n; ++i)
+    if (place[i] < k) index[place[i]] = i;
+}
 
 template <class Key>
 EG_INLINE int bit_length(Key k) {
@@ -184,10 +218,7 @@ int make_entries(const T* x, E* out, int64_t n, bool descending) {
 
 template <class E>
 E* sort_entries(E* a, E* b, int64_t n, int shift, int bits) {
-  if (bits == 0) return a;
-  if (n >= kRadix) return radix_sort(a, b, n, shift, bits);
-  merge_sort(a, b, n);
-  return a;
+  return bits == 0 ? a : radix_sort(a, b, n, shift, bits);
 }
 
 // 64-bit keys of a small range (most indices and labels) fit beside a 32-bit position.
@@ -214,8 +245,9 @@ template <class T>
 void sort_row(const T* x, T* values, int64_t* index, int64_t n, bool descending) {
   using Key = KeyOf<T>;
   using E = typename EntryOf<Key>::type;
-  bool done = false;
-  if constexpr (sizeof(Key) == 8) done = n <= INT32_MAX && sort_narrow(x, index, n, descending);
+  bool done = n <= kRanked;
+  if (done) rank_row(x, index, n, n, descending ? ~Key(0) : Key(0));
+  if constexpr (sizeof(Key) == 8) done = done || (n <= INT32_MAX && sort_narrow(x, index, n, descending));
   if (!done) {
     Buffer<E> a(n), b(n);
     const int bits = make_entries(x, a.get(), n, descending);
@@ -273,40 +305,62 @@ void select(E* a, int64_t n, int64_t k) {
   }
 }
 
-constexpr int64_t kBlock = 64;
+constexpr int64_t kBlock = 64, kPart = 16;
 
-// The k best entries of a row, unsorted, in buffer (room for kept + kBlock). A row is scanned in blocks: only keys below the
-// worst kept so far are looked at one by one.
-template <class T, class E>
-void scan_best(const T* x, E* buffer, int64_t room, int64_t n, int64_t k, KeyOf<T> flip) {
-  using Key = KeyOf<T>;
-  constexpr int shift = EntryOf<Key>::shift;
-  Key limit = ~Key(0);
+// Keeps the k best entries of what came before and of later candidates, without order.
+template <class E>
+struct Best {
+  E* entries;  // room for all candidates that may be kept at once
+  int64_t room, k;
+  int shift;
   int64_t kept = 0;
   bool full = false;
+
+  // Drops all but the k best; returns the key of the worst.
+  E shrink() {
+    select(entries, kept, k);
+    kept = k;
+    full = true;
+    E worst = entries[0];
+    for (int64_t j = 1; j < k; ++j) worst = entries[j] > worst ? entries[j] : worst;
+    return worst >> shift;
+  }
+};
+
+// A row is scanned in blocks, and a block with a key below the worst kept so far in parts; only in such parts keys
+// are looked at one by one.
+template <class T, class E>
+void scan_best(const T* x, Best<E>& best, int64_t n, KeyOf<T> flip) {
+  using Key = KeyOf<T>;
+  Key limit = ~Key(0);
   for (int64_t i = 0; i < n; i += kBlock) {
     const int64_t m = n - i < kBlock ? n - i : kBlock;
     Key keys[kBlock];
-    Key least = ~Key(0);
-    for (int64_t j = 0; j < m; ++j) {
-      keys[j] = key_of(x[i + j]) ^ flip;
-      least = keys[j] < least ? keys[j] : least;
+    if (m == kBlock) {
+      Key least = ~Key(0);
+      for (int64_t j = 0; j < kBlock; ++j) {
+        keys[j] = key_of(x[i + j]) ^ flip;
+        least = keys[j] < least ? keys[j] : least;
+      }
+      if (best.full && least >= limit) continue;
+    } else {
+      for (int64_t j = 0; j < m; ++j) keys[j] = key_of(x[i + j]) ^ flip;
+      for (int64_t j = m; j < kBlock; ++j) keys[j] = ~Key(0);
     }
-    if (full && least >= limit) continue;
-    for (int64_t j = 0; j < m; ++j) {
-      buffer[kept] = (static_cast<E>(keys[j]) << shift) | static_cast<E>(i + j);
-      kept += !full || keys[j] < limit;
-    }
-    if (kept + kBlock > room) {
-      select(buffer, kept, k);
-      kept = k;
-      E worst = buffer[0];
-      for (int64_t j = 1; j < k; ++j) worst = buffer[j] > worst ? buffer[j] : worst;
-      limit = static_cast<Key>(worst >> shift);
-      full = true;
+    for (int64_t part = 0; part < m; part += kPart) {
+      Key least = ~Key(0);
+      for (int64_t j = 0; j < kPart; ++j) least = keys[part + j] < least ? keys[part + j] : least;
+      if (best.full && least >= limit) continue;
+      const int64_t stop = part + kPart < m ? part + kPart : m;
+      for (int64_t j = part; j < stop; ++j) {
+        best.entries[best.kept] =
+            (static_cast<E>(keys[j]) << best.shift) | static_cast<E>(i + j);
+        best.kept += !best.full || keys[j] < limit;
+      }
+      if (best.kept + kPart > best.room) limit = static_cast<Key>(best.shrink());
     }
   }
-  if (kept > k) select(buffer, kept, k);
+  if (best.kept > best.k) best.shrink();
 }
 
 template <class T>
@@ -316,14 +370,17 @@ void topk_row(const T* x, T* values, int64_t* index, int64_t n, int64_t k, bool 
   constexpr int shift = EntryOf<Key>::shift;
   constexpr E mask = (E(1) << shift) - 1;
   const Key flip = largest ? ~Key(0) : Key(0);
-  if (k > n / 4 && n > 64) {
+  if (n <= kRanked) {
+    rank_row(x, index, n, k, flip);
+  } else if (k > n / 4) {
     Buffer<int64_t> all(n);
     sort_row(x, static_cast<T*>(nullptr), all.get(), n, largest);
     std::memcpy(index, all.get(), k * sizeof(int64_t));
   } else {
-    const int64_t room = 2 * k + 2 * kBlock;
-    Buffer<E> a(room + kBlock), b(k);
-    scan_best(x, a.get(), room, n, k, flip);
+    const int64_t room = 2 * k + 2 * kPart;
+    Buffer<E> a(room + kPart), b(k);
+    Best<E> best{a.get(), room, k, shift};
+    scan_best(x, best, n, flip);
     merge_sort(a.get(), b.get(), k);
     for (int64_t i = 0; i < k; ++i) index[i] = static_cast<int64_t>(a.get()[i] & mask);
   }
@@ -432,18 +489,34 @@ EG_INLINE T number(T v) {
   return v;
 }
 
+// Halving without branches: `first` moves past every boundary that is before the value. NaN is after all.
 template <class T>
 EG_INLINE int64_t search_one(const T* b, const int64_t* sorter, int64_t n, T v, bool right) {
-  int64_t low = 0, high = n;
   const auto value = number(v);
-  while (low < high) {
-    const int64_t mid = low + (high - low) / 2;
+  int64_t first = 0;
+  for (int64_t left = n; left > 0;) {
+    const int64_t half = left / 2, mid = first + half;
     const auto at = number(b[sorter ? sorter[mid] : mid]);
-    const bool goes_right = right ? !(at > value) : !(at >= value);
-    low = goes_right ? mid + 1 : low;
-    high = goes_right ? high : mid;
+    const bool before = right ? !(at > value) : !(at >= value);
+    first = before ? mid + 1 : first;
+    left = before ? left - half - 1 : half;
   }
-  return low;
+  return first;
+}
+
+template <class T>
+EG_INLINE int64_t search_plain(const T* b, int64_t n, T v, bool right) {
+  const auto value = number(v);
+  const T* first = b;
+  while (n > 1) {
+    const int64_t half = n / 2;
+    const auto at = number(first[half - 1]);
+    const bool before = right ? !(at > value) : !(at >= value);
+    first += before ? half : 0;
+    n -= half;
+  }
+  const bool past = n == 1 && (right ? !(number(*first) > value) : !(number(*first) >= value));
+  return first - b + past;
 }
 
 void search(DType dtype, const char* boundaries, const int64_t* sorter, int64_t n,
@@ -454,6 +527,10 @@ void search(DType dtype, const char* boundaries, const int64_t* sorter, int64_t 
     const T* b = reinterpret_cast<const T*>(boundaries);
     const T* v = reinterpret_cast<const T*>(values);
     parallel_for(rows * width, kParallelGrain / 8, [&](int64_t begin, int64_t end) {
+      if (shared && !sorter) {
+        for (int64_t i = begin; i < end; ++i) out[i] = search_plain(b, n, v[i], right);
+        return;
+      }
       for (int64_t i = begin; i < end; ++i) {
         const int64_t skip = shared ? 0 : i / width * n;
         out[i] = search_one(b + skip, sorter ? sorter + skip : nullptr, n, v[i], right);

@@ -56,7 +56,7 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, int64_t padding_id
   const Tensor index = contiguous_data(cast_data(indices, DType::Int64));
   const int64_t rows = weight.sizes()[0];
   int64_t low = 0, high = -1;
-  if (index.numel()) kernels<IndexKernels>().range(index.data<int64_t>(), index.numel(), &low, &high);
+  if (index.numel()) index_range(index, &low, &high);
   EG_CHECK_INDEX(low >= 0 && high < rows, "[embedding] index out of range: index ",
                  low < 0 ? low : high, " in a table of ", rows, " rows (weight ", weight.sizes(), ")");
   return eg::apply(Embedding{padding_idx, scale_grad_by_freq, {}}, weight, index);

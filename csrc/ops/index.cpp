@@ -7,12 +7,25 @@
 namespace eg {
 
 // --- indices -----------------------------------------------------------------------------------------------
+void index_range(const Tensor& index, int64_t* low, int64_t* high) {
+  const IndexKernels& k = kernels<IndexKernels>();
+  const int64_t n = index.numel(), chunk = 4 * kParallelGrain, chunks = (n + chunk - 1) / chunk;
+  const int64_t* at = index.data<int64_t>();
+  if (chunks <= 1) return k.range(at, n, low, high);
+  std::vector<int64_t> ends(2 * chunks);
+  parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c)
+      k.range(at + c * chunk, std::min(chunk, n - c * chunk), &ends[2 * c], &ends[2 * c + 1]);
+  });
+  k.range(ends.data(), 2 * chunks, low, high);
+}
+
 Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size, int64_t dim) {
   Tensor wide = contiguous_data(cast_data(index, DType::Int64));
   const int64_t n = wide.numel();
   if (n == 0) return wide;
   int64_t low, high;
-  kernels<IndexKernels>().range(wide.data<int64_t>(), n, &low, &high);
+  index_range(wide, &low, &high);
   const int64_t least = check.wrap ? -size : 0;
   if (low < least || high >= size)
     fail(check.kind, "[", check.op, "] index ", low < least ? low : high,
@@ -285,9 +298,12 @@ class PlanPositions {
     p_.scale = x.strides()[plan.dims[0]];
     if (indices.size() == 1) return;
     linear_ = empty({p_.n}, DType::Int64);
-    for (size_t i = 0; i < indices.size(); ++i)
-      kernels<IndexKernels>().linear(linear_.data<int64_t>(), indices[i].data<int64_t>(), p_.n,
-                                     x.strides()[plan.dims[i]], i > 0);
+    parallel_for(p_.n, 2 * kParallelGrain, [&](int64_t begin, int64_t end) {
+      for (size_t i = 0; i < indices.size(); ++i)
+        kernels<IndexKernels>().linear(linear_.data<int64_t>() + begin,
+                                       indices[i].data<int64_t>() + begin, end - begin,
+                                       x.strides()[plan.dims[i]], i > 0);
+    });
     p_.index = linear_.data<int64_t>();
     p_.scale = 1;
   }
@@ -721,6 +737,10 @@ void check_mask_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
 
 Tensor index_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
   return index_add_alpha(x, dim, index, src, Scalar(1));
+}
+
+Tensor index_add_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src) {
+  return index_add_inplace(self, dim, index, src, Scalar(1));
 }
 
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value) {

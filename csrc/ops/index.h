@@ -26,6 +26,7 @@ struct IndexCheck {
   ErrorKind kind = ErrorKind::Index;
   bool wrap = false;
 };
+void index_range(const Tensor& index, int64_t* low, int64_t* high);  // of a contiguous int64 tensor, not empty
 Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size, int64_t dim);
 
 // Where along one dimension of x the entries of a checked 1-d index are. Keeps the tables it needs.
@@ -67,6 +68,7 @@ Tensor true_positions(const Tensor& mask);
 Tensor nonzero(const Tensor& x);
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value);
 Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src);
+Tensor index_add_(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src);
 Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& values,
                   bool accumulate);
 Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value);

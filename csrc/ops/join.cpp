@@ -386,7 +386,7 @@ struct BlockDiag {
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors out(regions.size());
     for (size_t i = 0; i < regions.size(); ++i)
-      if (ctx.needs(i)) out[i] = reshape(view_region(ViewKind::Slice, g, regions[i]), in_sizes[i]);
+      if (ctx.needs(i)) out[i] = reshape(view_region(ViewKind::Slice, g, Region(regions[i])), in_sizes[i]);
     return out;
   }
 };

@@ -168,6 +168,14 @@ Tensor covered(const Tensor& src, const Tensor& index) {
   return out;
 }
 
+bool adds_rows(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
+  const int64_t d = wrap_dim(dim, x.dim());
+  if (!moves_rows(x, d, index) || src.sizes() != index.sizes() || src.dtype() != x.dtype())
+    return false;
+  checked_index({"scatter_add", ErrorKind::Runtime, false}, row_index(index, d), x.sizes()[d], d);
+  return true;
+}
+
 bool nothing_to_do(const Tensor& index) { return index.numel() == 0; }
 
 }  // namespace
@@ -190,11 +198,8 @@ Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& 
 }
 
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
-  const int64_t d = wrap_dim(dim, x.dim());
-  if (moves_rows(x, d, index) && src.sizes() == index.sizes() && src.dtype() == x.dtype()) {
-    checked_index({"scatter_add", ErrorKind::Runtime, false}, row_index(index, d), x.sizes()[d], d);
-    return index_add(x, d, row_index(index, d), src);
-  }
+  if (adds_rows(x, dim, index, src))
+    return index_add(x, dim, row_index(index, wrap_dim(dim, x.dim())), src);
   const LineArgs a = check_lines("scatter_add", x, dim, index, &src);
   if (nothing_to_do(index) && index.dim() != src.dim()) return clone(x);
   return eg::apply(ScatterAdd{a.dim}, x, covered(src, index), a.index);
@@ -203,6 +208,8 @@ Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tens
 namespace {
 
 Tensor scatter_add_inplace(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src) {
+  if (adds_rows(self, dim, index, src))
+    return index_add_(self, dim, row_index(index, wrap_dim(dim, self.dim())), src);
   const LineArgs a = check_lines("scatter_add", self, dim, index, &src);
   if (nothing_to_do(index)) return self;
   return apply_inplace("scatter_add_", ScatterAdd{a.dim}, self, covered(src, index), a.index);

@@ -1,5 +1,7 @@
 // Shape ops that copy, or that are made of views: flatten, repeat, flip, roll, triangles, diagonals.
 #include "kernels/shape.h"
+
+#include "core/parallel.h"
 #include "ops/registry.h"
 #include "ops/views.h"
 
@@ -100,17 +102,23 @@ struct Roll {
   static constexpr const char* name = "Roll";
   Dims shifts, dims;
 
-  static Tensor once(const Tensor& x, int64_t shift, int64_t dim) {
-    const int64_t n = x.sizes()[dim], s = n ? ((shift % n) + n) % n : 0;
-    Tensor out = empty_like(x);
-    Region to = Region::whole(x.sizes()), from = to;
-    to.start[dim] = s;
-    to.axes[dim].size = from.axes[dim].size = n - s;
-    copy_into(to.of(out), from.of(x));
-    std::swap(to.start[dim], from.start[dim]);
-    from.start[dim] = n - s;
-    to.axes[dim].size = from.axes[dim].size = s;
-    copy_into(to.of(out), from.of(x));
+  // Every row of the dimension is two stretches of memory, exchanged.
+  static Tensor once(const Tensor& given, int64_t shift, int64_t dim) {
+    const Tensor x = contiguous_data(given);
+    Tensor out = empty(x.sizes(), x.dtype(), x.device());
+    const int64_t n = x.sizes()[dim];
+    if (x.numel() == 0) return out;
+    const int64_t row = x.strides()[dim] * n * static_cast<int64_t>(x.item_size());
+    const int64_t back = ((shift % n) + n) % n * (row / n), front = row - back;
+    const char* from = x.raw();
+    char* to = out.raw();
+    const int64_t rows = x.numel() * static_cast<int64_t>(x.item_size()) / row;
+    parallel_for(rows, 4 * kParallelGrain / row + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin * row; r < end * row; r += row) {
+        std::memcpy(to + r, from + r + front, back);
+        std::memcpy(to + r + back, from + r, front);
+      }
+    });
     return out;
   }
   Tensor forward(Context&, const Tensor& x) {

@@ -207,9 +207,6 @@ Tensor searchsorted(const Tensor& boundaries, const Tensor& values, bool out_int
              boundaries.sizes(), " and ", values.sizes());
   }
   const bool same = boundaries.dtype() == values.dtype();
-  EG_CHECK(same || values.is_weak() || values.dim() == 0,
-           "[searchsorted] expected boundaries and values of one dtype, got ", boundaries.dtype(),
-           " and ", values.dtype());
   const DType dtype = same ? boundaries.dtype() : result_type(boundaries, values);
   Tensor order;
   if (sorter) {
@@ -258,7 +255,7 @@ Tensor isin(const Tensor& elements, const Tensor& tests, bool assume_unique, boo
 // --- histograms --------------------------------------------------------------------------------------------------------
 Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t minlength) {
   EG_CHECK(x.dim() == 1 || x.numel() == 0, "[bincount] expected a 1-d tensor, got shape ", x.sizes());
-  EG_CHECK(is_integral(x.dtype()) || x.dtype() == DType::Bool,
+  EG_CHECK_KIND(NotImplemented, !x.is_floating(),
            "[bincount] expected non-negative integers, got ", x.dtype());
   EG_CHECK(minlength >= 0, "[bincount] minlength should be >= 0, got ", minlength);
   EG_CHECK(!weights || weights->sizes() == x.sizes(),

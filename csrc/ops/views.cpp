@@ -130,18 +130,49 @@ void add_windows(const Tensor& dst, const Tensor& src) {
 constexpr const char* kViewNames[] = {"Slice",   "Select",   "Permute", "Transpose", "T",
                                       "Unsqueeze", "Squeeze", "Diagonal", "Unfold"};
 
-template <ViewKind K>
-struct RegionView {
-  static constexpr const char* name = kViewNames[static_cast<int>(K)];
-  static constexpr bool is_view = true;
-  Region region;
+// Views are recorded by nodes of their own rather than through apply(): small views are all overhead.
+template <class N, class... A>
+Tensor recorded_view(const Tensor& x, Tensor out, A&&... attributes) {
+  if (!grad_enabled()) return out;
+  mark_view(out, x);
+  if (!x.requires_grad()) return out;
+  Ref<N> node(new N(std::forward<A>(attributes)...));
+  node->add_input(x);
+  node->add_output(out);
+  return out;
+}
 
-  Tensor forward(Context&, const Tensor& x) { return region.of(x); }
-  Tensors backward(Context& ctx, const Tensor& g) {
-    if (region.rearranges()) return {apply(RegionView{region.inverse()}, g)};
-    if (add_to_accumulator(ctx, 0, g, region)) return {Context::accumulated()};
-    return {spread_region(g, region)};
+class RegionNode final : public Node {
+ public:
+  RegionNode(ViewKind kind, Region&& region) : kind_(kind), region_(std::move(region)) {}
+  std::string name() const override { return kViewNames[static_cast<int>(kind_)]; }
+  Tensors backward(Context& ctx, const Tensors& grads) override {
+    const Tensor& g = grads[0];
+    if (region_.rearranges()) return {view_region(kind_, g, region_.inverse())};
+    if (add_to_accumulator(ctx, 0, g, region_)) return {Context::accumulated()};
+    return {spread_region(g, region_)};
   }
+
+ private:
+  ViewKind kind_;
+  Region region_;
+};
+
+class ViewNode final : public Node {
+ public:
+  explicit ViewNode(const Dims& in_sizes) : in_sizes_(in_sizes) {}
+  std::string name() const override { return "View"; }
+  Tensors backward(Context&, const Tensors& grads) override { return {reshape(grads[0], in_sizes_)}; }
+
+ private:
+  Dims in_sizes_;
+};
+
+class ExpandNode final : public Node {
+ public:
+  std::string name() const override { return "Expand"; }
+  // The engine sums broadcast dimensions.
+  Tensors backward(Context&, const Tensors& grads) override { return {grads[0]}; }
 };
 
 struct SpreadRegion {
@@ -155,7 +186,7 @@ struct SpreadRegion {
     else copy_into(part, g);
     return out;
   }
-  Tensors backward(Context&, const Tensor& g) { return {view_region(ViewKind::Slice, g, region)}; }
+  Tensors backward(Context&, const Tensor& g) { return {view_region(ViewKind::Slice, g, Region(region))}; }
 };
 
 struct ReplaceRegion {
@@ -171,37 +202,9 @@ struct ReplaceRegion {
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors out(2);
     if (ctx.needs(0)) out[0] = replace_region(g, zeros(region.sizes(), g.dtype(), g.device()), region);
-    if (ctx.needs(1)) out[1] = view_region(ViewKind::Slice, g, region);
+    if (ctx.needs(1)) out[1] = view_region(ViewKind::Slice, g, Region(region));
     return out;
   }
-};
-
-struct View {
-  static constexpr const char* name = "View";
-  static constexpr bool is_view = true;
-  Dims shape, strides, in_sizes;
-
-  Tensor forward(Context&, const Tensor& x) {
-    in_sizes = x.sizes();
-    return make_view(x, shape, strides, x.offset());
-  }
-  Tensors backward(Context&, const Tensor& g) { return {reshape(g, in_sizes)}; }
-};
-
-struct Expand {
-  static constexpr const char* name = "Expand";
-  static constexpr bool is_view = true;
-  Dims sizes;
-
-  Tensor forward(Context&, const Tensor& x) {
-    const size_t lead = sizes.size() - x.sizes().size();
-    Dims strides(sizes.size(), 0);
-    for (size_t d = 0; d < x.sizes().size(); ++d)
-      if (x.sizes()[d] == sizes[lead + d]) strides[lead + d] = x.strides()[d];
-    return make_view(x, sizes, std::move(strides), x.offset());
-  }
-  // The engine sums broadcast dimensions.
-  Tensors backward(Context&, const Tensor& g) { return {g}; }
 };
 
 // --- as_strided: linear maps between two layouts of one buffer ---------------------------------------------
@@ -325,27 +328,9 @@ struct AsStridedScatter {
 
 }  // namespace
 
-Tensor view_region(ViewKind kind, const Tensor& x, Region r) {
-  switch (kind) {
-    case ViewKind::Slice:
-      return apply(RegionView<ViewKind::Slice>{std::move(r)}, x);
-    case ViewKind::Select:
-      return apply(RegionView<ViewKind::Select>{std::move(r)}, x);
-    case ViewKind::Permute:
-      return apply(RegionView<ViewKind::Permute>{std::move(r)}, x);
-    case ViewKind::Transpose:
-      return apply(RegionView<ViewKind::Transpose>{std::move(r)}, x);
-    case ViewKind::T:
-      return apply(RegionView<ViewKind::T>{std::move(r)}, x);
-    case ViewKind::Unsqueeze:
-      return apply(RegionView<ViewKind::Unsqueeze>{std::move(r)}, x);
-    case ViewKind::Squeeze:
-      return apply(RegionView<ViewKind::Squeeze>{std::move(r)}, x);
-    case ViewKind::Diagonal:
-      return apply(RegionView<ViewKind::Diagonal>{std::move(r)}, x);
-    default:
-      return apply(RegionView<ViewKind::Unfold>{std::move(r)}, x);
-  }
+Tensor view_region(ViewKind kind, const Tensor& x, Region&& r) {
+  Tensor out = r.of(x);
+  return recorded_view<RegionNode>(x, std::move(out), kind, std::move(r));
 }
 
 Tensor spread_region(const Tensor& g, const Region& region) {
@@ -426,23 +411,32 @@ Range clamp_slice(int64_t size, std::optional<int64_t> start, std::optional<int6
 }
 
 // --- view ops --------------------------------------------------------------------------------------------
-Tensor view(const Tensor& x, IntSpan shape) {
-  Dims target = infer_size(shape, x.numel());
-  std::optional<Dims> strides =
-      x.is_contiguous() ? contiguous_strides(target) : view_strides(x.sizes(), x.strides(), target);
-  EG_CHECK(strides, "[view] a tensor of shape ", x.sizes(), " and strides ", x.strides(),
-           " cannot be seen as ", target, " without a copy; use reshape()");
-  return apply(View{std::move(target), std::move(*strides), {}}, x);
+namespace {
+
+Tensor seen_as(const Tensor& x, Dims&& shape, Dims&& strides) {
+  Tensor out = make_view(x, std::move(shape), std::move(strides), x.offset());
+  return recorded_view<ViewNode>(x, std::move(out), x.sizes());
 }
 
-Tensor reshape(const Tensor& x, IntSpan shape) {
+}  // namespace
+
+Tensor view(const Tensor& x, IntSpan shape) {
   Dims target = infer_size(shape, x.numel());
   if (x.is_contiguous()) {
     Dims strides = contiguous_strides(target);
-    return apply(View{std::move(target), std::move(strides), {}}, x);
+    return seen_as(x, std::move(target), std::move(strides));
   }
+  std::optional<Dims> strides = view_strides(x.sizes(), x.strides(), target);
+  EG_CHECK(strides, "[view] a tensor of shape ", x.sizes(), " and strides ", x.strides(),
+           " cannot be seen as ", target, " without a copy; use reshape()");
+  return seen_as(x, std::move(target), std::move(*strides));
+}
+
+Tensor reshape(const Tensor& x, IntSpan shape) {
+  if (x.is_contiguous()) return view(x, shape);
+  Dims target = infer_size(shape, x.numel());
   if (std::optional<Dims> strides = view_strides(x.sizes(), x.strides(), target))
-    return apply(View{std::move(target), std::move(*strides), {}}, x);
+    return seen_as(x, std::move(target), std::move(*strides));
   return view(contiguous(x), target);
 }
 
@@ -463,7 +457,11 @@ Tensor expand(const Tensor& x, IntSpan sizes) {
              ": shape ", x.sizes(), " does not expand to ", sizes);
   }
   checked_numel(target);
-  return apply(Expand{std::move(target)}, x);
+  Dims strides(target.size(), 0);
+  for (size_t d = lead; d < target.size(); ++d)
+    if (x.sizes()[d - lead] == target[d]) strides[d] = x.strides()[d - lead];
+  Tensor out = make_view(x, std::move(target), std::move(strides), x.offset());
+  return recorded_view<ExpandNode>(x, std::move(out));
 }
 
 namespace {

@@ -38,7 +38,7 @@ struct Region {
 enum class ViewKind {
   Slice, Select, Permute, Transpose, T, Unsqueeze, Squeeze, Diagonal, Unfold
 };
-Tensor view_region(ViewKind kind, const Tensor& x, Region region);
+Tensor view_region(ViewKind kind, const Tensor& x, Region&& region);
 // Zeros of region.in_sizes, with g where the region is. Recorded.
 Tensor spread_region(const Tensor& g, const Region& region);
 // x with the region replaced by src (same shape), a new tensor. Recorded.
