@@ -260,7 +260,13 @@ LineTable pad_table(const char* op, const std::string& mode, int64_t in, int64_t
   }
   EG_CHECK(in > 0, "[", op, "] cannot fill padding from an empty dimension, input ", sizes);
   LineTable t(in, out);
-  for (int64_t o = 0; o < out; ++o) t.add(padded_index(mode, o - before, in), 1), t.end_row();
+  // Negative padding crops first where the input wraps around.
+  const int64_t cut = mode == "circular" ? std::max<int64_t>(0, -before) : 0;
+  const int64_t rest = in - cut - (mode == "circular" ? std::max<int64_t>(0, -after) : 0);
+  for (int64_t o = 0; o < out; ++o) {
+    t.add(cut + padded_index(mode, o - before - cut, rest), 1);
+    t.end_row();
+  }
   return t;
 }
 
