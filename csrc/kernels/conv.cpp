@@ -2,6 +2,7 @@
 // conv_flat.h.
 #include "kernels/conv.h"
 
+#include "kernels/conv_depthwise.h"
 #include "kernels/conv_flat.h"
 #include "kernels/conv_wide.h"
 
@@ -10,6 +11,7 @@ namespace {
 
 template <class T>
 void run(const TapConv<T>& t, const int64_t* kernel) {
+  if (prefers_depthwise<T>(t, t.depth, t.outs)) return run_depthwise(t, kernel);
   prefers_wide<T>(t.outs) ? run_wide(t, kernel) : run_flat(t, kernel);
 }
 
@@ -87,6 +89,7 @@ void weight_grad(const ConvShape& s, const T* gy, const T* x, T* gw) {
   t.taps = volume(s.kernel);
   t.x = x, t.gy = gy, t.x_channel = volume(s.in), t.gy_channel = volume(s.out);
   if (t.flops() == 0) return zero(gw, t.weights());
+  if (prefers_depthwise<T>(t, t.depth, t.outs)) return depthwise_weight_grad(t, gw);
   const int64_t run = s.dilation[2] == 1 ? s.kernel[2] * t.depth : t.depth;
   prefers_wide<T>(run) ? wide_weight_grad(t, s.kernel, gw) : flat_weight_grad(t, gw);
 }

@@ -117,17 +117,26 @@ struct TapTask {
   int64_t group, n0, n1, d0, d1, h0, h1, m0, m1;
 };
 
+// Rows are short: what the compiler would turn into calls of memcpy and memset costs more than the bytes.
 template <class T>
 EG_INLINE void copy_strided(T* to, const T* from, int64_t n, int64_t step) {
+  int64_t i = 0;
   if (step == 1) {
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i];
-  } else {
-    for (int64_t i = 0; i < n; ++i) to[i] = from[i * step];
+    for (; i + kLanes<T> <= n; i += kLanes<T>) store(to + i, load(from + i));
+  }
+  for (; i < n; ++i) {
+    to[i] = from[i * step];
+    asm volatile("" ::: "memory");
   }
 }
 template <class T>
 EG_INLINE void zero(T* to, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) to[i] = T(0);
+  int64_t i = 0;
+  for (; i + kLanes<T> <= n; i += kLanes<T>) store(to + i, Vec<T>{});
+  for (; i < n; ++i) {
+    to[i] = T(0);
+    asm volatile("" ::: "memory");
+  }
 }
 
 EG_INLINE int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }

@@ -263,6 +263,8 @@ LineTable pad_table(const char* op, const std::string& mode, int64_t in, int64_t
   // Negative padding crops first where the input wraps around.
   const int64_t cut = mode == "circular" ? std::max<int64_t>(0, -before) : 0;
   const int64_t rest = in - cut - (mode == "circular" ? std::max<int64_t>(0, -after) : 0);
+  EG_CHECK(rest > 0, "[", op, "] padding (", before, ", ", after, ") crops all of size ", in,
+           " in input ", sizes);
   for (int64_t o = 0; o < out; ++o) {
     t.add(cut + padded_index(mode, o - before - cut, rest), 1);
     t.end_row();
