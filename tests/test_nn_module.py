@@ -111,7 +111,7 @@ def test_missing_attribute_and_forward_are_clear():
         nn.Module(3)
 
 
-# ---- calling and looking up, for which there are C slots --------------------------------------------------------------
+# ---- calling and looking up, for which there are C slots ---------------------------------------------------------
 
 
 def test_a_subclass_may_extend_attribute_lookup():
@@ -637,3 +637,16 @@ def test_no_warning_from_ordinary_use():
         net = Net()
         net(eg.ones(1, 3)).sum().backward()
         net.load_state_dict(net.state_dict())
+
+
+def test_helpers_that_programs_import():
+    from eagergrad.nn import common_types
+    from eagergrad.nn.modules import utils
+
+    assert utils._pair(3) == (3, 3) and utils._triple((1, 2, 3)) == (1, 2, 3)
+    assert utils._reverse_repeat_tuple((1, 2), 2) == (2, 2, 1, 1)
+    assert common_types._size_2_t is not None
+    state = nn.DataParallel(nn.Linear(2, 1)).state_dict()
+    utils.consume_prefix_in_state_dict_if_present(state, "module.")
+    assert list(state) == ["weight", "bias"] and "" in state._metadata
+    assert isinstance(nn.Linear(2, 1).load_state_dict(state), module_file._IncompatibleKeys)

@@ -11,10 +11,8 @@ from eagergrad import Tensor
 
 from ..parameter import Parameter, is_lazy
 
-__all__ = ["IncompatibleKeys"]
 
-
-class IncompatibleKeys(NamedTuple):
+class _IncompatibleKeys(NamedTuple):
     """What `load_state_dict` returns: keys the module has and the dict lacks, and the reverse."""
 
     missing_keys: list[str]
@@ -24,7 +22,7 @@ class IncompatibleKeys(NamedTuple):
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
         return (
-            f"IncompatibleKeys(missing_keys={self.missing_keys}, "
+            f"_IncompatibleKeys(missing_keys={self.missing_keys}, "
             f"unexpected_keys={self.unexpected_keys})"
         )
 
@@ -183,11 +181,11 @@ def _unexpected(
 
 def load(
     module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool
-) -> IncompatibleKeys:
+) -> _IncompatibleKeys:
     """What `Module.load_state_dict` does: walk, check, write, run the post-hooks, report."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"[load_state_dict] expected a dict, came {type(state_dict).__name__}")
-    result = IncompatibleKeys([], [])
+    result = _IncompatibleKeys([], [])
     errors: list[str] = []
     metadata = getattr(state_dict, "_metadata", None)
     state: OrderedDict[str, Any] = OrderedDict(state_dict)
@@ -224,7 +222,7 @@ def load(
 
 
 def _raise_if_wrong(
-    module: Any, keys: IncompatibleKeys, errors: list[str], strict: bool, note: str = ""
+    module: Any, keys: _IncompatibleKeys, errors: list[str], strict: bool, note: str = ""
 ) -> None:
     lines = list(errors)
     if strict and keys.unexpected_keys:

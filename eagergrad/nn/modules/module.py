@@ -14,6 +14,7 @@ from ..parameter import Buffer, Parameter
 from . import _hooks, _state
 from ._hooks import *  # noqa: F403
 from ._hooks import WithModule, ever_used, new_args, new_args_kwargs
+from ._state import _IncompatibleKeys
 
 __all__ = ["Module", *_hooks.__all__]
 
@@ -778,7 +779,7 @@ class Module:
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
-    ) -> Any:
+    ) -> _IncompatibleKeys:
         """Take over parameters and buffers from `state_dict` (tensors or arrays); returns the keys that did not match.
 
         RuntimeError lists every missing and unexpected key (unless `strict` is False) and every shape that differs;
@@ -804,8 +805,7 @@ class Module:
         extra = self.extra_repr()
         lines = extra.split("\n") if extra else []
         children = [
-            f"({name}): " + repr(child).replace("\n", "\n  ")
-            for name, child in self._modules.items()
+            f"({name}): " + _addindent(repr(child), 2) for name, child in self._modules.items()
         ]
         if not children and len(lines) <= 1:
             return f"{self._get_name()}({extra})"
@@ -820,6 +820,11 @@ class Module:
 
 
 _C.module_slots(Module, Module, ever_used)
+
+
+def _addindent(text: str, spaces: int) -> str:
+    """All lines but the first moved to the right."""
+    return text.replace("\n", "\n" + " " * spaces)
 
 
 def _walk(
