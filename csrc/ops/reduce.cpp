@@ -1,10 +1,71 @@
-#include "core/iterate.h"
-#include "ops/ops.h"
+// Reductions: one struct over any set of dimensions, and what is composed of it.
+#include "ops/reduce.h"
+
+#include <cmath>
+#include <limits>
+
 #include "ops/registry.h"
 #include "tape/function.h"
 
 namespace eg {
+
+// --- layout ------------------------------------------------------------------------------------------------------
+
+// The reduced dimensions as the middle one of a dense (outer, length, inner) array; x is copied only if it must be.
+Layout::Layout(const Tensor& x, const Dims& dims) {
+  Dims sorted = dims;
+  std::sort(sorted.begin(), sorted.end());
+  bool reduced[kMaxDims] = {};
+  for (int64_t d : sorted) reduced[d] = true;
+  for (int64_t d = 0; d < x.dim(); ++d) {
+    if (reduced[d]) length *= x.sizes()[d];
+    kept.push_back(reduced[d] ? 1 : x.sizes()[d]);
+    if (!reduced[d]) squeezed.push_back(x.sizes()[d]);
+  }
+  const bool consecutive =
+      sorted.empty() || sorted.back() - sorted.front() + 1 == static_cast<int64_t>(sorted.size());
+  if (consecutive) {
+    data = contiguous_data(x);
+    const int64_t first = sorted.empty() ? x.dim() : sorted.front();
+    const int64_t last = sorted.empty() ? x.dim() - 1 : sorted.back();
+    for (int64_t d = 0; d < first; ++d) outer *= x.sizes()[d];
+    for (int64_t d = last + 1; d < x.dim(); ++d) inner *= x.sizes()[d];
+    return;
+  }
+  // Kept dimensions first, reduced ones last.
+  Dims sizes, strides;
+  for (int pass = 0; pass < 2; ++pass)
+    for (int64_t d = 0; d < x.dim(); ++d)
+      if (reduced[d] == (pass == 1)) {
+        sizes.push_back(x.sizes()[d]);
+        strides.push_back(x.strides()[d]);
+      }
+  data = contiguous_data(alias(x, sizes, strides, x.offset()));
+  for (int64_t s : squeezed) outer *= s;
+}
+
 namespace {
+
+DType compute_type(DType t) { return is_reduced(t) ? DType::Float32 : t; }
+
+Tensor reduce_data(Reduce op, const Tensor& x, const Dims& dims, bool keepdim, DType out_type) {
+  const DType compute = compute_type(x.dtype());
+  const Layout l(cast_data(x, compute), dims);
+  const bool truth = op == Reduce::All || op == Reduce::Any;
+  Tensor out = empty(keepdim ? l.kept : l.squeezed, truth ? DType::Bool : compute);
+  kernels<ReduceKernels>().reduce(op, compute, l.data.raw(), out.raw(), l.outer, l.length, l.inner);
+  return cast_data(out, out_type);
+}
+
+// g, or a result, with the reduced dimensions put back as size 1.
+Tensor with_kept_dims(const Tensor& t, const Dims& dims, bool keepdim) {
+  if (keepdim || dims.empty()) return t;
+  Dims sizes = t.sizes();
+  Dims sorted = dims;
+  std::sort(sorted.begin(), sorted.end());
+  for (int64_t d : sorted) sizes.insert(size_t(d), 1);
+  return view(t.is_contiguous() ? t : contiguous(t), sizes);
+}
 
 struct Sum {
   static constexpr const char* name = "Sum";
@@ -13,58 +74,370 @@ struct Sum {
   Dims sizes;
   Tensor forward(Context&, const Tensor& x) {
     sizes = x.sizes();
-    Dims kept = sizes, out_sizes;
-    for (int64_t d : dims) kept[d] = 1;
-    Tensor out = zeros(kept, x.dtype());
-    Dims strides = out.strides();
-    for (int64_t d : dims) strides[d] = 0;
-    Walk walk(sizes);
-    walk.add(out.raw(), sizes, strides, out.item_size());
-    walk.add(x);
-    walk.finish();
-    const int64_t* s = walk.line_strides();
-    visit_compute(x.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      walk.run(0, walk.numel(), [&](char* const* p, int64_t n) {
-        for (int64_t i = 0; i < n; ++i)
-          *reinterpret_cast<T*>(p[0] + i * s[0]) += *reinterpret_cast<T*>(p[1] + i * s[1]);
-      });
-    });
-    if (keepdim) return out;
-    for (int64_t d = 0; d < x.dim(); ++d)
-      if (std::find(dims.begin(), dims.end(), d) == dims.end()) out_sizes.push_back(sizes[d]);
-    return alias(out, out_sizes, contiguous_strides(out_sizes), 0);
+    return reduce_data(Reduce::Sum, x, dims, keepdim, x.dtype());
   }
   Tensors backward(Context&, const Tensor& g) {
-    Tensor wide = g;
-    if (!keepdim) {
-      Dims sorted = dims;
-      std::sort(sorted.begin(), sorted.end());
-      for (int64_t d : sorted) wide = unsqueeze(wide, d);
-    }
-    return {expand(wide, sizes)};
+    return {expand(with_kept_dims(g, dims, keepdim), sizes)};
   }
 };
 
+// Ties share the gradient.
+template <Reduce op>
+struct Extreme {
+  static constexpr const char* name = op == Reduce::Max ? "Amax" : "Amin";
+  Dims dims;
+  bool keepdim;
+  Tensor forward(Context& ctx, const Tensor& x) {
+    Tensor y = reduce_data(op, x, dims, keepdim, x.dtype());
+    ctx.save(x);
+    ctx.save(y);
+    return y;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor x = ctx.saved(0), y = with_kept_dims(ctx.saved(1), dims, keepdim);
+    const Tensor hit = to(eq(x.detach(), y.detach()), x.dtype());
+    const Tensor share = div(hit, sum(hit, dims, true));
+    return {mul(with_kept_dims(g, dims, keepdim), share)};
+  }
+};
+
+// Product of all but one element: from the left times from the right, so that zeros do no harm.
+Tensor others_product(const Tensor& x, int64_t dim) {
+  const int64_t n = x.sizes()[dim];
+  if (n <= 1) return ones_like(x);
+  const Tensor one = ones_like(narrow(x, dim, 0, 1).detach());
+  const Tensor left = cat({one, cumprod(narrow(x, dim, 0, n - 1), dim)}, dim);
+  const Tensor right =
+      flip(cat({one, cumprod(flip(narrow(x, dim, 1, n - 1), {dim}), dim)}, dim), {dim});
+  return mul(left, right);
+}
+
+struct Prod {
+  static constexpr const char* name = "Prod";
+  int64_t dim;
+  bool keepdim;
+  Tensor forward(Context& ctx, const Tensor& x) {
+    ctx.save(x);
+    return reduce_data(Reduce::Prod, x, {dim}, keepdim, x.dtype());
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {mul(with_kept_dims(g, {dim}, keepdim), others_product(ctx.saved(0), dim))};
+  }
+};
+
+struct Variance {
+  static constexpr const char* name = "Var";
+  Dims dims;
+  double correction;
+  bool keepdim;
+  double count;
+  std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& x) {
+    ctx.save(x);
+    const DType compute = compute_type(x.dtype());
+    Layout l(cast_data(x, compute), dims);
+    if (l.inner != 1) l = l.lines();
+    count = static_cast<double>(l.length);
+    Tensor mean = empty(keepdim ? l.kept : l.squeezed, compute), m2 = empty_like(mean);
+    kernels<ReduceKernels>().moments(compute, l.data.raw(), mean.raw(), m2.raw(), l.outer, l.length);
+    const double degrees = std::max(count - correction, 0.0);
+    GradMode off(false);
+    return {cast_data(div(m2, Tensor(degrees)), x.dtype()), cast_data(mean, x.dtype())};
+  }
+  Tensors backward(Context& ctx, const Tensors& g) {
+    const Tensor x = ctx.saved(0);
+    Tensor gx;
+    if (g[0].defined()) {
+      const Tensor centred = sub(x, eg::mean(x, dims, true));
+      gx = mul(mul(with_kept_dims(g[0], dims, keepdim), centred),
+               Tensor(2.0 / std::max(count - correction, 0.0)));
+    }
+    if (g[1].defined()) {
+      const Tensor even = expand(div(with_kept_dims(g[1], dims, keepdim), Tensor(count)), x.sizes());
+      gx = gx.defined() ? add(gx, even) : even;
+    }
+    return {gx};
+  }
+};
+
+struct LogSumExp {
+  static constexpr const char* name = "Logsumexp";
+  Dims dims;
+  bool keepdim;
+  Tensor forward(Context& ctx, const Tensor& x) {
+    ctx.save(x);
+    const DType compute = compute_type(x.dtype());
+    Layout l(cast_data(x, compute), dims);
+    if (l.inner != 1) l = l.lines();
+    Tensor y = empty(keepdim ? l.kept : l.squeezed, compute);
+    kernels<SoftmaxKernels>().logsumexp(compute, l.data.raw(), y.raw(), l.outer, l.length);
+    y = cast_data(y, x.dtype());
+    ctx.save(y);
+    return y;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor x = ctx.saved(0), y = with_kept_dims(ctx.saved(1), dims, keepdim);
+    const Tensor p = exp(sub(x, y));
+    // exp(-inf - -inf) is NaN, but nothing flows into such a line.
+    return {mul(with_kept_dims(g, dims, keepdim), where(isneginf(y.detach()), Tensor(0.0), p))};
+  }
+};
+
+DType sum_type(const Tensor& x, std::optional<DType> dtype) {
+  return dtype.value_or(x.is_floating() ? x.dtype() : DType::Int64);
+}
+Dims all_or(const std::optional<Dims>& dim, int64_t ndim) {
+  return wrap_dims(dim ? IntSpan(*dim) : IntSpan(), ndim);
+}
+void check_nonempty(const Tensor& x, const Dims& dims, const char* op) {
+  for (int64_t d : dims)
+    EG_CHECK_INDEX(x.sizes()[d] != 0, op, "(): Expected reduction dim ", d,
+                   " to have non-zero size, got shape ", IntSpan(x.sizes()));
+  EG_CHECK(!(x.numel() == 0 && static_cast<int64_t>(dims.size()) == x.dim()), op,
+           "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+           "dim with the 'dim' argument.");
+}
+
 }  // namespace
 
+Layout Layout::lines() const {
+  Layout l = *this;
+  const Tensor grid = alias(data, {outer, length, inner}, {length * inner, inner, 1}, data.offset());
+  l.data = contiguous_data(alias(grid, {outer, inner, length}, {length * inner, 1, inner}, grid.offset()));
+  l.outer = outer * inner;
+  l.inner = 1;
+  return l;
+}
+
+// --- functions ---------------------------------------------------------------------------------------------------------
+
 Tensor sum(const Tensor& x, IntSpan dims, bool keepdim, std::optional<DType> dtype) {
-  DType t = dtype.value_or(is_floating(x.dtype()) ? x.dtype() : DType::Int64);
-  return apply(Sum{wrap_dims(dims, x.dim()), keepdim, {}}, to(x, t));
+  const Tensor t = to(x, sum_type(x, dtype));
+  return apply(Sum{wrap_dims(dims, x.dim()), keepdim, {}}, t);
 }
 Tensor sum(const Tensor& x) { return sum(x, {}, false); }
+
 Tensor sum_to(const Tensor& x, IntSpan sizes) {
   Dims dims;
-  const int64_t extra = x.dim() - int64_t(sizes.size());
+  const int64_t extra = x.dim() - static_cast<int64_t>(sizes.size());
   for (int64_t d = 0; d < x.dim(); ++d)
     if (d < extra || (sizes[d - extra] == 1 && x.sizes()[d] != 1)) dims.push_back(d);
   if (dims.empty()) return x;
-  Tensor y = sum(x, dims, true);
-  return view(y, sizes);
+  const Tensor y = apply(Sum{dims, true, {}}, x);
+  return extra > 0 ? view(y, sizes) : y;
 }
 
-EG_OP(+[](const Tensor& input, std::optional<Dims> dim, bool keepdim, std::optional<DType> dtype) {
-        return sum(input, dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
-      }, "sum(input, dim=None, keepdim=False, *, dtype=None)", "Sum.", kOut)
+Tensor mean(const Tensor& x, IntSpan dims, bool keepdim) {
+  EG_CHECK(x.is_floating(), "mean(): could not infer output dtype. Input dtype must be either a floating "
+           "point or complex dtype. Got: ", x.dtype());
+  const Dims wrapped = wrap_dims(dims, x.dim());
+  double count = 1;
+  for (int64_t d : wrapped) count *= static_cast<double>(x.sizes()[d]);
+  if (is_reduced(x.dtype()))  // the sum may not fit a half
+    return to(div(sum(to(x, DType::Float32), wrapped, keepdim), Tensor(count)), x.dtype());
+  return div(apply(Sum{wrapped, keepdim, {}}, x), Tensor(count));
+}
 
+Tensor amax(const Tensor& x, IntSpan dims, bool keepdim) {
+  const Dims wrapped = wrap_dims(dims, x.dim());
+  check_nonempty(x, wrapped, "amax");
+  return apply(Extreme<Reduce::Max>{wrapped, keepdim}, x);
+}
+Tensor amin(const Tensor& x, IntSpan dims, bool keepdim) {
+  const Dims wrapped = wrap_dims(dims, x.dim());
+  check_nonempty(x, wrapped, "amin");
+  return apply(Extreme<Reduce::Min>{wrapped, keepdim}, x);
+}
+Tensor logsumexp(const Tensor& x, IntSpan dims, bool keepdim) {
+  return apply(LogSumExp{wrap_dims(dims, x.dim()), keepdim}, to(x, float_type(x.dtype())));
+}
+
+namespace {
+
+using OptDims = std::optional<Dims>;
+using OptDType = std::optional<DType>;
+
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+        return sum(input, dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
+      }, "sum(input, dim=None, keepdim=False, *, dtype=None)",
+      "Sum over some or all dimensions. Integers are summed in int64.", kOut)
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+        const Tensor x = dtype ? to(input, *dtype) : input;
+        return mean(x, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+      }, "mean(input, dim=None, keepdim=False, *, dtype=None)", "Mean over some or all dimensions.", kOut)
+Tensor without_nan(const Tensor& x) {
+  return x.is_floating() ? where(isnan(x.detach()), Tensor(0.0), x) : x;
+}
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+        return sum(without_nan(input), dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
+      }, "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.", kOut)
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+        const Tensor x = dtype ? to(input, *dtype) : input;
+        EG_CHECK(x.is_floating(), "nanmean(): expected input to have floating point dtype but got ", x.dtype());
+        const IntSpan dims = dim ? IntSpan(*dim) : IntSpan();
+        return div(sum(without_nan(x), dims, keepdim), sum(logical_not(isnan(x.detach())), dims, keepdim));
+      }, "nanmean(input, dim=None, keepdim=False, *, dtype=None)", "Mean of what is not NaN.", kOut)
+
+Tensor product(const Tensor& x, int64_t dim, bool keepdim, OptDType dtype) {
+  return apply(Prod{wrap_dim(dim, x.dim()), keepdim}, to(x, sum_type(x, dtype)));
+}
+EG_OP(+[](const Tensor& input, OptDType dtype) {
+        return product(reshape(input, {-1}), 0, false, dtype);
+      }, "prod(input, *, dtype=None)", "Product of all elements.", kOut)
+EG_OP(+[](const Tensor& input, int64_t dim, bool keepdim, OptDType dtype) {
+        if (input.dim() == 0) {
+          wrap_dim(dim, 0);
+          return to(input, sum_type(input, dtype));
+        }
+        return product(input, dim, keepdim, dtype);
+      }, "prod(input, dim, keepdim=False, *, dtype=None)", "Product over a dimension.", kOut)
+
+// --- all, any, counts ----------------------------------------------------------------------------------------------
+
+Tensor truth(Reduce op, const Tensor& x, const OptDims& dim, bool keepdim) {
+  return reduce_data(op, x, all_or(dim, x.dim()), keepdim, x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
+}
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) { return truth(Reduce::All, input, dim, keepdim); },
+      "all(input, dim=None, keepdim=False)", "Whether all elements are true.", kOut)
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) { return truth(Reduce::Any, input, dim, keepdim); },
+      "any(input, dim=None, keepdim=False)", "Whether any element is true.", kOut)
+EG_OP(+[](const Tensor& input, OptDims dim) {
+        return sum(ne(input.detach(), Tensor(0)), dim ? IntSpan(*dim) : IntSpan());
+      }, "count_nonzero(input, dim=None)", "Number of elements that are not zero.")
+
+// --- extremes ----------------------------------------------------------------------------------------------------------
+
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) {
+        return amax(input, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+      }, "amax(input, dim=(), keepdim=False)", "Largest element; equal ones share the gradient.", kOut)
+EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) {
+        return amin(input, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+      }, "amin(input, dim=(), keepdim=False)", "Smallest element; equal ones share the gradient.", kOut)
+EG_OP(+[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
+        const Dims dims = dim ? Dims{*dim} : Dims{};
+        return std::make_tuple(amin(input, dims, keepdim), amax(input, dims, keepdim));
+      }, "aminmax(input, *, dim=None, keepdim=False) -> (min, max)", "Smallest and largest element.", kOut)
+
+template <Arg op>
+std::tuple<Tensor, Tensor> extreme_of(const Tensor& x, int64_t dim) {
+  const DType compute = compute_type(x.dtype());
+  const Layout l(cast_data(x, compute), {dim});
+  Tensor at = empty(l.kept, DType::Int64), values = empty(l.kept, compute);
+  kernels<ReduceKernels>().arg(op, compute, l.data.raw(), at.data<int64_t>(), values.raw(), l.outer,
+                               l.length, l.inner);
+  return {cast_data(values, x.dtype()), at};
+}
+
+// Along one dimension: values with their positions; the gradient goes to the position.
+template <Arg op>
+struct AlongDim {
+  static constexpr const char* name = op == Arg::Max ? "Max" : "Min";
+  int64_t dim;
+  bool keepdim;
+  Dims sizes;
+  std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& x) {
+    sizes = x.sizes();
+    auto [values, at] = extreme_of<op>(x, dim);
+    if (!keepdim) {
+      Dims squeezed = at.sizes();
+      squeezed.erase(size_t(dim));
+      values = alias(values, squeezed, contiguous_strides(squeezed), 0);
+      at = alias(at, squeezed, contiguous_strides(squeezed), 0);
+    }
+    ctx.save(at);
+    return {values, at};
+  }
+  Tensors backward(Context& ctx, const Tensors& g) {
+    const Tensor at = with_kept_dims(ctx.saved(0), {dim}, keepdim);
+    return {scatter_add(zeros(sizes, g[0].dtype()), dim, at, with_kept_dims(g[0], {dim}, keepdim))};
+  }
+};
+template <Arg op>
+std::tuple<Tensor, Tensor> along_dim(const Tensor& x, int64_t dim, bool keepdim) {
+  const int64_t d = wrap_dim(dim, x.dim());
+  if (x.dim() == 0) return {mul(x, ones_like(x)), zeros({}, DType::Int64)};
+  check_nonempty(x, {d}, op == Arg::Max ? "max" : "min");
+  return apply(AlongDim<op>{d, keepdim, {}}, x);
+}
+Tensor extreme_of_all(const Tensor& x, const char* op, bool largest) {
+  EG_CHECK(x.numel() > 0, op, "(): Expected reduction dim to be specified for input.numel() == 0. "
+           "Specify the reduction dim with the 'dim' argument.");
+  return largest ? amax(x, {}) : amin(x, {});
+}
+EG_OP(+[](const Tensor& input) { return extreme_of_all(input, "max", true); }, "max(input)",
+      "Largest element.", kOut)
+EG_OP(+[](const Tensor& input, int64_t dim, bool keepdim) { return along_dim<Arg::Max>(input, dim, keepdim); },
+      "max(input, dim, keepdim=False) -> (values, indices)",
+      "Largest elements along a dimension and where they are.", kOut)
+EG_OP(+[](const Tensor& input, const Tensor& other) { return maximum(input, other); },
+      "max(input, other)", "Larger of two elements.", kOut)
+EG_OP(+[](const Tensor& input) { return extreme_of_all(input, "min", false); }, "min(input)",
+      "Smallest element.", kOut)
+EG_OP(+[](const Tensor& input, int64_t dim, bool keepdim) { return along_dim<Arg::Min>(input, dim, keepdim); },
+      "min(input, dim, keepdim=False) -> (values, indices)",
+      "Smallest elements along a dimension and where they are.", kOut)
+EG_OP(+[](const Tensor& input, const Tensor& other) { return minimum(input, other); },
+      "min(input, other)", "Smaller of two elements.", kOut)
+
+template <Arg op>
+Tensor position(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
+  const char* name = op == Arg::Max ? "argmax" : "argmin";
+  EG_CHECK(x.dtype() != DType::Bool, "\"", name, "\" not implemented for 'Bool'");
+  if (!dim) {
+    EG_CHECK_INDEX(x.numel() > 0, name, "(): Expected reduction dim to be specified for input.numel() == 0.");
+    const Tensor flat = contiguous_data(x);
+    const Tensor at = std::get<1>(extreme_of<op>(alias(flat, {x.numel()}, {1}, flat.offset()), 0));
+    const Dims sizes(keepdim ? size_t(x.dim()) : 0, 1);
+    return alias(at, sizes, contiguous_strides(sizes), 0);
+  }
+  const int64_t d = wrap_dim(*dim, x.dim());
+  if (x.dim() == 0) return zeros({}, DType::Int64);
+  check_nonempty(x, {d}, name);
+  Tensor at = std::get<1>(extreme_of<op>(x, d));
+  if (keepdim) return at;
+  Dims squeezed = at.sizes();
+  squeezed.erase(size_t(d));
+  return alias(at, squeezed, contiguous_strides(squeezed), 0);
+}
+EG_OP(+[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
+        return position<Arg::Max>(input, dim, keepdim);
+      }, "argmax(input, dim=None, keepdim=False)", "Position of the largest element.", kOut)
+EG_OP(+[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
+        return position<Arg::Min>(input, dim, keepdim);
+      }, "argmin(input, dim=None, keepdim=False)", "Position of the smallest element.", kOut)
+
+// --- variance -------------------------------------------------------------------------------------------------------------
+
+std::tuple<Tensor, Tensor> var_mean(const Tensor& x, const OptDims& dim, double correction, bool keepdim) {
+  EG_CHECK(x.is_floating(), "std and var only support floating point dtypes, got ", x.dtype());
+  return apply(Variance{all_or(dim, x.dim()), correction, keepdim, 0}, x);
+}
+Tensor var(const Tensor& x, const OptDims& dim, double correction, bool keepdim) {
+  return std::get<0>(var_mean(x, dim, correction, keepdim));
+}
+double corrected(const std::optional<Scalar>& correction) { return correction ? correction->to_double() : 1; }
+
+#define EG_VARIANCE(NAME, RESULT, FIELDS, MAKE)                                                      \
+  EG_OP(+[](const Tensor& input, OptDims dim, std::optional<Scalar> correction, bool keepdim) {      \
+          return MAKE(var_mean(input, dim, corrected(correction), keepdim));                         \
+        }, NAME "(input, dim=None, *, correction=None, keepdim=False)" FIELDS, RESULT, kOut)         \
+  EG_OP(+[](const Tensor& input, bool unbiased) {                                                    \
+          return MAKE(var_mean(input, std::nullopt, unbiased, false));                               \
+        }, NAME "(input, unbiased)" FIELDS, RESULT, kOut)                                            \
+  EG_OP(+[](const Tensor& input, OptDims dim, bool unbiased, bool keepdim) {                         \
+          return MAKE(var_mean(input, dim, unbiased, keepdim));                                      \
+        }, NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOut)
+using Pair = std::tuple<Tensor, Tensor>;
+Tensor just_variance(const Pair& p) { return std::get<0>(p); }
+Tensor just_deviation(const Pair& p) { return sqrt(std::get<0>(p)); }
+Pair both(const Pair& p) { return p; }
+Pair deviation_and_mean(const Pair& p) { return {sqrt(std::get<0>(p)), std::get<1>(p)}; }
+EG_VARIANCE("var", "Variance (divided by n - correction).", "", just_variance)
+EG_VARIANCE("std", "Standard deviation (of n - correction).", "", just_deviation)
+EG_VARIANCE("var_mean", "Variance and mean.", "", both)
+EG_VARIANCE("std_mean", "Standard deviation and mean.", "", deviation_and_mean)
+
+EG_OP(+[](const Tensor& input, Dims dim, bool keepdim) { return logsumexp(input, dim, keepdim); },
+      "logsumexp(input, dim, keepdim=False)", "log of the sum of exp, without overflow.", kOut)
+
+}  // namespace
 }  // namespace eg

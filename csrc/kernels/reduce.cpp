@@ -1,0 +1,331 @@
+// Every result is a sum (product, ...) over blocks of fixed size in fixed order: the same bits for any number of threads.
+#include "kernels/reduce.h"
+
+#include "core/parallel.h"
+#include "kernels/vocabulary.h"
+
+namespace eg {
+namespace {
+
+constexpr int64_t kLanes = 16;   // independent accumulators of a line
+constexpr int64_t kBlock = 4096;  // elements summed in the element type before the wider sum
+
+template <class T>
+struct Wide {
+  using type = T;
+};
+template <>
+struct Wide<float> {
+  using type = double;
+};
+
+// What each op starts from, does with an element, and how partial results join.
+template <Reduce op, class T>
+struct Rule {
+  static EG_INLINE T start() {
+    if constexpr (op == Reduce::Prod || op == Reduce::All) return T(1);
+    else if constexpr (op == Reduce::Max) return lowest();
+    else if constexpr (op == Reduce::Min) return highest();
+    else return T(0);
+  }
+  static EG_INLINE T element(T x) {
+    if constexpr (op == Reduce::SumAbs) return vocabulary::abs(x);
+    else if constexpr (op == Reduce::SumSquares) return T(x * x);
+    else if constexpr (op == Reduce::All || op == Reduce::Any) return T(x != T(0));
+    else return x;
+  }
+  template <class U>
+  static EG_INLINE U join(U a, U b) {
+    if constexpr (op == Reduce::Prod) return U(a * b);
+    else if constexpr (op == Reduce::Max) return vocabulary::maximum(a, b);
+    else if constexpr (op == Reduce::Min) return vocabulary::minimum(a, b);
+    else if constexpr (op == Reduce::All) return U(a != U(0) && b != U(0));
+    else if constexpr (op == Reduce::Any) return U(a != U(0) || b != U(0));
+    else return U(a + b);
+  }
+
+ private:
+  static EG_INLINE T highest() {
+    if constexpr (std::is_floating_point_v<T>) return T(INFINITY);
+    else if constexpr (std::is_same_v<T, bool>) return true;
+    else if constexpr (std::is_unsigned_v<T>) return T(~T(0));
+    else return T((uint64_t(1) << (8 * sizeof(T) - 1)) - 1);
+  }
+  static EG_INLINE T lowest() {
+    if constexpr (std::is_floating_point_v<T>) return T(-INFINITY);
+    else if constexpr (std::is_unsigned_v<T> || std::is_same_v<T, bool>) return T(0);
+    else return T(uint64_t(1) << (8 * sizeof(T) - 1));
+  }
+};
+
+// Only sums gain from a wider accumulator.
+template <Reduce op, class T>
+using Total =
+    std::conditional_t<op == Reduce::Sum || op == Reduce::SumAbs || op == Reduce::SumSquares ||
+                           op == Reduce::Prod,
+                       typename Wide<T>::type, T>;
+
+template <Reduce op, class T>
+EG_INLINE T block(const T* x, int64_t n) {
+  using R = Rule<op, T>;
+  T lane[kLanes];
+  for (int64_t l = 0; l < kLanes; ++l) lane[l] = R::start();
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int64_t l = 0; l < kLanes; ++l) lane[l] = R::join(lane[l], R::element(x[i + l]));
+  for (int64_t l = 0; i < n; ++i, ++l) lane[l] = R::join(lane[l], R::element(x[i]));
+  for (int64_t half = kLanes / 2; half > 0; half /= 2)
+    for (int64_t l = 0; l < half; ++l) lane[l] = R::join(lane[l], lane[l + half]);
+  return lane[0];
+}
+
+template <Reduce op, class T>
+EG_INLINE T line(const T* x, int64_t n) {
+  if (n <= kBlock) return block<op>(x, n);
+  using U = Total<op, T>;
+  U total = U(Rule<op, T>::start());
+  for (int64_t i = 0; i < n; i += kBlock)
+    total = Rule<op, T>::join(total, U(block<op>(x + i, n - i < kBlock ? n - i : kBlock)));
+  return T(total);
+}
+
+constexpr bool is_bool_result(Reduce op) { return op == Reduce::All || op == Reduce::Any; }
+
+template <Reduce op, class T>
+void lines(const T* x, char* out, int64_t outer, int64_t length) {
+  using Out = std::conditional_t<is_bool_result(op), bool, T>;
+  Out* y = reinterpret_cast<Out*>(out);
+  if (outer < 8 && length >= 8 * kBlock) {
+    // Few long lines: their blocks side by side.
+    const int64_t blocks = (length + kBlock - 1) / kBlock;
+    constexpr int64_t kMost = 1024;
+    const int64_t each = (blocks + kMost - 1) / kMost;  // blocks a partial result
+    const int64_t parts = (blocks + each - 1) / each;
+    using U = Total<op, T>;
+    for (int64_t o = 0; o < outer; ++o) {
+      U partial[kMost];
+      parallel_for(parts, kParallelGrain / (each * kBlock), [&](int64_t begin, int64_t end) {
+        for (int64_t p = begin; p < end; ++p) {
+          U total = U(Rule<op, T>::start());
+          for (int64_t b = p * each; b < (p + 1) * each && b < blocks; ++b) {
+            const int64_t at = b * kBlock, n = length - at < kBlock ? length - at : kBlock;
+            total = Rule<op, T>::join(total, U(block<op>(x + o * length + at, n)));
+          }
+          partial[p] = total;
+        }
+      });
+      U total = U(Rule<op, T>::start());
+      for (int64_t p = 0; p < parts; ++p) total = Rule<op, T>::join(total, partial[p]);
+      y[o] = Out(T(total));
+    }
+    return;
+  }
+  parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t o = begin; o < end; ++o)
+                   y[o] = Out(line<op>(x + o * length, length));
+               });
+}
+
+// inner > 1: columns of a panel are accumulated side by side.
+template <Reduce op, class T>
+void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner) {
+  using Out = std::conditional_t<is_bool_result(op), bool, T>;
+  using U = Total<op, T>;
+  using R = Rule<op, T>;
+  Out* y = reinterpret_cast<Out*>(out);
+  constexpr int64_t kPanel = 512, kRows = 64;
+  const int64_t panels = (inner + kPanel - 1) / kPanel;
+  const int64_t work = length * (inner < kPanel ? inner : kPanel);
+  parallel_for(outer * panels, kParallelGrain / (work > 0 ? work : 1) + 1,
+               [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t o = item / panels, first = item % panels * kPanel;
+      const int64_t n = inner - first < kPanel ? inner - first : kPanel;
+      const T* p = x + o * length * inner + first;
+      U total[kPanel];
+      T part[kPanel];
+      for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
+      for (int64_t r0 = 0; r0 < length; r0 += kRows) {
+        const int64_t r1 = r0 + kRows < length ? r0 + kRows : length;
+        for (int64_t i = 0; i < n; ++i) part[i] = R::start();
+        for (int64_t r = r0; r < r1; ++r) {
+          const T* row = p + r * inner;
+          for (int64_t i = 0; i < n; ++i) part[i] = R::join(part[i], R::element(row[i]));
+        }
+        for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
+      }
+      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = Out(T(total[i]));
+    }
+  });
+}
+
+template <Reduce op>
+void reduce_typed(DType type, const char* x, char* out, int64_t outer, int64_t length,
+                  int64_t inner) {
+  visit_compute(type, [&](auto zero) {
+    using T = decltype(zero);
+    const T* p = reinterpret_cast<const T*>(x);
+    if (inner == 1) lines<op>(p, out, outer, length);
+    else columns<op>(p, out, outer, length, inner);
+  });
+}
+
+void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
+            int64_t inner) {
+  switch (op) {
+    case Reduce::Sum: return reduce_typed<Reduce::Sum>(type, x, out, outer, length, inner);
+    case Reduce::Prod: return reduce_typed<Reduce::Prod>(type, x, out, outer, length, inner);
+    case Reduce::Max: return reduce_typed<Reduce::Max>(type, x, out, outer, length, inner);
+    case Reduce::Min: return reduce_typed<Reduce::Min>(type, x, out, outer, length, inner);
+    case Reduce::All: return reduce_typed<Reduce::All>(type, x, out, outer, length, inner);
+    case Reduce::Any: return reduce_typed<Reduce::Any>(type, x, out, outer, length, inner);
+    case Reduce::SumAbs: return reduce_typed<Reduce::SumAbs>(type, x, out, outer, length, inner);
+    default: return reduce_typed<Reduce::SumSquares>(type, x, out, outer, length, inner);
+  }
+}
+
+// --- positions ---------------------------------------------------------------------------------------------------
+
+template <Arg op, class T>
+EG_INLINE bool beats(T a, T b) {
+  if (b != b) return false;
+  if (a != a) return true;
+  return op == Arg::Max ? a > b : a < b;
+}
+
+template <Arg op, class T>
+void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t length, int64_t inner) {
+  parallel_for(outer * inner, kParallelGrain / (length > 0 ? length : 1) + 1,
+               [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const T* p = x + item / inner * length * inner + item % inner;
+      // The extreme value first (it vectorises when dense), then where it stands.
+      T best = p[0];
+      int64_t at = 0;
+      if (inner == 1) {
+        best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
+        if (best == best) {
+          while (at < length - 1 && p[at] != best) ++at;
+        } else {
+          while (at < length - 1 && p[at] == p[at]) ++at;
+        }
+      } else {
+        for (int64_t i = 1; i < length; ++i)
+          if (beats<op>(p[i * inner], best)) {
+            best = p[i * inner];
+            at = i;
+          }
+      }
+      out[item] = at;
+      if (values) values[item] = best;
+    }
+  });
+}
+
+void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
+         int64_t length, int64_t inner) {
+  visit_compute(type, [&](auto zero) {
+    using T = decltype(zero);
+    const T* p = reinterpret_cast<const T*>(x);
+    T* v = reinterpret_cast<T*>(values);
+    if (op == Arg::Max) arg_typed<Arg::Max>(p, out, v, outer, length, inner);
+    else arg_typed<Arg::Min>(p, out, v, outer, length, inner);
+  });
+}
+
+// --- mean and variance, two passes ---------------------------------------------------------------------------------
+
+template <class T>
+void moments_typed(const T* x, T* mean, T* m2, int64_t outer, int64_t length) {
+  parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1, [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      const T* p = x + o * length;
+      const T m = T(double(line<Reduce::Sum>(p, length)) / double(length));
+      double total = 0;
+      T strip[1024];
+      for (int64_t i = 0; i < length; i += 1024) {
+        const int64_t n = length - i < 1024 ? length - i : 1024;
+        for (int64_t k = 0; k < n; ++k) strip[k] = p[i + k] - m;
+        total += double(block<Reduce::SumSquares>(strip, n));
+      }
+      mean[o] = m;
+      m2[o] = T(total);
+    }
+  });
+}
+void moments(DType type, const char* x, char* mean, char* m2, int64_t outer, int64_t length) {
+  visit_float(type, [&](auto zero) {
+    using T = decltype(zero);
+    moments_typed(reinterpret_cast<const T*>(x), reinterpret_cast<T*>(mean),
+                  reinterpret_cast<T*>(m2), outer, length);
+  });
+}
+
+// --- scans ------------------------------------------------------------------------------------------------------------
+
+template <class T>
+EG_INLINE T logaddexp(T a, T b) {
+  if constexpr (std::is_floating_point_v<T>) {
+    return vocabulary::logaddexp(a, b);
+  } else {
+    return a;
+  }
+}
+
+template <Scan op, class T>
+void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t length,
+                int64_t inner) {
+  using U = std::conditional_t<op == Scan::Sum || op == Scan::Prod, typename Wide<T>::type, T>;
+  parallel_for(outer * inner, kParallelGrain / (length > 0 ? length : 1) + 1,
+               [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t base = item / inner * length * inner + item % inner;
+      U running = op == Scan::Prod ? U(1) : U(0);
+      int64_t at = 0;
+      for (int64_t i = 0; i < length; ++i) {
+        const int64_t k = base + i * inner;
+        const T v = x[k];
+        if constexpr (op == Scan::Sum) {
+          running = U(running + U(v));
+        } else if constexpr (op == Scan::Prod) {
+          running = U(running * U(v));
+        } else if constexpr (op == Scan::LogSumExp) {
+          running = i == 0 ? v : logaddexp(running, v);
+        } else {
+          // The last of equal ones, as PyTorch.
+          const bool better = op == Scan::Max ? v >= running : v <= running;
+          if (i == 0 || v != v || (running == running && better)) {
+            running = v;
+            at = i;
+          }
+          if (positions) positions[k] = at;
+        }
+        y[k] = T(running);
+      }
+    }
+  });
+}
+
+void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,
+          int64_t length, int64_t inner) {
+  visit_compute(type, [&](auto zero) {
+    using T = decltype(zero);
+    const T* p = reinterpret_cast<const T*>(x);
+    T* q = reinterpret_cast<T*>(y);
+    switch (op) {
+      case Scan::Sum: return scan_typed<Scan::Sum>(p, q, positions, outer, length, inner);
+      case Scan::Prod: return scan_typed<Scan::Prod>(p, q, positions, outer, length, inner);
+      case Scan::Max: return scan_typed<Scan::Max>(p, q, positions, outer, length, inner);
+      case Scan::Min: return scan_typed<Scan::Min>(p, q, positions, outer, length, inner);
+      case Scan::LogSumExp:
+        return scan_typed<Scan::LogSumExp>(p, q, positions, outer, length, inner);
+    }
+  });
+}
+
+}  // namespace
+
+EG_KERNELS(ReduceKernels, {&reduce, &arg, &moments, &scan})
+
+}  // namespace eg

@@ -1,0 +1,44 @@
+// Reductions and scans over the middle dimension of a dense (outer, length, inner) array.
+#pragma once
+
+#include "kernels/registry.h"
+
+namespace eg {
+
+enum class Reduce : uint8_t { Sum, Prod, Max, Min, All, Any, SumAbs, SumSquares, count };
+enum class Arg : uint8_t { Max, Min };
+enum class Scan : uint8_t { Sum, Prod, Max, Min, LogSumExp };
+
+// Types: the eight of compute_index(); halves are converted by the caller.
+struct ReduceKernels {
+  // out[outer, inner]: the element type, or bool for All and Any.
+  void (*reduce)(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
+                 int64_t inner);
+  // out[outer, inner]: int64 position of the first extreme element (NaN counts as extreme); values may be null.
+  void (*arg)(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
+              int64_t length, int64_t inner);
+  // Mean and sum of squared differences from it, for float and double, one number a line each.
+  void (*moments)(DType type, const char* x, char* mean, char* m2, int64_t outer, int64_t length);
+  // y of x's shape; positions (int64, may be null) for Max and Min.
+  void (*scan)(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,
+               int64_t length, int64_t inner);
+};
+
+struct SoftmaxKernels {
+  // Over lines of `length`, float or double. log: log_softmax.
+  void (*forward)(bool log, DType type, const char* x, char* y, int64_t lines, int64_t length);
+  // gx from g and y.
+  void (*backward)(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
+                   int64_t length);
+  // log of the sum of exp of each line.
+  void (*logsumexp)(DType type, const char* x, char* y, int64_t lines, int64_t length);
+  // loss[i] = lse[i] - (1 - s) x[i, t] - s / n sum(x[i]) for target t = target[i]; 0 where it is ignore.
+  void (*cross_entropy)(DType type, const char* x, const int64_t* target, int64_t ignore,
+                        double smoothing, char* loss, char* lse, int64_t lines, int64_t length);
+  // gx[i, j] = scale[i] * (exp(x[i, j] - lse[i]) - (1 - s) [j = t] - s / n).
+  void (*cross_entropy_backward)(DType type, const char* x, const int64_t* target, int64_t ignore,
+                                 double smoothing, const char* lse, const char* scale, char* gx,
+                                 int64_t lines, int64_t length);
+};
+
+}  // namespace eg

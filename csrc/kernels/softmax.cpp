@@ -1,0 +1,169 @@
+#include "core/parallel.h"
+#include "kernels/reduce.h"
+#include "kernels/vocabulary.h"
+
+namespace eg {
+namespace {
+
+constexpr int64_t kLanes = 16;
+
+template <class T>
+EG_INLINE T line_max(const T* x, int64_t n) {
+  T lane[kLanes];
+  for (int64_t l = 0; l < kLanes; ++l) lane[l] = T(-INFINITY);
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes)
+    for (int64_t l = 0; l < kLanes; ++l) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+  T m = T(-INFINITY);
+  for (int64_t l = 0; l < kLanes; ++l) m = lane[l] > m ? lane[l] : m;
+  for (; i < n; ++i) m = x[i] > m ? x[i] : m;
+  return m;
+}
+
+// Sum in lanes, joined pairwise; lines of float in blocks so that long ones stay accurate.
+template <class T, class F>
+EG_INLINE T line_sum(int64_t n, F f) {
+  double total = 0;
+  for (int64_t b = 0; b < n; b += 4096) {
+    const int64_t end = n - b < 4096 ? n : b + 4096;
+    T lane[kLanes];
+    for (int64_t l = 0; l < kLanes; ++l) lane[l] = 0;
+    int64_t i = b;
+    for (; i + kLanes <= end; i += kLanes)
+      for (int64_t l = 0; l < kLanes; ++l) lane[l] += f(i + l);
+    for (int64_t l = 0; i < end; ++i, ++l) lane[l] += f(i);
+    for (int64_t half = kLanes / 2; half > 0; half /= 2)
+      for (int64_t l = 0; l < half; ++l) lane[l] += lane[l + half];
+    total += double(lane[0]);
+  }
+  return T(total);
+}
+
+template <class F>
+void over_lines(int64_t lines, int64_t length, F f) {
+  parallel_for(lines, kParallelGrain / (4 * (length > 0 ? length : 1)) + 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) f(i);
+               });
+}
+
+// All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.
+template <class T>
+void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n) {
+  over_lines(lines, n, [&](int64_t line) {
+    const T* p = x + line * n;
+    T* q = y + line * n;
+    const T m = line_max(p, n);
+    if (log) {
+      const T total = line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); });
+      const T lse = m + vocabulary::log(total);
+      for (int64_t i = 0; i < n; ++i) q[i] = p[i] - lse;
+    } else {
+      for (int64_t i = 0; i < n; ++i) q[i] = vocabulary::exp(p[i] - m);
+      const T scale = 1 / line_sum<T>(n, [&](int64_t i) { return q[i]; });
+      for (int64_t i = 0; i < n; ++i) q[i] *= scale;
+    }
+  });
+}
+
+template <class T>
+void backward_typed(bool log, const T* g, const T* y, T* gx, int64_t lines, int64_t n) {
+  over_lines(lines, n, [&](int64_t line) {
+    const T *pg = g + line * n, *py = y + line * n;
+    T* q = gx + line * n;
+    if (log) {
+      const T total = line_sum<T>(n, [&](int64_t i) { return pg[i]; });
+      for (int64_t i = 0; i < n; ++i) q[i] = pg[i] - vocabulary::exp(py[i]) * total;
+    } else {
+      const T dot = line_sum<T>(n, [&](int64_t i) { return pg[i] * py[i]; });
+      for (int64_t i = 0; i < n; ++i) q[i] = py[i] * (pg[i] - dot);
+    }
+  });
+}
+
+template <class T>
+EG_INLINE T line_logsumexp(const T* p, int64_t n) {
+  const T m = line_max(p, n);
+  if (m == T(-INFINITY) || m == T(INFINITY)) {
+    // No finite maximum to subtract: the answer is the maximum itself unless a NaN is there.
+    T sum = m;
+    for (int64_t i = 0; i < n; ++i)
+      if (p[i] != p[i]) sum = p[i];
+    return sum;
+  }
+  return m + vocabulary::log(line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); }));
+}
+
+template <class T>
+void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T smoothing, T* loss,
+                         T* lse, int64_t lines, int64_t n) {
+  over_lines(lines, n, [&](int64_t line) {
+    const T* p = x + line * n;
+    const int64_t t = target[line];
+    lse[line] = line_logsumexp(p, n);
+    if (t == ignore) {
+      loss[line] = 0;
+      return;
+    }
+    T v = lse[line] - (1 - smoothing) * p[t];
+    if (smoothing != 0)
+      v -= smoothing * (line_sum<T>(n, [&](int64_t i) { return p[i]; }) / T(n));
+    loss[line] = v;
+  });
+}
+
+template <class T>
+void cross_entropy_backward_typed(const T* x, const int64_t* target, int64_t ignore, T smoothing,
+                                  const T* lse, const T* scale, T* gx, int64_t lines, int64_t n) {
+  over_lines(lines, n, [&](int64_t line) {
+    const T* p = x + line * n;
+    T* q = gx + line * n;
+    const int64_t t = target[line];
+    if (t == ignore) {
+      for (int64_t i = 0; i < n; ++i) q[i] = 0;
+      return;
+    }
+    const T s = scale[line], m = lse[line], even = smoothing / T(n);
+    for (int64_t i = 0; i < n; ++i) q[i] = s * (vocabulary::exp(p[i] - m) - even);
+    q[t] -= s * (1 - smoothing);
+  });
+}
+
+#define EG_TYPED(expression)                   \
+  visit_float(type, [&](auto zero) {           \
+    using T = decltype(zero);                  \
+    expression;                                \
+  })
+#define EG_IN(p) reinterpret_cast<const T*>(p)
+#define EG_OUT(p) reinterpret_cast<T*>(p)
+
+void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_t length) {
+  EG_TYPED(forward_typed(log, EG_IN(x), EG_OUT(y), lines, length));
+}
+void backward(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
+              int64_t length) {
+  EG_TYPED(backward_typed(log, EG_IN(g), EG_IN(y), EG_OUT(gx), lines, length));
+}
+void logsumexp(DType type, const char* x, char* y, int64_t lines, int64_t length) {
+  EG_TYPED(over_lines(lines, length, [&](int64_t i) {
+    EG_OUT(y)[i] = line_logsumexp(EG_IN(x) + i * length, length);
+  }));
+}
+void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ignore,
+                   double smoothing, char* loss, char* lse, int64_t lines, int64_t length) {
+  EG_TYPED(cross_entropy_typed(EG_IN(x), target, ignore, T(smoothing), EG_OUT(loss), EG_OUT(lse),
+                               lines, length));
+}
+void cross_entropy_backward(DType type, const char* x, const int64_t* target, int64_t ignore,
+                            double smoothing, const char* lse, const char* scale, char* gx,
+                            int64_t lines, int64_t length) {
+  EG_TYPED(cross_entropy_backward_typed(EG_IN(x), target, ignore, T(smoothing), EG_IN(lse),
+                                        EG_IN(scale), EG_OUT(gx), lines, length));
+}
+
+}  // namespace
+
+EG_KERNELS(SoftmaxKernels,
+           {&forward, &backward, &logsumexp, &cross_entropy, &cross_entropy_backward})
+
+}  // namespace eg
