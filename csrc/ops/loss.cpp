@@ -1,0 +1,426 @@
+// Losses: those that are one pass over their input. The others are composed in eagergrad/nn/functional/loss.py.
+#include <cmath>
+
+#include "kernels/reduce.h"
+#include "ops/ops.h"
+#include "ops/registry.h"
+#include "tape/function.h"
+
+namespace eg {
+namespace {
+
+Tensor reduced(const Tensor& values, const std::string& reduction) {
+  if (reduction == "mean") return mean(values, {});
+  if (reduction == "sum") return sum(values);
+  EG_CHECK_VALUE(reduction == "none", reduction, " is not a valid value for reduction");
+  return values;
+}
+
+// --- classes ---------------------------------------------------------------------------------------------------
+
+// Class indices as dense int64, all in range or equal to ignore.
+Tensor checked_target(const char* op, const Tensor& target, int64_t classes, int64_t ignore) {
+  EG_CHECK(target.dtype() == DType::Int64 || target.dtype() == DType::Int32 ||
+               target.dtype() == DType::UInt8 || target.dtype() == DType::Int16 || target.dtype() == DType::Int8,
+           "[", op, "] expected class indices of an integer dtype as target, got ", target.dtype());
+  const Tensor t = contiguous_data(cast_data(target, DType::Int64));
+  const int64_t* p = t.data<int64_t>();
+  for (int64_t i = 0; i < t.numel(); ++i)
+    EG_CHECK_INDEX(p[i] == ignore || (p[i] >= 0 && p[i] < classes), "[", op, "] Target ", p[i],
+                   " is out of bounds: expected a class in [0, ", classes, "), at position ", i);
+  return t;
+}
+
+// Scores (N, C, d1, ...) or (C) as lines of classes: (rows, C). The shape of the losses is `sizes`.
+struct Classes {
+  Tensor lines;  // recorded
+  Dims sizes;
+  int64_t count;
+  Classes(const char* op, const Tensor& input, const Tensor& target) {
+    EG_CHECK(input.dim() >= 1, "[", op, "] expected scores of at least one dimension, got a 0-d tensor");
+    const int64_t axis = input.dim() == 1 ? 0 : 1;
+    count = input.sizes()[size_t(axis)];
+    sizes = input.sizes();
+    sizes.erase(size_t(axis));
+    if (input.dim() == 2 && target.dim() == 1)
+      EG_CHECK_VALUE(input.sizes()[0] == target.sizes()[0], "[", op, "] Expected input batch_size (",
+                     input.sizes()[0], ") to match target batch_size (", target.sizes()[0], ").");
+    EG_CHECK(sizes == target.sizes(), "[", op, "] expected a target of shape ", IntSpan(sizes),
+             " for scores of shape ", IntSpan(input.sizes()), ", got ", IntSpan(target.sizes()));
+    lines = input;
+    if (axis == 0) {
+      lines = unsqueeze(input, 0);
+    } else if (input.dim() > 2) {
+      Dims order{0};
+      for (int64_t d = 2; d < input.dim(); ++d) order.push_back(d);
+      order.push_back(1);
+      const int64_t rows = count ? input.numel() / count : 0;
+      lines = reshape(permute(input, order), {rows, count});
+    }
+  }
+  Tensor shaped(const Tensor& values) const { return sizes.size() == 1 ? values : view(values, sizes); }
+};
+
+// Weight of each row, 0 for ignored ones.
+Tensor row_weights(const Tensor& target, const std::optional<Tensor>& weight, int64_t ignore, DType t) {
+  Tensor w = empty({target.numel()}, DType::Float64);
+  const Tensor table = weight ? contiguous_data(cast_data(weight->detach(), DType::Float64)) : Tensor();
+  for (int64_t i = 0; i < target.numel(); ++i) {
+    const int64_t c = target.data<int64_t>()[i];
+    w.data<double>()[i] = c == ignore ? 0 : weight ? table.data<double>()[c] : 1;
+  }
+  return cast_data(w, t);
+}
+void check_weight(const char* op, const std::optional<Tensor>& weight, int64_t classes) {
+  if (weight)
+    EG_CHECK(weight->dim() == 1 && weight->sizes()[0] == classes, "[", op,
+             "] weight tensor should be defined either for all ", classes,
+             " classes or no classes but got weight tensor of shape: ", IntSpan(weight->sizes()));
+}
+
+Tensor weighted(const Tensor& losses, const Tensor& weights, const std::string& reduction) {
+  const Tensor scaled = mul(losses, weights);
+  if (reduction == "none") return scaled;
+  EG_CHECK_VALUE(reduction == "mean" || reduction == "sum", reduction, " is not a valid value for reduction");
+  const Tensor total = sum(scaled);
+  return reduction == "sum" ? total : div(total, sum(weights));
+}
+
+struct CrossEntropy {
+  static constexpr const char* name = "CrossEntropy";
+  Tensor target;
+  int64_t ignore;
+  double smoothing;
+  Tensor forward(Context& ctx, const Tensor& x) {
+    const DType compute = is_reduced(x.dtype()) ? DType::Float32 : x.dtype();
+    const Tensor dense = contiguous_data(cast_data(x, compute));
+    const int64_t rows = x.sizes()[0], classes = x.sizes()[1];
+    Tensor loss = empty({rows}, compute), lse = empty({rows}, compute);
+    kernels<SoftmaxKernels>().cross_entropy(compute, dense.raw(), target.data<int64_t>(), ignore,
+                                            smoothing, loss.raw(), lse.raw(), rows, classes);
+    ctx.save(x);
+    ctx.save(lse);
+    return cast_data(loss, x.dtype());
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor x = ctx.saved(0);
+    if (grad_enabled()) return {composed(x, g)};
+    const Tensor lse = ctx.saved(1);
+    const DType compute = lse.dtype();
+    const Tensor dense = contiguous_data(cast_data(x, compute)), scale = contiguous_data(cast_data(g, compute));
+    Tensor gx = empty(x.sizes(), compute);
+    kernels<SoftmaxKernels>().cross_entropy_backward(compute, dense.raw(), target.data<int64_t>(), ignore,
+                                                     smoothing, lse.raw(), scale.raw(), gx.raw(),
+                                                     x.sizes()[0], x.sizes()[1]);
+    return {cast_data(gx, x.dtype())};
+  }
+  // (softmax(x) - wanted) g, recorded.
+  Tensor composed(const Tensor& x, const Tensor& g) const {
+    const int64_t rows = x.sizes()[0], classes = x.sizes()[1];
+    Tensor wanted = full(x.sizes(), Scalar(smoothing / double(classes)), DType::Float64);
+    Tensor counts = empty({rows, 1}, DType::Float64);
+    for (int64_t i = 0; i < rows; ++i) {
+      const int64_t t = target.data<int64_t>()[i];
+      counts.data<double>()[i] = t != ignore;
+      if (t != ignore) wanted.data<double>()[i * classes + t] += 1 - smoothing;
+    }
+    const Tensor scale = mul(unsqueeze(g, 1), cast_data(counts, x.dtype()));
+    return mul(sub(softmax(x, 1), cast_data(wanted, x.dtype())), scale);
+  }
+};
+
+// Targets that are probabilities of the classes.
+Tensor soft_cross_entropy(const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
+                          const std::string& reduction, double smoothing) {
+  EG_CHECK(target.is_floating(), "[cross_entropy] Expected floating point type for target with class "
+           "probabilities, got ", target.dtype());
+  const int64_t axis = input.dim() == 1 ? 0 : 1, classes = input.sizes()[size_t(axis)];
+  Tensor t = target;
+  if (smoothing > 0) t = add(mul(t, Tensor(1 - smoothing)), Tensor(smoothing / double(classes)));
+  Tensor terms = mul(log_softmax(input, axis), t);
+  if (weight) {
+    Dims sizes(size_t(input.dim()), 1);
+    sizes[size_t(axis)] = classes;
+    terms = mul(terms, view(contiguous(*weight), sizes));
+  }
+  const Tensor losses = neg(sum(terms, {axis}));
+  if (reduction == "mean") {
+    const double rows = double(std::max<int64_t>(1, input.numel() / std::max<int64_t>(classes, 1)));
+    return div(sum(losses), Tensor(rows));
+  }
+  return reduced(losses, reduction);
+}
+
+Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Tensor> weight, int64_t ignore_index,
+                     const std::string& reduction, double label_smoothing) {
+  EG_CHECK(label_smoothing >= 0 && label_smoothing <= 1,
+           "[cross_entropy] label_smoothing must be between 0.0 and 1.0. Got: ", label_smoothing);
+  EG_CHECK(input.is_floating(), "[cross_entropy] expected floating point scores, got ", input.dtype());
+  EG_CHECK(input.dim() >= 1, "[cross_entropy] expected scores of at least one dimension");
+  const int64_t classes = input.sizes()[input.dim() == 1 ? 0 : 1];
+  check_weight("cross_entropy", weight, classes);
+  if (target.sizes() == input.sizes() && (target.is_floating() || input.dim() != 1))
+    return soft_cross_entropy(input, target, weight, reduction, label_smoothing);
+  const Classes c("cross_entropy", input, target);
+  const Tensor t = checked_target("cross_entropy", target, classes, ignore_index);
+  if (weight && label_smoothing > 0) {
+    // The smoothed part weighs every class by its own weight.
+    const Tensor logp = log_softmax(c.lines, 1), w = cast_data(weight->detach(), input.dtype());
+    const Tensor rows = row_weights(t, weight, ignore_index, input.dtype());
+    const Tensor present = row_weights(t, std::nullopt, ignore_index, input.dtype());
+    Tensor safe = maximum(t, Tensor(0));
+    const Tensor hard = mul(neg(view(gather(logp, 1, view(safe, {safe.numel(), 1})), {safe.numel()})), rows);
+    const Tensor soft = mul(neg(sum(mul(logp, w), {1})), present);
+    const Tensor losses = add(mul(hard, Tensor(1 - label_smoothing)), mul(soft, Tensor(label_smoothing / double(classes))));
+    if (reduction == "mean") return div(sum(losses), sum(rows));
+    return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
+  }
+  const Tensor losses = apply(CrossEntropy{t, ignore_index, label_smoothing}, c.lines);
+  bool all_count = !weight;
+  for (int64_t i = 0; all_count && i < t.numel(); ++i) all_count = t.data<int64_t>()[i] != ignore_index;
+  if (all_count && t.numel() > 0) return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
+  const Tensor y = weighted(losses, row_weights(t, weight, ignore_index, input.dtype()), reduction);
+  return reduction == "none" ? c.shaped(y) : y;
+}
+EG_OP(&cross_entropy, "cross_entropy(input, target, weight=None, ignore_index=-100, reduction='mean', label_smoothing=0.0)",
+      "Cross entropy of scores with class indices or class probabilities.", kInternal)
+
+Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor> weight, int64_t ignore_index,
+                const std::string& reduction) {
+  EG_CHECK(input.dim() >= 1, "[nll_loss] expected log-probabilities of at least one dimension");
+  const Classes c("nll_loss", input, target);
+  check_weight("nll_loss", weight, c.count);
+  const Tensor t = checked_target("nll_loss", target, c.count, ignore_index);
+  Tensor safe = empty({t.numel(), 1}, DType::Int64);
+  for (int64_t i = 0; i < t.numel(); ++i)
+    safe.data<int64_t>()[i] = t.data<int64_t>()[i] == ignore_index ? 0 : t.data<int64_t>()[i];
+  const Tensor losses = neg(view(gather(c.lines, 1, safe), {t.numel()}));
+  // An ignored row counts 0 even where its log-probability is infinite.
+  const Tensor weights = row_weights(t, weight, ignore_index, input.dtype());
+  const Tensor present = row_weights(t, std::nullopt, ignore_index, input.dtype());
+  const Tensor finite = where(ne(present, Tensor(0)), losses, Tensor(0.0));
+  const Tensor y = weighted(finite, weights, reduction);
+  return reduction == "none" ? c.shaped(y) : y;
+}
+EG_OP(&nll_loss, "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')",
+      "Negative log-likelihood of log-probabilities.", kInternal)
+
+// --- distances ----------------------------------------------------------------------------------------------------
+
+void check_same(const char* op, const Tensor& a, const Tensor& b) {
+  broadcast_shapes(a.sizes(), b.sizes());
+  EG_CHECK(a.is_floating() || b.is_floating(), "[", op, "] expected floating point input, got ", a.dtype());
+}
+EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction) {
+        check_same("mse_loss", input, target);
+        return reduced(square(sub(input, target)), reduction);
+      }, "mse_loss(input, target, reduction='mean')", "Mean squared error.", kInternal)
+EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction) {
+        check_same("l1_loss", input, target);
+        return reduced(abs(sub(input, target)), reduction);
+      }, "l1_loss(input, target, reduction='mean')", "Mean absolute error.", kInternal)
+EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, double delta) {
+        EG_CHECK(delta > 0, "huber_loss does not support non-positive values for delta.");
+        check_same("huber_loss", input, target);
+        const Tensor d = sub(input, target), a = abs(d);
+        const Tensor values = where(le(a.detach(), Tensor(delta)), mul(square(d), Tensor(0.5)),
+                                    mul(sub(a, Tensor(0.5 * delta)), Tensor(delta)));
+        return reduced(values, reduction);
+      }, "huber_loss(input, target, reduction='mean', delta=1.0)", "Squared near zero, linear far away.", kInternal)
+EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, double beta) {
+        EG_CHECK(beta >= 0, "smooth_l1_loss does not support negative values for beta.");
+        check_same("smooth_l1_loss", input, target);
+        const Tensor d = sub(input, target), a = abs(d);
+        if (beta == 0) return reduced(a, reduction);
+        const Tensor values = where(lt(a.detach(), Tensor(beta)), mul(square(d), Tensor(0.5 / beta)),
+                                    sub(a, Tensor(0.5 * beta)));
+        return reduced(values, reduction);
+      }, "smooth_l1_loss(input, target, reduction='mean', beta=1.0)", "Squared near zero, linear far away.", kInternal)
+EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, bool log_target) {
+        const Tensor values = log_target ? mul(exp(target), sub(target, input))
+                                         : sub(xlogy(target, target), mul(target, input));
+        if (reduction == "batchmean") {
+          const Tensor total = sum(values);
+          return input.dim() == 0 ? total : div(total, Tensor(double(input.sizes()[0])));
+        }
+        return reduced(values, reduction);
+      }, "kl_div(input, target, reduction='mean', log_target=False)", "Kullback-Leibler divergence.", kInternal)
+
+// --- two classes ----------------------------------------------------------------------------------------------------
+
+Tensor times_weight(const Tensor& values, const std::optional<Tensor>& weight) {
+  return weight ? mul(values, *weight) : values;
+}
+// loss = -t max(log p, -100) - (1 - t) max(log(1 - p), -100); gradient (p - t) / max(p (1 - p), 1e-12).
+struct BinaryCrossEntropy {
+  static constexpr const char* name = "BinaryCrossEntropy";
+  Tensor forward(Context& ctx, const Tensor& p, const Tensor& t) {
+    ctx.save(p);
+    ctx.save(t);
+    return neg(add(mul(t, log_held(p)), mul(sub(Tensor(1), t), log_held(sub(Tensor(1), p)))));
+  }
+  static Tensor log_held(const Tensor& v) { return maximum(log(v), Tensor(-100.0)); }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor p = ctx.saved(0), t = ctx.saved(1);
+    Tensors result(2);
+    const Tensor q = sub(Tensor(1), p);
+    if (ctx.needs(0)) result[0] = mul(g, div(sub(p, t), maximum(mul(q, p), Tensor(1e-12))));
+    if (ctx.needs(1)) result[1] = mul(g, sub(log_held(q), log_held(p)));
+    return result;
+  }
+};
+EG_OP(+[](const Tensor& input, const Tensor& target, std::optional<Tensor> weight, std::string reduction) {
+        EG_CHECK_VALUE(input.sizes() == target.sizes(), "Using a target size (", IntSpan(target.sizes()),
+                       ") that is different to the input size (", IntSpan(input.sizes()),
+                       ") is deprecated. Please ensure they have the same size.");
+        EG_CHECK(target.is_floating() && input.is_floating(), "[binary_cross_entropy] expected floating point "
+                 "input and target, got ", input.dtype(), " and ", target.dtype());
+        if (input.numel() > 0) {
+          const Tensor d = input.detach();
+          const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
+          EG_CHECK(low >= 0 && high <= 1, "all elements of input should be between 0 and 1, got values in [",
+                   low, ", ", high, "]");
+        }
+        return reduced(times_weight(apply(BinaryCrossEntropy{}, input, target), weight), reduction);
+      }, "binary_cross_entropy(input, target, weight=None, reduction='mean')",
+      "Cross entropy of probabilities with targets in [0, 1].", kInternal)
+EG_OP(+[](const Tensor& input, const Tensor& target, std::optional<Tensor> weight, std::optional<Tensor> pos_weight,
+          std::string reduction) {
+        EG_CHECK_VALUE(input.sizes() == target.sizes(), "Target size (", IntSpan(target.sizes()),
+                       ") must be the same as input size (", IntSpan(input.sizes()), ")");
+        // (1 - t) x + log(1 + exp(-x)) without overflow
+        Tensor values;
+        if (pos_weight) {
+          const Tensor w = add(mul(sub(*pos_weight, Tensor(1)), target), Tensor(1));
+          values = add(mul(sub(Tensor(1), target), input), mul(w, log1pexp(neg(input))));
+        } else {
+          values = sub(log1pexp(input), mul(target, input));
+        }
+        return reduced(times_weight(values, weight), reduction);
+      }, "binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction='mean')",
+      "Cross entropy of scores with targets in [0, 1].", kInternal)
+
+// --- connectionist temporal classification --------------------------------------------------------------------------
+
+// Graves et al., "Connectionist temporal classification", ICML 2006. Forward and backward variables in log space; the gradient with
+// respect to the log-probabilities is minus the posterior of each symbol.
+struct Ctc {
+  static constexpr const char* name = "CtcLoss";
+  std::vector<std::vector<int64_t>> targets;
+  Dims lengths;
+  int64_t blank;
+  bool zero_infinity;
+  Tensor posterior;
+
+  static double join(double a, double b) {
+    const double m = std::max(a, b);
+    return m == -INFINITY ? m : m + std::log(std::exp(a - m) + std::exp(b - m));
+  }
+  Tensor forward(Context& ctx, const Tensor& log_probs) {
+    const Tensor x = contiguous_data(cast_data(log_probs, DType::Float64));
+    const int64_t batch = x.sizes()[1], classes = x.sizes()[2];
+    const double* p = x.data<double>();
+    posterior = zeros(x.sizes(), DType::Float64);
+    Tensor loss = empty({batch}, DType::Float64);
+    for (int64_t b = 0; b < batch; ++b) {
+      std::vector<int64_t> s{blank};
+      for (int64_t c : targets[size_t(b)]) {
+        s.push_back(c);
+        s.push_back(blank);
+      }
+      const int64_t n = int64_t(s.size()), T = lengths[size_t(b)];
+      const auto at = [&](int64_t t, int64_t k) { return p[(t * batch + b) * classes + s[size_t(k)]]; };
+      const auto skips = [&](int64_t k) { return k >= 2 && s[size_t(k)] != blank && s[size_t(k)] != s[size_t(k - 2)]; };
+      std::vector<double> alpha(size_t(n * std::max<int64_t>(T, 1)), -INFINITY), beta = alpha;
+      if (T == 0) {
+        loss.data<double>()[b] = n == 1 ? 0 : INFINITY;
+        if (zero_infinity && n > 1) loss.data<double>()[b] = 0;
+        continue;
+      }
+      alpha[0] = at(0, 0);
+      if (n > 1) alpha[1] = at(0, 1);
+      for (int64_t t = 1; t < T; ++t)
+        for (int64_t k = 0; k < n; ++k) {
+          double v = alpha[size_t((t - 1) * n + k)];
+          if (k >= 1) v = join(v, alpha[size_t((t - 1) * n + k - 1)]);
+          if (skips(k)) v = join(v, alpha[size_t((t - 1) * n + k - 2)]);
+          alpha[size_t(t * n + k)] = v + at(t, k);
+        }
+      const double total = join(alpha[size_t(T * n - 1)], n > 1 ? alpha[size_t(T * n - 2)] : -INFINITY);
+      loss.data<double>()[b] = zero_infinity && total == -INFINITY ? 0 : -total;
+      if (!ctx.recording() || total == -INFINITY) continue;
+      beta[size_t(T * n - 1)] = 0;
+      if (n > 1) beta[size_t(T * n - 2)] = 0;
+      for (int64_t t = T - 2; t >= 0; --t)
+        for (int64_t k = 0; k < n; ++k) {
+          const auto next = [&](int64_t j) { return beta[size_t((t + 1) * n + j)] + at(t + 1, j); };
+          double v = next(k);
+          if (k + 1 < n) v = join(v, next(k + 1));
+          if (k + 2 < n && skips(k + 2)) v = join(v, next(k + 2));
+          beta[size_t(t * n + k)] = v;
+        }
+      for (int64_t t = 0; t < T; ++t)
+        for (int64_t k = 0; k < n; ++k)
+          posterior.data<double>()[(t * batch + b) * classes + s[size_t(k)]] +=
+              std::exp(alpha[size_t(t * n + k)] + beta[size_t(t * n + k)] - total);
+    }
+    return cast_data(loss, log_probs.dtype());
+  }
+  Tensors backward(Context&, const Tensor& g) {
+    EG_CHECK(!grad_enabled() || !g.requires_grad(), "ctc_loss: a second derivative is not available");
+    return {mul(neg(cast_data(posterior, g.dtype())), view(contiguous(g), {1, g.numel(), 1}))};
+  }
+};
+
+std::vector<int64_t> whole_numbers(const Tensor& t) {
+  const Tensor d = contiguous_data(cast_data(t, DType::Int64));
+  return {d.data<int64_t>(), d.data<int64_t>() + d.numel()};
+}
+
+Tensor ctc_loss(const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
+                const Tensor& target_lengths, int64_t blank, const std::string& reduction, bool zero_infinity) {
+  const bool batched = log_probs.dim() == 3;
+  EG_CHECK(batched || log_probs.dim() == 2, "[ctc_loss] expected log_probs of shape (T, N, C) or (T, C), got ",
+           IntSpan(log_probs.sizes()));
+  EG_CHECK(log_probs.is_floating(), "[ctc_loss] expected floating point log_probs, got ", log_probs.dtype());
+  EG_CHECK(!targets.is_floating() && !input_lengths.is_floating() && !target_lengths.is_floating(),
+           "[ctc_loss] targets and lengths must be of an integer dtype");
+  const Tensor x = batched ? log_probs : unsqueeze(log_probs, 1);
+  const int64_t T = x.sizes()[0], batch = x.sizes()[1], classes = x.sizes()[2];
+  EG_CHECK(blank >= 0 && blank < classes, "[ctc_loss] blank must be in label range [0, ", classes, "), got ", blank);
+  const std::vector<int64_t> in = whole_numbers(input_lengths), out = whole_numbers(target_lengths);
+  EG_CHECK(int64_t(in.size()) == batch, "[ctc_loss] input_lengths must be of size batch_size ", batch, ", got ", in.size());
+  EG_CHECK(int64_t(out.size()) == batch, "[ctc_loss] target_lengths must be of size batch_size ", batch, ", got ", out.size());
+  const std::vector<int64_t> all = whole_numbers(targets);
+  const bool padded = targets.dim() == 2;
+  const int64_t width = padded ? targets.sizes()[1] : 0;
+  Ctc f{{}, {}, blank, zero_infinity, {}};
+  int64_t next = 0;
+  for (int64_t b = 0; b < batch; ++b) {
+    const int64_t n = out[size_t(b)];
+    EG_CHECK(in[size_t(b)] >= 0 && in[size_t(b)] <= T, "[ctc_loss] Expected input_lengths to have value at most ", T,
+             ", but got value ", in[size_t(b)], " at ", b);
+    EG_CHECK(n >= 0 && (!padded || n <= width), "[ctc_loss] Expected target_lengths of at most ", width, ", got ", n);
+    const int64_t from = padded ? b * width : next;
+    EG_CHECK(from + n <= int64_t(all.size()), "[ctc_loss] target_lengths add up to more than the ", all.size(), " targets");
+    std::vector<int64_t> t(all.begin() + from, all.begin() + from + n);
+    for (int64_t c : t)
+      EG_CHECK(c >= 0 && c < classes, "[ctc_loss] target ", c, " is out of bounds: expected a label in [0, ", classes, ")");
+    f.targets.push_back(std::move(t));
+    f.lengths.push_back(in[size_t(b)]);
+    next += n;
+  }
+  const Tensor losses = apply(std::move(f), x);
+  if (reduction == "mean") {
+    Tensor n = empty({batch}, DType::Float64);
+    for (int64_t b = 0; b < batch; ++b) n.data<double>()[b] = double(std::max<int64_t>(out[size_t(b)], 1));
+    return mean(div(losses, cast_data(n, losses.dtype())), {});
+  }
+  if (reduction == "none" && !batched) return reshape(losses, {});
+  return reduced(losses, reduction);
+}
+EG_OP(&ctc_loss, "ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction='mean', zero_infinity=False)",
+      "Connectionist temporal classification.", kInternal)
+
+}  // namespace
+}  // namespace eg
