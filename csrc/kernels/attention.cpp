@@ -60,9 +60,15 @@ EG_INLINE void for_columns(int64_t width, F&& f) {
   int64_t c = 0;
   for (; c + 4 * L <= width; c += 4 * L) f(Columns<4>{}, c);
   switch ((width - c) / L) {
-    case 1: f(Columns<1>{}, c); break;
-    case 2: f(Columns<2>{}, c); break;
-    case 3: f(Columns<3>{}, c); break;
+    case 1:
+      f(Columns<1>{}, c);
+      break;
+    case 2:
+      f(Columns<2>{}, c);
+      break;
+    case 3:
+      f(Columns<3>{}, c);
+      break;
   }
 }
 
@@ -252,8 +258,7 @@ void forward_task(const AttentionShape& s, const AttentionMask& mask, int64_t b,
   Arena<T> arena(ld * s.width + seen * v_width + kForwardRows * ld + 256);
   T* packed = arena.take(ld * s.width);
   pack_keys(at<T>(k, b, kv), seen, s.width, packed);
-  const Matrix<T> values =
-      dense(at<T>(v, b, kv), seen, s.value_width, arena.take(seen * v_width));
+  const Matrix<T> values = dense(at<T>(v, b, kv), seen, s.value_width, arena.take(seen * v_width));
   const Matrix<T> scores{arena.take(kForwardRows * ld), ld};
   const Matrix<T> queries = at<T>(q, b, h), result = at<T>(out, b, h);
   for (int64_t row = begin; row < end; row += kForwardRows) {
@@ -261,8 +266,8 @@ void forward_task(const AttentionShape& s, const AttentionMask& mask, int64_t b,
     score_rows(s, mask, b, h, queries, packed, row, rows, keys, scores);
     T inverse[kForwardRows];
     for (int64_t i = 0; i < rows; ++i)
-      inverse[i] = softmax_row(scores.row(i), visible(s, row + i + 1), keys,
-                               lse ? lse + row + i : nullptr);
+      inverse[i] =
+          softmax_row(scores.row(i), visible(s, row + i + 1), keys, lse ? lse + row + i : nullptr);
     times_dense(scores, rows, keys, values, s.value_width, [&](int64_t i, int64_t c, Vec<T> sum) {
       put_vector(result.row(row + i), c, s.value_width, sum * inverse[i]);
     });
@@ -291,7 +296,7 @@ struct BackwardHead {
   const AttentionShape& s;
   const AttentionMask& mask;
   const T *packed_k, *packed_v;
-  Matrix<T> keys, dk, dv;       // dense
+  Matrix<T> keys, dk, dv;         // dense
   Matrix<T> p, ds, q_pad, g_pad;  // kBackwardRows rows
 
   EG_INLINE void run(int64_t b, int64_t h, Matrix<T> q, Matrix<T> out, Matrix<T> g, Matrix<T> dq,

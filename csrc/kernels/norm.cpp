@@ -357,7 +357,7 @@ void combine_any(const ChannelShape& s, const void* g, const void* x, const void
 
 }  // namespace
 
-EG_KERNELS(NormKernels, {&row_forward_any, &row_backward_any, &row_scratch, &moments_any,
-                         &sums_any, &affine_any, &combine_any});
+EG_KERNELS(NormKernels, {&row_forward_any, &row_backward_any, &row_scratch, &moments_any, &sums_any,
+                         &affine_any, &combine_any});
 
 }  // namespace eg

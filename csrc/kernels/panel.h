@@ -84,13 +84,25 @@ EG_INLINE void for_row_blocks(int64_t rows, F&& f) {
   for (int64_t i = 0, r = 0; i < blocks; ++i) {
     const int64_t n = (rows - r + blocks - i - 1) / (blocks - i);
     switch (n) {
-      case 1: f(Rows<1>{}, r); break;
-      case 2: f(Rows<2>{}, r); break;
-      case 3: f(Rows<3>{}, r); break;
+      case 1:
+        f(Rows<1>{}, r);
+        break;
+      case 2:
+        f(Rows<2>{}, r);
+        break;
+      case 3:
+        f(Rows<3>{}, r);
+        break;
 #if defined(__AVX512F__)
-      case 4: f(Rows<4>{}, r); break;
-      case 5: f(Rows<5>{}, r); break;
-      case 6: f(Rows<6>{}, r); break;
+      case 4:
+        f(Rows<4>{}, r);
+        break;
+      case 5:
+        f(Rows<5>{}, r);
+        break;
+      case 6:
+        f(Rows<6>{}, r);
+        break;
 #endif
     }
     r += n;

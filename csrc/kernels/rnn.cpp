@@ -137,8 +137,7 @@ EG_INLINE void lstm_row(const RnnShape& s, const TileArgs<T, RnnMode::Lstm>& t, 
     h[l] = o * fast_tanh(cell);
   }
   put(cn, c, t.lanes);
-  if (t.a.cells)
-    put(static_cast<T*>(t.a.cells) + (t.row + r) * s.hidden + t.unit, c, t.lanes);
+  if (t.a.cells) put(static_cast<T*>(t.a.cells) + (t.row + r) * s.hidden + t.unit, c, t.lanes);
   put_gates(s, t, r, gates);
   put_hidden(s, t, r, t.unit, t.lanes, h);
 }
@@ -244,8 +243,8 @@ void step_panel(const Layout<T, M>& layout, const RnnForward& a, int64_t j, int6
   const int64_t unit = j * layout.units;
   for_row_blocks(rows.rows, [&](auto r, int64_t first) {
     const int64_t row = rows.begin + first;
-    const TileArgs<T, M> args{a,    s.offset[t] + row, row, unit, layout.lanes(j, 0), h_next,
-                              scratch + layout.hidden_at()};
+    const TileArgs<T, M> args{a,      s.offset[t] + row,           row, unit, layout.lanes(j, 0),
+                              h_next, scratch + layout.hidden_at()};
     tile<T, M, decltype(r)::value>(layout, args, panel, h_prev);
   });
 }
@@ -327,8 +326,7 @@ void forward(const RnnShape& s, const RnnForward& a) {
   parallel_for(layout.panels, grain_for(panel_work, 1), [&](int64_t begin, int64_t end) {
     for (int64_t j = begin; j < end; ++j) {
       pack_panel(layout, a, j, scratch + j * layout.panel_size);
-      if (one_step)
-        step_panel(layout, a, j, 0, Span{0, s.batch}, h0, static_cast<T*>(a.hn));
+      if (one_step) step_panel(layout, a, j, 0, Span{0, s.batch}, h0, static_cast<T*>(a.hn));
     }
   });
   if (one_step) return;
@@ -561,10 +559,14 @@ EG_INLINE auto visit_mode(const RnnShape& s, F&& f) {
   return visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
     switch (s.mode) {
-      case RnnMode::Tanh: return f(T{}, std::integral_constant<RnnMode, RnnMode::Tanh>{});
-      case RnnMode::Relu: return f(T{}, std::integral_constant<RnnMode, RnnMode::Relu>{});
-      case RnnMode::Lstm: return f(T{}, std::integral_constant<RnnMode, RnnMode::Lstm>{});
-      case RnnMode::Gru: return f(T{}, std::integral_constant<RnnMode, RnnMode::Gru>{});
+      case RnnMode::Tanh:
+        return f(T{}, std::integral_constant<RnnMode, RnnMode::Tanh>{});
+      case RnnMode::Relu:
+        return f(T{}, std::integral_constant<RnnMode, RnnMode::Relu>{});
+      case RnnMode::Lstm:
+        return f(T{}, std::integral_constant<RnnMode, RnnMode::Lstm>{});
+      case RnnMode::Gru:
+        return f(T{}, std::integral_constant<RnnMode, RnnMode::Gru>{});
     }
     __builtin_unreachable();
   });
@@ -581,10 +583,12 @@ int64_t rnn_backward_scratch(const RnnShape& s) {
   });
 }
 void rnn_forward(const RnnShape& s, const RnnForward& a) {
-  visit_mode(s, [&](auto zero, auto mode) { forward<decltype(zero), decltype(mode)::value>(s, a); });
+  visit_mode(s,
+             [&](auto zero, auto mode) { forward<decltype(zero), decltype(mode)::value>(s, a); });
 }
 void rnn_backward(const RnnShape& s, const RnnBackward& a) {
-  visit_mode(s, [&](auto zero, auto mode) { backward<decltype(zero), decltype(mode)::value>(s, a); });
+  visit_mode(s,
+             [&](auto zero, auto mode) { backward<decltype(zero), decltype(mode)::value>(s, a); });
 }
 
 void rnn_previous(const RnnShape& s, const void* out, int64_t ld_out, const void* h0, void* dst) {

@@ -11,9 +11,7 @@ enum class RnnMode : uint8_t { Tanh, Relu, Lstm, Gru };
 // Values a unit keeps for the backward pass: i, f, g, o for LSTM; r, z, n and the recurrent part of n for GRU.
 constexpr int rnn_saved(RnnMode m) { return m == RnnMode::Lstm || m == RnnMode::Gru ? 4 : 0; }
 // Rows of the weights per unit.
-constexpr int rnn_gates(RnnMode m) {
-  return m == RnnMode::Lstm ? 4 : m == RnnMode::Gru ? 3 : 1;
-}
+constexpr int rnn_gates(RnnMode m) { return m == RnnMode::Lstm ? 4 : m == RnnMode::Gru ? 3 : 1; }
 
 // Row r of step t is row offset[t] + r of every [N, ...] buffer. Steps never get longer with t (packed sequences, longest
 // first), and all have `batch` rows where the sequences are equally long. float32 and float64.
@@ -52,11 +50,11 @@ struct RnnBackward {
   const void *gates, *cells;
   const void* g_out;  // [N, state], or null
   int64_t ld_g;
-  void* dh;      // [batch, state]: gradient of hn on entry, of h0 on return
-  void* dc;      // [batch, hidden]: gradient of cn on entry, of c0 on return (LSTM)
-  void* d_gates; // [N, max(saved, 1) * hidden], before the nonlinearity
-  void* d_proj;  // [N, proj] gradient of the projected state, with w_hr only
-  void* hidden;  // [N, hidden] the state before projection, with w_hr only
+  void* dh;       // [batch, state]: gradient of hn on entry, of h0 on return
+  void* dc;       // [batch, hidden]: gradient of cn on entry, of c0 on return (LSTM)
+  void* d_gates;  // [N, max(saved, 1) * hidden], before the nonlinearity
+  void* d_proj;   // [N, proj] gradient of the projected state, with w_hr only
+  void* hidden;   // [N, hidden] the state before projection, with w_hr only
   void* scratch;  // backward_scratch(shape) elements
 };
 

@@ -39,9 +39,7 @@ struct Gradients {
   Tensor x, weight, bias;
 };
 
-Tensor as(const Tensor& t, const Dims& sizes, DType dtype) {
-  return reshape(to(t, dtype), sizes);
-}
+Tensor as(const Tensor& t, const Dims& sizes, DType dtype) { return reshape(to(t, dtype), sizes); }
 
 // The gradient in differentiable ops. mean and rstd are constants if `fixed`, else functions of x.
 struct Composed {
@@ -126,10 +124,11 @@ int64_t check_rows(const char* op, const Tensor& x, const Dims& shape, const Ten
   check_input(op, x);
   EG_CHECK(!shape.empty(), "[", op, "] expected normalized_shape to have at least one dimension");
   const size_t n = shape.size();
-  const bool fits = x.sizes().size() >= n && std::equal(shape.begin(), shape.end(),
-                                                        x.sizes().end() - n);
-  EG_CHECK(fits, "[", op, "] expected the input's last dimensions to be normalized_shape=",
-           IntSpan(shape), ", but got input of shape ", IntSpan(x.sizes()));
+  const bool fits =
+      x.sizes().size() >= n && std::equal(shape.begin(), shape.end(), x.sizes().end() - n);
+  EG_CHECK(fits, "[", op,
+           "] expected the input's last dimensions to be normalized_shape=", IntSpan(shape),
+           ", but got input of shape ", IntSpan(x.sizes()));
   for (const Tensor& p : {weight, bias})
     EG_CHECK(!p.defined() || p.sizes() == shape, "[", op,
              "] expected weight and bias of shape normalized_shape=", IntSpan(shape), ", got ",
@@ -237,13 +236,12 @@ Gradients channel_backward(const ChannelStats& s, bool fixed, bool need_x, const
   const Tensor w = ready(weight, t);
   visit_float(t, [&](auto zero) {
     using T = decltype(zero);
-    for (int64_t c = 0; c < n; ++c)
-      channel_mean.data<T>()[c] = mean.data<T>()[c / s.per_group()];
+    for (int64_t c = 0; c < n; ++c) channel_mean.data<T>()[c] = mean.data<T>()[c / s.per_group()];
     T *sum_g = sums.data<T>(), *a = terms.data<T>();
     kernel.sums(s.channels, g.raw(), x.raw(), channel_mean.raw(), sum_g, sum_g + n);
-    const Coefficients<T> run{s,          mean.data<T>(), rstd.data<T>(),        data_of<T>(w),
-                              sum_g,      sum_g + n,      a,                     a + n,
-                              a + 2 * n,  all.weight.data<T>(), all.bias.data<T>()};
+    const Coefficients<T> run{
+        s,     mean.data<T>(), rstd.data<T>(),       data_of<T>(w),     sum_g, sum_g + n, a,
+        a + n, a + 2 * n,      all.weight.data<T>(), all.bias.data<T>()};
     for (int64_t i = 0; i < s.groups.channels; ++i) run.group(i, fixed);
     if (!need_x) return;
     all.x = empty(x.sizes(), t);
@@ -290,7 +288,8 @@ struct GroupNorm {
     const DType t = s.channels.dtype;
     if (grad_enabled()) {
       const int64_t each = s.weights / groups;
-      const Layout layout{{x.size(0), groups, each, s.channels.inner}, {2, 3}, {1, groups, each, 1}};
+      const Layout layout{
+          {x.size(0), groups, each, s.channels.inner}, {2, 3}, {1, groups, each, 1}};
       return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
     }
     return collect(ctx,
@@ -308,8 +307,8 @@ void update_running(const Tensor& running, const Tensor& value, double momentum,
   visit_float(value.dtype(), [&](auto zero) {
     using T = decltype(zero);
     for (int64_t i = 0; i < value.numel(); ++i)
-      next.data<T>()[i] = T((1 - momentum) * now.data<T>()[i] +
-                            momentum * factor * value.data<T>()[i]);
+      next.data<T>()[i] =
+          T((1 - momentum) * now.data<T>()[i] + momentum * factor * value.data<T>()[i]);
   });
   copy_into(running, next);
   running.storage().mark_written();
@@ -358,7 +357,8 @@ struct BatchNorm {
     const DType t = s.channels.dtype;
     if (grad_enabled()) {
       const Layout layout{{x.size(0), s.weights, s.channels.inner}, {0, 2}, {1, s.weights, 1}};
-      if (training) return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
+      if (training)
+        return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
       return collect(ctx, composed_fixed(layout, g, x, weight, ctx.saved(3), ctx.saved(4)), x,
                      weight, bias);
     }

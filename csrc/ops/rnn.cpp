@@ -1,7 +1,8 @@
 // Recurrent layers and cells. One node a layer (both directions) or a cell's step.
+#include "kernels/rnn.h"
+
 #include <string>
 
-#include "kernels/rnn.h"
 #include "ops/ops.h"
 #include "ops/recompute.h"
 #include "ops/registry.h"
@@ -107,7 +108,7 @@ constexpr int64_t kLargeInput = 512 << 10;
 // One direction: tensors that forward made, and its gradients.
 struct Direction {
   RnnShape shape;
-  Weights w;   // in the compute type, contiguous
+  Weights w;  // in the compute type, contiguous
   Tensor h0, c0;
 
   // out: first row of this direction's columns; ld_out apart.
@@ -227,11 +228,11 @@ struct RnnLayer {
   }
   Direction direction(const TensorList& all, int64_t d, DType t) const {
     const Weights w = weights(all, d);
-    return {shape(d, t, all[0].size(-1)),
-            {ready(w.w_ih, t), ready(w.w_hh, t), ready(w.b_ih, t), ready(w.b_hh, t),
-             ready(w.w_hr, t)},
-            ready(select(all[1], 0, d), t),
-            lstm() ? ready(select(all[2], 0, d), t) : Tensor()};
+    return {
+        shape(d, t, all[0].size(-1)),
+        {ready(w.w_ih, t), ready(w.w_hh, t), ready(w.b_ih, t), ready(w.b_hh, t), ready(w.w_hr, t)},
+        ready(select(all[1], 0, d), t),
+        lstm() ? ready(select(all[2], 0, d), t) : Tensor()};
   }
 
   // Result rows, with room for the first states before and after them where all steps have as many rows: then "the state
@@ -302,7 +303,8 @@ struct RnnLayer {
     TensorList in;
     for (size_t i = 0; i < inputs; ++i) in.push_back(ctx.saved(i));
     if (grad_enabled())
-      return recompute_gradients(ctx, in, g, [&](const TensorList& list) { return composed(list); });
+      return recompute_gradients(ctx, in, g,
+                                 [&](const TensorList& list) { return composed(list); });
     return fused(ctx, in, g);
   }
 
@@ -331,10 +333,10 @@ struct RnnLayer {
       const Direction dir = direction(in, d, t);
       const size_t shift = d * state() * item_size(t);
       const char* states = all.raw() + first * item_size(t) + shift;
-      const auto grads = dir.backward(
-          states, width, ctx.saved(in.size() + 1 + 2 * d), ctx.saved(in.size() + 2 + 2 * d),
-          g_out.defined() ? g_out.raw() + shift : nullptr, width, select(dh, 0, d),
-          lstm() ? select(dc, 0, d) : Tensor());
+      const auto grads = dir.backward(states, width, ctx.saved(in.size() + 1 + 2 * d),
+                                      ctx.saved(in.size() + 2 + 2 * d),
+                                      g_out.defined() ? g_out.raw() + shift : nullptr, width,
+                                      select(dh, 0, d), lstm() ? select(dc, 0, d) : Tensor());
       const WeightGradients w{mode, hidden, grads.d_gates};
       if (ctx.needs(0)) {
         const Tensor dx = mm(w.of_input(), dir.w.w_ih);
@@ -418,7 +420,8 @@ struct RnnCell {
     TensorList in;
     for (size_t i = 0; i < first_weight() + 2 + 2 * has_bias; ++i) in.push_back(ctx.saved(i));
     if (grad_enabled())
-      return recompute_gradients(ctx, in, g, [&](const TensorList& list) { return composed(list); });
+      return recompute_gradients(ctx, in, g,
+                                 [&](const TensorList& list) { return composed(list); });
     const DType t = compute_dtype(in[0].dtype());
     const Direction dir = direction(in, t);
     const Tensor dh = owned(g[0], {batch, hidden}, t);
@@ -449,8 +452,9 @@ void check_shape(const char* op, const char* what, const Tensor& t, IntSpan size
 void check_same_dtype(const char* op, const TensorList& in) {
   EG_CHECK(in[0].is_floating(), "[", op, "] expected a floating-point input, got ", in[0].dtype());
   for (const Tensor& t : in)
-    EG_CHECK(t.dtype() == in[0].dtype(), "[", op, "] expected input, state and weights of one dtype, got ",
-             in[0].dtype(), " and ", t.dtype());
+    EG_CHECK(t.dtype() == in[0].dtype(), "[", op,
+             "] expected input, state and weights of one dtype, got ", in[0].dtype(), " and ",
+             t.dtype());
 }
 
 template <bool Lstm>
@@ -488,10 +492,10 @@ std::tuple<Tensor, Tensor> lstm_cell(const Tensor& x, const TensorList& hx, cons
   EG_CHECK(hx.size() == 2, "[lstm_cell] expected two hidden states, got ", hx.size());
   return cell<true>("lstm_cell", RnnMode::Lstm, x, hx, w_ih, w_hh, b_ih, b_hh);
 }
-#define EG_CELL(name, mode)                                                                    \
-  Tensor name(const Tensor& x, const Tensor& hx, const Tensor& w_ih, const Tensor& w_hh,       \
-              const std::optional<Tensor>& b_ih, const std::optional<Tensor>& b_hh) {          \
-    return cell<false>(#name, RnnMode::mode, x, {hx}, w_ih, w_hh, b_ih, b_hh);                 \
+#define EG_CELL(name, mode)                                                              \
+  Tensor name(const Tensor& x, const Tensor& hx, const Tensor& w_ih, const Tensor& w_hh, \
+              const std::optional<Tensor>& b_ih, const std::optional<Tensor>& b_hh) {    \
+    return cell<false>(#name, RnnMode::mode, x, {hx}, w_ih, w_hh, b_ih, b_hh);           \
   }
 EG_CELL(gru_cell, Gru)
 EG_CELL(rnn_tanh_cell, Tanh)
@@ -524,8 +528,9 @@ TensorList rnn_layer(const Tensor& x, const TensorList& state, const TensorList&
              "[rnn] expected batch_sizes that never grow, got ", IntSpan(batch_sizes));
     op.offset.push_back(op.offset.back() + n);
   }
-  EG_CHECK(!packed || op.rows() == x.size(0), "[rnn] expected as many rows as batch_sizes add up to (",
-           op.rows(), "), got input of shape ", IntSpan(x.sizes()));
+  EG_CHECK(!packed || op.rows() == x.size(0),
+           "[rnn] expected as many rows as batch_sizes add up to (", op.rows(),
+           "), got input of shape ", IntSpan(x.sizes()));
   EG_CHECK(op.steps > 0, "[rnn] expected a sequence length larger than 0, got input of shape ",
            IntSpan(x.sizes()));
   const int64_t input = x.size(-1), d = op.directions(), rows = rnn_gates(mode) * op.hidden;
@@ -557,8 +562,7 @@ EG_OP(rnn_tanh_cell, "rnn_tanh_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None)
       "tanh(input @ w_ih.T + b_ih + hx @ w_hh.T + b_hh).", kFunctionOnly)
 EG_OP(rnn_relu_cell, "rnn_relu_cell(input, hx, w_ih, w_hh, b_ih=None, b_hh=None)",
       "relu(input @ w_ih.T + b_ih + hx @ w_hh.T + b_hh).", kFunctionOnly)
-EG_OP(rnn_layer,
-      "_rnn_layer(input, state, weights, batch_sizes, mode, has_bias, bidirectional)",
+EG_OP(rnn_layer, "_rnn_layer(input, state, weights, batch_sizes, mode, has_bias, bidirectional)",
       "One recurrent layer over all steps: (output, h_n[, c_n]).", kInternal)
 
 }  // namespace eg
