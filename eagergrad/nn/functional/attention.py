@@ -256,7 +256,6 @@ def _attention(
             "method `generate_square_subsequent_mask` to create this mask."
         )
     only_causal = is_causal and key_padding_mask is None and not need_weights
-    only_causal = only_causal and extra is None and not add_zero_attn
     mask = None if only_causal else _additive(attn_mask, "attn_mask", query)
     padding = _additive(key_padding_mask, "key_padding_mask", query)
     first, second = query.shape[:2]

@@ -45,6 +45,8 @@ class _NormBase(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -53,8 +55,8 @@ class _NormBase(Module):
         self.affine = affine
         self.track_running_stats = track_running_stats
         made = {"device": device, "dtype": dtype}
-        for name in ("weight", "bias"):
-            value = Parameter(eg.empty(num_features, **made)) if affine else None
+        for name, wanted in (("weight", affine), ("bias", affine and bias)):
+            value = Parameter(eg.empty(num_features, **made)) if wanted else None
             self.register_parameter(name, value)
         track = track_running_stats
         self.register_buffer("running_mean", eg.zeros(num_features, **made) if track else None)
@@ -75,7 +77,8 @@ class _NormBase(Module):
         self.reset_running_stats()
         if self.affine:
             init.ones_(self.weight)
-            init.zeros_(self.bias)
+            if self.bias is not None:
+                init.zeros_(self.bias)
 
     def _check_input_dim(self, input: Tensor) -> None:
         raise NotImplementedError
@@ -83,7 +86,7 @@ class _NormBase(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
     def _load_from_state_dict(
@@ -178,8 +181,12 @@ class SyncBatchNorm(_BatchNorm):
         process_group: Any = None,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype)
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
         self.process_group = process_group
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -198,6 +205,7 @@ class SyncBatchNorm(_BatchNorm):
                 module.affine,
                 module.track_running_stats,
                 process_group,
+                bias=module.bias is not None,
             )
             if module.affine:
                 with eg.no_grad():
@@ -221,6 +229,8 @@ class _LazyNorm(LazyModuleMixin, _NormBase):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         # affine and track_running_stats only once the memory exists
         super().__init__(0, eps, momentum, False, False, device, dtype)
@@ -229,7 +239,8 @@ class _LazyNorm(LazyModuleMixin, _NormBase):
         made = {"device": device, "dtype": dtype}
         if affine:
             self.weight = UninitializedParameter(**made)
-            self.bias = UninitializedParameter(**made)
+            if bias:
+                self.bias = UninitializedParameter(**made)
         if track_running_stats:
             self.running_mean = UninitializedBuffer(**made)
             self.running_var = UninitializedBuffer(**made)

@@ -1,0 +1,238 @@
+"""Normalisation layers and functions."""
+
+import numpy as np
+import pytest
+
+import eagergrad as eg
+import eagergrad.nn.functional as F
+from eagergrad import nn
+from layers import assert_agrees, twins
+from util import check_gradients
+
+rng = np.random.default_rng(5)
+
+
+def real(*shape):
+    return rng.uniform(-1, 2, shape)
+
+
+def double(*shape):
+    return eg.tensor(real(*shape))
+
+
+CASES = [
+    ("LayerNorm", (6,), {}, real(4, 6)),
+    ("LayerNorm", ((3, 70),), {"eps": 1e-3}, real(2, 3, 70)),
+    ("LayerNorm", (6,), {"elementwise_affine": False}, real(2, 3, 6)),
+    ("LayerNorm", (6,), {"bias": False}, real(6)),
+    ("LayerNorm", (2000,), {}, real(40, 2000)),
+    ("RMSNorm", (6,), {}, real(4, 6)),
+    ("RMSNorm", ([3, 4],), {"eps": 1e-3, "elementwise_affine": False}, real(2, 3, 4)),
+    ("GroupNorm", (3, 6), {}, real(2, 6, 5)),
+    ("GroupNorm", (2, 6), {"eps": 1e-3}, real(3, 6, 2, 9)),
+    ("GroupNorm", (3, 6), {"affine": False}, real(4, 6)),
+    ("GroupNorm", (1, 4), {}, real(2, 4, 17, 3, 2)),
+    ("BatchNorm1d", (5,), {}, real(7, 5)),
+    ("BatchNorm1d", (5,), {"momentum": 0.3}, real(3, 5, 4)),
+    ("BatchNorm1d", (70,), {"affine": False}, real(30, 70)),
+    ("BatchNorm2d", (3,), {"momentum": None}, real(4, 3, 5, 2)),
+    ("BatchNorm2d", (3,), {"track_running_stats": False}, real(4, 3, 33, 2)),
+    ("BatchNorm3d", (3,), {"eps": 1e-3}, real(2, 3, 2, 3, 2)),
+    ("InstanceNorm1d", (3,), {}, real(2, 3, 5)),
+    ("InstanceNorm1d", (3,), {"affine": True}, real(3, 5)),
+    ("InstanceNorm2d", (3,), {"affine": True, "track_running_stats": True}, real(2, 3, 5, 4)),
+    ("InstanceNorm3d", (3,), {"track_running_stats": True, "momentum": 0.4}, real(2, 3, 2, 3, 2)),
+    ("BatchNorm1d", (5,), {"bias": False}, real(7, 5)),
+    ("GroupNorm", (3, 6), {"bias": False}, real(2, 6, 5)),
+    ("InstanceNorm1d", (3,), {"affine": True, "bias": False}, real(2, 3, 5)),
+    ("LocalResponseNorm", (3,), {"alpha": 0.1}, real(2, 5, 4)),
+    ("LocalResponseNorm", (4,), {"alpha": 0.1, "beta": 0.5, "k": 2.0}, real(2, 5, 3, 3)),
+]
+IDS = [f"{c[0]}-{i}" for i, c in enumerate(CASES)]
+
+
+@pytest.mark.parametrize("name,args,kwargs,x", CASES, ids=IDS)
+def test_layer_agrees_with_pytorch(name, args, kwargs, x):
+    def twice(layer, x):
+        return layer(layer(x) * 3 + 1)
+
+    assert_agrees(name, [x], *args, call=twice, tol=1e-8, **kwargs)
+
+
+@pytest.mark.parametrize("name,args,kwargs,x", CASES, ids=IDS)
+def test_evaluation_agrees_with_pytorch(name, args, kwargs, x):
+    def evaluated(layer, x):
+        layer(x)
+        return layer.eval()(x + 1)
+
+    assert_agrees(name, [x], *args, call=evaluated, **kwargs)
+
+
+@pytest.mark.parametrize("name,args,kwargs,x", CASES, ids=IDS)
+def test_gradients_of_second_order(name, args, kwargs, x):
+    if x.size > 500:
+        x = x[:2, :, :2] if name.startswith("Batch") and x.ndim > 2 else x
+    if x.size > 500:
+        pytest.skip("too large for differences")
+    layer = getattr(nn, name)(*args, **kwargs).double()
+    weights = list(layer.parameters())
+    names = [n for n, _ in layer.named_parameters()]
+
+    def f(x, *ws):
+        return eg.func.functional_call(layer, dict(zip(names, ws, strict=True)), (x,))
+
+    check_gradients(f, [eg.tensor(x), *(w.detach() for w in weights)], order=2, rtol=1e-4)
+
+
+@pytest.mark.parametrize("training", [False, True])
+def test_batch_norm_function(training):
+    mean, var = eg.zeros(3, dtype=eg.float64), eg.ones(3, dtype=eg.float64)
+    x, w, b = double(4, 3, 2), double(3), double(3)
+
+    def f(x, w, b):
+        return F.batch_norm(x, mean.clone(), var.clone(), w, b, training)
+
+    check_gradients(f, [x, w, b], order=2, rtol=1e-4)
+
+
+def test_running_statistics_by_hand():
+    layer = nn.BatchNorm1d(1)
+    layer(eg.tensor([[1.0], [3.0]]))
+    assert layer.running_mean.item() == pytest.approx(0.2)
+    assert layer.running_var.item() == pytest.approx(0.9 + 0.1 * 2.0)
+    assert layer.num_batches_tracked.item() == 1
+    layer.reset_running_stats()
+    assert (layer.running_mean.item(), layer.running_var.item()) == (0, 1)
+
+
+def test_evaluation_keeps_the_statistics():
+    layer = nn.BatchNorm2d(2).eval()
+    layer(eg.randn(3, 2, 4, 4))
+    assert layer.running_mean.tolist() == [0, 0] and layer.num_batches_tracked.item() == 0
+
+
+def test_statistics_may_change_between_forward_and_backward():
+    layer = nn.BatchNorm1d(2).eval()
+    x = eg.randn(3, 2, requires_grad=True)
+    y = layer(x)
+    layer.train()(x)
+    y.sum().backward()
+    np.testing.assert_allclose(x.grad.numpy(), 1 / np.sqrt(1 + 1e-5), rtol=1e-5)
+
+
+def test_statistics_of_float32_stay_exact_over_a_large_batch():
+    x = rng.normal(100, 1, (200_000, 2)).astype(np.float32)
+    layer = nn.BatchNorm1d(2, momentum=1.0)
+    layer(eg.tensor(x))
+    wide = x.astype(np.float64)
+    np.testing.assert_allclose(layer.running_mean.numpy(), wide.mean(0), rtol=2e-7)
+    np.testing.assert_allclose(layer.running_var.numpy(), wide.var(0, ddof=1), rtol=1e-5)
+
+
+def test_lazy_layers_take_their_size_from_the_first_input():
+    for name, x in (
+        ("LazyBatchNorm1d", eg.randn(4, 3)),
+        ("LazyBatchNorm2d", eg.randn(2, 3, 4, 4)),
+        ("LazyBatchNorm3d", eg.randn(2, 3, 2, 2, 2)),
+        ("LazyInstanceNorm1d", eg.randn(2, 3, 4)),
+        ("LazyInstanceNorm2d", eg.randn(2, 3, 4, 4)),
+        ("LazyInstanceNorm3d", eg.randn(2, 3, 2, 2, 2)),
+    ):
+        layer = getattr(nn, name)()
+        out = layer(x)
+        assert out.shape == x.shape
+        assert type(layer) is getattr(nn, name.removeprefix("Lazy"))
+        assert layer.num_features == 3 and tuple(layer.weight.shape) == (3,)
+
+
+def test_sync_batch_norm_replaces_batch_norm():
+    net = nn.Sequential(nn.Conv2d(1, 2, 1), nn.BatchNorm2d(2))
+    made = nn.SyncBatchNorm.convert_sync_batchnorm(net)
+    assert isinstance(made[1], nn.SyncBatchNorm)
+    x = eg.randn(3, 1, 4, 4)
+    expected = F.batch_norm(made[0](x), None, None, made[1].weight, made[1].bias, True)
+    np.testing.assert_allclose(made(x).detach().numpy(), expected.detach().numpy(), atol=1e-5)
+
+
+def test_old_checkpoints_have_no_batch_counter():
+    layer = nn.BatchNorm1d(2)
+    state = {k: v for k, v in layer.state_dict().items() if k != "num_batches_tracked"}
+    layer.load_state_dict(state)
+    assert layer.num_batches_tracked.item() == 0
+
+
+@pytest.mark.parametrize("p,dim", [(2.0, 1), (1.0, 0), (3.0, -1), (float("inf"), 1)])
+def test_normalize_agrees_with_pytorch(p, dim):
+    torch = pytest.importorskip("torch")
+    x = real(3, 4, 5)
+    theirs = torch.nn.functional.normalize(torch.tensor(x), p, dim)
+    np.testing.assert_allclose(
+        F.normalize(eg.tensor(x), p, dim).numpy(), theirs.numpy(), rtol=1e-12
+    )
+
+
+def test_normalize_of_zero_is_zero():
+    x = eg.zeros(2, 3, requires_grad=True)
+    assert F.normalize(x).tolist() == [[0, 0, 0]] * 2
+    out = eg.empty(2, 3)
+    F.normalize(eg.ones(2, 3), out=out)
+    np.testing.assert_allclose(out.numpy(), 3**-0.5, rtol=1e-6)
+
+
+def test_half_precision_follows_float32():
+    x = eg.randn(4, 6)
+    for f in (
+        lambda x: F.layer_norm(x, (6,)),
+        lambda x: F.rms_norm(x, (6,), eps=1e-5),
+        lambda x: F.group_norm(x, 2),
+        lambda x: F.batch_norm(x, None, None, training=True),
+    ):
+        low = f(x.bfloat16())
+        assert low.dtype == eg.bfloat16
+        np.testing.assert_allclose(low.float().numpy(), f(x).numpy(), atol=5e-2)
+
+
+def test_channels_last_and_transposed_inputs():
+    x = eg.randn(2, 5, 4).transpose(1, 2)
+    np.testing.assert_allclose(
+        F.batch_norm(x, None, None, training=True).numpy(),
+        F.batch_norm(x.contiguous(), None, None, training=True).numpy(),
+    )
+
+
+@pytest.mark.parametrize(
+    "call,error",
+    [
+        (lambda: F.layer_norm(eg.zeros(2, 4), (3,)), RuntimeError),
+        (lambda: F.layer_norm(eg.zeros(2, 4), (4,), eg.zeros(3)), RuntimeError),
+        (lambda: F.layer_norm(eg.zeros(4), ()), RuntimeError),
+        (lambda: F.group_norm(eg.zeros(2, 4, 3), 3), (RuntimeError, ValueError)),
+        (lambda: F.group_norm(eg.zeros(4), 2), RuntimeError),
+        (lambda: nn.GroupNorm(3, 4), ValueError),
+        (lambda: F.batch_norm(eg.zeros(1, 3), None, None, training=True), ValueError),
+        (lambda: F.batch_norm(eg.zeros(2, 3), None, None), RuntimeError),
+        (lambda: F.batch_norm(eg.zeros(2, 3), eg.zeros(4), eg.zeros(4)), RuntimeError),
+        (lambda: nn.BatchNorm1d(3)(eg.zeros(2, 3, 4, 5)), ValueError),
+        (lambda: nn.BatchNorm2d(3)(eg.zeros(2, 3)), ValueError),
+        (lambda: nn.BatchNorm2d(3)(eg.zeros(2, 4, 2, 2)), RuntimeError),
+        (lambda: nn.InstanceNorm1d(3)(eg.zeros(2, 3, 1)), ValueError),
+        (lambda: nn.InstanceNorm2d(3)(eg.zeros(2, 3)), ValueError),
+        (lambda: F.local_response_norm(eg.zeros(2, 3), 2), ValueError),
+    ],
+)
+def test_bad_arguments_raise(call, error):
+    with pytest.raises(error):
+        call()
+
+
+def test_empty_batch():
+    assert tuple(F.layer_norm(eg.zeros(0, 3), (3,)).shape) == (0, 3)
+    x = eg.zeros(0, 3, 2, requires_grad=True)
+    layer = nn.BatchNorm1d(3)
+    layer(x).sum().backward()
+    assert tuple(x.grad.shape) == (0, 3, 2) and layer.running_var.tolist() == [1, 1, 1]
+
+
+def test_state_of_pytorch_loads():
+    _torch, _theirs, ours = twins("BatchNorm2d", 3)
+    assert ours.weight.dtype == eg.float64 and ours.num_batches_tracked.dtype == eg.int64
