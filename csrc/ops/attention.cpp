@@ -68,13 +68,11 @@ Tensor composed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor&
   if (causal) scores = where(causal_mask(q.size(2), k.size(2)), scores, nothing);
   if (mask.defined())
     scores = mask.dtype() == DType::Bool ? where(mask, scores, nothing) : scores + to(mask, t);
-  if (causal || mask.defined()) {
-    const Tensor blind = eq(amax(scores.detach(), {-1}, true), nothing);
-    const Tensor zero = scalar_tensor(0.0, t);
-    const Tensor p = softmax(where(blind, zero, scores), -1);
-    return to(matmul(where(blind, zero, p), repeat_heads(to(v, t), group)), q.dtype());
-  }
-  return to(matmul(softmax(scores, -1), repeat_heads(to(v, t), group)), q.dtype());
+  // A constant shift keeps the exponentials in range; that of a blind row must be finite.
+  const Tensor top = amax(scores.detach(), {-1}, true), zero = scalar_tensor(0.0, t);
+  const Tensor e = exp(scores - where(eq(top, nothing), zero, top)), total = sum(e, {-1}, true);
+  const Tensor p = e / where(eq(total, zero), scalar_tensor(1.0, t), total);
+  return to(matmul(p, repeat_heads(to(v, t), group)), q.dtype());
 }
 
 // Inputs of four dimensions; the mask takes no gradient and is expanded to [batch, heads, queries, keys].
