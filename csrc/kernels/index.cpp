@@ -148,11 +148,13 @@ template <class Op, class T>
 void fold_rows(T* __restrict__ x, const T* __restrict__ packed, const Positions& p, bool one,
                int64_t first, int64_t last) {
   const int64_t width = last - first;
-  if (width == 1 && !one && p.inner == 1) {
+  if (p.inner == 1) {
     T* at = x + (p.inner_offsets ? p.inner_offsets[0] : 0);
+    const int64_t scale = p.scale, step = one ? 0 : 1;
+    const int64_t* index = p.index;
     for (int64_t i = 0; i < p.n; ++i) {
-      T& to = at[p.index[i] * p.scale];
-      to = Op::of(to, packed[i]);
+      T& to = at[index[i] * scale];
+      to = Op::of(to, packed[i * step]);
     }
     return;
   }
@@ -271,6 +273,10 @@ void gather(size_t item, char* out, const char* x, const Lines& l) {
 template <class Op, class T>
 EG_INLINE void scatter_row(T* x, const T* src, const int64_t* index, int64_t first, int64_t last,
                            int64_t across, int64_t along, int64_t src_step) {
+  if (across == 0 && along == 1 && src_step == 1) {
+    for (int64_t k = first; k < last; ++k) x[index[k]] = Op::of(x[index[k]], src[k]);
+    return;
+  }
   for (int64_t k = first; k < last; ++k) {
     T& to = x[k * across + index[k] * along];
     to = Op::of(to, src[k * src_step]);
@@ -355,19 +361,21 @@ int64_t count(const char* mask, int64_t n) {
   return total;
 }
 
+// One bit for each of 8 bytes that is not zero.
+EG_INLINE uint64_t nonzero_bits(const char* bytes) {
+  constexpr uint64_t kLow = 0x7f7f7f7f7f7f7f7fu, kOnes = 0x0101010101010101u;
+  uint64_t v;
+  std::memcpy(&v, bytes, 8);
+  v = ((((v & kLow) + kLow) | v) >> 7) & kOnes;
+  return (v * 0x0102040810204080u) >> 56;
+}
+
 int64_t* positions(const char* mask, int64_t n, int64_t first, int64_t* out) {
   int64_t i = 0;
-  for (; i + 8 <= n; i += 8) {
-    uint64_t eight;
-    std::memcpy(&eight, mask + i, 8);
-    if (eight == 0) continue;
-    int64_t found[9];
-    int hits = 0;
-    for (int k = 0; k < 8; ++k) {
-      found[hits] = first + i + k;
-      hits += mask[i + k] != 0;
-    }
-    for (int k = 0; k < hits; ++k) *out++ = found[k];
+  for (; i + 64 <= n; i += 64) {
+    uint64_t set = 0;
+    for (int k = 0; k < 8; ++k) set |= nonzero_bits(mask + i + 8 * k) << (8 * k);
+    for (; set; set &= set - 1) *out++ = first + i + __builtin_ctzll(set);
   }
   for (; i < n; ++i)
     if (mask[i]) *out++ = first + i;

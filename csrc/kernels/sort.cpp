@@ -158,39 +158,46 @@ E* radix_sort(E* a, E* b, int64_t n, int shift, int bits) {
 }
 
 constexpr int64_t kRanked = 256;  // rows up to this length are ranked, longer ones go through the radix sort
-constexpr int kLanes = 16;
 
-// Short rows: an element's place is the number of those before it in order, counted a vector at a time. keys has room for
-// kRanked + kLanes.
 template <class Key>
-void rank(const Key* keys, uint32_t* place, int64_t n) {
-  for (int64_t first = 0; first < n; first += kLanes) {
-    Key v[kLanes], before[kLanes];
-    for (int l = 0; l < kLanes; ++l) {
-      v[l] = keys[first + l];
-      before[l] = 0;
+struct VectorOf {
+  typedef Key type __attribute__((vector_size(64)));
+  static constexpr int lanes = 64 / sizeof(Key);
+};
+
+// Short rows: an element's place is the number of those before it in order, counted a vector at a time. keys and place have room
+// for kRanked and a vector more.
+template <class Key>
+void rank(const Key* keys, Key* place, int64_t n) {
+  using V = typename VectorOf<Key>::type;
+  constexpr int lanes = VectorOf<Key>::lanes;
+  V lane;
+  for (int l = 0; l < lanes; ++l) lane[l] = static_cast<Key>(l);
+  for (int64_t first = 0; first < n; first += lanes) {
+    V v, before = V{};
+    std::memcpy(&v, keys + first, sizeof(V));
+    const int64_t last = first + lanes < n ? first + lanes : n;
+    for (int64_t j = 0; j < first; ++j) before -= (V)(V{} + keys[j] <= v);
+    for (int64_t j = first; j < last; ++j) {
+      const V other = V{} + keys[j], at = V{} + static_cast<Key>(j - first);
+      before -= (V)(other < v) | ((V)(other == v) & (V)(at < lane));
     }
-    const int64_t last = first + kLanes < n ? first + kLanes : n;
-    for (int64_t j = 0; j < first; ++j)
-      for (int l = 0; l < kLanes; ++l) before[l] += keys[j] <= v[l];
-    for (int64_t j = first; j < last; ++j)
-      for (int l = 0; l < kLanes; ++l)
-        before[l] += keys[j] < v[l] || (keys[j] == v[l] && j - first < l);
-    for (int64_t j = last; j < n; ++j)
-      for (int l = 0; l < kLanes; ++l) before[l] += keys[j] < v[l];
-    for (int l = 0; l < kLanes; ++l) place[first + l] = static_cast<uint32_t>(before[l]);
+    for (int64_t j = last; j < n; ++j) before -= (V)(V{} + keys[j] < v);
+    std::memcpy(place + first, &before, sizeof(V));
   }
 }
 
 // The first k positions in order.
 template <class T>
 void rank_row(const T* x, int64_t* index, int64_t n, int64_t k, KeyOf<T> flip) {
-  KeyOf<T> keys[kRanked + kLanes] = {};
-  uint32_t place[kRanked + kLanes];
+  using Key = KeyOf<T>;
+  constexpr int lanes = VectorOf<Key>::lanes;
+  Key keys[kRanked + lanes], place[kRanked + lanes];
   for (int64_t i = 0; i < n; ++i) keys[i] = key_of(x[i]) ^ flip;
+  for (int64_t i = n; i < n + lanes; ++i) keys[i] = 0;
   rank(keys, place, n);
   for (int64_t i = 0; i < n; ++i)
-    if (place[i] < k) index[place[i]] = i;
+    if (place[i] < static_cast<Key>(k)) index[place[i]] = i;
 }
 
 template <class Key>
@@ -221,34 +228,63 @@ E* sort_entries(E* a, E* b, int64_t n, int shift, int bits) {
   return bits == 0 ? a : radix_sort(a, b, n, shift, bits);
 }
 
-// 64-bit keys of a small range (most indices and labels) fit beside a 32-bit position.
+// Orders entries whose leading bits are equal by their whole keys.
 template <class T>
-bool sort_narrow(const T* x, int64_t* index, int64_t n, bool descending) {
+void sort_run(const T* x, uint64_t* run, int64_t n, KeyOf<T> flip) {
   using Key = KeyOf<T>;
-  const Key flip = descending ? ~Key(0) : Key(0);
+  constexpr uint64_t position = 0xffffffffu;
+  if (n <= 24) {
+    for (int64_t i = 1; i < n; ++i) {
+      const uint64_t e = run[i];
+      const Key key = key_of(x[e & position]) ^ flip;
+      int64_t j = i;
+      for (; j > 0 && (key_of(x[run[j - 1] & position]) ^ flip) > key; --j) run[j] = run[j - 1];
+      run[j] = e;
+    }
+    return;
+  }
+  Buffer<Wide> a(n), b(n);
+  for (int64_t i = 0; i < n; ++i)
+    a.get()[i] = (static_cast<Wide>(key_of(x[run[i] & position]) ^ flip) << 64) | run[i];
+  const Wide* sorted = radix_sort(a.get(), b.get(), n, 64, 64);
+  for (int64_t i = 0; i < n; ++i) run[i] = static_cast<uint64_t>(sorted[i]);
+}
+
+// 64-bit keys: the leading 32 bits of their range are sorted beside a 32-bit position, then what is still equal.
+template <class T>
+void sort_long_keys(const T* x, int64_t* index, int64_t n, KeyOf<T> flip) {
+  using Key = KeyOf<T>;
   Key low = ~Key(0), high = 0;
   for (int64_t i = 0; i < n; ++i) {
     const Key k = key_of(x[i]) ^ flip;
     low = k < low ? k : low;
     high = k > high ? k : high;
   }
-  if (high - low > 0xffffffffu) return false;
+  const int bits = bit_length<Key>(high - low), drop = bits > 32 ? bits - 32 : 0;
   Buffer<uint64_t> a(n), b(n);
   for (int64_t i = 0; i < n; ++i)
-    a.get()[i] = (static_cast<uint64_t>((key_of(x[i]) ^ flip) - low) << 32) | static_cast<uint64_t>(i);
-  const uint64_t* sorted = sort_entries(a.get(), b.get(), n, 32, bit_length<Key>(high - low));
+    a.get()[i] = ((static_cast<uint64_t>((key_of(x[i]) ^ flip) - low) >> drop) << 32) |
+                 static_cast<uint64_t>(i);
+  uint64_t* sorted = sort_entries(a.get(), b.get(), n, 32, bits - drop);
+  for (int64_t i = 0; drop && i < n;) {
+    int64_t end = i + 1;
+    while (end < n && (sorted[end] >> 32) == (sorted[i] >> 32)) ++end;
+    if (end - i > 1) sort_run(x, sorted + i, end - i, flip);
+    i = end;
+  }
   for (int64_t i = 0; i < n; ++i) index[i] = static_cast<int64_t>(sorted[i] & 0xffffffffu);
-  return true;
 }
 
 template <class T>
 void sort_row(const T* x, T* values, int64_t* index, int64_t n, bool descending) {
   using Key = KeyOf<T>;
   using E = typename EntryOf<Key>::type;
-  bool done = n <= kRanked;
-  if (done) rank_row(x, index, n, n, descending ? ~Key(0) : Key(0));
-  if constexpr (sizeof(Key) == 8) done = done || (n <= INT32_MAX && sort_narrow(x, index, n, descending));
-  if (!done) {
+  const Key flip = descending ? ~Key(0) : Key(0);
+  if (n <= kRanked) {
+    rank_row(x, index, n, n, flip);
+  } else if (sizeof(Key) == 8 && n <= INT32_MAX) {
+    sort_long_keys(x, index, n, flip);
+  } else {
     Buffer<E> a(n), b(n);
     const int bits = make_entries(x, a.get(), n, descending);
     const E* sorted = sort_entries(a.get(), b.get(), n, EntryOf<Key>::shift, bits);
@@ -504,19 +540,35 @@ EG_INLINE int64_t search_one(const T* b, const int64_t* sorter, int64_t n, T v, 
   return first;
 }
 
+// The same for several values at once, whose loads overlap: every one takes the same steps.
 template <class T>
-EG_INLINE int64_t search_plain(const T* b, int64_t n, T v, bool right) {
-  const auto value = number(v);
-  const T* first = b;
-  while (n > 1) {
-    const int64_t half = n / 2;
-    const auto at = number(first[half - 1]);
-    const bool before = right ? !(at > value) : !(at >= value);
-    first += before ? half : 0;
-    n -= half;
+EG_INLINE void search_several(const T* b, int64_t n, const T* values, int64_t count, bool right,
+                              int64_t* out) {
+  constexpr int kTogether = 16;
+  using N = decltype(number(T{}));
+  for (int64_t i = 0; i < count; i += kTogether) {
+    const int64_t m = count - i < kTogether ? count - i : kTogether;
+    N v[kTogether];
+    int64_t first[kTogether];
+    for (int l = 0; l < kTogether; ++l) {
+      v[l] = number(values[i + (l < m ? l : 0)]);
+      first[l] = 0;
+    }
+    int64_t left = n;
+    for (; left > 1; left -= left / 2) {
+      const int64_t half = left / 2;
+      const T* probe = b + half - 1;
+      if (right) {
+        for (int l = 0; l < kTogether; ++l) first[l] += number(probe[first[l]]) > v[l] ? 0 : half;
+      } else {
+        for (int l = 0; l < kTogether; ++l) first[l] += number(probe[first[l]]) >= v[l] ? 0 : half;
+      }
+    }
+    for (int64_t l = 0; l < m; ++l) {
+      const N at = left ? number(b[first[l]]) : N{};
+      out[i + l] = first[l] + (left && !(right ? at > v[l] : at >= v[l]));
+    }
   }
-  const bool past = n == 1 && (right ? !(number(*first) > value) : !(number(*first) >= value));
-  return first - b + past;
 }
 
 void search(DType dtype, const char* boundaries, const int64_t* sorter, int64_t n,
@@ -528,7 +580,7 @@ void search(DType dtype, const char* boundaries, const int64_t* sorter, int64_t 
     const T* v = reinterpret_cast<const T*>(values);
     parallel_for(rows * width, kParallelGrain / 8, [&](int64_t begin, int64_t end) {
       if (shared && !sorter) {
-        for (int64_t i = begin; i < end; ++i) out[i] = search_plain(b, n, v[i], right);
+        search_several(b, n, v + begin, end - begin, right, out + begin);
         return;
       }
       for (int64_t i = begin; i < end; ++i) {

@@ -139,17 +139,28 @@ Tensor as_mask(const Tensor& x) {
   return contiguous_data(cast_data(x, DType::Bool));
 }
 
-// Column k of the coordinates of flat positions, into out[i * step].
+// Coordinates of ascending or any flat positions: coordinate d of position i goes to out[i * step + d * jump]. Division only
+// where the last dimension's row changes.
 void coordinates(const Tensor& flat, IntSpan sizes, int64_t* out, int64_t step, int64_t jump) {
   const int64_t* at = flat.data<int64_t>();
-  const size_t dims = sizes.size();
+  const int64_t dims = sizes.size();
+  if (dims == 0) return;
+  const int64_t width = sizes.back();
   parallel_for(flat.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
+    Dims row(dims, 0);
+    int64_t row_start = -width;
     for (int64_t i = begin; i < end; ++i) {
-      int64_t rest = at[i];
-      for (size_t d = dims; d-- > 0;) {
-        out[i * step + static_cast<int64_t>(d) * jump] = rest % sizes[d];
-        rest /= sizes[d];
+      int64_t* to = out + i * step;
+      if (at[i] < row_start || at[i] >= row_start + width) {
+        int64_t rest = at[i] / width;
+        row_start = rest * width;
+        for (int64_t d = dims - 2; d >= 0; --d) {
+          row[d] = rest % sizes[d];
+          rest /= sizes[d];
+        }
       }
+      for (int64_t d = 0; d + 1 < dims; ++d) to[d * jump] = row[d];
+      to[(dims - 1) * jump] = at[i] - row_start;
     }
   });
 }

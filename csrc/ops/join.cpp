@@ -8,7 +8,7 @@ namespace {
 
 // out, seen as [outer, total] rows, gets each piece's block of every row. Pieces have out's dtype.
 struct Piece {
-  Tensor data;
+  const char* data;
   int64_t width;  // bytes of one row
 };
 
@@ -21,7 +21,7 @@ void join_rows(const Tensor& out, int64_t outer, const SmallVec<Piece, 8>& piece
     for (int64_t r = begin; r < end; ++r) {
       char* d = to + r * total;
       for (const Piece& p : pieces) {
-        std::memcpy(d, p.data.raw() + r * p.width, p.width);
+        std::memcpy(d, p.data + r * p.width, p.width);
         d += p.width;
       }
     }
@@ -30,7 +30,7 @@ void join_rows(const Tensor& out, int64_t outer, const SmallVec<Piece, 8>& piece
   if (outer > 1) return parallel_for(outer, kBytes / total + 1, copy_rows);
   char* d = to;
   for (const Piece& p : pieces) {
-    const char* s = p.data.raw();
+    const char* s = p.data;
     parallel_for(p.width, kBytes, [&](int64_t begin, int64_t end) {
       std::memcpy(d + begin, s + begin, end - begin);
     });
@@ -66,7 +66,7 @@ struct Cat {
     const int64_t inner = product(sizes, dim + 1, sizes.size()) * out.item_size();
     if (dense && (outer == 1 || inner * lengths[0] > kNarrow)) {
       SmallVec<Piece, 8> pieces;
-      for (const Tensor& t : list) pieces.push_back({t, t.sizes()[dim] * inner});
+      for (const Tensor& t : list) pieces.push_back({t.raw(), t.sizes()[dim] * inner});
       join_rows(out, outer, pieces);
       return out;
     }
@@ -105,7 +105,7 @@ struct Stack {
     for (const Tensor& t : list) dense &= t.is_contiguous();
     if (dense) {
       SmallVec<Piece, 8> pieces;
-      for (const Tensor& t : list) pieces.push_back({t, width});
+      for (const Tensor& t : list) pieces.push_back({t.raw(), width});
       join_rows(out, outer, pieces);
       return out;
     }
@@ -184,11 +184,15 @@ struct Unbind {
   }
 };
 
+bool mixes_dtypes(const TensorList& list) {
+  for (const Tensor& t : list)
+    if (t.dtype() != list[0].dtype()) return true;
+  return false;
+}
+
 // All of one dtype, promoted as arithmetic promotes.
 TensorList same_dtype(const TensorList& list) {
-  bool mixed = false;
-  for (const Tensor& t : list) mixed |= t.dtype() != list[0].dtype();
-  if (!mixed) return list;
+  if (!mixes_dtypes(list)) return list;
   const DType dtype = result_type(list.data(), list.size());
   TensorList out;
   for (const Tensor& t : list) out.push_back(to(t, dtype));
@@ -199,27 +203,39 @@ bool is_legacy_empty(const Tensor& t) { return t.dim() == 1 && t.numel() == 0; }
 
 }  // namespace
 
+namespace {
+
+Tensor cat_equal(const TensorList& list, int64_t dim) {
+  const Dims& sizes = list[0].sizes();
+  const int64_t d = wrap_dim(dim, list[0].dim());
+  for (size_t i = 1; i < list.size(); ++i) {
+    EG_CHECK(list[i].dim() == list[0].dim(),
+             "[cat] expected tensors with the same number of dimensions, got shapes ", sizes, " and ",
+             list[i].sizes());
+    for (int64_t k = 0; k < list[0].dim(); ++k)
+      EG_CHECK(k == d || list[i].sizes()[k] == sizes[k], "[cat] expected sizes to match except in dimension ",
+               d, ", got shapes ", sizes, " and ", list[i].sizes(), " (tensor number ", i, ")");
+  }
+  return eg::apply(Cat{d, {}}, list);
+}
+
+}  // namespace
+
 Tensor cat(const TensorList& list, int64_t dim) {
   EG_CHECK_VALUE(!list.empty(), "[cat] expected a non-empty list of tensors");
-  const TensorList all = same_dtype(list);
-  // An empty vector joins with anything, as in PyTorch.
-  TensorList used;
-  for (const Tensor& t : all) {
-    EG_CHECK(t.dim() > 0, "[cat] a 0-d tensor (at position ", &t - all.data(),
+  bool skips = false;
+  for (const Tensor& t : list) {
+    EG_CHECK(t.dim() > 0, "[cat] a 0-d tensor (at position ", &t - list.data(),
              ") cannot be concatenated; use stack()");
+    skips |= is_legacy_empty(t);
+  }
+  if (!skips && !mixes_dtypes(list)) return cat_equal(list, dim);
+  // An empty vector joins with anything, as in PyTorch.
+  const TensorList all = same_dtype(list);
+  TensorList used;
+  for (const Tensor& t : all)
     if (!is_legacy_empty(t)) used.push_back(t);
-  }
-  if (used.empty()) used = all;
-  const int64_t d = wrap_dim(dim, used[0].dim());
-  for (size_t i = 1; i < used.size(); ++i) {
-    EG_CHECK(used[i].dim() == used[0].dim(), "[cat] expected tensors with the same number of dimensions, got shapes ",
-             used[0].sizes(), " and ", used[i].sizes());
-    for (int64_t k = 0; k < used[0].dim(); ++k)
-      EG_CHECK(k == d || used[i].sizes()[k] == used[0].sizes()[k],
-               "[cat] expected sizes to match except in dimension ", d, ", got shapes ",
-               used[0].sizes(), " and ", used[i].sizes(), " (tensor number ", i, ")");
-  }
-  return eg::apply(Cat{d, {}}, used);
+  return cat_equal(used.empty() ? all : used, dim);
 }
 
 Tensor stack(const TensorList& list, int64_t dim) {
@@ -228,7 +244,7 @@ Tensor stack(const TensorList& list, int64_t dim) {
   for (size_t i = 1; i < list.size(); ++i)
     EG_CHECK(list[i].sizes() == list[0].sizes(), "[stack] expected tensors of equal shape, got ",
              list[0].sizes(), " at entry 0 and ", list[i].sizes(), " at entry ", i);
-  return eg::apply(Stack{d}, same_dtype(list));
+  return mixes_dtypes(list) ? eg::apply(Stack{d}, same_dtype(list)) : eg::apply(Stack{d}, list);
 }
 
 TensorList split_sizes(const Tensor& x, IntSpan sizes, int64_t dim) {
