@@ -411,9 +411,6 @@ std::tuple<Tensor, Tensor> var_mean(const Tensor& x, const OptDims& dim, double 
   EG_CHECK(x.is_floating(), "std and var only support floating point dtypes, got ", x.dtype());
   return apply(Variance{all_or(dim, x.dim()), correction, keepdim, 0}, x);
 }
-Tensor var(const Tensor& x, const OptDims& dim, double correction, bool keepdim) {
-  return std::get<0>(var_mean(x, dim, correction, keepdim));
-}
 double corrected(const std::optional<Scalar>& correction) { return correction ? correction->to_double() : 1; }
 
 #define EG_VARIANCE(NAME, RESULT, FIELDS, MAKE)                                                      \
