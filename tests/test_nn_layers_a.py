@@ -1,5 +1,6 @@
 """Linear, embedding, activation, dropout, loss and distance layers: against PyTorch and against written-down values."""
 
+import itertools
 import math
 import warnings
 
@@ -421,3 +422,50 @@ def test_bad_sizes_are_named():
         nn.PReLU(3)(eg.zeros(2, 4))
     with pytest.raises(RuntimeError, match="divisible"):
         nn.ChannelShuffle(2)(eg.zeros(1, 3, 2))
+
+
+def ctc_by_hand(probs, target):
+    """The probability of all paths that read as `target`, blank 0."""
+    total = 0.0
+    for path in itertools.product(range(probs.shape[1]), repeat=len(probs)):
+        read = [c for c, _ in itertools.groupby(path) if c != 0]
+        if read == target:
+            total += np.prod([probs[t, c] for t, c in enumerate(path)])
+    return -math.log(total) if total else math.inf
+
+
+@pytest.mark.parametrize("target", [[1, 2], [1, 1], [2], [], [1, 2, 1], [1, 1, 1]])
+def test_ctc_counts_all_paths(target):
+    logits = eg.tensor(real(4, 3), requires_grad=True)
+    probs = logits.softmax(1).detach().numpy()
+    args = (eg.tensor([target] if target else [[0]]), (4,), (len(target),))
+    loss = F.ctc_loss(logits.log_softmax(1).unsqueeze(1), *args, reduction="sum")
+    expected = ctc_by_hand(probs, target)
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+    if math.isinf(expected):
+        loss = F.ctc_loss(
+            logits.log_softmax(1).unsqueeze(1), *args, reduction="sum", zero_infinity=True
+        )
+        loss.backward()
+        assert float(loss) == 0 and not np.any(logits.grad.numpy())
+
+
+def test_ctc_takes_joined_and_single_targets_and_names_bad_ones():
+    x = eg.tensor(log_probs(3, 5, 4).transpose(1, 0, 2).copy()[:, :2])
+    t, il, tl = x.shape[0], eg.tensor([3, 3]), eg.tensor([2, 1])
+    padded = F.ctc_loss(x, eg.tensor([[1, 2], [3, 0]]), il, tl, reduction="none")
+    joined = F.ctc_loss(x, eg.tensor([1, 2, 3]), il, tl, reduction="none")
+    single = F.ctc_loss(x[:, 0], eg.tensor([1, 2]), eg.tensor(3), eg.tensor(2), reduction="none")
+    assert eg.equal(padded, joined) and single.dim() == 0
+    close(single, float(padded[0]))
+    for bad in (
+        {"blank": 9},
+        {"targets": eg.tensor([[1, 2], [9, 0]])},
+        {"input_lengths": eg.tensor([t + 1, 1])},
+        {"target_lengths": eg.tensor([3, 1])},
+        {"input_lengths": eg.tensor([1])},
+        {"targets": eg.tensor([1, 2])},
+    ):
+        given = {"targets": eg.tensor([[1, 2], [3, 0]]), "input_lengths": il, "target_lengths": tl}
+        with pytest.raises(RuntimeError, match="ctc_loss"):
+            F.ctc_loss(x, **{**given, **bad})
