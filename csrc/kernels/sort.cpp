@@ -363,6 +363,39 @@ struct Best {
   }
 };
 
+constexpr int64_t kFew = 32;  // so many are kept in order, one insertion a candidate
+
+// The few best entries of a row, in order.
+template <class T, class E>
+void scan_few(const T* x, E* best, int64_t n, int64_t k, KeyOf<T> flip) {
+  using Key = KeyOf<T>;
+  constexpr int shift = EntryOf<Key>::shift;
+  Key limit = ~Key(0);
+  int64_t kept = 0;
+  for (int64_t i = 0; i < n; i += kPart) {
+    const int64_t m = n - i < kPart ? n - i : kPart;
+    Key keys[kPart];
+    if (m == kPart) {
+      Key least = ~Key(0);
+      for (int64_t j = 0; j < kPart; ++j) {
+        keys[j] = key_of(x[i + j]) ^ flip;
+        least = keys[j] < least ? keys[j] : least;
+      }
+      if (kept == k && least >= limit) continue;
+    } else {
+      for (int64_t j = 0; j < m; ++j) keys[j] = key_of(x[i + j]) ^ flip;
+    }
+    for (int64_t j = 0; j < m; ++j) {
+      if (kept == k && keys[j] >= limit) continue;
+      const E e = (static_cast<E>(keys[j]) << shift) | static_cast<E>(i + j);
+      int64_t at = kept < k ? kept++ : k - 1;
+      for (; at > 0 && best[at - 1] > e; --at) best[at] = best[at - 1];
+      best[at] = e;
+      limit = static_cast<Key>(best[kept - 1] >> shift);
+    }
+  }
+}
+
 // A row is scanned in blocks, and a block with a key below the worst kept so far in parts; only in such parts keys
 // are looked at one by one.
 template <class T, class E>
@@ -406,7 +439,11 @@ void topk_row(const T* x, T* values, int64_t* index, int64_t n, int64_t k, bool 
   constexpr int shift = EntryOf<Key>::shift;
   constexpr E mask = (E(1) << shift) - 1;
   const Key flip = largest ? ~Key(0) : Key(0);
-  if (n <= kRanked) {
+  if (k <= kFew && k <= n / 4) {
+    E best[kFew];
+    scan_few(x, best, n, k, flip);
+    for (int64_t i = 0; i < k; ++i) index[i] = static_cast<int64_t>(best[i] & mask);
+  } else if (n <= kRanked) {
     rank_row(x, index, n, k, flip);
   } else if (k > n / 4) {
     Buffer<int64_t> all(n);
@@ -520,8 +557,11 @@ int64_t run_starts(DType dtype, const char* x, const int64_t* order, bool* first
 // --- search --------------------------------------------------------------------------------------------------------------
 EG_INLINE float number(Half v) { return to_float(v); }
 EG_INLINE float number(BFloat16 v) { return to_float(v); }
+EG_INLINE float number(float v) { return v; }
+EG_INLINE double number(double v) { return v; }
+EG_INLINE int64_t number(int64_t v) { return v; }
 template <class T>
-EG_INLINE T number(T v) {
+EG_INLINE int32_t number(T v) {
   return v;
 }
 
@@ -540,34 +580,39 @@ EG_INLINE int64_t search_one(const T* b, const int64_t* sorter, int64_t n, T v, 
   return first;
 }
 
-// The same for several values at once, whose loads overlap: every one takes the same steps.
+template <size_t Size>
+struct IntOf {
+  using type = int32_t;
+};
+template <>
+struct IntOf<8> {
+  using type = int64_t;
+};
+
+// The same for several values at once, whose loads overlap: every one takes the same steps. n fits in 31 bits.
 template <class T>
 EG_INLINE void search_several(const T* b, int64_t n, const T* values, int64_t count, bool right,
                               int64_t* out) {
   constexpr int kTogether = 16;
   using N = decltype(number(T{}));
+  using I = typename IntOf<sizeof(N)>::type;
+  typedef N Numbers __attribute__((vector_size(kTogether * sizeof(N))));
+  typedef I Indices __attribute__((vector_size(kTogether * sizeof(N))));
   for (int64_t i = 0; i < count; i += kTogether) {
     const int64_t m = count - i < kTogether ? count - i : kTogether;
-    N v[kTogether];
-    int64_t first[kTogether];
-    for (int l = 0; l < kTogether; ++l) {
-      v[l] = number(values[i + (l < m ? l : 0)]);
-      first[l] = 0;
-    }
-    int64_t left = n;
+    Numbers v, at = Numbers{};
+    Indices first = Indices{};
+    for (int l = 0; l < kTogether; ++l) v[l] = number(values[i + (l < m ? l : 0)]);
+    I left = static_cast<I>(n);
     for (; left > 1; left -= left / 2) {
-      const int64_t half = left / 2;
+      const I half = left / 2;
       const T* probe = b + half - 1;
-      if (right) {
-        for (int l = 0; l < kTogether; ++l) first[l] += number(probe[first[l]]) > v[l] ? 0 : half;
-      } else {
-        for (int l = 0; l < kTogether; ++l) first[l] += number(probe[first[l]]) >= v[l] ? 0 : half;
-      }
+      for (int l = 0; l < kTogether; ++l) at[l] = number(probe[first[l]]);
+      first += (Indices{} + half) & ~(right ? (Indices)(at > v) : (Indices)(at >= v));
     }
-    for (int64_t l = 0; l < m; ++l) {
-      const N at = left ? number(b[first[l]]) : N{};
-      out[i + l] = first[l] + (left && !(right ? at > v[l] : at >= v[l]));
-    }
+    for (int l = 0; left && l < kTogether; ++l) at[l] = number(b[first[l]]);
+    const Indices stays = right ? (Indices)(at > v) : (Indices)(at >= v);
+    for (int64_t l = 0; l < m; ++l) out[i + l] = first[l] + (left && !stays[l]);
   }
 }
 
@@ -579,7 +624,7 @@ void search(DType dtype, const char* boundaries, const int64_t* sorter, int64_t 
     const T* b = reinterpret_cast<const T*>(boundaries);
     const T* v = reinterpret_cast<const T*>(values);
     parallel_for(rows * width, kParallelGrain / 8, [&](int64_t begin, int64_t end) {
-      if (shared && !sorter) {
+      if (shared && !sorter && n <= INT32_MAX) {
         search_several(b, n, v + begin, end - begin, right, out + begin);
         return;
       }
