@@ -58,7 +58,7 @@ def count_instructions() -> dict[str, int]:
         root = Path(__file__).resolve().parents[1]
         done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(done.stderr[-4000:])
+            raise SystemExit(done.stdout[-2000:] + done.stderr[-4000:])
         # part.1 ends at the first mark; then come, for each row, N calls, 2 N calls and what is between rows.
         totals = {}
         for path in Path(folder).glob("part.*"):

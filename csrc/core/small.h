@@ -149,6 +149,13 @@ class SmallVec {
   }
   template <class It>
   void append(It first, It last) {
+    if constexpr (std::is_pointer_v<It> && std::is_trivially_copyable_v<T>) {
+      const size_t n = static_cast<size_t>(last - first);
+      reserve(size_ + n);
+      if (n) std::memcpy(data_ + size_, first, n * sizeof(T));
+      size_ += static_cast<uint32_t>(n);
+      return;
+    }
     for (; first != last; ++first) push_back(*first);
   }
   bool operator==(const SmallVec& o) const {

@@ -19,6 +19,7 @@ static std::atomic<uint64_t> next_sequence{1};
 
 Node::Node()
     : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)), site(Site::here()) {}
+Node::Node(LeafTag) : sequence(0) {}
 Node::~Node() = default;
 
 // A node's edges may hold the last reference to the next node, and so on for a million nodes: nodes that die while
@@ -121,14 +122,11 @@ namespace {
 
 // Note [Leaves are held weakly]. Neither this node nor what other nodes save of a leaf keeps the leaf itself alive. With
 // create_graph, leaf.grad has a history that leads to this node: a strong reference would close a cycle that nobody frees.
+// The leaf owns the node: making one for each recorded op would cost more than the op's own node.
 class Accumulator final : public Node {
  public:
-  explicit Accumulator(TensorImpl* variable) : variable_(variable) {
-    sequence = 0;  // after everything else in a backward
+  explicit Accumulator(TensorImpl* variable) : Node(LeafTag()), variable_(variable) {
     outputs.push_back({variable->sizes, variable->dtype, variable->device});
-  }
-  ~Accumulator() override {
-    if (variable_) variable_->meta->accumulator = nullptr;
   }
   std::string name() const override { return "AccumulateGrad"; }
   Tensors backward(Context&, const Tensors&) override { return {}; }
@@ -140,14 +138,18 @@ class Accumulator final : public Node {
 
 TensorImpl::TensorImpl() = default;
 TensorImpl::~TensorImpl() {
-  if (meta && meta->accumulator) static_cast<Accumulator*>(meta->accumulator)->variable_ = nullptr;
+  if (meta && meta->accumulator) static_cast<Accumulator*>(meta->accumulator.get())->variable_ = nullptr;
 }
 
 Ref<Node> accumulator_of(const Tensor& leaf) {
-  if (Node* standing = leaf.meta().accumulator) return standing;
-  Ref<Node> made(new Accumulator(leaf.impl()));
-  leaf.meta().accumulator = made.get();
-  return made;
+  Ref<Node>& node = leaf.meta().accumulator;
+  if (!node) {
+    node = new Accumulator(leaf.impl());
+  } else if (EG_UNLIKELY(node->outputs[0].sizes != leaf.sizes() ||
+                         node->outputs[0].dtype != leaf.dtype())) {
+    node->outputs[0] = {leaf.sizes(), leaf.dtype(), leaf.device()};  // reshaped in place since
+  }
+  return node;
 }
 
 bool is_accumulator(const Node& node) { return dynamic_cast<const Accumulator*>(&node) != nullptr; }

@@ -30,11 +30,12 @@ struct Hook : Counted {
 };
 using Hooks = std::vector<Ref<Hook>>;
 
+class Node;
 struct AutogradMeta {
   Tensor grad;
   Hooks hooks;                  // of a leaf; other tensors' hooks are on their node
   Hooks post_accumulate_hooks;  // called with the leaf itself after its grad was set
-  Node* accumulator = nullptr;  // borrowed; it holds the tensor, not the other way round
+  Ref<Node> accumulator;        // it knows the leaf, without owning it
   bool retain_grad = false;
   std::string name;
 };
@@ -62,6 +63,8 @@ class Context;
 class Node : public Counted {
  public:
   Node();
+  struct LeafTag {};
+  explicit Node(LeafTag);  // number 0: after everything else in a backward; no line of its own
   ~Node() override;
 
   virtual std::string name() const = 0;  // "Tanh": shown as TanhBackward0
