@@ -159,7 +159,7 @@ void set_item(const Tensor& self, const IndexItems& items, const Tensor& value) 
   const Tensor v = without_leading_ones(value, s.region.axes.size());
   if (recorded) {
     check_inplace(self, "setitem");
-    Tensor target = s.changes ? view_of(self, s) : self;
+    Tensor target = view_of(self, s);  // even of all: what is overwritten gets a gradient of zeros
     copy_(target, v);
     return;
   }

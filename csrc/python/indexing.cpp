@@ -70,11 +70,24 @@ IndexItem item_of(PyObject* o) {
   return item;
 }
 
+// PyTorch's old rule: a short list that holds anything but numbers means the tuple of its items.
+bool means_tuple(PyObject* index) {
+  if (PyTuple_Check(index)) return true;
+  if (!PyList_Check(index) || PyList_GET_SIZE(index) >= 32) return false;
+  for (Py_ssize_t i = 0; i < PyList_GET_SIZE(index); ++i) {
+    PyObject* o = PyList_GET_ITEM(index, i);
+    if (is_tensor(o) || is_array(o) || PyList_Check(o) || PyTuple_Check(o) || PySlice_Check(o) ||
+        o == Py_None || o == Py_Ellipsis)
+      return true;
+  }
+  return false;
+}
+
 IndexItems items_of(PyObject* index) {
   IndexItems items;
-  if (PyTuple_Check(index)) {
-    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(index); ++i)
-      items.push_back(item_of(PyTuple_GET_ITEM(index, i)));
+  if (means_tuple(index)) {
+    for (Py_ssize_t i = 0; i < PySequence_Fast_GET_SIZE(index); ++i)
+      items.push_back(item_of(PySequence_Fast_GET_ITEM(index, i)));
   } else {
     items.push_back(item_of(index));
   }
