@@ -1,4 +1,4 @@
-"""Distances, similarities and normalisation to unit length."""
+"""Distances and similarities."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
 
-__all__ = ["cosine_similarity", "normalize", "one_hot", "pairwise_distance", "pdist"]
+__all__ = ["cosine_similarity", "one_hot", "pairwise_distance", "pdist"]
 
 one_hot = _ops.one_hot
 
@@ -38,19 +38,6 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     n1 = eg.norm(x1, 2, dim, True).clamp_min(eps)
     n2 = eg.norm(x2, 2, dim, True).clamp_min(eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)
-
-
-def normalize(
-    input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
-) -> Tensor:
-    """x / max(|x|_p, eps) along `dim`.
-
-    >>> import eagergrad as eg
-    >>> normalize(eg.tensor([[3.0, 4.0]])).tolist()
-    [[0.6000000238418579, 0.800000011920929]]
-    """
-    length = eg.norm(input, p, dim, True).clamp_min(eps)
-    return input / length if out is None else eg.div(input, length, out=out)
 
 
 def pdist(input: Tensor, p: float = 2.0) -> Tensor:
