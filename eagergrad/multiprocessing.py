@@ -73,7 +73,8 @@ class ProcessContext:
         """Wait until a process ends; True once all have. A failure ends the others and is raised
         here."""
         running = {p.sentinel: i for i, p in enumerate(self.processes) if p.exitcode is None}
-        _connection.wait(list(running), timeout)
+        if running:
+            _connection.wait(list(running), timeout)
         for i, p in enumerate(self.processes):
             if p.exitcode:
                 self._fail(i)

@@ -39,7 +39,8 @@ def _series_gradient(a: np.ndarray, log_z: np.ndarray, digamma: np.ndarray) -> n
         psi += 1.0 / (a + n)
         total += c * (log_z - psi)
         size += c
-        if n > 20 and bool(np.all((c < 1e-18 * size) & (a + n > z))):
+        done = (c < 1e-18 * size) & (a + n > z) | ~np.isfinite(size)
+        if n > 20 and bool(done.all()):
             return -total / a
 
 
