@@ -649,3 +649,11 @@ def test_a_leaf_cannot_take_a_differentiable_step() -> None:
     p.grad = eg.ones(2)
     with pytest.raises(RuntimeError, match="leaf"):
         optim.SGD([p], lr=0.1, differentiable=True).step()
+
+
+def test_a_group_without_an_option_raises() -> None:
+    _, optimizer = trained()
+    optimizer.param_groups[0]["params"][0].grad = eg.ones(2)
+    del optimizer.param_groups[0]["betas"]
+    with pytest.raises(KeyError, match="betas"):
+        optimizer.step()

@@ -9,59 +9,70 @@
 namespace eg::python {
 namespace {
 
-struct NumberOption {
+using Number = double OptimOptions::*;
+using Flag = bool OptimOptions::*;
+
+// An entry of a group: a number, a pair of numbers or a flag.
+struct Option {
   const char* key;
-  double OptimOptions::* field;
+  Number first;
+  Number second;
+  Flag flag;
 };
-constexpr NumberOption kNumbers[] = {
-    {"lr", &OptimOptions::lr},
-    {"weight_decay", &OptimOptions::weight_decay},
-    {"eps", &OptimOptions::eps},
-    {"momentum", &OptimOptions::momentum},
-    {"dampening", &OptimOptions::dampening},
-    {"momentum_decay", &OptimOptions::momentum_decay},
-    {"lr_decay", &OptimOptions::lr_decay},
-    {"rho", &OptimOptions::rho},
-    {"alpha", &OptimOptions::alpha},
-    {"lambd", &OptimOptions::lambd},
-    {"t0", &OptimOptions::t0},
-};
-struct PairOption {
-  const char* key;
-  double OptimOptions::* first;
-  double OptimOptions::* second;
-};
-constexpr PairOption kPairs[] = {
-    {"betas", &OptimOptions::beta1, &OptimOptions::beta2},
-    {"etas", &OptimOptions::eta_minus, &OptimOptions::eta_plus},
-    {"step_sizes", &OptimOptions::step_min, &OptimOptions::step_max},
-};
-struct FlagOption {
-  const char* key;
-  bool OptimOptions::* field;
-};
-constexpr FlagOption kFlags[] = {
-    {"maximize", &OptimOptions::maximize},
-    {"nesterov", &OptimOptions::nesterov},
-    {"amsgrad", &OptimOptions::amsgrad},
-    {"centered", &OptimOptions::centered},
-    {"decoupled_weight_decay", &OptimOptions::decoupled},
+constexpr Option kOptions[] = {
+    {"lr", &OptimOptions::lr, nullptr, nullptr},
+    {"weight_decay", &OptimOptions::weight_decay, nullptr, nullptr},
+    {"maximize", nullptr, nullptr, &OptimOptions::maximize},
+    {"eps", &OptimOptions::eps, nullptr, nullptr},
+    {"betas", &OptimOptions::beta1, &OptimOptions::beta2, nullptr},
+    {"momentum", &OptimOptions::momentum, nullptr, nullptr},
+    {"dampening", &OptimOptions::dampening, nullptr, nullptr},
+    {"nesterov", nullptr, nullptr, &OptimOptions::nesterov},
+    {"amsgrad", nullptr, nullptr, &OptimOptions::amsgrad},
+    {"decoupled_weight_decay", nullptr, nullptr, &OptimOptions::decoupled},
+    {"momentum_decay", &OptimOptions::momentum_decay, nullptr, nullptr},
+    {"lr_decay", &OptimOptions::lr_decay, nullptr, nullptr},
+    {"rho", &OptimOptions::rho, nullptr, nullptr},
+    {"alpha", &OptimOptions::alpha, nullptr, nullptr},
+    {"centered", nullptr, nullptr, &OptimOptions::centered},
+    {"etas", &OptimOptions::eta_minus, &OptimOptions::eta_plus, nullptr},
+    {"step_sizes", &OptimOptions::step_min, &OptimOptions::step_max, nullptr},
+    {"lambd", &OptimOptions::lambd, nullptr, nullptr},
+    {"t0", &OptimOptions::t0, nullptr, nullptr},
 };
 
-constexpr int kKeys = std::size(kNumbers) + std::size(kPairs) + std::size(kFlags);
+// The options that each rule needs, as one string of keys.
+constexpr const char* kNeeded[kOptimRules] = {
+    "lr weight_decay maximize momentum dampening nesterov",
+    "lr weight_decay maximize eps betas amsgrad decoupled_weight_decay",
+    "lr weight_decay maximize eps betas",
+    "lr weight_decay maximize eps betas momentum_decay decoupled_weight_decay",
+    "lr weight_decay maximize eps betas decoupled_weight_decay",
+    "lr weight_decay maximize eps lr_decay",
+    "lr weight_decay maximize eps rho",
+    "lr weight_decay maximize eps alpha momentum centered",
+    "lr maximize etas step_sizes",
+    "lr weight_decay maximize lambd alpha t0",
+    "lr weight_decay maximize betas",
+};
 
-// The keys above as interned strings, made once.
-PyObject* const* keys() {
-  static PyObject* interned[kKeys];
-  static const bool made = [] {
-    int k = 0;
-    for (const auto& o : kNumbers) interned[k++] = PyUnicode_InternFromString(o.key);
-    for (const auto& o : kPairs) interned[k++] = PyUnicode_InternFromString(o.key);
-    for (const auto& o : kFlags) interned[k++] = PyUnicode_InternFromString(o.key);
-    return true;
+struct Needed {
+  const Option* option;
+  PyObject* key;  // interned, kept for ever
+};
+
+const std::vector<Needed>& needed(OptimRule rule) {
+  static const auto* const lists = [] {
+    auto* made = new std::vector<Needed>[kOptimRules];
+    for (int r = 0; r < kOptimRules; ++r) {
+      std::istringstream keys(kNeeded[r]);
+      for (std::string key; keys >> key;)
+        for (const Option& o : kOptions)
+          if (key == o.key) made[r].push_back({&o, PyUnicode_InternFromString(o.key)});
+    }
+    return made;
   }();
-  static_cast<void>(made);
-  return interned;
+  return lists[static_cast<int>(rule)];
 }
 
 // Borrowed; null if the key is missing.
@@ -77,24 +88,23 @@ double as_number(PyObject* o) {
   return value;
 }
 
-OptimOptions read_options(PyObject* group) {
+OptimOptions read_options(OptimRule rule, PyObject* group) {
   OptimOptions options;
-  PyObject* const* key = keys();
-  for (const auto& o : kNumbers)
-    if (PyObject* value = lookup(group, *key++)) options.*o.field = as_number(value);
-  for (const auto& o : kPairs) {
-    if (PyObject* value = lookup(group, *key++)) {
-      options.*o.first = as_number(checked(PySequence_GetItem(value, 0)).get());
-      options.*o.second = as_number(checked(PySequence_GetItem(value, 1)).get());
-    }
-  }
-  for (const auto& o : kFlags) {
-    if (PyObject* value = lookup(group, *key++)) {
+  for (const auto& [option, key] : needed(rule)) {
+    PyObject* value = lookup(group, key);
+    if (!value) fail(ErrorKind::Key, option->key);
+    if (option->flag) {
       const int truth = PyObject_IsTrue(value);
       checked(truth);
-      options.*o.field = truth != 0;
+      options.*option->flag = truth != 0;
+    } else if (option->second) {
+      options.*option->first = as_number(checked(PySequence_GetItem(value, 0)).get());
+      options.*option->second = as_number(checked(PySequence_GetItem(value, 1)).get());
+    } else {
+      options.*option->first = as_number(value);
     }
   }
+  if (rule == OptimRule::Lion) options.decoupled = true;
   options.decays = options.weight_decay != 0;
   options.has_momentum = options.momentum != 0;
   return options;
@@ -196,8 +206,7 @@ PyObject* step(PyObject*, PyObject* const* args, Py_ssize_t count) {
     if (!name) throw PythonError();
     PyObject *group = args[1], *state = args[2], *init = args[3];
     const OptimRule rule = optim_rule(name);
-    OptimOptions options = read_options(group);
-    if (rule == OptimRule::Lion) options.decoupled = true;
+    const OptimOptions options = read_options(rule, group);
     const std::vector<Slot> slots = slots_of(optim_names(rule, options));
 
     PyObject* listed = PyDict_GetItemString(group, "params");

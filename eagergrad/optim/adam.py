@@ -67,8 +67,7 @@ class Adam(FusedOptimizer):
         _check(eps >= 0.0, "epsilon value", eps)
         _check_betas(betas)
         _check(weight_decay >= 0.0, "weight_decay value", weight_decay)
-        if isinstance(betas[0], eg.Tensor) != isinstance(betas[1], eg.Tensor):
-            raise ValueError("betas must be either both floats or both Tensors")
+        _check_tensor_betas(betas, foreach, capturable)
         _check_fused(fused, differentiable, foreach)
         defaults = {
             "lr": lr,
@@ -89,6 +88,19 @@ class Adam(FusedOptimizer):
         _fill_missing(state, p, "exp_avg", "exp_avg_sq")
         if group["amsgrad"]:
             _fill_missing(state, p, "max_exp_avg_sq")
+
+
+def _check_tensor_betas(betas: Any, foreach: bool | None, capturable: bool) -> None:
+    tensors = [isinstance(beta, eg.Tensor) for beta in betas]
+    if any(tensors) and not all(tensors):
+        raise ValueError("betas must be either both floats or both Tensors")
+    for k, beta in enumerate(betas):
+        if tensors[k] and foreach and not capturable:
+            raise ValueError(
+                f"betas[{k}] as a Tensor is not supported for capturable=False and foreach=True"
+            )
+        if tensors[k] and beta.numel() != 1:
+            raise ValueError(f"Tensor betas[{k}] must be 1-element")
 
 
 class AdamW(Adam):
