@@ -59,13 +59,13 @@ def _like(model: Any, values: Any) -> Any:
 
 
 def _collate_tensors(batch: list, **_: Any) -> Any:
-    shapes = {tuple(t.shape) for t in batch}
+    shapes = {t.shape for t in batch}
     if len(shapes) > 1:
         raise RuntimeError(
-            f"[default_collate] expected tensors of one shape, got {sorted(shapes)}; "
+            f"[default_collate] expected tensors of one shape, got {sorted(map(tuple, shapes))}; "
             "pad them in a collate_fn (nn.utils.rnn.pad_sequence)"
         )
-    return eg.stack(list(batch), 0)
+    return eg.stack(batch, 0)
 
 
 def _collate_arrays(batch: list, **_: Any) -> Any:
@@ -77,11 +77,11 @@ def _collate_numpy_scalars(batch: list, **_: Any) -> Any:
 
 
 def _collate_floats(batch: list, **_: Any) -> Any:
-    return eg.tensor(batch, dtype=eg.float64)
+    return eg.from_numpy(np.array(batch, np.float64))
 
 
 def _collate_ints(batch: list, **_: Any) -> Any:
-    return eg.tensor(batch)
+    return eg.from_numpy(np.array(batch, None if type(batch[0]) is bool else np.int64))
 
 
 def _collate_text(batch: list, **_: Any) -> Any:
