@@ -123,7 +123,11 @@ from eagergrad.autograd.grad_mode import (  # noqa: E402
     set_grad_enabled,
 )
 from eagergrad.tensor.functions import *  # noqa: E402
+from eagergrad.tensor.products import *  # noqa: E402
+from eagergrad.tensor.statistics import *  # noqa: E402
 from eagergrad.tensor.printing import get_printoptions, set_printoptions  # noqa: E402
+
+_attach.attach_methods(Tensor)
 
 # Everything else is imported when it is first named: `import eagergrad` stays quick.
 _SUBMODULES = frozenset(

@@ -36,3 +36,21 @@ def attach(namespace: dict[str, Any], tensor_class: type) -> OpNamespace:
 def find_op(name: str) -> Any:
     """The op of a name: what pickling an op stores."""
     return _C.op_table[name]
+
+
+# Python functions that PyTorch also has as methods.
+_METHODS = (
+    "allclose corrcoef cov cross dist equal isclose is_nonzero is_same_size kron median mode nanmedian nanquantile norm "
+    "quantile renorm trace"
+).split()
+
+
+def attach_methods(tensor_class: type) -> None:
+    """Gives Tensor the methods that are written in Python elsewhere, and those whose arguments differ from the function's."""
+    from eagergrad.tensor import functions, products, statistics
+
+    for name in _METHODS:
+        for module in (functions, products, statistics):
+            if hasattr(module, name):
+                setattr(tensor_class, name, getattr(module, name))
+    setattr(tensor_class, "where", lambda self, condition, other: _C.op_table["where"](condition, self, other))

@@ -1,0 +1,304 @@
+"""Products of tensors that are compositions of matmul: einsum, tensordot, kron, distances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from eagergrad import _C
+
+_ops = _C.op_table
+
+__all__ = [
+    "cdist",
+    "chain_matmul",
+    "cross",
+    "dist",
+    "einsum",
+    "kron",
+    "pdist",
+    "tensordot",
+    "trace",
+    "vander",
+]
+
+
+# -- einsum ------------------------------------------------------------------------------------------
+
+
+def _letters(sublist: Sequence[Any]) -> str:
+    """The subscript string of a sublist: integers 0..51, Ellipsis."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+    out = ""
+    for item in sublist:
+        if item is Ellipsis:
+            out += "..."
+        elif 0 <= int(item) < 52:
+            out += alphabet[int(item)]
+        else:
+            raise RuntimeError(f"einsum(): subscript {item} is not within the valid range [0, 52)")
+    return out
+
+
+def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
+    """Labels of each operand's dimensions and of the result's; ellipsis dimensions are ("...", i) from the right."""
+    equation = equation.replace(" ", "")
+    left, arrow, right = equation.partition("->")
+    terms = left.split(",")
+    if len(terms) != len(operands):
+        raise RuntimeError(
+            f"einsum(): {'more' if len(terms) < len(operands) else 'fewer'} operands were provided than specified in "
+            f"the equation: {len(operands)} operands, {equation!r}"
+        )
+    labels = [_term_labels(term, x.dim(), at) for at, (term, x) in enumerate(zip(terms, operands, strict=True))]
+    dots = max((sum(isinstance(k, tuple) for k in term) for term in labels), default=0)
+    ellipsis: list[Any] = [("...", i) for i in range(dots, 0, -1)]
+    if arrow:
+        if right.count("...") > 1 or right.count(".") not in (0, 3):
+            raise RuntimeError("einsum(): found '.' for output but an ellipsis (...) was already found")
+        before, found, after = right.partition("...")
+        output: list[Any] = [*before, *(ellipsis if found else []), *after]
+    else:
+        letters = [k for term in labels for k in term if isinstance(k, str)]
+        output = ellipsis + sorted(k for k in set(letters) if letters.count(k) == 1)
+    known = {k for term in labels for k in term}
+    for k in output:
+        if isinstance(k, str) and not k.isalpha():
+            raise RuntimeError(f"einsum(): invalid subscript given at the output: {k!r}")
+        if k not in known and isinstance(k, str):
+            raise RuntimeError(f"einsum(): output subscript {k} does not appear in the equation for any input operand")
+        if output.count(k) > 1:
+            raise RuntimeError(f"einsum(): output subscript {k} appears more than once in the output")
+    return labels, output
+
+
+def _term_labels(term: str, ndim: int, at: int) -> list[Any]:
+    before, found, after = term.partition("...")
+    if "." in before or "." in after:
+        raise RuntimeError(f"einsum(): found '.' for operand {at} that is not part of any ellipsis")
+    for k in before + after:
+        if not k.isalpha():
+            raise RuntimeError(f"einsum(): invalid subscript given at index {term.index(k)} in the equation string: {k!r}")
+    dots = ndim - len(before) - len(after)
+    if dots < 0 or (dots and not found):
+        raise RuntimeError(
+            f"einsum(): the number of subscripts in the equation ({len(before + after)}) does not match the number of "
+            f"dimensions ({ndim}) for operand {at}"
+        )
+    return [*before, *(("...", i) for i in range(dots, 0, -1)), *after]
+
+
+def _diagonals(x: Any, labels: list[Any]) -> tuple[Any, list[Any]]:
+    """Repeated labels become one dimension."""
+    labels = list(labels)
+    for k in dict.fromkeys(labels):
+        while labels.count(k) > 1:
+            i = labels.index(k)
+            j = labels.index(k, i + 1)
+            if x.shape[i] != x.shape[j]:
+                raise RuntimeError(
+                    f"einsum(): subscript {k} is repeated for an operand but the sizes don't match, {x.shape[i]} != {x.shape[j]}"
+                )
+            x = x.diagonal(0, i, j)
+            labels = [n for d, n in enumerate(labels) if d not in (i, j)] + [k]
+    return x, labels
+
+
+def _contract(a: Any, la: list[Any], b: Any, lb: list[Any], keep: set[Any]) -> tuple[Any, list[Any]]:
+    """One pairwise product as a batched matrix product; labels not in keep are summed."""
+    a, la = _sum_out(a, la, keep | set(lb))
+    b, lb = _sum_out(b, lb, keep | set(la))
+    size = {k: n for k, n in zip(la, a.shape, strict=True)}
+    for k, n in zip(lb, b.shape, strict=True):
+        size[k] = max(size.get(k, 1), n) if 1 in (size.get(k, 1), n) else n
+    common = [k for k in la if k in lb]
+    batch = [k for k in common if k in keep]
+    inner = [k for k in common if k not in keep]
+    rows = [k for k in la if k not in lb]
+    columns = [k for k in lb if k not in la]
+
+    def arranged(x: Any, labels: list[Any], order: list[Any], groups: list[list[Any]]) -> Any:
+        x = x.permute([labels.index(k) for k in order])
+        x = x.expand([size[k] if k in common else n for k, n in zip(order, x.shape, strict=True)])
+        return x.reshape([math.prod(size[k] for k in g) for g in groups])
+
+    left = arranged(a, la, batch + rows + inner, [batch, rows, inner])
+    right = arranged(b, lb, batch + inner + columns, [batch, inner, columns])
+    result = _ops["bmm"](left, right)
+    labels = batch + rows + columns
+    return result.reshape([size[k] for k in labels]), labels
+
+
+def _sum_out(x: Any, labels: list[Any], keep: set[Any]) -> tuple[Any, list[Any]]:
+    gone = [d for d, k in enumerate(labels) if k not in keep]
+    if not gone:
+        return x, labels
+    return x.sum(gone).to(x.dtype), [k for k in labels if k in keep]
+
+
+def einsum(equation: Any, *operands: Any) -> Any:
+    """Sums of products by Einstein's notation: ``einsum("bij,bjk->bik", a, b)``; also the sublist format.
+
+    Raises RuntimeError for equations that do not fit the operands. Operands are contracted from left to right.
+
+    >>> import eagergrad as eg
+    >>> eg.einsum("i,i->", eg.tensor([1., 2.]), eg.tensor([3., 4.]))
+    tensor(11.)
+    """
+    if not isinstance(equation, str):
+        items = [equation, *operands]
+        tensors = [x for x in items[::2] if isinstance(x, _C.TensorBase)]
+        lists = [_letters(s) for s in items[1 : 2 * len(tensors) : 2]]
+        equation = ",".join(lists)
+        if len(items) % 2:
+            equation += "->" + _letters(items[-1])
+        operands = tuple(tensors)
+    if len(operands) == 1 and isinstance(operands[0], (list, tuple)):
+        operands = tuple(operands[0])
+    if not operands:
+        raise ValueError("einsum(): must provide at least one operand")
+    labels, output = _parse(equation, operands)
+    sizes: dict[Any, int] = {}
+    for at, (term, x) in enumerate(zip(labels, operands, strict=True)):
+        for k, n in zip(term, x.shape, strict=True):
+            if sizes.setdefault(k, n) != n:
+                if sizes[k] != 1 and n != 1:
+                    raise RuntimeError(
+                        f"einsum(): subscript {k} has size {n} for operand {at} which does not broadcast with previously "
+                        f"seen size {sizes[k]}"
+                    )
+                sizes[k] = max(sizes[k], n)
+    pending = [_diagonals(x, term) for x, term in zip(operands, labels, strict=True)]
+    result, have = pending[0]
+    for i, (x, term) in enumerate(pending[1:], 1):
+        later = {k for _, t in pending[i + 1 :] for k in t}
+        result, have = _contract(result, have, x, term, set(output) | later)
+    result, have = _sum_out(result, have, set(output))
+    return result.permute([have.index(k) for k in output]) if have != output else result
+
+
+# -- products ----------------------------------------------------------------------------------------
+
+
+def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
+    """Contracts the last ``dims`` dimensions of a with the first of b, or the two lists of dimensions in ``dims``."""
+    if isinstance(dims, _C.TensorBase):
+        dims = dims.tolist()
+    if isinstance(dims, int):
+        if dims < 0:
+            raise RuntimeError(f"tensordot expects dims >= 0, but got dims={dims}")
+        if dims > min(a.dim(), b.dim()):
+            raise RuntimeError(f"tensordot expects dims < ndim_a or ndim_b, but got dims={dims}")
+        dims_a, dims_b = list(range(a.dim() - dims, a.dim())), list(range(dims))
+    else:
+        dims_a, dims_b = ([d] if isinstance(d, int) else list(d) for d in dims)
+    if len(dims_a) != len(dims_b):
+        raise RuntimeError("tensordot expects both dimension lists to have the same length")
+    dims_a = [d % a.dim() for d in dims_a]
+    dims_b = [d % b.dim() for d in dims_b]
+    for i, j in zip(dims_a, dims_b, strict=True):
+        if a.shape[i] != b.shape[j]:
+            raise RuntimeError(
+                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size {b.shape[j]} in dim {j}"
+            )
+    free_a = [d for d in range(a.dim()) if d not in dims_a]
+    free_b = [d for d in range(b.dim()) if d not in dims_b]
+    n = math.prod(a.shape[d] for d in dims_a)
+    left = a.permute(free_a + dims_a).reshape(math.prod(a.shape[d] for d in free_a), n)
+    right = b.permute(dims_b + free_b).reshape(n, math.prod(b.shape[d] for d in free_b))
+    shape = [a.shape[d] for d in free_a] + [b.shape[d] for d in free_b]
+    return (left @ right).reshape(shape)
+
+
+def kron(input: Any, other: Any) -> Any:
+    """Kronecker product of tensors of any dimensions."""
+    n = max(input.dim(), other.dim())
+    a = input.reshape((1,) * (n - input.dim()) + tuple(input.shape))
+    b = other.reshape((1,) * (n - other.dim()) + tuple(other.shape))
+    shape = [i * j for i, j in zip(a.shape, b.shape, strict=True)]
+    wide_a = a.reshape([m for k in a.shape for m in (k, 1)])
+    wide_b = b.reshape([m for k in b.shape for m in (1, k)])
+    return (wide_a * wide_b).reshape(shape)
+
+
+def chain_matmul(*matrices: Any, out: Any = None) -> Any:
+    """Product of several matrices."""
+    result = matrices[0]
+    for m in matrices[1:]:
+        result = result @ m
+    return result
+
+
+def trace(input: Any) -> Any:
+    """Sum of a matrix's diagonal."""
+    if input.dim() != 2:
+        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
+    return input.diagonal().sum()
+
+
+def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
+    """Cross product of vectors of three along ``dim`` (by default the first dimension of size 3)."""
+    a, b = _ops["broadcast_tensors"]([input, other])
+    if dim is None:
+        found = [d for d, n in enumerate(a.shape) if n == 3]
+        if not found:
+            raise RuntimeError("no dimension of size 3 in input")
+        dim = found[0]
+    if a.shape[dim] != 3:
+        raise RuntimeError(f"inputs dimension {dim} must have length 3. Got {list(a.shape)}")
+    a0, a1, a2 = a.unbind(dim)
+    b0, b1, b2 = b.unbind(dim)
+    return _ops["stack"]([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], dim)
+
+
+def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
+    """Powers of a vector's elements as columns."""
+    if x.dim() != 1:
+        raise RuntimeError("x must be a one-dimensional tensor.")
+    n = x.shape[0] if N is None else N
+    powers = _ops["arange"](n) if increasing else _ops["arange"](n - 1, -1, -1)
+    return x.unsqueeze(1) ** powers
+
+
+# -- distances ---------------------------------------------------------------------------------------
+
+
+def _norm_of_difference(d: Any, p: float) -> Any:
+    from eagergrad.tensor.statistics import norm
+
+    return norm(d, p, -1)
+
+
+def dist(input: Any, other: Any, p: float = 2) -> Any:
+    """p-norm of input - other."""
+    from eagergrad.tensor.statistics import norm
+
+    return norm((input - other).reshape(-1), p)
+
+
+def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
+    """Distances of all pairs of rows: (..., P, M) and (..., R, M) give (..., P, R)."""
+    if x1.dim() < 2 or x2.dim() < 2:
+        raise RuntimeError("cdist only supports at least 2D tensors, got " f"{x1.dim()}D and {x2.dim()}D")
+    if x1.shape[-1] != x2.shape[-1]:
+        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
+    if p < 0:
+        raise RuntimeError("cdist only supports non-negative p values")
+    large = x1.shape[-2] > 25 or x2.shape[-2] > 25
+    mm = compute_mode == "use_mm_for_euclid_dist" or (large and compute_mode != "donot_use_mm_for_euclid_dist")
+    if p == 2 and mm and x1.dtype.is_floating_point:
+        squares = (x1 * x1).sum(-1, True) + (x2 * x2).sum(-1).unsqueeze(-2)
+        squared = (squares - 2 * (x1 @ x2.mT)).clamp(min=0)
+        # sqrt has no gradient at 0: there it is 0.
+        zero = squared == 0
+        return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
+    return _norm_of_difference(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
+
+
+def pdist(input: Any, p: float = 2.0) -> Any:
+    """Distances of all pairs of different rows, as one vector."""
+    if input.dim() != 2:
+        raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
+    i, j = _ops["triu_indices"](input.shape[0], input.shape[0], 1).unbind(0)
+    return _norm_of_difference(input[i] - input[j], p)

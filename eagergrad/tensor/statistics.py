@@ -1,0 +1,460 @@
+"""Norms, order statistics, comparisons of whole tensors, type rules."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from typing import Any
+
+from eagergrad import _C
+from eagergrad.tensor.dtype import ALL, dtype
+from eagergrad.tensor.size import Size
+
+_ops = _C.op_table
+
+__all__ = [
+    "allclose",
+    "broadcast_shapes",
+    "can_cast",
+    "corrcoef",
+    "cov",
+    "cumulative_trapezoid",
+    "equal",
+    "gradient",
+    "is_same_size",
+    "isclose",
+    "median",
+    "mode",
+    "nanmedian",
+    "nanquantile",
+    "norm",
+    "promote_types",
+    "quantile",
+    "renorm",
+    "result_type",
+    "scalar_tensor",
+    "trapezoid",
+    "trapz",
+]
+
+
+# -- norms -------------------------------------------------------------------------------------------
+
+
+def _dims(dim: Any, ndim: int) -> list[int]:
+    if dim is None:
+        return list(range(ndim))
+    return [dim] if isinstance(dim, int) else list(dim)
+
+
+def norm(
+    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Any:
+    """The p-norm of the elements along dims: p a number, inf, -inf, 0, "fro" (2) or "nuc".
+
+    The gradient at a zero vector is 0. Raises RuntimeError for integer input.
+
+    >>> import eagergrad as eg
+    >>> eg.norm(eg.tensor([3.0, 4.0]))
+    tensor(5.)
+    """
+    x = input if dtype is None else input.to(dtype)
+    if not x.dtype.is_floating_point:
+        raise RuntimeError(
+            f"linalg.vector_norm: Expected a floating point or complex tensor as input. Got {x.dtype}"
+        )
+    if p == "nuc":
+        from eagergrad import linalg
+
+        return linalg.matrix_norm(x, "nuc", dim or (-2, -1), keepdim)
+    if p == "fro" or p is None:
+        p = 2
+    if isinstance(p, str):
+        raise RuntimeError(f"norm got an unknown order: {p!r}")
+    dims = _dims(dim, x.dim())
+    if not dims:
+        return x.abs()
+    p = float(p)
+    if p == 2:
+        squared = (x * x).sum(dims, keepdim)
+        return _safe_sqrt(squared)
+    if p == 1:
+        return x.abs().sum(dims, keepdim)
+    if p == math.inf:
+        return x.abs().amax(dims, keepdim)
+    if p == -math.inf:
+        return x.abs().amin(dims, keepdim)
+    if p == 0:
+        return (x != 0).sum(dims, keepdim).to(x.dtype)
+    a = x.abs()
+    if p > 0 and x.requires_grad:
+        zero = a == 0
+        powered = a.masked_fill(zero, 1.0).pow(p).masked_fill(zero, 0.0)
+    else:
+        powered = a.pow(p)
+    total = powered.sum(dims, keepdim)
+    nothing = total == 0
+    if p > 0 and x.requires_grad and bool(nothing.any()):
+        return total.masked_fill(nothing, 1.0).pow(1 / p).masked_fill(nothing, 0.0)
+    return total.pow(1 / p)
+
+
+def _safe_sqrt(squared: Any) -> Any:
+    if not squared.requires_grad:
+        return squared.sqrt()
+    zero = squared.detach() == 0
+    if not bool(zero.any()):
+        return squared.sqrt()
+    return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
+
+
+def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
+    """Slices along dim scaled down so that none has a p-norm above maxnorm."""
+    others = [d for d in range(input.dim()) if d != dim % input.dim()]
+    lengths = norm(input, p, others, True)
+    scale = _ops["where"](lengths > maxnorm, maxnorm / (lengths + 1e-7), _ops["ones_like"](lengths))
+    return input * scale
+
+
+# -- order statistics --------------------------------------------------------------------------------
+
+_median = namedtuple("median", ("values", "indices"))
+_mode = namedtuple("mode", ("values", "indices"))
+
+
+def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str) -> Any:
+    if dim is None:
+        flat = input.reshape(-1)
+        if flat.numel() == 0:
+            return _ops["full"]((), math.nan, dtype=input.dtype) if input.dtype.is_floating_point else flat.sum()
+        return _lower_median(flat, 0, False, skip_nan, name).values
+    if input.dim() == 0:
+        return _median(input.clone(), _ops["zeros"]((), dtype=ALL[5]))
+    n = input.shape[dim]
+    if n == 0:
+        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
+    order = _ops["argsort"](input.detach(), dim=dim, stable=True)
+    counts: Any = n
+    if input.dtype.is_floating_point:
+        bad = input.detach().isnan()
+        counts = n - bad.sum(dim, True)
+        place = (counts - 1).clamp(min=0) // 2
+        if not skip_nan:
+            place = _ops["where"](bad.any(dim, True), counts, place)
+    else:
+        shape = list(input.shape)
+        shape[dim] = 1
+        place = _ops["full"](shape, (n - 1) // 2, dtype=ALL[5])
+    at = order.gather(dim, place)
+    values = input.gather(dim, at)
+    return _median(values, at) if keepdim else _median(values.squeeze(dim), at.squeeze(dim))
+
+
+def median(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The (lower) median of all elements, or (values, indices) along dim. NaN is larger than everything."""
+    return _lower_median(input, dim, keepdim, False, "median")
+
+
+def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """median of the elements that are not NaN."""
+    return _lower_median(input, dim, keepdim, True, "nanmedian")
+
+
+def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The most frequent value along dim (the smallest of several) and an index of it."""
+    if input.dim() == 0:
+        return _mode(input.clone(), _ops["zeros"]((), dtype=ALL[5]))
+    dim = dim % input.dim()
+    if input.shape[dim] == 0:
+        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
+    lines = input.detach().movedim(dim, -1)
+    rows = lines.reshape(-1, lines.shape[-1]).tolist()
+    picks = []
+    for row in rows:
+        counts: dict[Any, int] = {}
+        last: dict[Any, int] = {}
+        for i, v in enumerate(row):
+            counts[v] = counts.get(v, 0) + 1
+            last[v] = i
+        best = min(counts, key=lambda v: (-counts[v], v))
+        picks.append(last[best])
+    at = _tensor(picks).reshape(lines.shape[:-1]).unsqueeze(dim)
+    values = input.gather(dim, at)
+    return _mode(values, at) if keepdim else _mode(values.squeeze(dim), at.squeeze(dim))
+
+
+def _tensor(values: Any, **kw: Any) -> Any:
+    from eagergrad.tensor.creation import tensor
+
+    return tensor(values, **kw)
+
+
+def _quantile(
+    input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool, name: str
+) -> Any:
+    if not input.dtype.is_floating_point or input.dtype.itemsize < 4:
+        raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
+    if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
+        raise RuntimeError(
+            f"{name}() interpolation must be one of linear, lower, higher, midpoint or nearest, but got {interpolation}"
+        )
+    if not isinstance(q, _C.TensorBase):
+        if not 0 <= q <= 1:
+            raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
+        q = _tensor(q, dtype=input.dtype)
+    if q.dtype is not input.dtype:
+        raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
+    if q.dim() > 1:
+        raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
+    if input.numel() == 0:
+        raise RuntimeError(f"{name}() input tensor must be non-empty")
+    if not bool(((q >= 0) & (q <= 1)).all()):
+        raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+    ndim = input.dim()
+    if dim is None:
+        x, axis = input.reshape(-1), 0
+    else:
+        x, axis = (input, dim % max(ndim, 1)) if ndim else (input.reshape(1), 0)
+    x = _ops["sort"](x, dim=axis)[0].movedim(axis, -1)
+    bad = x.detach().isnan()
+    good = (x.shape[-1] - bad.sum(-1, True)).to(x.dtype)
+    ranks = q.reshape(-1) * (good - 1).clamp(min=0) if skip_nan else (q.reshape(-1) * (x.shape[-1] - 1)).expand(*x.shape[:-1], -1)
+    low, high = ranks.floor(), ranks.ceil()
+    if interpolation == "lower":
+        high = low
+    elif interpolation == "higher":
+        low = high
+    elif interpolation == "nearest":
+        low = high = ranks.round()
+    a, b = x.gather(-1, low.long()), x.gather(-1, high.long())
+    if interpolation == "midpoint":
+        result = _ops["lerp"](a, b, 0.5)
+    else:
+        result = _ops["lerp"](a, b, ranks - low)
+    spoiled = (good == 0) if skip_nan else bad.any(-1, True)
+    result = result.masked_fill(spoiled, math.nan)
+    result = result.movedim(-1, 0)
+    if keepdim:
+        if dim is None:
+            result = result.reshape(result.shape[:1] + (1,) * ndim)
+        else:
+            result = result.unsqueeze(axis + 1)
+    return result.squeeze(0) if q.dim() == 0 else result
+
+
+def quantile(
+    input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+) -> Any:
+    """The q-th quantiles (q in [0, 1], a number or a vector) of all elements or along dim."""
+    return _quantile(input, q, dim, keepdim, interpolation, False, "quantile")
+
+
+def nanquantile(
+    input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+) -> Any:
+    """quantile of the elements that are not NaN."""
+    return _quantile(input, q, dim, keepdim, interpolation, True, "nanquantile")
+
+
+def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
+    """Covariance matrix of variables in rows."""
+    if input.dim() > 2:
+        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
+    x = input.reshape(1, -1) if input.dim() < 2 else input
+    x = x if x.dtype.is_floating_point else x.to(_C.get_default_dtype())
+    w: Any = None
+    for weights in (fweights, aweights):
+        if weights is not None:
+            w = weights if w is None else w * weights
+    if w is None:
+        total, mean = x.shape[1], x.mean(1, True)
+        centred = x - mean
+        products = centred @ centred.T
+        degrees: Any = total - correction
+    else:
+        w = w.to(x.dtype)
+        total = w.sum()
+        centred = x - (x * w).sum(1, True) / total
+        products = (centred * w) @ centred.T
+        if aweights is None or correction == 0:
+            degrees = total - correction
+        else:
+            degrees = total - correction * (w * aweights).sum() / total
+    degrees = degrees.clamp(min=0) if isinstance(degrees, _C.TensorBase) else max(degrees, 0)
+    result = products / degrees
+    return result.reshape(()) if input.dim() < 2 else result
+
+
+def corrcoef(input: Any) -> Any:
+    """Correlation coefficients of variables in rows."""
+    c = cov(input)
+    if c.dim() == 0:
+        return c / c
+    d = c.diagonal().sqrt()
+    return (c / d.unsqueeze(1) / d.unsqueeze(0)).clamp(-1, 1)
+
+
+# -- integrals and derivatives of samples --------------------------------------------------------------
+
+
+def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
+    n = y.shape[dim]
+    mean = (y.narrow(dim, 0, n - 1) + y.narrow(dim, 1, n - 1)) / 2
+    if x is None:
+        return mean * dx
+    if x.dim() == 1 and y.dim() > 1:
+        shape = [1] * y.dim()
+        shape[dim] = -1
+        x = x.reshape(shape)
+    step = x.narrow(dim, 1, x.shape[dim] - 1) - x.narrow(dim, 0, x.shape[dim] - 1)
+    return mean * step
+
+
+def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """Integral by the trapezoidal rule."""
+    return _areas(y, x, 1 if dx is None else dx, dim % y.dim()).sum(dim)
+
+
+trapz = trapezoid
+
+
+def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
+    """Integrals up to each sample by the trapezoidal rule."""
+    return _areas(y, x, 1 if dx is None else dx, dim % y.dim()).cumsum(dim)
+
+
+def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> list[Any]:
+    """Derivatives of samples by central differences (second order accurate inside), one tensor a dimension."""
+    dims = [d % input.dim() for d in _dims(dim, input.dim())]
+    spacings = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
+    if isinstance(spacing, _C.TensorBase):
+        spacings = [spacing]
+    if len(spacings) != len(dims):
+        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(dims)}")
+    if edge_order not in (1, 2):
+        raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
+    return [_derivative(input, s, d, edge_order) for s, d in zip(spacings, dims, strict=True)]
+
+
+def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
+    n = f.shape[dim]
+    if n < edge_order + 1:
+        raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+    f = f if f.dtype.is_floating_point else f.to(_C.get_default_dtype())
+
+    def at(i: int, length: int = 1) -> Any:
+        return f.narrow(dim, i, length)
+
+    if isinstance(spacing, _C.TensorBase) and spacing.dim() == 1:
+        shape = [1] * f.dim()
+        shape[dim] = -1
+        h = spacing.to(f.dtype).diff().reshape(shape)
+        h0, h1 = h.narrow(dim, 0, n - 2), h.narrow(dim, 1, n - 2)
+    else:
+        value = float(spacing)
+        shape = [1] * f.dim()
+        shape[dim] = n - 1
+        h = _ops["full"](shape, value, dtype=f.dtype)
+        h0, h1 = h.narrow(dim, 0, max(n - 2, 0)), h.narrow(dim, 0, max(n - 2, 0))
+
+    def step(i: int) -> Any:
+        return h.narrow(dim, i, 1)
+
+    m = n - 2
+    inside = (
+        at(2, m) * h0 / (h1 * (h0 + h1)) - at(0, m) * h1 / (h0 * (h0 + h1)) + at(1, m) * (h1 - h0) / (h0 * h1)
+    )
+    if edge_order == 1:
+        first = (at(1) - at(0)) / step(0)
+        last = (at(n - 1) - at(n - 2)) / step(n - 2)
+    else:
+        a, b = step(0), step(1)
+        first = at(0) * (-(2 * a + b) / (a * (a + b))) + at(1) * ((a + b) / (a * b)) - at(2) * (a / (b * (a + b)))
+        a, b = step(n - 3), step(n - 2)
+        last = at(n - 3) * (b / (a * (a + b))) - at(n - 2) * ((a + b) / (a * b)) + at(n - 1) * ((2 * b + a) / (b * (a + b)))
+    return _ops["cat"]([first, inside, last], dim)
+
+
+# -- whole tensors -------------------------------------------------------------------------------------
+
+
+def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+    """Element by element: ``|input - other| <= atol + rtol |other|``."""
+    if input.dtype is not other.dtype:
+        raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
+    if rtol < 0 or atol < 0:
+        raise RuntimeError(f"rtol and atol must be greater than or equal to zero, but got rtol={rtol}, atol={atol}")
+    a, b = input.detach(), other.detach()
+    close = a == b
+    if equal_nan and a.dtype.is_floating_point:
+        close = close | (a.isnan() & b.isnan())
+    if rtol == 0 and atol == 0:
+        return close
+    if not a.dtype.is_floating_point:
+        a, b = a.to(ALL[9]), b.to(ALL[9])
+    return close | (((a - b).abs() <= atol + (rtol * b).abs()) & b.isfinite())
+
+
+def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+    """Whether all elements are close, as isclose."""
+    return bool(isclose(input, other, rtol, atol, equal_nan).all())
+
+
+def equal(input: Any, other: Any) -> bool:
+    """Whether both have the same shape and elements."""
+    return input.shape == other.shape and bool((input == other).all())
+
+
+def is_same_size(input: Any, other: Any) -> bool:
+    """Whether the shapes are equal."""
+    return input.shape == other.shape
+
+
+def broadcast_shapes(*shapes: Any) -> Size:
+    """The shape that all the shapes broadcast to."""
+    tuples = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
+    n = max((len(s) for s in tuples), default=0)
+    out = [1] * n
+    for s in tuples:
+        for i, length in enumerate(s, n - len(s)):
+            if length < 0:
+                raise RuntimeError(f"Trying to create tensor with negative dimension ({length}): ({length})")
+            if length != 1 and out[i] not in (1, length):
+                raise RuntimeError(
+                    "Shape mismatch: objects cannot be broadcast to a single shape: " + ", ".join(str(list(t)) for t in tuples)
+                )
+            out[i] = length if length != 1 else out[i]
+    return Size(out)
+
+
+# -- types -----------------------------------------------------------------------------------------------
+
+
+def _probe(x: Any) -> Any:
+    if isinstance(x, _C.TensorBase):
+        return _ops["empty"]((0,) * bool(x.dim()) if x.dim() else (), dtype=x.dtype)
+    return x
+
+
+def result_type(tensor1: Any, tensor2: Any) -> dtype:
+    """The dtype of an arithmetic operation of the two (tensors or numbers)."""
+    if not isinstance(tensor1, _C.TensorBase) and not isinstance(tensor2, _C.TensorBase):
+        return _tensor([tensor1 * 1, tensor2 * 1][0] + [tensor1, tensor2][1]).dtype
+    return _ops["maximum"](_probe(tensor1), _probe(tensor2)).dtype
+
+
+def promote_types(type1: dtype, type2: dtype) -> dtype:
+    """The smallest dtype that both convert to."""
+    return result_type(_ops["empty"](1, dtype=type1), _ops["empty"](1, dtype=type2))
+
+
+def can_cast(from_: dtype, to: dtype) -> bool:
+    """Whether results of one dtype may be written to tensors of the other."""
+    if from_.is_floating_point:
+        return to.is_floating_point
+    return from_ is ALL[0] or to is not ALL[0]
+
+
+def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+    """A 0-d tensor of a number, in the default dtype."""
+    return _tensor(s, dtype=dtype or _C.get_default_dtype(), device=device, requires_grad=requires_grad)
