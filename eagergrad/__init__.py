@@ -175,6 +175,15 @@ _ELSEWHERE = {
     "set_autocast_dtype": "eagergrad.amp.autocast_mode",
     "set_autocast_enabled": "eagergrad.amp.autocast_mode",
 }
+# Functions of layers that PyTorch also shows at the top.
+_ELSEWHERE.update(
+    dict.fromkeys(
+        "adaptive_avg_pool1d alpha_dropout bilinear celu_ channel_shuffle conv_tbc cosine_similarity "
+        "feature_alpha_dropout group_norm layer_norm native_channel_shuffle pairwise_distance pdist "
+        "pixel_shuffle pixel_unshuffle prelu relu_ rms_norm rrelu rrelu_ selu_ threshold threshold_".split(),
+        "eagergrad.nn.functional",
+    )
+)
 
 
 def __getattr__(name: str) -> _Any:
