@@ -9,6 +9,7 @@
 
 #include "core/parallel.h"
 #include "kernels/panel.h"
+#include "kernels/scratch.h"
 
 namespace eg {
 namespace {
@@ -591,6 +592,28 @@ void rnn_backward(const RnnShape& s, const RnnBackward& a) {
              [&](auto zero, auto mode) { backward<decltype(zero), decltype(mode)::value>(s, a); });
 }
 
+template <class T>
+void weight_gradient(int64_t k, int64_t m, int64_t n, const T* a, int64_t lda, const T* b,
+                     int64_t ldb, T* c, int64_t ldc, bool add) {
+  constexpr int64_t L = kLanes<T>;
+  parallel_for((m + L - 1) / L, grain_for(L * k * n, 1), [&](int64_t begin, int64_t end) {
+    const int64_t first = begin * L, rows = (end * L < m ? end * L : m) - first;
+    Scratch<T> scratch(product_scratch<T>(n));
+    if (!add)
+      for (int64_t r = 0; r < rows; ++r) memset(c + (first + r) * ldc, 0, n * sizeof(T));
+    add_transposed_product(k, rows, n, a + first, lda, b, ldb, c + first * ldc, ldc,
+                           scratch.data());
+  });
+}
+void weight_gradient_any(DType t, int64_t k, int64_t m, int64_t n, const void* a, int64_t lda,
+                         const void* b, int64_t ldb, void* c, int64_t ldc, bool add) {
+  visit_float(t, [&](auto zero) {
+    using T = decltype(zero);
+    weight_gradient<T>(k, m, n, static_cast<const T*>(a), lda, static_cast<const T*>(b), ldb,
+                       static_cast<T*>(c), ldc, add);
+  });
+}
+
 void rnn_previous(const RnnShape& s, const void* out, int64_t ld_out, const void* h0, void* dst) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -606,6 +629,6 @@ void rnn_previous(const RnnShape& s, const void* out, int64_t ld_out, const void
 }  // namespace
 
 EG_KERNELS(RnnKernels, {&rnn_forward_scratch, &rnn_backward_scratch, &rnn_forward, &rnn_backward,
-                        &rnn_previous});
+                        &weight_gradient_any, &rnn_previous});
 
 }  // namespace eg

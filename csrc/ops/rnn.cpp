@@ -79,9 +79,10 @@ Tensor composed_direction(const RnnShape& shape, const Tensor& x, State& s, cons
 
 // ---- fused -------------------------------------------------------------------------------------------------------------
 
-// Gradients of the weights from all steps at once. GRU keeps r, z, n and n's recurrent part: the input sees the first three,
-// the state the first two and the last.
+// Gradients of the weights from all steps at once, added to what the engine has already gathered. GRU keeps r, z, n and
+// n's recurrent part: the input sees the first three, the state the first two and the last.
 struct WeightGradients {
+  Context& ctx;
   RnnMode mode;
   int64_t hidden;
   Tensor d;  // [N, saved * hidden]
@@ -90,12 +91,38 @@ struct WeightGradients {
     return narrow(d, 1, from * hidden, count * hidden);
   }
   Tensor of_input() const { return mode == RnnMode::Gru ? columns(0, 3) : d; }
-  Tensor w_ih(const Tensor& x) const { return mm(transpose(of_input(), 0, 1), x); }
-  Tensor b_ih() const { return sum(of_input(), {0}); }
-  Tensor w_hh(const Tensor& h) const {
-    if (mode != RnnMode::Gru) return mm(transpose(d, 0, 1), h);
-    return cat({mm(transpose(columns(0, 2), 0, 1), h), mm(transpose(columns(3, 1), 0, 1), h)}, 0);
+
+  // out = a^T b, into the engine's buffer if there is one.
+  template <class Fill>
+  void put(size_t input, Dims sizes, Tensors& out, Fill&& fill) const {
+    Tensor* sum = ctx.accumulator(input);
+    const bool add = sum && sum->is_contiguous() && sum->dtype() == d.dtype();
+    const Tensor to = add ? *sum : empty(sizes, d.dtype());
+    fill(to, add);
+    out[input] = add ? Context::accumulated() : to;
   }
+  void product(const Tensor& a, const Tensor& b, const Tensor& c, int64_t row, bool add) const {
+    kernels<RnnKernels>().weight_gradient(
+        d.dtype(), a.size(0), a.size(1), b.size(1), a.raw(), a.stride(0), b.raw(), b.stride(0),
+        c.raw() + row * c.stride(0) * c.item_size(), c.stride(0), add);
+  }
+  void w_ih(size_t input, const Tensor& x, Tensors& out) const {
+    const Tensor a = of_input();
+    put(input, {a.size(1), x.size(1)}, out,
+        [&](const Tensor& c, bool add) { product(a, x, c, 0, add); });
+  }
+  void w_hh(size_t input, const Tensor& h, Tensors& out) const {
+    put(input, {rnn_gates(mode) * hidden, h.size(1)}, out, [&](const Tensor& c, bool add) {
+      if (mode != RnnMode::Gru) return product(d, h, c, 0, add);
+      product(columns(0, 2), h, c, 0, add);
+      product(columns(3, 1), h, c, 2 * hidden, add);
+    });
+  }
+  void w_hr(size_t input, const Tensor& d_proj, const Tensor& h, Tensors& out) const {
+    put(input, {d_proj.size(1), h.size(1)}, out,
+        [&](const Tensor& c, bool add) { product(d_proj, h, c, 0, add); });
+  }
+  Tensor b_ih() const { return sum(of_input(), {0}); }
   Tensor b_hh() const {
     if (mode != RnnMode::Gru) return sum(d, {0});
     return cat({sum(columns(0, 2), {0}), sum(columns(3, 1), {0})}, 0);
@@ -337,7 +364,7 @@ struct RnnLayer {
                                       ctx.saved(in.size() + 2 + 2 * d),
                                       g_out.defined() ? g_out.raw() + shift : nullptr, width,
                                       select(dh, 0, d), lstm() ? select(dc, 0, d) : Tensor());
-      const WeightGradients w{mode, hidden, grads.d_gates};
+      const WeightGradients w{ctx, mode, hidden, grads.d_gates};
       if (ctx.needs(0)) {
         const Tensor dx = mm(w.of_input(), dir.w.w_ih);
         out[0] = out[0].defined() ? out[0] + dx : dx;
@@ -354,8 +381,8 @@ struct RnnLayer {
                         const Direction::Gradients& grads, const Tensor& x, const Tensor& h,
                         Tensors& out) const {
     size_t i = first_weight() + d * per_direction();
-    if (ctx.needs(i)) out[i] = w.w_ih(x);
-    if (ctx.needs(i + 1)) out[i + 1] = w.w_hh(h);
+    if (ctx.needs(i)) w.w_ih(i, x, out);
+    if (ctx.needs(i + 1)) w.w_hh(i + 1, h, out);
     if (has_bias) {
       if (ctx.needs(i + 2)) out[i + 2] = w.b_ih();
       if (ctx.needs(i + 3)) {
@@ -364,7 +391,7 @@ struct RnnLayer {
       }
     }
     i += per_direction() - 1;
-    if (proj && ctx.needs(i)) out[i] = mm(transpose(grads.d_proj, 0, 1), grads.hidden);
+    if (proj && ctx.needs(i)) w.w_hr(i, grads.d_proj, grads.hidden, out);
   }
 };
 
@@ -430,13 +457,13 @@ struct RnnCell {
     const auto grads = dir.backward(Lstm ? nullptr : made.raw(), hidden, ctx.saved(in.size()),
                                     Lstm ? made : Tensor(), nullptr, 0, dh, dc);
     Tensors out(in.size());
-    const WeightGradients w{mode, hidden, grads.d_gates};
+    const WeightGradients w{ctx, mode, hidden, grads.d_gates};
     const size_t i = first_weight();
     if (ctx.needs(0)) out[0] = mm(w.of_input(), dir.w.w_ih);
     out[1] = dh;
     if (Lstm) out[2] = dc;
-    if (ctx.needs(i)) out[i] = w.w_ih(ready(in[0], t));
-    if (ctx.needs(i + 1)) out[i + 1] = w.w_hh(dir.h0);
+    if (ctx.needs(i)) w.w_ih(i, ready(in[0], t), out);
+    if (ctx.needs(i + 1)) w.w_hh(i + 1, dir.h0, out);
     if (has_bias && ctx.needs(i + 2)) out[i + 2] = w.b_ih();
     if (has_bias && ctx.needs(i + 3)) out[i + 3] = w.b_hh();
     return out;
