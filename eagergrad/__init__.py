@@ -163,6 +163,12 @@ _SUBMODULES = frozenset(
     ]
 )
 _ELSEWHERE = {
+    "adaptive_avg_pool1d": "eagergrad.nn.functional",
+    "channel_shuffle": "eagergrad.nn.functional",
+    "conv_tbc": "eagergrad.nn.functional",
+    "max_pool1d_with_indices": "eagergrad.nn.functional",
+    "pixel_shuffle": "eagergrad.nn.functional",
+    "pixel_unshuffle": "eagergrad.nn.functional",
     "save": "eagergrad.serialization",
     "load": "eagergrad.serialization",
     "autocast": "eagergrad.amp.autocast_mode",

@@ -45,12 +45,37 @@ void map_rows(const LineMap& m, int64_t width, const T* from, T* to) {
 }
 
 // A map whose rows all have `taps` entries, transposed for vector loads: index[tap][out], weight[tap][out].
+// Outputs low .. high copy `scale` times consecutive inputs, as padding and its gradient do.
 template <class T>
 struct EvenMap {
   int64_t taps;
   const int32_t* index;
   const T* weight;
+  int64_t low = 0, high = 0;
 };
+
+template <class T>
+EG_INLINE void find_run(const LineMap& m, EvenMap<T>& even) {
+  const auto single = [&](int64_t o) { return m.first[o + 1] - m.first[o] == 1; };
+  const auto entry = [&](int64_t o) { return m.first[o]; };
+  for (int64_t o = 0; o < m.out;) {
+    int64_t end = o + 1;
+    while (single(o) && end < m.out && single(end) && m.weight[entry(end)] == m.weight[entry(o)] &&
+           m.index[entry(end)] == m.index[entry(o)] + int32_t(end - o))
+      ++end;
+    if (single(o) && end - o > even.high - even.low) even.low = o, even.high = end;
+    o = end;
+  }
+}
+
+template <class T>
+EG_INLINE void map_entries(const LineMap& m, int64_t begin, int64_t end, const T* from, T* to) {
+  for (int64_t o = begin; o < end; ++o) {
+    T sum = T(0);
+    for (int64_t k = m.first[o]; k < m.first[o + 1]; ++k) sum += T(m.weight[k]) * from[m.index[k]];
+    to[o] = sum;
+  }
+}
 
 EG_INLINE int64_t even_taps(const LineMap& m) {
   const int64_t n = m.out > 0 ? m.first[1] - m.first[0] : 0;
@@ -75,12 +100,13 @@ void map_columns(const LineMap& m, const EvenMap<T>& even, int64_t rows, const T
         for (int64_t o = 0; o < out; ++o) to[o] += u[o] * from[a[o]];
       }
     } else {
-      for (int64_t o = 0; o < out; ++o) {
-        T sum = T(0);
-        for (int64_t k = m.first[o]; k < m.first[o + 1]; ++k)
-          sum += T(m.weight[k]) * from[m.index[k]];
-        to[o] = sum;
+      map_entries(m, 0, even.low, from, to);
+      if (even.high > even.low) {
+        const T scale = T(m.weight[m.first[even.low]]);
+        const T* source = from + m.index[m.first[even.low]] - even.low;
+        for (int64_t o = even.low; o < even.high; ++o) to[o] = scale * source[o];
       }
+      map_entries(m, even.high, out, from, to);
     }
   }
 }
@@ -117,6 +143,8 @@ void resample(const LineMap* m, int64_t planes, const T* x, T* y) {
     largest = n > largest ? n : largest;
   }
   EvenMap<T> even{even_taps(m[2]), nullptr, nullptr};
+  find_run(m[2], even);
+  if (2 * (even.high - even.low) > m[2].out) even.taps = 0;
   Scratch<int32_t> even_index(even.taps * m[2].out);
   Scratch<T> even_weight(even.taps * m[2].out);
   for (int64_t o = 0; o < m[2].out; ++o) {
@@ -308,98 +336,134 @@ EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
   return t;
 }
 
-// All elements that one output reads.
+constexpr int kPoints = 64, kMostTaps = 16;
+
+// What a block of outputs reads: tap k of point p.
 template <class T>
 struct Reads {
-  int count = 0;
-  int64_t offset[16];
-  T weight[16];
-  T slope[16][3];
+  int64_t taps;
+  int32_t offset[kMostTaps][kPoints];  // -1: outside, reads zero
+  T weight[kMostTaps][kPoints];
+  T slope[3][kMostTaps][kPoints];
 };
 
 // Coordinates are stored x first: the grid's last entry belongs to the first spatial dimension.
 template <class T>
-EG_INLINE void reads_of(const GridShape& s, const T* point, bool slopes, Reads<T>& r) {
+void reads_of(const GridShape& s, const T* points, int64_t n, bool slopes, Reads<T>& r) {
   Taps<T> d[3];
   d[0].count = 1, d[0].index[0] = 0, d[0].weight[0] = T(1), d[0].slope[0] = T(0);
-  for (int i = 0; i < s.dims; ++i) d[2 - i] = taps_of(point[i], s.in[2 - i], s);
-  r.count = 0;
-  for (int64_t a = 0; a < d[0].count; ++a) {
-    for (int64_t b = 0; b < d[1].count; ++b) {
-      for (int64_t c = 0; c < d[2].count; ++c) {
-        if (d[0].index[a] < 0 || d[1].index[b] < 0 || d[2].index[c] < 0) continue;
-        const int n = r.count++;
-        r.offset[n] = (d[0].index[a] * s.in[1] + d[1].index[b]) * s.in[2] + d[2].index[c];
-        r.weight[n] = d[0].weight[a] * d[1].weight[b] * d[2].weight[c];
-        if (!slopes) continue;
-        r.slope[n][0] = d[0].weight[a] * d[1].weight[b] * d[2].slope[c];
-        r.slope[n][1] = d[0].weight[a] * d[1].slope[b] * d[2].weight[c];
-        r.slope[n][2] = d[0].slope[a] * d[1].weight[b] * d[2].weight[c];
+  for (int64_t p = 0; p < n; ++p, points += s.dims) {
+    for (int i = 0; i < s.dims; ++i) d[2 - i] = taps_of(points[i], s.in[2 - i], s);
+    int64_t k = 0;
+    for (int64_t a = 0; a < d[0].count; ++a) {
+      for (int64_t b = 0; b < d[1].count; ++b) {
+        for (int64_t c = 0; c < d[2].count; ++c, ++k) {
+          const bool in = d[0].index[a] >= 0 && d[1].index[b] >= 0 && d[2].index[c] >= 0;
+          const int64_t at = (d[0].index[a] * s.in[1] + d[1].index[b]) * s.in[2] + d[2].index[c];
+          r.offset[k][p] = in ? int32_t(at) : -1;
+          r.weight[k][p] = d[0].weight[a] * d[1].weight[b] * d[2].weight[c];
+          if (!slopes) continue;
+          r.slope[0][k][p] = d[0].weight[a] * d[1].weight[b] * d[2].slope[c];
+          r.slope[1][k][p] = d[0].weight[a] * d[1].slope[b] * d[2].weight[c];
+          r.slope[2][k][p] = d[0].slope[a] * d[1].weight[b] * d[2].weight[c];
+        }
       }
     }
+    r.taps = k;
   }
 }
 
 EG_INLINE int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
 
+// body(image, first point, points, reads) over blocks of points of images [begin, end)
+template <class T, class F>
+EG_INLINE void each_block(const GridShape& s, const T* grid, int64_t begin, int64_t end,
+                          bool slopes, F&& body) {
+  const int64_t out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
+  Scratch<Reads<T>> reads(1);
+  for (int64_t i = begin; i < end; ++i) {
+    const int64_t n = i / blocks, p = i % blocks * kPoints,
+                  count = out - p < kPoints ? out - p : kPoints;
+    reads_of(s, grid + (n * out + p) * s.dims, count, slopes, *reads.data());
+    body(n, p, count, *reads.data());
+  }
+}
+
 template <class T>
 void grid_sample(const GridShape& s, const T* x, const T* grid, T* y) {
-  const int64_t in = volume(s.in), out = volume(s.out);
-  parallel_for(s.batch * out, grain(8 * (s.channels + 8)), [&](int64_t begin, int64_t end) {
-    Reads<T> r;
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / out, p = i - n * out;
-      reads_of(s, grid + i * s.dims, false, r);
-      for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
-        T sum = T(0);
-        for (int k = 0; k < r.count; ++k) sum += r.weight[k] * x[c * in + r.offset[k]];
-        y[c * out + p] = sum;
-      }
-    }
-  });
+  const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
+  parallel_for(s.batch * blocks, grain(kPoints * 8 * (s.channels + 8)),
+               [&](int64_t begin, int64_t end) {
+                 each_block(s, grid, begin, end, false,
+                            [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
+                              for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
+                                const T* plane = x + c * in;
+                                T sum[kPoints];
+                                for (int64_t i = 0; i < count; ++i) sum[i] = T(0);
+                                for (int64_t k = 0; k < r.taps; ++k) {
+                                  for (int64_t i = 0; i < count; ++i) {
+                                    const int32_t at = r.offset[k][i];
+                                    sum[i] += r.weight[k][i] * (at >= 0 ? plane[at] : T(0));
+                                  }
+                                }
+                                for (int64_t i = 0; i < count; ++i) y[c * out + p + i] = sum[i];
+                              }
+                            });
+               });
 }
 
 constexpr int64_t kChannelBlock = 16;
 
 template <class T>
 void grid_input_grad(const GridShape& s, const T* gy, const T* grid, T* gx) {
-  const int64_t in = volume(s.in), out = volume(s.out);
-  const int64_t blocks = (s.channels + kChannelBlock - 1) / kChannelBlock;
-  parallel_for(s.batch * blocks, grain(out * 64), [&](int64_t begin, int64_t end) {
-    Reads<T> r;
+  const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
+  const int64_t groups = (s.channels + kChannelBlock - 1) / kChannelBlock;
+  parallel_for(s.batch * groups, grain(out * 64), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / blocks, c0 = i % blocks * kChannelBlock;
-      const int64_t c1 = c0 + kChannelBlock < s.channels ? c0 + kChannelBlock : s.channels;
-      for (int64_t j = (n * s.channels + c0) * in; j < (n * s.channels + c1) * in; ++j)
-        gx[j] = T(0);
-      for (int64_t p = 0; p < out; ++p) {
-        reads_of(s, grid + (n * out + p) * s.dims, false, r);
-        for (int64_t c = n * s.channels + c0; c < n * s.channels + c1; ++c)
-          for (int k = 0; k < r.count; ++k)
-            gx[c * in + r.offset[k]] += r.weight[k] * gy[c * out + p];
-      }
+      const int64_t image = i / groups, c0 = image * s.channels + i % groups * kChannelBlock;
+      const int64_t last = (image + 1) * s.channels,
+                    c1 = c0 + kChannelBlock < last ? c0 + kChannelBlock : last;
+      for (int64_t j = c0 * in; j < c1 * in; ++j) gx[j] = T(0);
+      each_block(s, grid, image * blocks, (image + 1) * blocks, false,
+                 [&](int64_t, int64_t p, int64_t count, const Reads<T>& r) {
+                   for (int64_t c = c0; c < c1; ++c) {
+                     const T* g = gy + c * out + p;
+                     T* plane = gx + c * in;
+                     for (int64_t k = 0; k < r.taps; ++k)
+                       for (int64_t j = 0; j < count; ++j)
+                         if (r.offset[k][j] >= 0) plane[r.offset[k][j]] += r.weight[k][j] * g[j];
+                   }
+                 });
     }
   });
 }
 
 template <class T>
 void grid_points_grad(const GridShape& s, const T* gy, const T* x, const T* grid, T* ggrid) {
-  const int64_t in = volume(s.in), out = volume(s.out);
-  parallel_for(s.batch * out, grain(24 * (s.channels + 8)), [&](int64_t begin, int64_t end) {
-    Reads<T> r;
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t n = i / out, p = i - n * out;
-      reads_of(s, grid + i * s.dims, true, r);
-      T sum[3] = {T(0), T(0), T(0)};
-      for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
-        for (int k = 0; k < r.count; ++k) {
-          const T v = x[c * in + r.offset[k]] * gy[c * out + p];
-          for (int d = 0; d < 3; ++d) sum[d] += v * r.slope[k][d];
-        }
-      }
-      for (int64_t d = 0; d < s.dims; ++d) ggrid[i * s.dims + d] = sum[d];
-    }
-  });
+  const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
+  parallel_for(s.batch * blocks, grain(kPoints * 24 * (s.channels + 8)),
+               [&](int64_t begin, int64_t end) {
+                 each_block(s, grid, begin, end, true,
+                            [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
+                              T sum[3][kPoints] = {};
+                              for (int64_t k = 0; k < r.taps; ++k) {
+                                T product[kPoints] = {};
+                                for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
+                                  const T *plane = x + c * in, *g = gy + c * out + p;
+                                  for (int64_t i = 0; i < count; ++i) {
+                                    const int32_t at = r.offset[k][i];
+                                    product[i] += g[i] * (at >= 0 ? plane[at] : T(0));
+                                  }
+                                }
+                                for (int64_t d = 0; d < s.dims; ++d)
+                                  for (int64_t i = 0; i < count; ++i)
+                                    sum[d][i] += product[i] * r.slope[d][k][i];
+                              }
+                              for (int64_t i = 0; i < count; ++i)
+                                for (int64_t d = 0; d < s.dims; ++d)
+                                  ggrid[(n * out + p + i) * s.dims + d] = sum[d][i];
+                            });
+               });
 }
 
 // ---------------------------------------------------------------------------- entry points

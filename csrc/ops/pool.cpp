@@ -1,6 +1,8 @@
 // Pooling over windows, its inverse, and sliding blocks as columns.
 #include "kernels/pool.h"
 
+#include <algorithm>
+
 #include "ops/registry.h"
 #include "ops/spatial.h"
 #include "ops/vision.h"
@@ -295,6 +297,11 @@ Tensor adaptive_avg_pool(const Tensor& x, const Dims& size) {
   const int64_t dims = static_cast<int64_t>(size.size());
   check_output_size("adaptive_avg_pool", x, size);
   check_floating("adaptive_avg_pool", x);
+  if (std::all_of(size.begin(), size.end(), [](int64_t n) { return n == 1; })) {
+    Dims last;
+    for (int64_t i = 0; i < dims; ++i) last.push_back(x.dim() - dims + i);
+    return mean(x, last, true);
+  }
   LineTables tables;
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t in = x.size(x.dim() - dims + i), n = size[i];
@@ -401,6 +408,12 @@ EG_MAX_POOL(2)
 EG_MAX_POOL(3)
 EG_OP(&adaptive_max_pool, "adaptive_max_pool(input, output_size)",
       "Maxima, and their positions, of as many windows as output_size says.", kInternal)
+EG_OP(
+    +[](const Tensor& x, const Dims& size) {
+      return adaptive_max_pool(x, per_dim("adaptive_max_pool1d", "output_size", size, 1));
+    },
+    "adaptive_max_pool1d(input, output_size)",
+    "Maxima of output_size windows over the last dimension, and their positions.", kFunctionOnly)
 EG_OP(&max_unpool, "max_unpool(input, indices, output_size)",
       "Puts values back where max_pool found them, zero elsewhere.", kInternal)
 EG_OP(&avg_pool1d,

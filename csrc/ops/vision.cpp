@@ -301,7 +301,41 @@ struct ConstantPad {
   static constexpr const char* name = "ConstantPad";
   Dims before, after;  // a dimension each; negative ones crop
   Scalar value;
+
+  // Images: every element is written once. Small ones are not worth the tables.
+  bool pads_planes(const Tensor& x) const {
+    if (x.numel() < 4096) return false;
+    for (int64_t i = 0; i + 2 < x.dim(); ++i)
+      if (before[i] != 0 || after[i] != 0) return false;
+    return x.dim() >= 2 &&
+           before[x.dim() - 2] + after[x.dim() - 2] + before.back() + after.back() > 0;
+  }
+  Tensor pad_planes(const Tensor& x) const {
+    LineTables tables;
+    tables.push_back(LineTable::identity(1));
+    Dims sizes = x.sizes();
+    for (int64_t d = x.dim() - 2; d < x.dim(); ++d) {
+      const int64_t in = x.size(d);
+      sizes[d] = in + before[d] + after[d];
+      LineTable t(in, sizes[d]);
+      for (int64_t o = 0; o < sizes[d]; ++o) {
+        if (o >= before[d] && o < before[d] + in) t.add(o - before[d], 1);
+        t.end_row();
+      }
+      tables.push_back(std::move(t));
+    }
+    const LineMap m[3] = {tables[0].map(), tables[1].map(), tables[2].map()};
+    const Tensor cx = contiguous_data(x), fill = full(Dims{}, value, x.dtype());
+    Tensor y = empty(sizes, x.dtype());
+    if (y.numel() > 0) {
+      kernels<VisionKernels>().select(m, int64_t(x.item_size()),
+                                      x.numel() / (x.size(-1) * x.size(-2)), cx.raw(), fill.raw(),
+                                      y.raw());
+    }
+    return y;
+  }
   Tensor forward(Context&, const Tensor& x) {
+    if (pads_planes(x)) return pad_planes(x);
     Dims sizes = x.sizes(), from(sizes.size(), 0), to(sizes.size(), 0), common = x.sizes();
     bool padded = false;
     for (size_t i = 0; i < sizes.size(); ++i) {
