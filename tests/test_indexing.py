@@ -297,8 +297,8 @@ def test_iteration_and_membership() -> None:
     x = eg.tensor([[1, 2], [3, 4]])
     assert [r.tolist() for r in x] == [[1, 2], [3, 4]] and len(x) == 2
     assert 3 in x and 9 not in x
-    a, b = x
-    assert b.tolist() == [3, 4] and list(reversed(x))[0].tolist() == [3, 4]
+    _, b = x
+    assert b.tolist() == [3, 4] and next(iter(reversed(x))).tolist() == [3, 4]
     with pytest.raises(TypeError):
         len(eg.tensor(1.0))
     with pytest.raises(TypeError):
