@@ -17,6 +17,8 @@ from hypothesis.extra import numpy as hnp
 
 from util import assert_close, check_gradients
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of read-only arrays
+
 few = settings(
     max_examples=60,
     deadline=None,
