@@ -373,4 +373,44 @@ OTHER = [
       for n in (1, 2, 3)),
 ]  # fmt: skip
 
-ROWS = [*CONV, *POOL, *NORM, *LOOKUP, *LOSS, *OTHER]
+# -- recurrent cells -------------------------------------------------------------------------------
+
+
+def _sigmoid(x: Any) -> Any:
+    return 1 / (1 + np.exp(-x))
+
+
+def _rnn_cell(f: Any) -> Any:
+    return lambda x, h, wi, wh, bi=0, bh=0: f(x @ wi.T + bi + h @ wh.T + bh)
+
+
+def _lstm_cell(x: Any, state: Any, wi: Any, wh: Any, bi: Any = 0, bh: Any = 0) -> Any:
+    h, c = state
+    i, f, g, o = np.split(x @ wi.T + bi + h @ wh.T + bh, 4, -1)
+    c = _sigmoid(f) * c + _sigmoid(i) * np.tanh(g)
+    return _sigmoid(o) * np.tanh(c), c
+
+
+def _gru_cell(x: Any, h: Any, wi: Any, wh: Any, bi: Any = 0, bh: Any = 0) -> Any:
+    (ir, iz, new), (hr, hz, hn) = (np.split(v, 3, -1) for v in (x @ wi.T + bi, h @ wh.T + bh))
+    z = _sigmoid(iz + hz)
+    return (1 - z) * np.tanh(new + _sigmoid(ir + hr) * hn) + z * h
+
+
+def _cell(name: str, ref: Any, gates: int, pair: bool = False) -> Row:
+    state: Any = (A(2, 4), A(2, 4)) if pair else A(2, 4)
+    weights = (A(gates * 4, 3), A(gates * 4, 4))
+    biases = (A(gates * 4), A(gates * 4))
+    return Row(name, ref, [C(A(2, 3), state, *weights, *biases), C(A(2, 3), state, *weights)],
+               dtypes=WIDE_FLOATS, method=None, rtype=None, tol=10,
+               errors=[E(RuntimeError, A(2, 5), state, *weights, *biases)])  # fmt: skip
+
+
+CELLS = [
+    _cell("rnn_tanh_cell", _rnn_cell(np.tanh), 1),
+    _cell("rnn_relu_cell", _rnn_cell(lambda v: np.maximum(v, 0)), 1),
+    _cell("gru_cell", _gru_cell, 3),
+    _cell("lstm_cell", _lstm_cell, 4, True),
+]
+
+ROWS = [*CELLS, *CONV, *POOL, *NORM, *LOOKUP, *LOSS, *OTHER]

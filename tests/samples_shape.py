@@ -326,4 +326,30 @@ CASTS = [
         rtype=None, ints=(0, 5)),
 ]  # fmt: skip
 
-ROWS = [*VIEWS, *COPIES, *JOINS, *CREATION, *CASTS]
+NOT_IN_PLACE_TWICE = {"layout": "it writes to its input"}
+WRITES = [
+    row("copy_", lambda x, y: np.broadcast_to(y, x.shape).astype(x.dtype), C(A(2, 3), A(2, 3)),
+        C(A(2, 3), A(3)),
+        C(A(2, 3), D("int64", 2, 1, low=0, high=2)), C(A(2), 3), function=False, order=0, rtype="same",
+        skips=NOT_IN_PLACE_TWICE, errors=[E(RuntimeError, A(2), A(3)), E(TypeError, A(2), "x")]),
+    row("fill_", lambda x, v: np.full_like(x, v), C(A(2, 3), 1), C(A(), 0), C(A(0), 1),
+        function=False, order=0, skips=NOT_IN_PLACE_TWICE, errors=[E(RuntimeError, A(2), A(2)),
+        E(TypeError, A(2), "x")]),
+    row("zero_", np.zeros_like, C(A(2, 3)), C(A()), function=False, order=0,
+        skips=NOT_IN_PLACE_TWICE),
+    row("as_strided_scatter", lambda x, y, size, stride: (lambda z: (np.lib.stride_tricks.as_strided(
+        z, size, [s * z.itemsize for s in stride]).__setitem__(..., y), z)[1])(x.copy()),
+        C(A(6), A(2, 2), (2, 2), (1, 2)), dtypes=FLOATS, torch_bugs=("gradient",),
+        skips={"layout": "it depends on the layout", "gradient-layout": ""}),
+    row("split_with_sizes", _split, C(A(5, 2), [1, 4]), C(A(2, 3), [1, 2], 1)),
+    row("constant_pad_nd", lambda x, pad, value=0: np.pad(x, [(0, 0)] * (x.ndim - len(pad) // 2) + [
+        (pad[i], pad[i + 1]) for i in range(len(pad) - 2, -1, -2)], constant_values=value),
+        C(A(2, 3), (1, 2)), C(A(2, 3), (1, 0, 2, 1), 1), method=None),
+    make("unravel_index", lambda i, s: np.unravel_index(i, s), C(V([3, 5], "int64"), (2, 3)),
+         C(V(4, "int64"), (2, 2, 2)), dtypes=("int64",)),
+    make("range", None, C(0, 4), C(1, 2, 0.5), skips={"reference": "see torch", "layout": ""}),
+    make("empty_strided", None, C((2, 3), (1, 2)), skips={"torch": "", "layout": "",
+         "reference": "any values"}),
+]  # fmt: skip
+
+ROWS = [*WRITES, *VIEWS, *COPIES, *JOINS, *CREATION, *CASTS]
