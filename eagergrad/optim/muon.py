@@ -103,14 +103,20 @@ def _orthogonalize(x: Any, coefficients: tuple[float, float, float], steps: int,
         raise ValueError("Coefficients must be a tuple of exactly 3 values")
     a, b, c = coefficients
     tall = x.size(0) > x.size(1)
-    y = x.to(eg.bfloat16)
-    y = y.t() if tall else y
-    y = y / y.norm().clamp(min=eps)
+    y = _rounded(x.t() if tall else x)
+    y = _rounded(y / _rounded(y.norm()).clamp(min=eps))
     for _ in range(steps):
-        gram = y @ y.t()
-        gram = eg.addmm(gram, gram, gram, beta=b, alpha=c)
-        y = eg.addmm(y, gram, y, beta=a)
+        gram = _rounded(y @ y.t())
+        gram = _rounded(b * gram + c * (gram @ gram))
+        y = _rounded(a * y + gram @ y)
     return y.t() if tall else y
+
+
+def _rounded(x: Any) -> Any:
+    """Numbers that bfloat16 can hold, as float32: products of those are exact, sums need not be
+    bfloat16.
+    """
+    return x.to(eg.bfloat16).to(eg.float32)
 
 
 def _rate_factor(adjust: str | None, rows: int, columns: int) -> float:
