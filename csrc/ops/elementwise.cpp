@@ -579,6 +579,9 @@ Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, do
   const Tensor* inputs[] = {&a, &b, &c};
   DType common = result_type(all, 3);
   EG_CHECK(common != DType::Bool, "[", row.name, "] not implemented for bool");
+  if (op == Ternary::lerp)
+    EG_CHECK(a.dtype() == b.dtype() || b.is_weak(), "[lerp] expected dtype ", a.dtype(),
+             " for `end` but got dtype ", b.dtype());
   if (op == Ternary::addcdiv)
     EG_CHECK(is_floating(common),
              "[addcdiv] integer division with addcdiv is not supported: use floating point "

@@ -30,6 +30,9 @@ TensorList unbind(const Tensor& x, int64_t dim);
 Tensor repeat(const Tensor& x, IntSpan times);
 Tensor flatten(const Tensor& x, int64_t start, int64_t end);
 
+// a ** b, with cheaper ops for the exponents that programs write most.
+Tensor power(const Tensor& a, const Tensor& b);
+
 // --- copies ------------------------------------------------------------------------------------------------------
 Tensor to(const Tensor& x, DType dtype);  // x itself if nothing changes; gradient cast back
 Tensor clone(const Tensor& x);            // keeps dense strides, as PyTorch's preserve_format

@@ -7,6 +7,23 @@
 #include "tape/node.h"
 
 namespace eg {
+
+Tensor power(const Tensor& x, const Tensor& y) {
+  if (y.is_weak() && !x.is_weak()) {
+    const double e = y.item().to_double();
+    if (e == 2) return square(x);
+    if (is_floating(x.dtype())) {
+      if (e == 1) return mul(x, y);
+      if (e == 0.5) return sqrt(x);
+      if (e == -1) return reciprocal(x);
+      if (e == 3) return mul(square(x), x);
+    } else if (y.dtype() == DType::Int64) {
+      EG_CHECK(e >= 0, "[pow] Integers to negative integer powers are not allowed.");
+    }
+  }
+  return pow(x, y);
+}
+
 namespace {
 
 constexpr uint32_t kPublic = kInplace | kOut;
@@ -54,7 +71,7 @@ Tensor scaled(const Tensor& other, const Scalar& alpha) {
   return mul(other, Tensor(alpha));
 }
 EG_OP(+[](const Operand& input, const Operand& other, Scalar alpha) {
-        return add(input, scaled(other, alpha));
+        return to(add(input, scaled(other, alpha)), result_type(input, other));
       }, "add(input, other, *, alpha)", "y = input + alpha * other", kPublic & ~kInplace)
 EG_OP(+[](const Operand& input, const Operand& other, Scalar alpha) {
         return sub(input, scaled(other, alpha));
@@ -140,6 +157,9 @@ EG_OP(+[](const Tensor& input, const Operand& min) { return clamp(input, min, st
 EG_OP(+[](const Tensor& input, const Operand& max) { return clamp(input, std::nullopt, max); },
       "clamp_max(input, max)", "Elements not above max.", kPublic)
 
+EG_OP(+[](const Tensor& input, const Tensor& values) { return heaviside(input, values); },
+      "heaviside(input, values)", "0, values or 1 for negative, zero and positive elements.", kPublic)
+
 // --- ternary --------------------------------------------------------------------------------------------------------
 
 EG_OP(+[](const Tensor& condition, const Operand& input, const Operand& other) {
@@ -187,15 +207,19 @@ EG_ALIAS2(greater_equal, ge)
 EG_ALIAS2(less, lt)
 EG_ALIAS2(less_equal, le)
 EG_ALIAS2(not_equal, ne)
-EG_OP(+[](const Operand& input, const Operand& exponent) { return pow(input, exponent); },
+EG_OP(+[](const Operand& input, const Operand& exponent) { return power(input, exponent); },
       "pow(input, exponent)", "input ** exponent", kPublic)
 EG_OP(+[](const Operand& input, const Operand& exponent) {
         const auto wide = [](const Tensor& t) { return to(t, DType::Float64); };
         return pow(wide(input), wide(exponent));
       }, "float_power(input, exponent)", "input ** exponent in float64.", kOut)
+EG_OP(+[](const Tensor& input, const Operand& exponent) {
+        binary_(Binary::pow, input, exponent);
+        return input;
+      }, "pow_(input, exponent)", "input **= exponent", kMethodOnly)
 EG_OP(+[](const Tensor& input) { return clone(input); }, "positive(input)", "A copy.")
 EG_OP(+[](const Operand& input, const Operand& other) {
-        return mul(input, pow(Tensor(2.0), to(other, default_dtype())));
+        return mul(input, pow(Tensor(2.0), to(other, float_type(result_type(input, other)))));
       }, "ldexp(input, other)", "input * 2 ** other", kPublic)
 EG_OP(+[](const Tensor& input, int64_t n) {
         EG_CHECK(n >= 0, "polygamma(n, x) does not support negative n.");

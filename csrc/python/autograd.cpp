@@ -121,7 +121,9 @@ class PythonNode final : public Node {
     return out;
   }
   void release_saved() override {
-    Node::release_saved();
+    const Object kept(PyObject_GetAttrString(ctx_.get(), "_saved"));
+    if (!kept) PyErr_Clear();
+    released = released || (kept && PyObject_IsTrue(kept.get()) == 1);
     // Clears saved tensors of the context, not the context itself: users may read their own attributes later.
     const Object done(PyObject_CallMethod(ctx_.get(), "_release", nullptr));
     if (!done) PyErr_Clear();

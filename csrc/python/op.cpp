@@ -18,10 +18,13 @@ namespace {
 struct OpObject {
   PyObject_HEAD;
   vectorcallfunc call;
-  std::vector<const OpEntry*>* entries;
+  struct Item {
+    const OpEntry* entry;
+    bool inplace;  // the entry's result is written into its first argument
+  };
+  std::vector<Item>* entries;
   std::vector<std::unique_ptr<Signature>>* overloads;  // parsed at the first call
   const char* name;  // lives as long as the process
-  bool inplace;
   bool autocast;  // do autocast regions reach it?
   PyObject* result_type;
 };
@@ -31,7 +34,8 @@ PyTypeObject* op_type = nullptr;
 const std::vector<std::unique_ptr<Signature>>& overloads_of(OpObject* op) {
   if (!op->overloads) {
     auto parsed = std::make_unique<std::vector<std::unique_ptr<Signature>>>();
-    for (const OpEntry* e : *op->entries) parsed->push_back(std::make_unique<Signature>(*e));
+    for (const OpObject::Item& i : *op->entries)
+      parsed->push_back(std::make_unique<Signature>(*i.entry));
     op->overloads = parsed.release();
   }
   return *op->overloads;
@@ -199,7 +203,9 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
     }
     PyObject* values[kMaxParameters];
     std::string reason;
-    for (const auto& s : overloads) {
+    for (size_t k = 0; k < overloads.size(); ++k) {
+      const auto& s = overloads[k];
+      const bool inplace = (*op->entries)[k].inplace;
       Object gathered;
       std::string* why = reason.empty() ? &reason : nullptr;
       if (!s->match(args, n, kwvalues, kwnames, values, &gathered, why)) continue;
@@ -209,7 +215,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       PyArgs source(*s, values);
       Results results(op, *s);
       Tensor target;
-      if (op->inplace) {
+      if (inplace) {
         EG_CHECK_TYPE(is_tensor(values[0]), op->name, "(): the first argument must be a Tensor");
         target = unwrap(values[0]);
         check_inplace(target, op->name);
@@ -221,7 +227,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
           e.set_message(str("[", op->name, "] ", e.message()));
         throw;
       }
-      return results.take(keywords.extras, op->inplace ? &target : nullptr);
+      return results.take(keywords.extras, inplace ? &target : nullptr);
     }
     refuse(op, reason);
   });
@@ -250,9 +256,9 @@ PyObject* op_doc(PyObject* self, void*) {
   return guarded([&]() -> PyObject* {
     std::string doc;
     for (const auto& s : overloads_of(op)) doc += s->text() + "\n";
-    for (const OpEntry* e : *op->entries)
-      if (e->doc && *e->doc) {
-        doc += std::string("\n") + e->doc + "\n";
+    for (const OpObject::Item& i : *op->entries)
+      if (i.entry->doc && *i.entry->doc) {
+        doc += std::string("\n") + i.entry->doc + "\n";
         break;
       }
     return PyUnicode_FromString(doc.c_str());
@@ -305,7 +311,8 @@ PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("eagergrad")
 PyObject* op_flags(PyObject* self, void*) {
   uint32_t any = 0;
   uint32_t all = kFunctionOnly | kMethodOnly | kInternal;  // count only where every overload has them
-  for (const OpEntry* e : *reinterpret_cast<OpObject*>(self)->entries) {
+  for (const OpObject::Item& item : *reinterpret_cast<OpObject*>(self)->entries) {
+    const OpEntry* e = item.entry;
     any |= e->flags & ~(kFunctionOnly | kMethodOnly | kInternal);
     all &= e->flags;
     if (!(e->flags & kFunctionOnly) && std::strstr(e->signature, "(input"))
@@ -346,14 +353,13 @@ PyType_Spec op_spec = {"eagergrad._C.Op", sizeof(OpObject), 0,
                            Py_TPFLAGS_METHOD_DESCRIPTOR | Py_TPFLAGS_DISALLOW_INSTANTIATION,
                        op_slots};
 
-Object make_op(const std::string& name, std::vector<const OpEntry*> entries, bool inplace) {
+Object make_op(const std::string& name, std::vector<OpObject::Item> entries) {
   Object made = checked(op_type->tp_alloc(op_type, 0));
   auto* op = reinterpret_cast<OpObject*>(made.get());
   op->call = op_call;
-  op->entries = new std::vector<const OpEntry*>(std::move(entries));
+  op->entries = new std::vector<OpObject::Item>(std::move(entries));
   op->overloads = nullptr;
   op->name = (new std::string(name))->c_str();
-  op->inplace = inplace;
   op->autocast = autocasts(name);
   op->result_type = nullptr;
   return made;
@@ -378,17 +384,21 @@ void add_ops(PyObject* module) {
     list.push_back(&e);
   }
   const Object ops = checked(PyDict_New());
+  // <name>_ holds what is registered under that name, then the overloads of <name> that may write in place.
+  std::unordered_map<std::string, std::vector<OpObject::Item>> items;
+  std::vector<std::string> names = order;
+  for (const std::string& name : order)
+    for (const OpEntry* e : by_name[name]) items[name].push_back({e, false});
   for (const std::string& name : order) {
-    checked(PyDict_SetItemString(ops.get(), name.c_str(), make_op(name, by_name[name], false).get()));
-  }
-  for (const std::string& name : order) {
-    std::vector<const OpEntry*> inplace;
-    for (const OpEntry* e : by_name[name])
-      if (e->flags & kInplace) inplace.push_back(e);
     const std::string own = name + "_";
-    if (!inplace.empty() && !by_name.count(own))
-      checked(PyDict_SetItemString(ops.get(), own.c_str(), make_op(own, inplace, true).get()));
+    for (const OpEntry* e : by_name[name]) {
+      if (!(e->flags & kInplace)) continue;
+      if (items[own].empty()) names.push_back(own);
+      items[own].push_back({e, true});
+    }
   }
+  for (const std::string& name : names)
+    checked(PyDict_SetItemString(ops.get(), name.c_str(), make_op(name, items[name]).get()));
   checked(PyModule_AddObjectRef(module, "op_table", ops.get()));
 }
 

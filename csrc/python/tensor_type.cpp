@@ -96,21 +96,6 @@ static PyObject* nb_unary(PyObject* a) {
   return guarded([&] { return wrap(unary(op, unwrap(a))); });
 }
 
-static Tensor power(const Tensor& x, const Tensor& y) {
-  if (y.is_weak() && !x.is_weak()) {
-    const double e = y.item().to_double();
-    if (e == 2) return square(x);
-    if (is_floating(x.dtype())) {
-      if (e == 1) return mul(x, y);
-      if (e == 0.5) return sqrt(x);
-      if (e == -1) return reciprocal(x);
-      if (e == 3) return mul(square(x), x);
-    } else if (y.dtype() == DType::Int64) {
-      EG_CHECK(e >= 0, "[pow] Integers to negative integer powers are not allowed.");
-    }
-  }
-  return pow(x, y);
-}
 static PyObject* nb_power(PyObject* a, PyObject* b, PyObject* mod) {
   return guarded([&]() -> PyObject* {
     Tensor x, y;

@@ -207,7 +207,7 @@ class Run {
         const Tensor& g = grads[targets_[i].nr];
         if (accumulate_) {
           const Tensor& t = (*inputs_)[i];
-          if (!t.is_leaf() && g.defined()) add_to_grad(t, g);
+          if (!t.is_leaf() && g.defined() && !t.meta().retain_grad) add_to_grad(t, g);
         } else {
           captured_[i] = g;
         }

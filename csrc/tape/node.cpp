@@ -59,6 +59,9 @@ static Tensor snapshot(const Tensor& t) {
 
 void Node::save(const Tensor& t) {
   // Outputs have no history yet; add_output finds them by identity.
+  EG_CHECK(!t.defined() || !t->inference || inference_enabled(),
+           "Inference tensors cannot be saved for backward. To work around you can make a clone to "
+           "get a normal tensor and use it in autograd.");
   SavedTensor s;
   s.tensor = t.defined() && !t.requires_grad() && !t.is_weak() ? t : snapshot(t);
   if (t.defined()) s.version = t.version();
@@ -83,8 +86,8 @@ void Node::add_output(const Tensor& t) {
 }
 
 void Node::release_saved() {
+  released = released || !saved.empty();  // a node that kept nothing can be walked again
   saved.clear();
-  released = true;
 }
 
 Tensor Node::saved_tensor(size_t i) {

@@ -113,10 +113,17 @@ def grad(
     return results
 
 
-def Variable(data: Any, requires_grad: bool = False, volatile: bool | None = None) -> Any:
+class _VariableType(type):
+    def __instancecheck__(cls, instance: Any) -> bool:
+        return isinstance(instance, _C.TensorBase)
+
+    def __call__(cls, data: Any, requires_grad: bool = False, volatile: bool | None = None) -> Any:
+        made = data.detach()
+        return made.requires_grad_() if requires_grad and not volatile else made
+
+
+class Variable(metaclass=_VariableType):
     """The old spelling of a tensor that may require grad: a new leaf over the same memory."""
-    made = data.detach()
-    return made.requires_grad_() if requires_grad and not volatile else made
 
 
 class set_detect_anomaly:

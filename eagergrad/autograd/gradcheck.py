@@ -24,7 +24,7 @@ def _numerical(function: Callable[..., Any], inputs: tuple[Any, ...], x: Any, ep
 
     columns = []
     with eg.no_grad():
-        flat = x.detach()
+        flat = x.data
         for index in _indices(x.shape):
             before = flat[index].item()
             flat[index] = before + eps
@@ -141,7 +141,7 @@ def _along_direction(
     u = eg.randn(x.shape, dtype=x.dtype, generator=generator)
     v = eg.randn(y.shape, dtype=y.dtype, generator=generator)
     with eg.no_grad():
-        data, before = x.detach(), x.detach().clone()
+        data, before = x.data, x.detach().clone()
         data.copy_(before + eps * u)
         high = _outputs(func, inputs)[at].detach().clone()
         data.copy_(before - eps * u)
@@ -192,9 +192,10 @@ def gradgradcheck(
 
     def first_order(*args: Any) -> Any:
         xs, vs = args[:count], args[count:]
-        ys = [y for y in _outputs(func, xs) if y.requires_grad]
-        wanted = [x for x in xs if isinstance(x, _C.TensorBase) and x.requires_grad]
-        grads = eg.autograd.grad(ys, wanted, vs, create_graph=True, allow_unused=True)
+        with eg.enable_grad():
+            ys = [y for y in _outputs(func, xs) if y.requires_grad]
+            wanted = [x for x in xs if isinstance(x, _C.TensorBase) and x.requires_grad]
+            grads = eg.autograd.grad(ys, wanted, vs, create_graph=True, allow_unused=True)
         return tuple(g for g in grads if g is not None)
 
     return gradcheck(

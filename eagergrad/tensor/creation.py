@@ -107,6 +107,12 @@ def _array_of(data: Any) -> np.ndarray:
     return array
 
 
+def _first(data: Any) -> Any:
+    while isinstance(data, (list, tuple)) and data:
+        data = data[0]
+    return data
+
+
 def _ragged(data: Any, at: str = "data") -> str:
     if isinstance(data, (list, tuple)):
         lengths = [len(item) if isinstance(item, (list, tuple)) else -1 for item in data]
@@ -150,8 +156,8 @@ def tensor(
     else:
         array = _array_of(data)
         inferred = _C.get_default_dtype() if array.dtype.kind == "f" else None
-        if array.dtype.kind == "f" and array.dtype.itemsize < 8:  # lists of NumPy scalars or arrays
-            inferred = None
+        if isinstance(_first(data), (np.generic, np.ndarray, _C.TensorBase)):
+            inferred = None  # lists of NumPy scalars, arrays or tensors keep their type
         result = _C.from_array(plain_array(array))
         target = dtype or (_C.get_default_dtype() if array.size == 0 and array.dtype.kind == "f" else inferred)
         if target is not None:
