@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import inspect
+import keyword
 import re
 import types
 from pathlib import Path
@@ -96,11 +97,15 @@ def _definition(name: str, overload: str, op: Any, *, method: bool) -> str:
         if method and i == 0:
             written.append("self")
             continue
+        if keyword.iskeyword(found["name"]):  # from=0: no name that Python's syntax allows
+            written += ["*args: Any", "**kwargs: Any"]
+            break
         if found["star"]:
             keyword_only = True
             written.append(f"*{found['name']}: {STARRED[found['type']]}")
             continue
-        kind = TYPES[found["type"]] + (" | None" if found["optional"] else "")
+        optional = found["optional"] or found["default"] == "None"
+        kind = TYPES[found["type"]] + (" | None" if optional else "")
         default = "" if found["default"] is None else f" = {found['default']}"
         written.append(f"{found['name']}: {kind}{default}")
     extra = []
@@ -188,6 +193,19 @@ def _indent(lines: list[str]) -> str:
     return "".join(f"    {line}\n" for line in lines)
 
 
+def _core_names() -> list[str]:
+    """What the extension module has besides its main classes."""
+    lines = []
+    for name, value in sorted(vars(_C).items()):
+        if name.startswith("__") or name in ("Generator", "Node", "TensorBase"):
+            continue
+        if inspect.isroutine(value):
+            lines.append(f"def {name}(*args: Any, **kwargs: Any) -> Any: ...")
+        else:
+            lines.append(f"{name}: Any")
+    return lines
+
+
 def core_stub() -> str:
     """The text of eagergrad/_C.pyi."""
     lines = _operators()
@@ -216,9 +234,11 @@ def core_stub() -> str:
             ]
         )
         + "\nclass Node:\n    def __getattr__(self, name: str) -> Any: ...\n"
-        + "\nclass TensorBase:\n    def __init__(self, *args: Any, **kwargs: Any) -> None: ...\n"
+        + "\nclass TensorBase:\n    def __new__(cls, *args: Any, **kwargs: Any) -> Any: ...\n"
         + _indent(lines)
-        + "\ndef __getattr__(name: str) -> Any: ...\n"
+        + "\n"
+        + "\n".join(_core_names())
+        + "\n"
     )
 
 
