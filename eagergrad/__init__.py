@@ -125,9 +125,9 @@ from eagergrad.autograd.grad_mode import (  # noqa: E402
 from eagergrad.tensor import interop as _interop  # noqa: E402
 from eagergrad.tensor.functions import *  # noqa: E402
 from eagergrad.tensor.interop import from_dlpack  # noqa: E402
+from eagergrad.tensor.printing import get_printoptions, set_printoptions  # noqa: E402
 from eagergrad.tensor.products import *  # noqa: E402
 from eagergrad.tensor.statistics import *  # noqa: E402
-from eagergrad.tensor.printing import get_printoptions, set_printoptions  # noqa: E402
 
 _attach.attach_methods(Tensor)
 _interop.install(Tensor)

@@ -14,11 +14,11 @@ from __future__ import annotations
 import argparse
 import time
 
-import eagergrad.nn.functional as F
 import numpy as np
 from sklearn.datasets import load_sample_images
 
 import eagergrad as eg
+import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 

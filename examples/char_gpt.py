@@ -13,10 +13,10 @@ import math
 import sysconfig
 from pathlib import Path
 
-import eagergrad.nn.functional as F
 import numpy as np
 
 import eagergrad as eg
+import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 

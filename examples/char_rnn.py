@@ -24,10 +24,10 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import eagergrad.nn.functional as F
 import numpy as np
 
 import eagergrad as eg
+import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 # -- the text --------------------------------------------------------------------------------------

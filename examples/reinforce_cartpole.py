@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import math
 
-import eagergrad.nn.functional as F
 import numpy as np
 
 import eagergrad as eg
+import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 

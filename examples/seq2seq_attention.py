@@ -13,9 +13,8 @@ import argparse
 import datetime
 import random
 
-import eagergrad.nn.functional as F
-
 import eagergrad as eg
+import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 SOURCE = " ,abcdefghijklmnopqrstuvwxyz0123456789"

@@ -13,9 +13,8 @@ import argparse
 import random
 from typing import Any
 
-import eagergrad.nn.functional as F
-
 import eagergrad as eg
+import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 OPERATIONS = {"max": max, "min": min, "first": lambda a, b: a}

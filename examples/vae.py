@@ -12,11 +12,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-import eagergrad.nn.functional as F
 import numpy as np
 from sklearn.datasets import load_digits
 
 import eagergrad as eg
+import eagergrad.nn.functional as F
 from eagergrad import Tensor, nn
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from interpreter import PACKAGE, run_code
 
 import eagergrad as eg
+from interpreter import PACKAGE, run_code
 
 OBJECTS = Path(__file__).resolve().parents[1] / "build" / "objects"
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import interpreter
 import pytest
+
+import interpreter
 
 EXAMPLES = sorted((Path(__file__).resolve().parents[1] / "examples").glob("[!_]*.py"))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from eagergrad.autograd import Function
 
 import eagergrad as eg
+from eagergrad.autograd import Function
 from util import assert_close
 
 

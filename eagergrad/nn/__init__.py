@@ -7,7 +7,6 @@ from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedPara
 from .utils.init import skip_init
 
 __all__ = [
-    *modules.__all__,
     "Buffer",
     "DataParallel",
     "Parameter",
@@ -20,3 +19,4 @@ __all__ = [
     "parameter",
     "utils",
 ]
+__all__ += modules.__all__

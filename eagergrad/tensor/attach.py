@@ -53,4 +53,6 @@ def attach_methods(tensor_class: type) -> None:
         for module in (functions, products, statistics):
             if hasattr(module, name):
                 setattr(tensor_class, name, getattr(module, name))
-    setattr(tensor_class, "where", lambda self, condition, other: _C.op_table["where"](condition, self, other))
+    tensor_class.where = (  # type: ignore[attr-defined]
+        lambda self, condition, other: _C.op_table["where"](condition, self, other)
+    )

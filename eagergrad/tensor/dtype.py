@@ -15,7 +15,7 @@ class dtype:
     (2, False)
     """
 
-    __slots__ = ("itemsize", "is_floating_point", "is_signed", "name", "_numpy")
+    __slots__ = ("_numpy", "is_floating_point", "is_signed", "itemsize", "name")
     is_complex = False
 
     def __init__(self, name: str, itemsize: int, numpy: str, kind: str) -> None:

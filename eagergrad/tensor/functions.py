@@ -11,7 +11,10 @@ from eagergrad.tensor.tensor import Tensor, _as_dtype
 
 __all__ = [
     "Assert",
+    "are_deterministic_algorithms_enabled",
     "compile",
+    "get_float32_matmul_precision",
+    "get_num_interop_threads",
     "get_rng_state",
     "initial_seed",
     "is_complex",
@@ -23,15 +26,12 @@ __all__ = [
     "numel",
     "seed",
     "set_default_tensor_type",
+    "set_float32_matmul_precision",
+    "set_flush_denormal",
+    "set_num_interop_threads",
     "set_rng_state",
     "typename",
     "use_deterministic_algorithms",
-    "are_deterministic_algorithms_enabled",
-    "set_float32_matmul_precision",
-    "get_float32_matmul_precision",
-    "set_num_interop_threads",
-    "get_num_interop_threads",
-    "set_flush_denormal",
 ]
 
 

@@ -109,7 +109,7 @@ def _contract(a: Any, la: list[Any], b: Any, lb: list[Any], keep: set[Any]) -> t
     """One pairwise product as a batched matrix product; labels not in keep are summed."""
     a, la = _sum_out(a, la, keep | set(lb))
     b, lb = _sum_out(b, lb, keep | set(la))
-    size = {k: n for k, n in zip(la, a.shape, strict=True)}
+    size = dict(zip(la, a.shape, strict=True))
     for k, n in zip(lb, b.shape, strict=True):
         size[k] = max(size.get(k, 1), n) if 1 in (size.get(k, 1), n) else n
     common = [k for k in la if k in lb]

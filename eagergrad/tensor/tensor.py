@@ -141,10 +141,9 @@ class Tensor(_C.TensorBase):
         """
         t = self
         if self.requires_grad and not force:
-            if _C.is_grad_enabled() or not self.is_leaf or True:
-                raise RuntimeError(
-                    "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
-                )
+            raise RuntimeError(
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+            )
         if t.dtype is bfloat16:
             raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use x.float()")
         return np.asarray(memoryview(t.detach()))
@@ -404,7 +403,7 @@ def _size(size: tuple[Any, ...], kw: dict[str, Any]) -> tuple[Any, ...]:
         size = (kw["size"],)
     if len(size) == 1 and isinstance(size[0], (tuple, list)):
         size = tuple(size[0])
-    return ((),) if not size else size
+    return size or ((),)
 
 
 def _legacy_values(args: tuple[Any, ...], kind: dtype) -> Tensor:

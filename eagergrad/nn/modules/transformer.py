@@ -44,7 +44,7 @@ def _is_causal_mask(mask: Tensor | None, is_causal: bool | None, size: int | Non
         return False
     causal = _generate_square_subsequent_mask(rows, mask.device)
     if mask.dtype == eg.bool:
-        causal = causal != 0
+        causal = causal.bool()
     return bool((mask == causal).all())
 
 

@@ -321,7 +321,8 @@ class _Process:
 
     def __init__(self, loader: DataLoader, number: int, seed: int) -> None:
         context = loader.multiprocessing_context or multiprocessing.get_context()
-        self.connection, theirs = context.Pipe(duplex=True)
+        ends: tuple[Any, Any] = context.Pipe(duplex=True)
+        self.connection, theirs = ends
         config = WorkerConfig(
             loader.dataset,
             loader._batched,
