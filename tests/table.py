@@ -152,7 +152,8 @@ def _storage(dtype: str) -> str:
 def map_tree(f: Callable[[Any], Any], tree: Any) -> Any:
     """Apply `f` to the leaves of nested tuples, lists and dicts."""
     if isinstance(tree, (tuple, list)):
-        return type(tree)(map_tree(f, t) for t in tree)
+        parts = [map_tree(f, t) for t in tree]
+        return parts if isinstance(tree, list) else tuple(parts)
     if isinstance(tree, dict):
         return {k: map_tree(f, v) for k, v in tree.items()}
     return f(tree)
