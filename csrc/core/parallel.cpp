@@ -202,7 +202,9 @@ void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> 
   }
   // A few chunks a thread even out their speeds.
   const int64_t wanted = std::min<int64_t>((n + grain - 1) / grain, int64_t(limit) * 4);
-  const int64_t chunk = (n + wanted - 1) / wanted;
+  int64_t chunk = (n + wanted - 1) / wanted;
+  // Whole vectors: a loop's scalar rest, whose last bits may differ, stays at the end of the range.
+  if (chunk >= 1024) chunk = (chunk + 63) / 64 * 64;
   Job job(body, n, chunk);
   {
     ReleaseGil released;
