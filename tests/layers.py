@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -15,7 +16,9 @@ from util import tensors
 def twins(name: str, *args: Any, dtype: str = "float64", **kwargs: Any) -> tuple[Any, Any, Any]:
     """(torch, their layer, our layer), with one state and one repr; skips without torch."""
     torch = pytest.importorskip("torch")
-    theirs = getattr(torch.nn, name)(*args, **kwargs).to(getattr(torch, dtype))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # about PyTorch's own fast paths
+        theirs = getattr(torch.nn, name)(*args, **kwargs).to(getattr(torch, dtype))
     ours = getattr(eg.nn, name)(*args, **kwargs).to(getattr(eg, dtype))
     gen = np.random.default_rng(3)
     with torch.no_grad():

@@ -89,27 +89,22 @@ EG_INLINE void pack_keys(Matrix<T> m, int64_t keys, int64_t width, T* to) {
     T* panel = to + s / (4 * L) * width * 4 * L + s % (4 * L);
     pack_transposed(m.row(s), m.ld, least(keys - s, L), width, panel, 4 * L);
   }
-  for (int64_t s = round_up(keys, L); s % (4 * L); s += L) {
-    T* panel = to + s / (4 * L) * width * 4 * L + s % (4 * L);
-    for (int64_t p = 0; p < width; ++p) store(panel + p * 4 * L, Vec<T>{});
-  }
 }
 
-// c[rows, keys rounded up] = scale * a[rows, width] @ packed
+// c[rows, keys rounded up] = scale * a[rows, width] @ packed; vectors behind the last key are left alone.
 template <class T>
 EG_INLINE void times_keys(Matrix<T> a, int64_t rows, int64_t width, const T* packed, int64_t keys,
                           T scale, Matrix<T> c) {
   constexpr int64_t L = kLanes<T>;
-  for (int64_t s = 0; s < keys; s += 4 * L) {
-    const T* panel = packed + s * width;
+  for_columns<T>(round_up(keys, L), [&](auto columns, int64_t s) {
     for_row_blocks(rows, [&](auto r, int64_t first) {
-      constexpr int R = decltype(r)::value;
-      Tile<T, R, 4> sums{};
-      multiply_add(sums, width, a.row(first), a.ld, panel, 4 * L);
+      constexpr int R = decltype(r)::value, N = decltype(columns)::value;
+      Tile<T, R, N> sums{};
+      multiply_add(sums, width, a.row(first), a.ld, packed + s * width, 4 * L);
       for (int i = 0; i < R; ++i)
-        for (int n = 0; n < 4; ++n) store(c.row(first + i) + s + n * L, sums.v[i][n] * scale);
+        for (int n = 0; n < N; ++n) store(c.row(first + i) + s + n * L, sums.v[i][n] * scale);
     });
-  }
+  });
 }
 
 // c[rows, width] = a[rows, k] @ b[k, width], b dense; finish(row, column, vector) puts a result in its place.
@@ -180,38 +175,28 @@ EG_INLINE void apply_mask(const AttentionMask& mask, int64_t b, int64_t h, int64
     for (int64_t i = 0; i < n; ++i) s[i] += add[i * mask.key];
 }
 
+// Rows of scores are as long as whole vectors: the tail behind the last key holds -inf, whose exponential is 0.
+template <class T>
+EG_INLINE int64_t close_row(T* s, int64_t n) {
+  const int64_t end = round_up(n, kLanes<T>);
+  for (int64_t i = n; i < end; ++i) s[i] = -kInfinity<T>;
+  return end;
+}
+
 template <class T>
 EG_INLINE T largest(const T* s, int64_t n) {
-  constexpr int L = kLanes<T>;
-  T best = -kInfinity<T>;
-  int64_t i = 0;
-  if (n >= L) {
-    Vec<T> m = load(s);
-    for (i = L; i + L <= n; i += L) {
-      const Vec<T> v = load(s + i);
-      m = v > m ? v : m;
-    }
-    for (int l = 0; l < L; ++l) best = m[l] > best ? m[l] : best;
-  }
-  for (; i < n; ++i) best = s[i] > best ? s[i] : best;
-  return best;
+  Vec<T> m = load(s);
+  for (int64_t i = kLanes<T>; i < n; i += kLanes<T>) m = larger<T>(m, load(s + i));
+  return lane_max<T>(m);
 }
 
+// s = exp(s - shift); returns the sum.
 template <class T>
-EG_INLINE T total(const T* s, int64_t n) {
-  constexpr int L = kLanes<T>;
-  Vec<T> sum{};
-  int64_t i = 0;
-  for (; i + L <= n; i += L) sum += load(s + i);
-  T t = 0;
-  for (int l = 0; l < L; ++l) t += sum[l];
-  for (; i < n; ++i) t += s[i];
-  return t;
-}
-
-template <class T>
-EG_INLINE void exponentials(T* s, int64_t n, T shift) {
+EG_INLINE T exponentials(T* s, int64_t n, T shift) {
   for (int64_t i = 0; i < n; ++i) s[i] = fast_exp(s[i] - shift);
+  Vec<T> sum{};
+  for (int64_t i = 0; i < n; i += kLanes<T>) sum += load(s + i);
+  return lane_sum<T>(sum);
 }
 
 // Keys that a block ending before query `end` can see.
@@ -230,22 +215,31 @@ EG_INLINE void score_rows(const AttentionShape& s, const AttentionMask& mask, in
     apply_mask(mask, b, h, row + i, visible(s, row + i + 1), scores.row(i));
 }
 
-// Scores to exponentials; returns 1 / sum, 0 for a row that sees nothing.
+// Scores of one row to exponentials, 0 up to `keys`; returns their largest score, and their sum: 0 for a row that sees
+// nothing.
 template <class T>
-EG_INLINE T softmax_row(T* s, int64_t n, int64_t keys, T* lse) {
-  const T top = largest(s, n);
-  T inverse = 0, log_sum = kInfinity<T>;
-  if (top == -kInfinity<T>) {
-    n = 0;
-  } else {
-    exponentials(s, n, top);
-    const T sum = total(s, n);
-    inverse = 1 / sum;
-    log_sum = top + T(log(double(sum)));
-  }
-  for (int64_t i = n; i < keys; ++i) s[i] = 0;
-  if (lse) *lse = log_sum;
-  return inverse;
+struct RowSum {
+  T top, sum;
+};
+template <class T>
+EG_INLINE RowSum<T> softmax_row(T* s, int64_t n, int64_t keys) {
+  int64_t end = close_row(s, n);
+  const T top = largest(s, end);
+  T sum = 0;
+  if (top == -kInfinity<T>)
+    end = 0;
+  else
+    sum = exponentials(s, end, top);
+  for (int64_t i = end; i < keys; ++i) s[i] = 0;
+  return {top, sum};
+}
+
+// lse = top + log(sum)
+template <class T>
+EG_INLINE void log_sums(const T* top, const T* sum, int64_t rows, T* lse) {
+  T logs[kForwardRows];
+  for (int64_t i = 0; i < kForwardRows; ++i) logs[i] = fast_log(sum[i]);
+  for (int64_t i = 0; i < rows; ++i) lse[i] = sum[i] > 0 ? top[i] + logs[i] : kInfinity<T>;
 }
 
 template <class T>
@@ -264,10 +258,15 @@ void forward_task(const AttentionShape& s, const AttentionMask& mask, int64_t b,
   for (int64_t row = begin; row < end; row += kForwardRows) {
     const int64_t rows = least(kForwardRows, end - row), keys = visible(s, row + rows);
     score_rows(s, mask, b, h, queries, packed, row, rows, keys, scores);
-    T inverse[kForwardRows];
-    for (int64_t i = 0; i < rows; ++i)
-      inverse[i] =
-          softmax_row(scores.row(i), visible(s, row + i + 1), keys, lse ? lse + row + i : nullptr);
+    T top[kForwardRows], sum[kForwardRows], inverse[kForwardRows];
+    for (int64_t i = 0; i < kForwardRows; ++i) sum[i] = 1;
+    for (int64_t i = 0; i < rows; ++i) {
+      const RowSum<T> r = softmax_row(scores.row(i), visible(s, row + i + 1), keys);
+      top[i] = r.top;
+      sum[i] = r.sum;
+    }
+    for (int64_t i = 0; i < kForwardRows; ++i) inverse[i] = sum[i] > 0 ? 1 / sum[i] : T(0);
+    if (lse) log_sums(top, sum, rows, lse + row);
     times_dense(scores, rows, keys, values, s.value_width, [&](int64_t i, int64_t c, Vec<T> sum) {
       put_vector(result.row(row + i), c, s.value_width, sum * inverse[i]);
     });
@@ -312,8 +311,8 @@ struct BackwardHead {
     score_rows(s, mask, b, h, q, packed_k, row, rows, seen, p);
     times_keys(gs, rows, s.value_width, packed_v, seen, T(1), ds);
     for (int64_t i = 0; i < rows; ++i) {
-      const int64_t n = visible(s, row + i + 1);
       T *pr = p.row(i), *dr = ds.row(i);
+      const int64_t n = close_row(pr, visible(s, row + i + 1));
       T along = 0;
       for (int64_t c = 0; c < s.value_width; ++c) along += gs.row(i)[c] * out.row(row + i)[c];
       const T shift = lse[row + i], scale = T(s.scale);

@@ -10,15 +10,6 @@ namespace {
 
 constexpr int64_t kBlock = 1024;
 
-template <class T>
-EG_INLINE T lane_sum(Vec<T> v) {
-  T s[kLanes<T>];
-  store(s, v);
-  for (int w = kLanes<T> / 2; w > 0; w /= 2)
-    for (int l = 0; l < w; ++l) s[l] += s[l + w];
-  return s[0];
-}
-
 // Sums over [0, n) of f(i), given for a vector at i and for one element at i.
 template <class T, class V, class S>
 EG_INLINE double block_sum(int64_t n, V&& vector, S&& scalar) {
@@ -112,25 +103,57 @@ EG_INLINE int64_t parts_of(int64_t rows) {
 }
 int64_t row_scratch(int64_t rows, int64_t n) { return 2 * parts_of(rows) * n; }
 
+// One row of the backward pass; all runs over it in the same blocks.
 template <class T>
-EG_INLINE void row_dx(int64_t n, bool center, const T* g, const T* x, const T* w, T mean, T rstd,
-                      T* dx) {
-  const auto weighted = [&](int64_t i) { return w ? load(g + i) * load(w + i) : load(g + i); };
-  const auto weighted1 = [&](int64_t i) { return w ? g[i] * w[i] : g[i]; };
-  const double sum_gx = block_sum<T>(
-      n, [&](int64_t i) { return weighted(i) * (load(x + i) - mean); },
-      [&](int64_t i) { return weighted1(i) * (x[i] - mean); });
-  const double sum_g = center ? block_sum<T>(n, weighted, weighted1) : 0;
-  const T along = T(sum_gx / double(n)) * rstd * rstd * rstd;
-  const T shift = T(sum_g / double(n)) * rstd;
-  if (w) {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) dx[i] = g[i] * w[i] * rstd - (x[i] - mean) * along - shift;
-  } else {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) dx[i] = g[i] * rstd - (x[i] - mean) * along - shift;
+struct RowBackward {
+  int64_t n;
+  bool center;
+  const T *g, *x, *w;
+  T mean, rstd;
+
+  EG_INLINE Vec<T> weighted(int64_t i) const { return w ? load(g + i) * load(w + i) : load(g + i); }
+  EG_INLINE T weighted1(int64_t i) const { return w ? g[i] * w[i] : g[i]; }
+
+  // Adds to the weights' gradients (null: not wanted); level and along: sums of g * w, and of that times x - mean.
+  EG_INLINE void sums(T* dw, T* db, double* level, double* along) const {
+    constexpr int L = kLanes<T>;
+    *level = *along = 0;
+    for (int64_t begin = 0; begin < n; begin += kBlock) {
+      const int64_t end = begin + kBlock < n ? begin + kBlock : n;
+      Vec<T> a{}, b{};
+      int64_t i = begin;
+      for (; i + L <= end; i += L) {
+        const Vec<T> gs = load(g + i), unit = load(x + i) - mean, gw = weighted(i);
+        a += gw;
+        b += gw * unit;
+        if (dw) store(dw + i, load(dw + i) + gs * (unit * rstd));
+        if (db) store(db + i, load(db + i) + gs);
+      }
+      T rest = 0, rest_along = 0;
+      for (; i < end; ++i) {
+        const T unit = x[i] - mean, gw = weighted1(i);
+        rest += gw;
+        rest_along += gw * unit;
+        if (dw) dw[i] += g[i] * (unit * rstd);
+        if (db) db[i] += g[i];
+      }
+      *level += double(lane_sum<T>(a) + rest);
+      *along += double(lane_sum<T>(b) + rest_along);
+    }
   }
-}
+
+  EG_INLINE void dx(double level, double along, T* to) const {
+    const T slope = T(along / double(n)) * rstd * rstd * rstd;
+    const T shift = center ? T(level / double(n)) * rstd : T(0);
+    if (w) {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) to[i] = g[i] * w[i] * rstd - (x[i] - mean) * slope - shift;
+    } else {
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) to[i] = g[i] * rstd - (x[i] - mean) * slope - shift;
+    }
+  }
+};
 
 template <class T>
 void row_backward(int64_t rows, int64_t n, bool center, const T* g, const T* x, const T* w,
@@ -139,22 +162,16 @@ void row_backward(int64_t rows, int64_t n, bool center, const T* g, const T* x, 
   T *part_w = scratch, *part_b = scratch + parts * n;
   parallel_for(parts, rows_per_task(n * each), [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
-      T *pw = part_w + p * n, *pb = part_b + p * n;
-      if (dw) memset(pw, 0, n * sizeof(T));
-      if (db) memset(pb, 0, n * sizeof(T));
+      T *pw = dw ? part_w + p * n : nullptr, *pb = db ? part_b + p * n : nullptr;
+      if (pw) memset(pw, 0, n * sizeof(T));
+      if (pb) memset(pb, 0, n * sizeof(T));
       const int64_t last = (p + 1) * each < rows ? (p + 1) * each : rows;
       for (int64_t r = p * each; r < last; ++r) {
-        const T *gr = g + r * n, *xr = x + r * n;
-        const T m = center ? mean[r] : T(0), s = rstd[r];
-        if (dx) row_dx(n, center, gr, xr, w, m, s, dx + r * n);
-        if (dw) {
-#pragma GCC ivdep
-          for (int64_t i = 0; i < n; ++i) pw[i] += gr[i] * ((xr[i] - m) * s);
-        }
-        if (db) {
-#pragma GCC ivdep
-          for (int64_t i = 0; i < n; ++i) pb[i] += gr[i];
-        }
+        const RowBackward<T> row{n,      center, g + r * n, x + r * n, w, center ? mean[r] : T(0),
+                                 rstd[r]};
+        double level, along;
+        row.sums(pw, pb, &level, &along);
+        if (dx) row.dx(level, along, dx + r * n);
       }
     }
   });

@@ -50,6 +50,42 @@ EG_INLINE void store(T* p, Vec<T> v) {
   *reinterpret_cast<typename VectorOf<T>::loose*>(p) = v;
 }
 
+// ---- reductions over the lanes of a vector ------------------------------------------------------------------------------
+
+// v with its lanes turned by S.
+template <class T, int S>
+EG_INLINE Vec<T> turned(Vec<T> v) {
+  constexpr int L = kLanes<T>;
+  typedef typename std::conditional<sizeof(T) == 4, int32_t, int64_t>::type I;
+  typedef I Mask __attribute__((vector_size(kVectorBytes)));
+  Mask from;
+#pragma GCC unroll 16
+  for (int l = 0; l < L; ++l) from[l] = (l + S) % L;
+  return __builtin_shuffle(v, from);
+}
+template <class T>
+EG_INLINE T lane_sum(Vec<T> v) {
+  constexpr int L = kLanes<T>;
+  if constexpr (L > 8) v += turned<T, 8>(v);
+  if constexpr (L > 4) v += turned<T, 4>(v);
+  if constexpr (L > 2) v += turned<T, 2>(v);
+  v += turned<T, 1>(v);
+  return v[0];
+}
+template <class T>
+EG_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
+  return a > b ? a : b;
+}
+template <class T>
+EG_INLINE T lane_max(Vec<T> v) {
+  constexpr int L = kLanes<T>;
+  if constexpr (L > 8) v = larger<T>(v, turned<T, 8>(v));
+  if constexpr (L > 4) v = larger<T>(v, turned<T, 4>(v));
+  if constexpr (L > 2) v = larger<T>(v, turned<T, 2>(v));
+  v = larger<T>(v, turned<T, 1>(v));
+  return v[0];
+}
+
 template <class T, int R, int N>
 struct Tile {
   Vec<T> v[R][N];
@@ -226,6 +262,8 @@ EG_INLINE void add_transposed_product(int64_t k, int64_t m, int64_t n, const T* 
 
 EG_INLINE float fast_exp(float x) { return ::expf(x); }
 EG_INLINE double fast_exp(double x) { return ::exp(x); }
+EG_INLINE float fast_log(float x) { return ::logf(x); }
+EG_INLINE double fast_log(double x) { return ::log(x); }
 EG_INLINE float fast_tanh(float x) { return ::tanhf(x); }
 EG_INLINE double fast_tanh(double x) { return ::tanh(x); }
 template <class T>

@@ -166,11 +166,16 @@ void fold(const ChannelStats& s, const Tensor& mean, const Tensor& rstd, const T
   visit_float(s.channels.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *w = data_of<T>(weight), *b = data_of<T>(bias);
-    for (int64_t c = 0; c < s.channels.channels; ++c) {
-      const int64_t group = c / s.per_group(), i = c % s.weights;
-      const T a = rstd.data<T>()[group] * (w ? w[i] : T(1));
-      scale.data<T>()[c] = a;
-      shift.data<T>()[c] = (b ? b[i] : T(0)) - mean.data<T>()[group] * a;
+    const T *m = mean.data<T>(), *r = rstd.data<T>();
+    T *to_scale = scale.data<T>(), *to_shift = shift.data<T>();
+    const int64_t each = s.per_group();
+    for (int64_t g = 0; g < s.groups.channels; ++g) {
+      const int64_t first = g * each % s.weights;
+      for (int64_t j = 0; j < each; ++j) {
+        const T a = r[g] * (w ? w[first + j] : T(1));
+        to_scale[g * each + j] = a;
+        to_shift[g * each + j] = (b ? b[first + j] : T(0)) - m[g] * a;
+      }
     }
   });
 }
@@ -204,9 +209,10 @@ struct Coefficients {
 
   void group(int64_t g, bool fixed) const {
     const int64_t first = g * s.per_group(), last = first + s.per_group();
+    const int64_t to_weight = first % s.weights - first;
     double along = 0, level = 0;
     for (int64_t c = first; c < last; ++c) {
-      const int64_t i = c % s.weights;
+      const int64_t i = c + to_weight;
       const double weight = w ? w[i] : T(1);
       along += weight * sum_gx[c];
       level += weight * sum_g[c];
@@ -217,7 +223,7 @@ struct Coefficients {
     const double slope = fixed ? 0 : -along * r * r * r / n;
     const double shift = fixed ? 0 : -level * r / n - slope * mean[g];
     for (int64_t c = first; c < last; ++c) {
-      a[c] = T(r * (w ? w[c % s.weights] : T(1)));
+      a[c] = T(r * (w ? w[c + to_weight] : T(1)));
       b[c] = T(slope);
       k[c] = T(shift);
     }
@@ -236,7 +242,9 @@ Gradients channel_backward(const ChannelStats& s, bool fixed, bool need_x, const
   const Tensor w = ready(weight, t);
   visit_float(t, [&](auto zero) {
     using T = decltype(zero);
-    for (int64_t c = 0; c < n; ++c) channel_mean.data<T>()[c] = mean.data<T>()[c / s.per_group()];
+    T* to_mean = channel_mean.data<T>();
+    for (int64_t g = 0; g < s.groups.channels; ++g)
+      for (int64_t j = 0; j < s.per_group(); ++j) *to_mean++ = mean.data<T>()[g];
     T *sum_g = sums.data<T>(), *a = terms.data<T>();
     kernel.sums(s.channels, g.raw(), x.raw(), channel_mean.raw(), sum_g, sum_g + n);
     const Coefficients<T> run{
