@@ -503,6 +503,29 @@ def test_muon_makes_updates_nearly_orthogonal() -> None:
     assert values.max() < 1.5
 
 
+def test_sparse_adam_moves_the_rows_in_use_as_torch_does() -> None:
+    torch = pytest.importorskip("torch")
+    table = np.random.default_rng(0).standard_normal((6, 3))
+    results = []
+    for root in (eg, torch):
+        layer = root.nn.Embedding(6, 3, sparse=True, _weight=root.tensor(table))
+        optimizer = root.optim.SparseAdam(layer.parameters(), lr=0.1)
+        for rows in ([0, 2, 2], [2, 5], [0, 0]):
+            optimizer.zero_grad()
+            (layer(root.tensor(rows)) ** 2).sum().backward()
+            optimizer.step()
+        results.append(layer.weight.detach().numpy())
+    np.testing.assert_allclose(results[0], results[1], rtol=1e-6)
+    assert (results[0][[1, 3, 4]] == table[[1, 3, 4]]).all()
+
+
+def test_sparse_adam_refuses_dense_gradients() -> None:
+    p = eg.ones(2, 2, requires_grad=True)
+    p.grad = eg.ones(2, 2)
+    with pytest.raises(RuntimeError, match="dense gradients"):
+        optim.SparseAdam([p]).step()
+
+
 # ---- errors -----------------------------------------------------------------------------------------------
 
 

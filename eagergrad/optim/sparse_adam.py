@@ -15,8 +15,9 @@ __all__ = ["SparseAdam"]
 class SparseAdam(Optimizer):
     """Adam whose moments and parameters move only where a sparse gradient has entries.
 
-    Parameters are dense, gradients sparse (Embedding(sparse=True)); RuntimeError for a dense
-    gradient. State: "step" (an int), "exp_avg", "exp_avg_sq".
+    Parameters are dense, gradients sparse: those of Embedding(sparse=True), which are stored with
+    their rows of zeros here. RuntimeError for other gradients. State: "step" (an int), "exp_avg",
+    "exp_avg_sq".
 
     >>> import eagergrad as eg
     >>> table = eg.nn.Embedding(5, 2, sparse=True)
@@ -58,20 +59,16 @@ class SparseAdam(Optimizer):
         return loss
 
     def _update(self, p: Any, group: dict[str, Any]) -> None:
-        if not p.grad.is_sparse:
-            raise RuntimeError(
-                "SparseAdam does not support dense gradients, please consider Adam instead"
-            )
+        where, g = _entries(p)
         state = self.state[p]
         if not state:
             state["step"] = 0
             state["exp_avg"], state["exp_avg_sq"] = eg.zeros_like(p), eg.zeros_like(p)
         state["step"] += 1
-        grad = p.grad.coalesce()  # the update is not linear: each entry once
-        if grad.values().numel() == 0:
+        if g.numel() == 0:
             return
-        where = tuple(grad.indices().unbind(0))
-        g = -grad.values() if group.get("maximize", False) else grad.values()
+        if group.get("maximize", False):
+            g = -g
         beta1, beta2 = (float(beta) for beta in group["betas"])
         t = state["step"]
         m = state["exp_avg"][where].lerp(g, 1 - beta1)
@@ -80,3 +77,17 @@ class SparseAdam(Optimizer):
         state["exp_avg_sq"][where] = v
         step_size = float(group["lr"]) * math.sqrt(1 - beta2**t) / (1 - beta1**t)
         p[where] -= step_size * m / (v.sqrt() + group["eps"])
+
+
+def _entries(p: Any) -> tuple[tuple[Any, ...], Any]:
+    """Where the gradient of `p` has entries, as an index, and these."""
+    grad = p.grad
+    if grad.is_sparse:
+        grad = grad.coalesce()  # the update is not linear: each entry once
+        return tuple(grad.indices().unbind(0)), grad.values()
+    if not getattr(p, "_row_sparse_grad", False):
+        raise RuntimeError(
+            "SparseAdam does not support dense gradients, please consider Adam instead"
+        )
+    rows = (grad.flatten(1) != 0).any(dim=1).nonzero().flatten()
+    return (rows,), grad[rows]

@@ -53,6 +53,8 @@ def embedding(
     row = -1 if padding_idx is None else _row_of(padding_idx, weight)
     if max_norm is not None:
         _renorm_(weight, input, max_norm, norm_type)
+    if sparse:
+        weight._row_sparse_grad = True  # SparseAdam leaves the rows of zeros alone
     return _ops.embedding(input, weight, row, scale_grad_by_freq, sparse)
 
 
