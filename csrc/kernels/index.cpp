@@ -2,6 +2,10 @@
 
 #include "core/parallel.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace eg {
 namespace {
 
@@ -44,7 +48,7 @@ constexpr int64_t kAhead = 8;
 template <class T>
 EG_INLINE void fetch(const T* row, int64_t n) {
   const char* at = reinterpret_cast<const char*>(row);
-  const int64_t bytes = least(n * static_cast<int64_t>(sizeof(T)), 1024);
+  const int64_t bytes = least(n * static_cast<int64_t>(sizeof(T)), 256);
   for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b);
 }
 
@@ -58,21 +62,52 @@ EG_INLINE void copy_row(T* __restrict__ d, const T* __restrict__ s, int64_t n) {
   }
 }
 
+// Results far larger than the caches are written past them: half the traffic of the output.
+constexpr int64_t kStreamed = int64_t(4) << 20;  // bytes
+
+EG_INLINE bool can_stream(const void* out, int64_t row_bytes, int64_t bytes) {
+#if defined(__AVX2__)
+  return bytes >= kStreamed && row_bytes % 32 == 0 && reinterpret_cast<uintptr_t>(out) % 32 == 0;
+#else
+  return false;
+#endif
+}
+
+EG_INLINE void stream_row(char* d, const char* s, int64_t bytes) {
+#if defined(__AVX2__)
+  for (int64_t b = 0; b < bytes; b += 32)
+    _mm256_stream_si256(reinterpret_cast<__m256i*>(d + b),
+                        _mm256_loadu_si256(reinterpret_cast<const __m256i*>(s + b)));
+#endif
+}
+
 template <class T>
 void take_rows(T* __restrict__ out, const T* __restrict__ x, const Positions& p, int64_t begin,
                int64_t end) {
-  for (int64_t r = begin; r < end; ++r) {
-    const int64_t i = r % p.n;
-    const T* from = x + outer_start(p, r / p.n);
+  const int64_t row_bytes = p.inner * static_cast<int64_t>(sizeof(T));
+  const bool streams = !p.inner_offsets && can_stream(out, row_bytes, p.outer * p.n * row_bytes);
+  int64_t o = begin / p.n, i = begin % p.n;
+  const T* base = x + outer_start(p, o);
+  for (int64_t r = begin; r < end; ++r, ++i) {
+    if (i == p.n) {
+      i = 0;
+      base = x + outer_start(p, ++o);
+    }
+    const T* from = base;
     if (i + kAhead < p.n) fetch(from + p.index[i + kAhead] * p.scale, p.inner);
     from += p.index[i] * p.scale;
     T* to = out + r * p.inner;
-    if (!p.inner_offsets) {
+    if (streams) {
+      stream_row(reinterpret_cast<char*>(to), reinterpret_cast<const char*>(from), row_bytes);
+    } else if (!p.inner_offsets) {
       copy_row(to, from, p.inner);
     } else {
       for (int64_t j = 0; j < p.inner; ++j) to[j] = from[p.inner_offsets[j]];
     }
   }
+#if defined(__AVX2__)
+  if (streams) _mm_sfence();
+#endif
 }
 
 void take(size_t item, char* packed, const char* x, const Positions& p) {
