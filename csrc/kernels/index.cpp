@@ -323,7 +323,8 @@ template <class Op, class T>
 void scatter_all(T* x, const T* src, const Lines& l) {
   const int last = l.ndim - 1;
   const int64_t n = l.sizes[last];
-  const int64_t units = row_count(l, 0, l.dim), rows = row_count(l, l.dim < last ? l.dim : last, last);
+  const int64_t units = row_count(l, 0, l.dim),
+                rows = row_count(l, l.dim < last ? l.dim : last, last);
   int64_t blocks = 1;
   if (l.dim < last && units < num_threads() && units * rows * n > kParallelGrain)
     blocks = least(num_threads(), n / 32);
@@ -332,15 +333,15 @@ void scatter_all(T* x, const T* src, const Lines& l) {
   const int64_t across = l.x_strides[last], along = l.dim_stride, src_step = l.src_strides[last];
   parallel_for(units * blocks, kParallelGrain / (rows * step + 1) + 1,
                [&](int64_t begin, int64_t end) {
-    for (int64_t u = begin; u < end; ++u) {
-      const int64_t first = u % blocks * step, stop = least(first + step, n);
-      int64_t row = u / blocks * rows;
-      Walker w(l, row);
-      for (int64_t r = 0; r < rows; ++r, ++row, w.next())
-        scatter_row<Op>(x + w.x_off, src + w.src_off, l.index + row * n, first, stop, across, along,
-                        src_step);
-    }
-  });
+                 for (int64_t u = begin; u < end; ++u) {
+                   const int64_t first = u % blocks * step, stop = least(first + step, n);
+                   int64_t row = u / blocks * rows;
+                   Walker w(l, row);
+                   for (int64_t r = 0; r < rows; ++r, ++row, w.next())
+                     scatter_row<Op>(x + w.x_off, src + w.src_off, l.index + row * n, first, stop,
+                                     across, along, src_step);
+                 }
+               });
 }
 
 void scatter(DType dtype, Fold fold, char* x, const char* src, const Lines& l) {
@@ -467,7 +468,7 @@ void masked_fill(size_t item, const StridedTriple& t, const char* value) {
 
 }  // namespace
 
-EG_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &wrap, &linear, &count, &positions,
-                          &masked_fill});
+EG_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &wrap, &linear, &count,
+                          &positions, &masked_fill});
 
 }  // namespace eg

@@ -52,7 +52,8 @@ using KeyOf = decltype(key_of(T{}));
 template <class T>
 class Buffer {
  public:
-  explicit Buffer(int64_t n) : p_(static_cast<T*>(malloc(static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)))) {}
+  explicit Buffer(int64_t n)
+      : p_(static_cast<T*>(malloc(static_cast<size_t>(n > 0 ? n : 1) * sizeof(T)))) {}
   ~Buffer() { free(p_); }
   Buffer(const Buffer&) = delete;
   Buffer& operator=(const Buffer&) = delete;
@@ -157,7 +158,8 @@ E* radix_sort(E* a, E* b, int64_t n, int shift, int bits) {
   return a;
 }
 
-constexpr int64_t kRanked = 256;  // rows up to this length are ranked, longer ones go through the radix sort
+constexpr int64_t kRanked =
+    256;  // rows up to this length are ranked, longer ones go through the radix sort
 
 template <class Key>
 struct VectorOf {
@@ -202,7 +204,9 @@ void rank_row(const T* x, int64_t* index, int64_t n, int64_t k, KeyOf<T> flip) {
 
 template <class Key>
 EG_INLINE int bit_length(Key k) {
-  return k == 0 ? 0 : sizeof(Key) == 8 ? 64 - __builtin_clzll(k) : 32 - __builtin_clz(static_cast<uint32_t>(k));
+  return k == 0             ? 0
+         : sizeof(Key) == 8 ? 64 - __builtin_clzll(k)
+                            : 32 - __builtin_clz(static_cast<uint32_t>(k));
 }
 
 // Entries of a row; keys relative to the smallest. Returns how many bits they have.
@@ -322,9 +326,21 @@ void select(E* a, int64_t n, int64_t k) {
   int64_t low = 0, high = n - 1;
   while (low < high) {
     const int64_t mid = low + (high - low) / 2;
-    if (a[mid] < a[low]) { const E t = a[mid]; a[mid] = a[low]; a[low] = t; }
-    if (a[high] < a[low]) { const E t = a[high]; a[high] = a[low]; a[low] = t; }
-    if (a[high] < a[mid]) { const E t = a[high]; a[high] = a[mid]; a[mid] = t; }
+    if (a[mid] < a[low]) {
+      const E t = a[mid];
+      a[mid] = a[low];
+      a[low] = t;
+    }
+    if (a[high] < a[low]) {
+      const E t = a[high];
+      a[high] = a[low];
+      a[low] = t;
+    }
+    if (a[high] < a[mid]) {
+      const E t = a[high];
+      a[high] = a[mid];
+      a[mid] = t;
+    }
     const E pivot = a[mid];
     int64_t i = low, j = high;
     while (i <= j) {
@@ -335,9 +351,12 @@ void select(E* a, int64_t n, int64_t k) {
       a[i++] = a[j];
       a[j--] = t;
     }
-    if (k - 1 <= j) high = j;
-    else if (k - 1 >= i) low = i;
-    else return;
+    if (k - 1 <= j)
+      high = j;
+    else if (k - 1 >= i)
+      low = i;
+    else
+      return;
   }
 }
 
@@ -422,8 +441,7 @@ void scan_best(const T* x, Best<E>& best, int64_t n, KeyOf<T> flip) {
       if (best.full && least >= limit) continue;
       const int64_t stop = part + kPart < m ? part + kPart : m;
       for (int64_t j = part; j < stop; ++j) {
-        best.entries[best.kept] =
-            (static_cast<E>(keys[j]) << best.shift) | static_cast<E>(i + j);
+        best.entries[best.kept] = (static_cast<E>(keys[j]) << best.shift) | static_cast<E>(i + j);
         best.kept += !best.full || keys[j] < limit;
       }
       if (best.kept + kPart > best.room) limit = static_cast<Key>(best.shrink());

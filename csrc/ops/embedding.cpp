@@ -39,8 +39,7 @@ struct Embedding {
     const Tensor index = make_view(saved, {saved.numel()}, {1}, saved.offset());
     Tensor g = reshape(grad, {index.numel(), table[1]});
     if (padding_idx >= 0) {
-      const Tensor padding =
-          unsqueeze(eq(index, full({}, Scalar(padding_idx), DType::Int64)), 1);
+      const Tensor padding = unsqueeze(eq(index, full({}, Scalar(padding_idx), DType::Int64)), 1);
       g = masked_fill(g, padding, zeros({}, g.dtype()));
     }
     if (by_frequency) g = mul(g, inverse_frequency(index, table[0], g.dtype()));
@@ -58,11 +57,13 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, int64_t padding_id
   int64_t low = 0, high = -1;
   if (index.numel()) index_range(index, &low, &high);
   EG_CHECK_INDEX(low >= 0 && high < rows, "[embedding] index out of range: index ",
-                 low < 0 ? low : high, " in a table of ", rows, " rows (weight ", weight.sizes(), ")");
+                 low < 0 ? low : high, " in a table of ", rows, " rows (weight ", weight.sizes(),
+                 ")");
   return eg::apply(Embedding{padding_idx, scale_grad_by_freq, {}}, weight, index);
 }
 
-EG_OP(&embedding, "embedding(indices, weight, padding_idx=-1, scale_grad_by_freq=False, sparse=False)",
+EG_OP(&embedding,
+      "embedding(indices, weight, padding_idx=-1, scale_grad_by_freq=False, sparse=False)",
       "Rows of weight, one for each index; row padding_idx gets no gradient.", kInternal)
 
 }  // namespace

@@ -139,8 +139,8 @@ Tensor as_mask(const Tensor& x) {
   return contiguous_data(cast_data(x, DType::Bool));
 }
 
-// Coordinates of ascending or any flat positions: coordinate d of position i goes to out[i * step + d * jump]. Division only
-// where the last dimension's row changes.
+}  // namespace
+
 void coordinates(const Tensor& flat, IntSpan sizes, int64_t* out, int64_t step, int64_t jump) {
   const int64_t* at = flat.data<int64_t>();
   const int64_t dims = sizes.size();
@@ -164,8 +164,6 @@ void coordinates(const Tensor& flat, IntSpan sizes, int64_t* out, int64_t step, 
     }
   });
 }
-
-}  // namespace
 
 Tensor nonzero(const Tensor& x) {
   const Tensor flat = true_positions(as_mask(x));
@@ -243,7 +241,8 @@ PreparedIndex prepare(const Tensor& x, const TensorList& given) {
   TensorList indices;
   expand_masks(x, given, indices);
   EG_CHECK_INDEX(static_cast<int64_t>(indices.size()) <= x.dim(),
-                 "too many indices for tensor of dimension ", x.dim(), " (got ", indices.size(), ")");
+                 "too many indices for tensor of dimension ", x.dim(), " (got ", indices.size(),
+                 ")");
   PreparedIndex out;
   IndexPlan& plan = out.plan;
   plan.in_sizes = x.sizes();
@@ -253,18 +252,19 @@ PreparedIndex prepare(const Tensor& x, const TensorList& given) {
     if (!plan.dims.empty()) {
       plan.adjacent &= plan.dims.back() == static_cast<int64_t>(d) - 1;
       same_shape &= indices[d].sizes() == plan.shape;
-      EG_CHECK_INDEX(is_expandable_to(indices[d].sizes(), plan.shape) ||
-                         is_expandable_to(plan.shape, indices[d].sizes()) ||
-                         [&] {
-                           try {
-                             broadcast_shapes(plan.shape, indices[d].sizes());
-                             return true;
-                           } catch (const Error&) {
-                             return false;
-                           }
-                         }(),
-                     "shape mismatch: indexing tensors could not be broadcast together with shapes ",
-                     plan.shape, " and ", indices[d].sizes());
+      EG_CHECK_INDEX(
+          is_expandable_to(indices[d].sizes(), plan.shape) ||
+              is_expandable_to(plan.shape, indices[d].sizes()) ||
+              [&] {
+                try {
+                  broadcast_shapes(plan.shape, indices[d].sizes());
+                  return true;
+                } catch (const Error&) {
+                  return false;
+                }
+              }(),
+          "shape mismatch: indexing tensors could not be broadcast together with shapes ",
+          plan.shape, " and ", indices[d].sizes());
       plan.shape = broadcast_shapes(plan.shape, indices[d].sizes());
     } else {
       plan.shape = indices[d].sizes();
@@ -276,13 +276,16 @@ PreparedIndex prepare(const Tensor& x, const TensorList& given) {
   for (int64_t d : plan.dims) {
     Tensor t = indices[d];
     if (!same_shape && t.sizes() != plan.shape)
-      t = contiguous_data(make_view(t, plan.shape, [&] {
-        Dims strides(plan.shape.size(), 0);
-        const size_t lead = plan.shape.size() - t.sizes().size();
-        for (size_t k = 0; k < t.sizes().size(); ++k)
-          if (t.sizes()[k] != 1) strides[lead + k] = t.strides()[k];
-        return strides;
-      }(), t.offset()));
+      t = contiguous_data(make_view(
+          t, plan.shape,
+          [&] {
+            Dims strides(plan.shape.size(), 0);
+            const size_t lead = plan.shape.size() - t.sizes().size();
+            for (size_t k = 0; k < t.sizes().size(); ++k)
+              if (t.sizes()[k] != 1) strides[lead + k] = t.strides()[k];
+            return strides;
+          }(),
+          t.offset()));
     if (empty_index) {
       out.indices.push_back(contiguous_data(cast_data(t, DType::Int64)));
     } else {
@@ -458,7 +461,8 @@ Tensor index(const Tensor& x, const TensorList& indices) {
   return index_prepared(x, prepare(x, indices));
 }
 
-Tensor index_put(const Tensor& x, const TensorList& indices, const Tensor& values, bool accumulate) {
+Tensor index_put(const Tensor& x, const TensorList& indices, const Tensor& values,
+                 bool accumulate) {
   PreparedIndex at = prepare(x, indices);
   const Tensor v = fitted_values(x, at, values);
   return put_prepared(x, std::move(at), v, accumulate);
@@ -646,7 +650,8 @@ RowsArgs check_rows(const char* op, const Tensor& x, int64_t dim, const Tensor& 
 
 Tensor scaled(const Tensor& src, const Scalar& alpha) {
   if (!alpha.is_float() && alpha.to_int() == 1) return src;
-  EG_CHECK(!alpha.is_float() || src.is_floating(), "[index_add] for integral tensors alpha must not be a float");
+  EG_CHECK(!alpha.is_float() || src.is_floating(),
+           "[index_add] for integral tensors alpha must not be a float");
   return mul(src, Tensor(alpha));
 }
 
@@ -671,77 +676,13 @@ Tensor index_copy_inplace(const Tensor& x, int64_t dim, const Tensor& index, con
 
 RowsArgs check_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value) {
   const int64_t d = wrap_dim(dim, x.dim());
-  EG_CHECK(value.dim() == 0, "[index_fill] expected a number or a 0-d tensor, got shape ", value.sizes());
+  EG_CHECK(value.dim() == 0, "[index_fill] expected a number or a 0-d tensor, got shape ",
+           value.sizes());
   return {d, vector_index("index_fill", index, x.dim() ? x.sizes()[d] : 1, d, true)};
 }
 Tensor index_fill_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Operand& value) {
   const RowsArgs a = check_fill(x, dim, index, value.tensor);
   return apply_inplace("index_fill_", IndexFill{a.dim}, x, value.tensor, a.index);
-}
-
-// --- masks ---------------------------------------------------------------------------------------------------
-StridedTriple triple_of(const Tensor& out, const Tensor& x, const Tensor& mask) {
-  const auto strides_in = [&](const Tensor& t) {
-    Dims strides(out.dim(), 0);
-    const int64_t lead = out.dim() - t.dim();
-    for (int64_t d = 0; d < t.dim(); ++d)
-      if (t.sizes()[d] != 1) strides[lead + d] = t.strides()[d];
-    return strides;
-  };
-  const Dims xs = strides_in(x), ms = strides_in(mask);
-  StridedTriple t;
-  t.out = out.raw();
-  t.x = x.raw();
-  t.mask = mask.raw();
-  t.ndim = 0;
-  for (int64_t d = 0; d < out.dim(); ++d) {
-    const int64_t n = out.sizes()[d], os = out.strides()[d];
-    if (n == 1) continue;
-    const int last = t.ndim - 1;
-    if (last >= 0 && t.out_strides[last] == n * os && t.x_strides[last] == n * xs[d] &&
-        t.mask_strides[last] == n * ms[d]) {
-      t.sizes[last] *= n;
-    } else {
-      t.sizes[t.ndim++] = n;
-    }
-    t.out_strides[t.ndim - 1] = os;
-    t.x_strides[t.ndim - 1] = xs[d];
-    t.mask_strides[t.ndim - 1] = ms[d];
-  }
-  if (t.ndim == 0) {
-    t.ndim = 1;
-    t.sizes[0] = t.out_strides[0] = t.x_strides[0] = t.mask_strides[0] = 1;
-  }
-  return t;
-}
-
-struct MaskedFill {
-  static constexpr const char* name = "MaskedFill";
-  bool in_place = false;
-
-  Tensor forward(Context& ctx, const Tensor& x, const Tensor& value, const Tensor& mask) {
-    Tensor out = in_place ? make_view(x, x.sizes(), x.strides(), x.offset())
-                          : empty(broadcast_shapes(x.sizes(), mask.sizes()), x.dtype(), x.device());
-    const Tensor one = cast_data(value, x.dtype());
-    const Tensor bytes = apart_from(out, mask);
-    if (out.numel())
-      kernels<IndexKernels>().masked_fill(x.item_size(), triple_of(out, x, bytes), one.raw());
-    ctx.save(mask);
-    return out;
-  }
-  Tensors backward(Context& ctx, const Tensor& g) {
-    Tensors out(3);
-    const Tensor mask = ctx.saved(0), zero = zeros({}, g.dtype(), g.device());
-    if (ctx.needs(0)) out[0] = masked_fill(g, mask, zero);
-    if (ctx.needs(1)) out[1] = sum(where(mask, g, zero));
-    return out;
-  }
-};
-
-void check_mask_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
-  EG_CHECK(mask.dtype() == DType::Bool, "[masked_fill] expected a boolean mask, got ", mask.dtype());
-  EG_CHECK(value.dim() == 0, "[masked_fill] expected a number or a 0-d tensor as value, got shape ",
-           value.sizes());
 }
 
 }  // namespace
@@ -759,88 +700,15 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
   return eg::apply(IndexFill{a.dim}, x, value, a.index);
 }
 
-Tensor masked_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
-  check_mask_fill(x, mask, value);
-  return eg::apply(MaskedFill{}, x, value, mask);
-}
-
-Tensor masked_fill_(const Tensor& self, const Tensor& mask, const Tensor& value) {
-  check_mask_fill(self, mask, value);
-  EG_CHECK(is_expandable_to(mask.sizes(), self.sizes()), "[masked_fill_] a mask of shape ",
-           mask.sizes(), " does not broadcast to ", self.sizes());
-  return apply_inplace("masked_fill_", MaskedFill{}, self, value, mask);
-}
-
 namespace {
-
-Tensor masked_select(const Tensor& x, const Tensor& mask) {
-  EG_CHECK(mask.dtype() == DType::Bool, "[masked_select] expected a boolean mask, got ",
-           mask.dtype());
-  const Dims sizes = broadcast_shapes(x.sizes(), mask.sizes());
-  const Tensor wide = x.sizes() == sizes ? x : expand(x, sizes);
-  const Tensor flat = reshape(wide, {-1});
-  const Tensor where = mask.sizes() == sizes ? mask : expand(mask, sizes);
-  return index_select(flat, 0, true_positions(contiguous_data(where)));
-}
-
-struct MaskedScatterArgs {
-  TensorList indices;
-  Tensor values;
-};
-MaskedScatterArgs masked_scatter_args(const Tensor& x, const Tensor& mask, const Tensor& source) {
-  EG_CHECK(mask.dtype() == DType::Bool, "[masked_scatter] expected a boolean mask, got ",
-           mask.dtype());
-  EG_CHECK(x.dtype() == source.dtype(), "[masked_scatter] expected input and source of one dtype, got ",
-           x.dtype(), " and ", source.dtype());
-  const Tensor where = contiguous_data(mask.sizes() == x.sizes() ? mask : expand(mask, x.sizes()));
-  const Tensor flat = true_positions(where);
-  EG_CHECK(source.numel() >= flat.numel(), "[masked_scatter] expected at least ", flat.numel(),
-           " elements of source, one for each true element of the mask, got ", source.numel());
-  const Tensor values = narrow(reshape(source, {-1}), 0, 0, flat.numel());
-  if (x.dim() == 0) return {{where}, values};
-  MaskedScatterArgs out{{}, values};
-  Tensor all = empty({x.dim(), flat.numel()}, DType::Int64, x.device());
-  coordinates(flat, x.sizes(), all.data<int64_t>(), 1, flat.numel());
-  for (int64_t d = 0; d < x.dim(); ++d)
-    out.indices.push_back(make_view(all, {flat.numel()}, {1}, d * flat.numel()));
-  return out;
-}
-
-Tensor masked_scatter(const Tensor& input, const Tensor& mask, const Tensor& source) {
-  const Dims sizes = broadcast_shapes(input.sizes(), mask.sizes());
-  const Tensor x = input.sizes() == sizes ? input : expand(input, sizes);
-  if (x.dim() == 0) return reshape(masked_scatter(reshape(x, {1}), reshape(mask, {1}), source), {});
-  const MaskedScatterArgs a = masked_scatter_args(x, mask, source);
-  return index_put(x, a.indices, a.values, false);
-}
-
-// --- flat positions ---------------------------------------------------------------------------------------------
-Tensor flat_index(const char* op, const Tensor& x, const Tensor& index) {
-  EG_CHECK(index.dtype() == DType::Int64, "[", op, "] expected an int64 index, got ", index.dtype());
-  EG_CHECK_INDEX(x.numel() > 0 || index.numel() == 0, "[", op, "] an empty tensor has no elements");
-  return checked_index({op, ErrorKind::Index, true}, reshape(index, {-1}), x.numel(), 0);
-}
-
-Tensor take(const Tensor& x, const Tensor& index) {
-  return reshape(index_select(reshape(x, {-1}), 0, flat_index("take", x, index)), index.sizes());
-}
-
-Tensor put(const Tensor& x, const Tensor& index, const Tensor& source, bool accumulate) {
-  EG_CHECK_INDEX(index.numel() == source.numel(),
-                 "[put] expected as many source elements as indices, got ", source.numel(), " and ",
-                 index.numel());
-  EG_CHECK(x.dtype() == source.dtype(), "[put] expected input and source of one dtype, got ",
-           x.dtype(), " and ", source.dtype());
-  const Tensor at = flat_index("put", x, index);
-  return reshape(index_put(reshape(x, {-1}), {at}, reshape(source, {-1}), accumulate), x.sizes());
-}
 
 TensorList unravel_index(const Tensor& indices, const Dims& shape) {
   EG_CHECK_TYPE(is_integral(indices.dtype()), "[unravel_index] expected integer indices, got ",
                 indices.dtype());
   for (int64_t s : shape)
     EG_CHECK_VALUE(s >= 0, "[unravel_index] expected sizes of at least 0, got ", shape);
-  const Tensor flat = checked_index({"unravel_index", ErrorKind::Value, false}, indices, product(shape), 0);
+  const Tensor flat =
+      checked_index({"unravel_index", ErrorKind::Value, false}, indices, product(shape), 0);
   TensorList out;
   if (shape.empty()) return out;
   const int64_t n = flat.numel();
@@ -851,66 +719,47 @@ TensorList unravel_index(const Tensor& indices, const Dims& shape) {
   return out;
 }
 
-EG_OP(&index_select, "index_select(input, dim, index)",
-      R"(The entries of a dimension that a vector of indices names, in that order. Raises IndexError out of range.
+EG_OP(
+    &index_select, "index_select(input, dim, index)",
+    R"(The entries of a dimension that a vector of indices names, in that order. Raises IndexError out of range.
 
 >>> eg.tensor([[1, 2], [3, 4]]).index_select(0, eg.tensor([1, 1])).tolist()
 [[3, 4], [3, 4]]
 )",
-      kOut)
+    kOut)
 EG_OP(&index_add_alpha, "index_add(input, dim, index, source, *, alpha=1)",
-      "A copy of input to which alpha times the entries of source are added where index says.", kOut)
+      "A copy of input to which alpha times the entries of source are added where index says.",
+      kOut)
 EG_OP(&index_add_inplace, "index_add_(input, dim, index, source, *, alpha=1)",
       "index_add() in place.", kMethodOnly)
 EG_OP(&index_copy, "index_copy(input, dim, index, source)",
       "A copy of input in which the entries that index names are those of source.", kOut)
 EG_OP(&index_copy_inplace, "index_copy_(input, dim, index, source)", "index_copy() in place.",
       kMethodOnly)
-EG_OP(+[](const Tensor& x, int64_t dim, const Tensor& index,
-          const Operand& value) { return index_fill(x, dim, index, value.tensor); },
-      "index_fill(input, dim, index, value)",
-      "A copy of input in which the entries that index names are all `value`.")
+EG_OP(
+    +[](const Tensor& x, int64_t dim, const Tensor& index, const Operand& value) {
+      return index_fill(x, dim, index, value.tensor);
+    },
+    "index_fill(input, dim, index, value)",
+    "A copy of input in which the entries that index names are all `value`.")
 EG_OP(&index_fill_inplace, "index_fill_(input, dim, index, value)", "index_fill() in place.",
       kMethodOnly)
-EG_OP(&index_put, "index_put(input, indices, values, accumulate=False)",
-      R"(A copy of input with input[indices] = values, or += with accumulate, repeated indices added up.
+EG_OP(
+    &index_put, "index_put(input, indices, values, accumulate=False)",
+    R"(A copy of input with input[indices] = values, or += with accumulate, repeated indices added up.
 
 >>> eg.zeros(3).index_put((eg.tensor([0, 0]),), eg.tensor([1., 2.]), accumulate=True).tolist()
 [3.0, 0.0, 0.0]
 )")
 EG_OP(&index_put_, "index_put_(input, indices, values, accumulate=False)", "index_put() in place.",
       kMethodOnly)
-EG_OP(+[](const Tensor& x, const Tensor& mask,
-          const Operand& value) { return masked_fill(x, mask, value.tensor); },
-      "masked_fill(input, mask, value)",
-      R"(A copy of input with `value`, a number or a 0-d tensor, where the mask is true; they are broadcast.
-
->>> eg.tensor([1, 2, 3]).masked_fill(eg.tensor([True, False, True]), 0).tolist()
-[0, 2, 0]
-)")
-EG_OP(+[](const Tensor& x, const Tensor& mask,
-          const Operand& value) { return masked_fill_(x, mask, value.tensor); },
-      "masked_fill_(input, mask, value)", "masked_fill() in place.", kMethodOnly)
-EG_OP(&masked_select, "masked_select(input, mask)",
-      R"(The elements where the mask is true, in one dimension; input and mask are broadcast.
-
->>> eg.tensor([1, 2, 3]).masked_select(eg.tensor([True, False, True])).tolist()
-[1, 3]
-)",
-      kOut)
-EG_OP(&masked_scatter, "masked_scatter(input, mask, source)",
-      "A copy of input in which the elements where the mask is true come from source, in order.",
-      kInplace)
-EG_OP(&take, "take(input, index)",
-      "The elements at positions of the flattened input, in the shape of index.", kOut)
-EG_OP(&put, "put(input, index, source, accumulate=False)",
-      "A copy of input with source at positions of the flattened tensor, or added there.", kInplace)
-EG_OP(+[](const Tensor& x, bool as_tuple) {
-        return as_tuple ? detail::TensorOrTuple{{}, nonzero_columns(x)}
-                        : detail::TensorOrTuple{nonzero(x), {}};
-      },
-      "nonzero(input, *, as_tuple=False)",
-      R"(The coordinates of nonzero elements: one a row, or with as_tuple one tensor a dimension.
+EG_OP(
+    +[](const Tensor& x, bool as_tuple) {
+      return as_tuple ? detail::TensorOrTuple{{}, nonzero_columns(x)}
+                      : detail::TensorOrTuple{nonzero(x), {}};
+    },
+    "nonzero(input, *, as_tuple=False)",
+    R"(The coordinates of nonzero elements: one a row, or with as_tuple one tensor a dimension.
 
 >>> eg.tensor([0, 3, 4]).nonzero().tolist()
 [[1], [2]]
@@ -919,7 +768,8 @@ EG_OP(&nonzero_columns, "where(condition)",
       "The coordinates of nonzero elements, one tensor a dimension.", kFunctionOnly)
 EG_OP(&nonzero, "argwhere(input)", "The coordinates of nonzero elements, one a row.")
 EG_OP(&unravel_index, "unravel_index(indices, shape)",
-      "Coordinates in an array of that shape of flat positions, one tensor a dimension.", kFunctionOnly)
+      "Coordinates in an array of that shape of flat positions, one tensor a dimension.",
+      kFunctionOnly)
 
 }  // namespace
 

@@ -14,8 +14,10 @@ struct TensorOrTuple {
   TensorList many;
 };
 inline void put(ResultSink& out, TensorOrTuple r) {
-  if (r.one.defined()) out.tensor(std::move(r.one));
-  else out.tensors(std::move(r.many), true);
+  if (r.one.defined())
+    out.tensor(std::move(r.one));
+  else
+    out.tensors(std::move(r.many), true);
 }
 }  // namespace detail
 
@@ -26,7 +28,8 @@ struct IndexCheck {
   ErrorKind kind = ErrorKind::Index;
   bool wrap = false;
 };
-void index_range(const Tensor& index, int64_t* low, int64_t* high);  // of a contiguous int64 tensor, not empty
+void index_range(const Tensor& index, int64_t* low,
+                 int64_t* high);  // of a contiguous int64 tensor, not empty
 Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size, int64_t dim);
 
 // Where along one dimension of x the entries of a checked 1-d index are. Keeps the tables it needs.
@@ -64,6 +67,9 @@ Tensor spread_rows(Context& ctx, size_t input, const Tensor& g, int64_t dim, con
 
 // Positions of the true elements of a contiguous bool or uint8 tensor, as flat int64.
 Tensor true_positions(const Tensor& mask);
+// Coordinates of ascending or any flat positions: coordinate d of position i goes to out[i * step + d * jump]. Division only
+// where the last dimension's row changes.
+void coordinates(const Tensor& flat, IntSpan sizes, int64_t* out, int64_t step, int64_t jump);
 // [count, dims] for nonzero().
 Tensor nonzero(const Tensor& x);
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& value);

@@ -13,8 +13,8 @@ bool is_mask(const Tensor& t) { return t.dtype() == DType::Bool || t.dtype() == 
 struct Subscript {
   Region region;
   TensorList indices;
-  bool changes = false;    // the view is not simply x
-  bool only_ints = true;   // names the node
+  bool changes = false;   // the view is not simply x
+  bool only_ints = true;  // names the node
 };
 
 int64_t dims_taken(const IndexItem& item) {

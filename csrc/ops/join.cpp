@@ -210,11 +210,12 @@ Tensor cat_equal(const TensorList& list, int64_t dim) {
   const int64_t d = wrap_dim(dim, list[0].dim());
   for (size_t i = 1; i < list.size(); ++i) {
     EG_CHECK(list[i].dim() == list[0].dim(),
-             "[cat] expected tensors with the same number of dimensions, got shapes ", sizes, " and ",
-             list[i].sizes());
+             "[cat] expected tensors with the same number of dimensions, got shapes ", sizes,
+             " and ", list[i].sizes());
     for (int64_t k = 0; k < list[0].dim(); ++k)
-      EG_CHECK(k == d || list[i].sizes()[k] == sizes[k], "[cat] expected sizes to match except in dimension ",
-               d, ", got shapes ", sizes, " and ", list[i].sizes(), " (tensor number ", i, ")");
+      EG_CHECK(k == d || list[i].sizes()[k] == sizes[k],
+               "[cat] expected sizes to match except in dimension ", d, ", got shapes ", sizes,
+               " and ", list[i].sizes(), " (tensor number ", i, ")");
   }
   return eg::apply(Cat{d, {}}, list);
 }
@@ -271,7 +272,8 @@ TensorList split_every(const Tensor& x, int64_t size, int64_t dim) {
   EG_CHECK(x.dim() > 0, "[split] expected at least one dimension, got a 0-d tensor");
   EG_CHECK(size >= 0, "[split] expected a split size of at least 0, got ", size);
   const int64_t length = x.size(dim);
-  EG_CHECK(size > 0 || length == 0, "[split] split size 0 needs a dimension of size 0, got ", length);
+  EG_CHECK(size > 0 || length == 0, "[split] split size 0 needs a dimension of size 0, got ",
+           length);
   if (length == 0) return split_sizes(x, {0}, dim);
   Dims sizes;
   for (int64_t at = 0; at < length; at += size) sizes.push_back(std::min(size, length - at));
@@ -370,9 +372,8 @@ Tensor dstack(const TensorList& tensors) {
 }
 Tensor column_stack(const TensorList& tensors) {
   EG_CHECK(!tensors.empty(), "[column_stack] expected a non-empty list of tensors");
-  return hstack(each(tensors, [](const Tensor& t) {
-    return t.dim() <= 1 ? reshape(t, {t.numel(), 1}) : t;
-  }));
+  return hstack(
+      each(tensors, [](const Tensor& t) { return t.dim() <= 1 ? reshape(t, {t.numel(), 1}) : t; }));
 }
 
 struct BlockDiag {
@@ -402,7 +403,8 @@ struct BlockDiag {
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors out(regions.size());
     for (size_t i = 0; i < regions.size(); ++i)
-      if (ctx.needs(i)) out[i] = reshape(view_region(ViewKind::Slice, g, Region(regions[i])), in_sizes[i]);
+      if (ctx.needs(i))
+        out[i] = reshape(view_region(ViewKind::Slice, g, Region(regions[i])), in_sizes[i]);
     return out;
   }
 };
@@ -475,20 +477,22 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
     more = i >= 0;
     if (!more) break;
     ++current[i];
-    for (int64_t k = i + 1; k < r; ++k) current[k] = with_replacement ? current[i] : current[k - 1] + 1;
+    for (int64_t k = i + 1; k < r; ++k)
+      current[k] = with_replacement ? current[i] : current[k - 1] + 1;
   }
   Tensor index = empty({rows * r}, DType::Int64);
   std::copy(picks.begin(), picks.end(), index.data<int64_t>());
   return view(index_select(x, 0, index), {rows, r});
 }
 
-EG_OP(&cat, "cat(tensors, dim=0)",
-      R"(Joins tensors along a dimension; the other sizes agree, dtypes are promoted. Raises RuntimeError on other shapes.
+EG_OP(
+    &cat, "cat(tensors, dim=0)",
+    R"(Joins tensors along a dimension; the other sizes agree, dtypes are promoted. Raises RuntimeError on other shapes.
 
 >>> eg.cat([eg.tensor([1, 2]), eg.tensor([3])]).tolist()
 [1, 2, 3]
 )",
-      kOut | kFunctionOnly)
+    kOut | kFunctionOnly)
 EG_OP(&cat, "concat(tensors, dim=0)", "Another name of cat().", kOut | kFunctionOnly)
 EG_OP(&cat, "concatenate(tensors, dim=0)", "Another name of cat().", kOut | kFunctionOnly)
 EG_OP(&stack, "stack(tensors, dim=0)",
@@ -502,22 +506,27 @@ EG_OP(&hstack, "hstack(tensors)", "Joins tensors side by side: along dimension 1
       kOut | kFunctionOnly)
 EG_OP(&vstack, "vstack(tensors)", "Joins tensors as rows, along dimension 0.", kOut | kFunctionOnly)
 EG_OP(&vstack, "row_stack(tensors)", "Another name of vstack().", kOut | kFunctionOnly)
-EG_OP(&dstack, "dstack(tensors)", "Joins tensors in depth, along dimension 2.", kOut | kFunctionOnly)
-EG_OP(&column_stack, "column_stack(tensors)", "Joins vectors as columns, and matrices side by side.",
+EG_OP(&dstack, "dstack(tensors)", "Joins tensors in depth, along dimension 2.",
       kOut | kFunctionOnly)
+EG_OP(&column_stack, "column_stack(tensors)",
+      "Joins vectors as columns, and matrices side by side.", kOut | kFunctionOnly)
 EG_OP(&split_every, "split(input, split_size_or_sections, dim=0)",
       R"(Views of consecutive parts: of one size (the last may be smaller), or of the sizes listed.
 
 >>> [t.tolist() for t in eg.arange(5).split(2)]
 [[0, 1], [2, 3], [4]]
 )")
-EG_OP(+[](const Tensor& x, const Dims& sizes, int64_t dim) { return split_sizes(x, sizes, dim); },
-      "split(input, split_size_or_sections, dim=0)", "")
+EG_OP(
+    +[](const Tensor& x, const Dims& sizes, int64_t dim) { return split_sizes(x, sizes, dim); },
+    "split(input, split_size_or_sections, dim=0)", "")
 EG_OP(&split_every, "split(input, split_size, dim=0)", "")
-EG_OP(+[](const Tensor& x, const Dims& sizes, int64_t dim) { return split_sizes(x, sizes, dim); },
-      "split(input, split_size, dim=0)", "")
-EG_OP(+[](const Tensor& x, const Dims& sizes, int64_t dim) { return split_sizes(x, sizes, dim); },
-      "split_with_sizes(input, split_sizes, dim=0)", "Views of consecutive parts of the sizes listed.")
+EG_OP(
+    +[](const Tensor& x, const Dims& sizes, int64_t dim) { return split_sizes(x, sizes, dim); },
+    "split(input, split_size, dim=0)", "")
+EG_OP(
+    +[](const Tensor& x, const Dims& sizes, int64_t dim) { return split_sizes(x, sizes, dim); },
+    "split_with_sizes(input, split_sizes, dim=0)",
+    "Views of consecutive parts of the sizes listed.")
 EG_OP(&chunk, "chunk(input, chunks, dim=0)",
       "Views of up to `chunks` consecutive parts of equal size; the last may be smaller.")
 EG_OP(&sections, "tensor_split(input, indices_or_sections, dim=0)",
@@ -530,36 +539,49 @@ EG_OP(&split_at, "tensor_split(input, indices_or_sections, dim=0)", "")
 EG_OP(&split_at_tensor, "tensor_split(input, indices_or_sections, dim=0)", "")
 EG_OP(&sections, "tensor_split(input, sections, dim=0)", "")
 EG_OP(&split_at, "tensor_split(input, indices, dim=0)", "")
-EG_OP(+[](const Tensor& x, int64_t n) { return split_evenly("hsplit", x, n, horizontal(x)); },
-      "hsplit(input, indices_or_sections)", "tensor_split() along dimension 1; vectors along 0.")
-EG_OP(+[](const Tensor& x, const Dims& at) { return split_at(x, at, horizontal(x)); },
-      "hsplit(input, indices_or_sections)", "")
-EG_OP(+[](const Tensor& x, int64_t n) { return split_evenly("vsplit", at_least("vsplit", x, 2), n, 0); },
-      "vsplit(input, indices_or_sections)", "tensor_split() along dimension 0.")
-EG_OP(+[](const Tensor& x, const Dims& at) { return split_at(at_least("vsplit", x, 2), at, 0); },
-      "vsplit(input, indices_or_sections)", "")
-EG_OP(+[](const Tensor& x, int64_t n) { return split_evenly("dsplit", at_least("dsplit", x, 3), n, 2); },
-      "dsplit(input, indices_or_sections)", "tensor_split() along dimension 2.")
-EG_OP(+[](const Tensor& x, const Dims& at) { return split_at(at_least("dsplit", x, 3), at, 2); },
-      "dsplit(input, indices_or_sections)", "")
+EG_OP(
+    +[](const Tensor& x, int64_t n) { return split_evenly("hsplit", x, n, horizontal(x)); },
+    "hsplit(input, indices_or_sections)", "tensor_split() along dimension 1; vectors along 0.")
+EG_OP(
+    +[](const Tensor& x, const Dims& at) { return split_at(x, at, horizontal(x)); },
+    "hsplit(input, indices_or_sections)", "")
+EG_OP(
+    +[](const Tensor& x, int64_t n) {
+      return split_evenly("vsplit", at_least("vsplit", x, 2), n, 0);
+    },
+    "vsplit(input, indices_or_sections)", "tensor_split() along dimension 0.")
+EG_OP(
+    +[](const Tensor& x, const Dims& at) { return split_at(at_least("vsplit", x, 2), at, 0); },
+    "vsplit(input, indices_or_sections)", "")
+EG_OP(
+    +[](const Tensor& x, int64_t n) {
+      return split_evenly("dsplit", at_least("dsplit", x, 3), n, 2);
+    },
+    "dsplit(input, indices_or_sections)", "tensor_split() along dimension 2.")
+EG_OP(
+    +[](const Tensor& x, const Dims& at) { return split_at(at_least("dsplit", x, 3), at, 2); },
+    "dsplit(input, indices_or_sections)", "")
 EG_OP(&unbind, "unbind(input, dim=0)",
       R"(Views at every index of a dimension.
 
 >>> [t.tolist() for t in eg.tensor([[1, 2], [3, 4]]).unbind(1)]
 [[1, 3], [2, 4]]
 )")
-EG_OP(&atleast_1d, "atleast_1d(input)", "The tensor, or each of several, with at least one dimension.",
-      kFunctionOnly)
-EG_OP(+[](const TensorList& tensors) { return each(tensors, atleast_1d); }, "atleast_1d(*tensors)",
-      "", kFunctionOnly)
-EG_OP(&atleast_2d, "atleast_2d(input)", "The tensor, or each of several, with at least two dimensions.",
-      kFunctionOnly)
-EG_OP(+[](const TensorList& tensors) { return each(tensors, atleast_2d); }, "atleast_2d(*tensors)",
-      "", kFunctionOnly)
-EG_OP(&atleast_3d, "atleast_3d(input)", "The tensor, or each of several, with at least three dimensions.",
-      kFunctionOnly)
-EG_OP(+[](const TensorList& tensors) { return each(tensors, atleast_3d); }, "atleast_3d(*tensors)",
-      "", kFunctionOnly)
+EG_OP(&atleast_1d, "atleast_1d(input)",
+      "The tensor, or each of several, with at least one dimension.", kFunctionOnly)
+EG_OP(
+    +[](const TensorList& tensors) { return each(tensors, atleast_1d); }, "atleast_1d(*tensors)",
+    "", kFunctionOnly)
+EG_OP(&atleast_2d, "atleast_2d(input)",
+      "The tensor, or each of several, with at least two dimensions.", kFunctionOnly)
+EG_OP(
+    +[](const TensorList& tensors) { return each(tensors, atleast_2d); }, "atleast_2d(*tensors)",
+    "", kFunctionOnly)
+EG_OP(&atleast_3d, "atleast_3d(input)",
+      "The tensor, or each of several, with at least three dimensions.", kFunctionOnly)
+EG_OP(
+    +[](const TensorList& tensors) { return each(tensors, atleast_3d); }, "atleast_3d(*tensors)",
+    "", kFunctionOnly)
 EG_OP(&block_diag, "block_diag(*tensors)",
       R"(A matrix with the given blocks on its diagonal, zero elsewhere.
 

@@ -11,15 +11,16 @@ struct LineArgs {
   Tensor index;  // checked, contiguous
 };
 
-void fits_within(const char* op, const char* what, const Tensor& index, const Tensor& x, int64_t dim,
-                 bool but_dim) {
+void fits_within(const char* op, const char* what, const Tensor& index, const Tensor& x,
+                 int64_t dim, bool but_dim) {
   const Tensor a = index.dim() ? index : make_view(index, {1}, {1}, index.offset());
   const Tensor b = x.dim() ? x : make_view(x, {1}, {1}, x.offset());
-  EG_CHECK(a.dim() == b.dim(), "[", op, "] Index tensor must have the same number of dimensions as ", what,
+  EG_CHECK(a.dim() == b.dim(), "[", op,
+           "] Index tensor must have the same number of dimensions as ", what,
            " tensor, got shapes ", index.sizes(), " and ", x.sizes());
   for (int64_t d = 0; d < a.dim(); ++d)
-    EG_CHECK((but_dim && d == dim) || a.sizes()[d] <= b.sizes()[d], "[", op,
-             "] Expected index ", index.sizes(), " to be no larger than ", what, " ", x.sizes(),
+    EG_CHECK((but_dim && d == dim) || a.sizes()[d] <= b.sizes()[d], "[", op, "] Expected index ",
+             index.sizes(), " to be no larger than ", what, " ", x.sizes(),
              but_dim ? str(" apart from dimension ", dim) : std::string());
 }
 
@@ -32,8 +33,9 @@ LineArgs check_lines(const char* op, const Tensor& x, int64_t dim, const Tensor&
   fits_within(op, "self", index, x, d, true);
   if (src) {
     fits_within(op, "src", index, *src, d, false);
-    EG_CHECK(src->dtype() == x.dtype(), "[", op, "] Expected self.dtype to be equal to src.dtype, got ",
-             x.dtype(), " and ", src->dtype());
+    EG_CHECK(src->dtype() == x.dtype(), "[", op,
+             "] Expected self.dtype to be equal to src.dtype, got ", x.dtype(), " and ",
+             src->dtype());
   }
   const int64_t size = x.dim() ? x.sizes()[d] : 1;
   return {d, checked_index({op, ErrorKind::Runtime, false}, index, size, d)};
@@ -207,7 +209,8 @@ Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tens
 
 namespace {
 
-Tensor scatter_add_inplace(const Tensor& self, int64_t dim, const Tensor& index, const Tensor& src) {
+Tensor scatter_add_inplace(const Tensor& self, int64_t dim, const Tensor& index,
+                           const Tensor& src) {
   if (adds_rows(self, dim, index, src))
     return index_add_(self, dim, row_index(index, wrap_dim(dim, self.dim())), src);
   const LineArgs a = check_lines("scatter_add", self, dim, index, &src);
@@ -346,9 +349,9 @@ struct ScatterReduce {
     Tensor zero_count;
     {
       GradMode off(false);
-      zero_count = gather(scatter_add(zeros(x.sizes(), g.dtype(), g.device()), dim, index,
-                                      to(src_zero, g.dtype())),
-                          dim, index);
+      zero_count = gather(
+          scatter_add(zeros(x.sizes(), g.dtype(), g.device()), dim, index, to(src_zero, g.dtype())),
+          dim, index);
     }
     const Tensor only_zero = mul(src_zero, eq(zero_count, one));
     const Tensor src_or_one = masked_fill(src, src_zero, one);
@@ -426,10 +429,11 @@ Tensor index_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Ten
                     const std::string& reduce, bool include_self) {
   const Reduce r = reduce_named("index_reduce", reduce, false);
   const int64_t d = wrap_dim(dim, x.dim());
-  EG_CHECK_INDEX(index.dim() <= 1, "[index_reduce] Index is supposed to be a vector, got shape ", index.sizes());
+  EG_CHECK_INDEX(index.dim() <= 1, "[index_reduce] Index is supposed to be a vector, got shape ",
+                 index.sizes());
   EG_CHECK(source.dim() == x.dim() && (x.dim() == 0 || source.sizes()[d] == index.numel()),
-           "[index_reduce] expected one index for each entry of source along dimension ", d, ", got ",
-           index.numel(), " and source of shape ", source.sizes());
+           "[index_reduce] expected one index for each entry of source along dimension ", d,
+           ", got ", index.numel(), " and source of shape ", source.sizes());
   Dims shape(std::max<int64_t>(x.dim(), 1), 1);
   shape[d] = index.numel();
   const Tensor wide = x.dim() ? expand(reshape(index, shape), source.sizes()) : index;
@@ -444,16 +448,18 @@ Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int6
   EG_CHECK(indices.dtype() == DType::Int64, "[take_along_dim] expected int64 indices, got ",
            indices.dtype());
   const auto wrapped = [](const Tensor& index, int64_t size, int64_t d) {
-    return index.numel() ? checked_index({"take_along_dim", ErrorKind::Runtime, true}, index, size, d)
-                         : index;
+    return index.numel()
+               ? checked_index({"take_along_dim", ErrorKind::Runtime, true}, index, size, d)
+               : index;
   };
   if (!dim) {
     const Tensor flat = reshape(x, {-1});
     return gather(flat, 0, wrapped(reshape(indices, {-1}), flat.numel(), 0));
   }
-  EG_CHECK(x.dim() == indices.dim(),
-           "[take_along_dim] expected input and indices with the same number of dimensions, got shapes ",
-           x.sizes(), " and ", indices.sizes());
+  EG_CHECK(
+      x.dim() == indices.dim(),
+      "[take_along_dim] expected input and indices with the same number of dimensions, got shapes ",
+      x.sizes(), " and ", indices.sizes());
   const int64_t d = wrap_dim(*dim, x.dim());
   Dims a = x.sizes(), b = indices.sizes();
   if (x.dim()) a[d] = b[d] = 1;
@@ -476,7 +482,8 @@ Tensor one_hot(const Tensor& x, int64_t num_classes) {
     EG_CHECK(x.numel() > 0, "[one_hot] Can not infer total number of classes from empty tensor");
     classes = high + 1;
   } else {
-    EG_CHECK(num_classes > 0 || x.numel() == 0, "[one_hot] num_classes should be positive, got ", num_classes);
+    EG_CHECK(num_classes > 0 || x.numel() == 0, "[one_hot] num_classes should be positive, got ",
+             num_classes);
     EG_CHECK(high < num_classes, "[one_hot] Class values must be smaller than num_classes, got ",
              high, " and ", num_classes);
   }
@@ -488,22 +495,25 @@ Tensor one_hot(const Tensor& x, int64_t num_classes) {
   return out;
 }
 
-EG_OP(+[](const Tensor& x, int64_t dim, const Tensor& index,
-          bool sparse_grad) { return gather(x, dim, index); },
-      "gather(input, dim, index, *, sparse_grad=False)",
-      R"(out[i][j] = input[index[i][j]][j] for dim 0, and so on: one element for each index.
+EG_OP(
+    +[](const Tensor& x, int64_t dim, const Tensor& index, bool sparse_grad) {
+      return gather(x, dim, index);
+    },
+    "gather(input, dim, index, *, sparse_grad=False)",
+    R"(out[i][j] = input[index[i][j]][j] for dim 0, and so on: one element for each index.
 
 >>> eg.tensor([[1, 2], [3, 4]]).gather(1, eg.tensor([[0, 0], [1, 0]])).tolist()
 [[1, 1], [4, 3]]
 )",
-      kOut)
-EG_OP(&scatter_op, "scatter(input, dim, index, src, *, reduce=None)",
-      R"(A copy of input with input[index[i][j]][j] = src[i][j] for dim 0, and so on; src may be a number. `reduce` may be 'add' or 'multiply'.
+    kOut)
+EG_OP(
+    &scatter_op, "scatter(input, dim, index, src, *, reduce=None)",
+    R"(A copy of input with input[index[i][j]][j] = src[i][j] for dim 0, and so on; src may be a number. `reduce` may be 'add' or 'multiply'.
 
 >>> eg.zeros(3).scatter(0, eg.tensor([2, 0]), eg.tensor([1., 2.])).tolist()
 [2.0, 0.0, 1.0]
 )",
-      kOut)
+    kOut)
 EG_OP(&scatter_op, "scatter(input, dim, index, value, *, reduce=None)", "", kOut)
 EG_OP(&scatter_op_inplace, "scatter_(input, dim, index, src, *, reduce=None)",
       "scatter() in place.", kMethodOnly)
@@ -517,15 +527,17 @@ EG_OP(&scatter_add, "scatter_add(input, dim, index, src)",
       kOut)
 EG_OP(&scatter_add_inplace, "scatter_add_(input, dim, index, src)", "scatter_add() in place.",
       kMethodOnly)
-EG_OP(&scatter_reduce, "scatter_reduce(input, dim, index, src, reduce, *, include_self=True)",
-      R"(A copy of input in which src is reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the elements that index names.
+EG_OP(
+    &scatter_reduce, "scatter_reduce(input, dim, index, src, reduce, *, include_self=True)",
+    R"(A copy of input in which src is reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the elements that index names.
 
 >>> eg.zeros(2).scatter_reduce(0, eg.tensor([1, 1]), eg.tensor([1., 2.]), 'amax').tolist()
 [0.0, 2.0]
 )",
-      kInplace | kOut)
+    kInplace | kOut)
 EG_OP(&index_reduce, "index_reduce(input, dim, index, source, reduce, *, include_self=True)",
-      "A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names.",
+      "A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') "
+      "into those that index names.",
       kInplace | kOut)
 EG_OP(&take_along_dim, "take_along_dim(input, indices, dim=None)",
       "gather() with input and indices broadcast; without dim, from the flattened input.", kOut)

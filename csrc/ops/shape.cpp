@@ -9,14 +9,17 @@ namespace eg {
 
 Tensor flatten(const Tensor& x, int64_t start, int64_t end) {
   const int64_t first = wrap_dim(start, x.dim()), last = wrap_dim(end, x.dim());
-  EG_CHECK(first <= last, "[flatten] expected start_dim to come before end_dim, got ", start, " and ", end);
+  EG_CHECK(first <= last, "[flatten] expected start_dim to come before end_dim, got ", start,
+           " and ", end);
   if (x.dim() == 0) return reshape(x, {1});
   if (first == last) return x;
   Dims shape;
   int64_t merged = 1;
   for (int64_t d = 0; d < x.dim(); ++d) {
-    if (d < first || d > last) shape.push_back(x.sizes()[d]);
-    else merged *= x.sizes()[d];
+    if (d < first || d > last)
+      shape.push_back(x.sizes()[d]);
+    else
+      merged *= x.sizes()[d];
     if (d == last) shape.push_back(merged);
   }
   return reshape(x, shape);
@@ -35,11 +38,14 @@ Tensor unflatten(const Tensor& x, int64_t dim, const Dims& sizes) {
     known *= s == -1 ? 1 : s;
   }
   EG_CHECK(infer ? known != 0 && length % known == 0 : known == length, "[unflatten] sizes ", sizes,
-           " do not multiply up to ", length, ", the size of dimension ", d, " of shape ", x.sizes());
+           " do not multiply up to ", length, ", the size of dimension ", d, " of shape ",
+           x.sizes());
   Dims shape;
   for (int64_t k = 0; k < x.dim(); ++k) {
-    if (k != d) shape.push_back(x.sizes()[k]);
-    else shape.append(sizes.begin(), sizes.end());
+    if (k != d)
+      shape.push_back(x.sizes()[k]);
+    else
+      shape.append(sizes.begin(), sizes.end());
   }
   for (int64_t& s : shape)
     if (s == -1) s = length / known;
@@ -173,7 +179,8 @@ struct Triangle {
     const int64_t rows = x.size(-2), columns = x.size(-1);
     if (out.numel())
       kernels<ShapeKernels>().triangle(x.item_size(), out.raw(), from.raw(),
-                                       x.numel() / (rows * columns), rows, columns, diagonal, lower);
+                                       x.numel() / (rows * columns), rows, columns, diagonal,
+                                       lower);
     return out;
   }
   Tensors backward(Context&, const Tensor& g) { return {apply(Triangle{diagonal, lower}, g)}; }
@@ -224,7 +231,8 @@ Tensor diag_embed(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
 }
 
 Tensor diag(const Tensor& x, int64_t offset) {
-  EG_CHECK(x.dim() == 1 || x.dim() == 2, "[diag] expected 1 or 2 dimensions, got shape ", x.sizes());
+  EG_CHECK(x.dim() == 1 || x.dim() == 2, "[diag] expected 1 or 2 dimensions, got shape ",
+           x.sizes());
   return x.dim() == 1 ? diag_embed(x, offset, 0, 1) : clone(diagonal(x, offset, 0, 1));
 }
 
@@ -316,22 +324,24 @@ EG_OP(&flatten, "flatten(input, start_dim=0, end_dim=-1)",
 >>> tuple(eg.zeros(2, 3, 4).flatten(1).shape)
 (2, 12)
 )")
-EG_OP(+[](const Tensor& x) { return flatten(x, 0, -1); }, "ravel(input)",
-      "All elements in one dimension, as a view where strides allow it.")
+EG_OP(
+    +[](const Tensor& x) { return flatten(x, 0, -1); }, "ravel(input)",
+    "All elements in one dimension, as a view where strides allow it.")
 EG_OP(&unflatten, "unflatten(input, dim, sizes)",
       R"(Splits a dimension into several; one of the sizes may be -1.
 
 >>> tuple(eg.zeros(2, 12).unflatten(1, (3, -1)).shape)
 (2, 3, 4)
 )")
-EG_OP(+[](const Tensor& x, const Dims& repeats) { return repeat(x, repeats); },
-      "repeat(input, *repeats)",
-      R"(A copy of the tensor, so many times along each dimension; extra repeats add dimensions in front.
+EG_OP(
+    +[](const Tensor& x, const Dims& repeats) { return repeat(x, repeats); },
+    "repeat(input, *repeats)",
+    R"(A copy of the tensor, so many times along each dimension; extra repeats add dimensions in front.
 
 >>> eg.tensor([1, 2]).repeat(2, 2).tolist()
 [[1, 2, 1, 2], [1, 2, 1, 2]]
 )",
-      kMethodOnly)
+    kMethodOnly)
 EG_OP(&tile, "tile(input, *dims)", "repeat(), with missing leading repeats taken as 1.")
 EG_OP(&repeat_each, "repeat_interleave(input, repeats, dim=None, *, output_size=None)",
       R"(Repeats each entry along a dimension (of the flattened tensor, if none is given).
@@ -341,21 +351,25 @@ EG_OP(&repeat_each, "repeat_interleave(input, repeats, dim=None, *, output_size=
 )")
 EG_OP(&repeat_interleave, "repeat_interleave(input, repeats, dim=None, *, output_size=None)", "")
 EG_OP(&repeat_positions, "repeat_interleave(repeats, *, output_size=None)", "", kFunctionOnly)
-EG_OP(+[](const Tensor& x, const Dims& dims) { return flip(x, dims); }, "flip(input, *dims)",
-      R"(A copy with the order of entries reversed along dims.
+EG_OP(
+    +[](const Tensor& x, const Dims& dims) { return flip(x, dims); }, "flip(input, *dims)",
+    R"(A copy with the order of entries reversed along dims.
 
 >>> eg.arange(3).flip(0).tolist()
 [2, 1, 0]
 )")
-EG_OP(+[](const Tensor& x) { return mirrored("fliplr", x, 1); }, "fliplr(input)",
-      "A copy with the columns reversed.")
-EG_OP(+[](const Tensor& x) { return mirrored("flipud", x, 0); }, "flipud(input)",
-      "A copy with the rows reversed.")
-EG_OP(+[](const Tensor& x, const Dims& shifts, const std::optional<Dims>& dims) {
-        return roll(x, shifts, dims.value_or(Dims()));
-      },
-      "roll(input, shifts, dims=None)",
-      R"(A copy shifted along dims, entries re-entering at the other end; without dims, the flattened tensor is shifted.
+EG_OP(
+    +[](const Tensor& x) { return mirrored("fliplr", x, 1); }, "fliplr(input)",
+    "A copy with the columns reversed.")
+EG_OP(
+    +[](const Tensor& x) { return mirrored("flipud", x, 0); }, "flipud(input)",
+    "A copy with the rows reversed.")
+EG_OP(
+    +[](const Tensor& x, const Dims& shifts, const std::optional<Dims>& dims) {
+      return roll(x, shifts, dims.value_or(Dims()));
+    },
+    "roll(input, shifts, dims=None)",
+    R"(A copy shifted along dims, entries re-entering at the other end; without dims, the flattened tensor is shifted.
 
 >>> eg.arange(4).roll(1).tolist()
 [3, 0, 1, 2]
@@ -380,20 +394,22 @@ EG_OP(&triu, "triu(input, diagonal=0)",
 [[0.0, 1.0], [0.0, 0.0]]
 )",
       kInplace | kOut)
-EG_OP(+[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
-          std::optional<Device> device) {
-        return triangle_indices(true, row, col, offset, dtype.value_or(DType::Int64),
-                                device.value_or(Device{}));
-      },
-      "tril_indices(row, col, offset=0, *, dtype=None, device=None)",
-      "Row and column numbers of the lower triangle, a 2 by n integer tensor.", kFunctionOnly)
-EG_OP(+[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
-          std::optional<Device> device) {
-        return triangle_indices(false, row, col, offset, dtype.value_or(DType::Int64),
-                                device.value_or(Device{}));
-      },
-      "triu_indices(row, col, offset=0, *, dtype=None, device=None)",
-      "Row and column numbers of the upper triangle, a 2 by n integer tensor.", kFunctionOnly)
+EG_OP(
+    +[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
+        std::optional<Device> device) {
+      return triangle_indices(true, row, col, offset, dtype.value_or(DType::Int64),
+                              device.value_or(Device{}));
+    },
+    "tril_indices(row, col, offset=0, *, dtype=None, device=None)",
+    "Row and column numbers of the lower triangle, a 2 by n integer tensor.", kFunctionOnly)
+EG_OP(
+    +[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
+        std::optional<Device> device) {
+      return triangle_indices(false, row, col, offset, dtype.value_or(DType::Int64),
+                              device.value_or(Device{}));
+    },
+    "triu_indices(row, col, offset=0, *, dtype=None, device=None)",
+    "Row and column numbers of the upper triangle, a 2 by n integer tensor.", kFunctionOnly)
 EG_OP(&diag, "diag(input, diagonal=0)",
       R"(The diagonal of a matrix, or the matrix with a vector on its diagonal.
 
@@ -403,8 +419,9 @@ EG_OP(&diag, "diag(input, diagonal=0)",
       kOut)
 EG_OP(&diag_embed, "diag_embed(input, offset=0, dim1=-2, dim2=-1)",
       "Matrices over two new dimensions with the last dimension of input on their diagonals.")
-EG_OP(+[](const Tensor& x, int64_t offset) { return diag(flatten(x, 0, -1), offset); },
-      "diagflat(input, offset=0)", "The matrix with all elements of input on its diagonal.")
+EG_OP(
+    +[](const Tensor& x, int64_t offset) { return diag(flatten(x, 0, -1), offset); },
+    "diagflat(input, offset=0)", "The matrix with all elements of input on its diagonal.")
 
 }  // namespace
 

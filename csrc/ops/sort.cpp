@@ -113,8 +113,8 @@ Pair topk(const Tensor& x, int64_t k, int64_t dim, bool largest, bool sorted) {
 Pair kthvalue(const Tensor& x, int64_t k, int64_t dim, bool keepdim) {
   const int64_t d = wrap_dim(dim, x.dim());
   const int64_t n = x.dim() ? x.sizes()[d] : 1;
-  EG_CHECK(k >= 1 && k <= n, "[kthvalue] selected number k out of range: k is ", k, ", dimension ", d,
-           " of shape ", x.sizes(), " has ", n, " elements");
+  EG_CHECK(k >= 1 && k <= n, "[kthvalue] selected number k out of range: k is ", k, ", dimension ",
+           d, " of shape ", x.sizes(), " has ", n, " elements");
   return eg::apply(Picked<Pick::Kthvalue>{d, k, false, keepdim, {}}, x);
 }
 
@@ -161,7 +161,8 @@ detail::TensorOrTuple distinct(const Tensor& x, bool sorted, bool return_inverse
   GradMode off(false);
   const bool flat = !dim;
   const int64_t d = flat ? 0 : wrap_dim(*dim, x.dim());
-  const Tensor rows = contiguous_data(flat ? reshape(x, {-1}) : transpose(x.dim() ? x : reshape(x, {1}), 0, d));
+  const Tensor rows =
+      contiguous_data(flat ? reshape(x, {-1}) : transpose(x.dim() ? x : reshape(x, {1}), 0, d));
   const int64_t count = rows.sizes()[0], width = count ? rows.numel() / count : 0;
   EG_CHECK(flat || count == 0 || width > 0 || x.dim() == 1,
            "[unique] there are 0-sized dimensions besides dim ", d, " of shape ", x.sizes());
@@ -170,8 +171,10 @@ detail::TensorOrTuple distinct(const Tensor& x, bool sorted, bool return_inverse
     order = empty({count}, DType::Int64);
     int64_t* at = order.data<int64_t>();
     const SortKernels& k = kernels<SortKernels>();
-    if (count && width == 1) k.sort(rows.dtype(), rows.raw(), nullptr, at, 1, count, false);
-    else if (count) k.sort_rows(rows.dtype(), rows.raw(), at, count, width);
+    if (count && width == 1)
+      k.sort(rows.dtype(), rows.raw(), nullptr, at, 1, count, false);
+    else if (count)
+      k.sort_rows(rows.dtype(), rows.raw(), at, count, width);
   }
   const Runs runs = find_runs(rows, count, width, sorted ? order.data<int64_t>() : nullptr);
   Tensor values = index_select(rows, 0, runs.starts);
@@ -196,25 +199,31 @@ Tensor searchsorted(const Tensor& boundaries, const Tensor& values, bool out_int
   EG_CHECK(!side || *side == "left" || *side == "right",
            "[searchsorted] side can only be 'left' or 'right', got '", side.value_or(""), "'");
   EG_CHECK(!side || !right || *side == "right",
-           "[searchsorted] side and right can't be set to opposites, got side of 'left' while right was True");
-  EG_CHECK(boundaries.dim() > 0, "[searchsorted] expected sorted_sequence with at least one dimension");
+           "[searchsorted] side and right can't be set to opposites, got side of 'left' while "
+           "right was True");
+  EG_CHECK(boundaries.dim() > 0,
+           "[searchsorted] expected sorted_sequence with at least one dimension");
   const bool shared = boundaries.dim() == 1;
   if (!shared) {
-    EG_CHECK(values.dim() == boundaries.dim() &&
-                 std::equal(values.sizes().begin(), values.sizes().end() - 1, boundaries.sizes().begin()),
-             "[searchsorted] expected 1-d boundaries, or boundaries and values whose first dimensions "
-             "match, got shapes ",
-             boundaries.sizes(), " and ", values.sizes());
+    EG_CHECK(
+        values.dim() == boundaries.dim() &&
+            std::equal(values.sizes().begin(), values.sizes().end() - 1,
+                       boundaries.sizes().begin()),
+        "[searchsorted] expected 1-d boundaries, or boundaries and values whose first dimensions "
+        "match, got shapes ",
+        boundaries.sizes(), " and ", values.sizes());
   }
   const bool same = boundaries.dtype() == values.dtype();
   const DType dtype = same ? boundaries.dtype() : result_type(boundaries, values);
   Tensor order;
   if (sorter) {
     EG_CHECK(sorter->sizes() == boundaries.sizes(),
-             "[searchsorted] expected a sorter of the shape of sorted_sequence, ", boundaries.sizes(),
-             ", got ", sorter->sizes());
-    EG_CHECK(sorter->dtype() == DType::Int64, "[searchsorted] expected an int64 sorter, got ", sorter->dtype());
-    order = checked_index({"searchsorted", ErrorKind::Runtime, false}, *sorter, boundaries.size(-1), -1);
+             "[searchsorted] expected a sorter of the shape of sorted_sequence, ",
+             boundaries.sizes(), ", got ", sorter->sizes());
+    EG_CHECK(sorter->dtype() == DType::Int64, "[searchsorted] expected an int64 sorter, got ",
+             sorter->dtype());
+    order = checked_index({"searchsorted", ErrorKind::Runtime, false}, *sorter, boundaries.size(-1),
+                          -1);
   }
   const Tensor b = contiguous_data(cast_data(boundaries, dtype));
   const Tensor v = contiguous_data(cast_data(values, dtype));
@@ -228,7 +237,8 @@ Tensor searchsorted(const Tensor& boundaries, const Tensor& values, bool out_int
 }
 
 Tensor bucketize(const Tensor& x, const Tensor& boundaries, bool out_int32, bool right) {
-  EG_CHECK(boundaries.dim() == 1, "[bucketize] expected 1-d boundaries, got shape ", boundaries.sizes());
+  EG_CHECK(boundaries.dim() == 1, "[bucketize] expected 1-d boundaries, got shape ",
+           boundaries.sizes());
   return searchsorted(boundaries, x, out_int32, right, std::nullopt, std::nullopt);
 }
 
@@ -254,9 +264,10 @@ Tensor isin(const Tensor& elements, const Tensor& tests, bool assume_unique, boo
 
 // --- histograms --------------------------------------------------------------------------------------------------------
 Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t minlength) {
-  EG_CHECK(x.dim() == 1 || x.numel() == 0, "[bincount] expected a 1-d tensor, got shape ", x.sizes());
-  EG_CHECK_KIND(NotImplemented, !x.is_floating(),
-           "[bincount] expected non-negative integers, got ", x.dtype());
+  EG_CHECK(x.dim() == 1 || x.numel() == 0, "[bincount] expected a 1-d tensor, got shape ",
+           x.sizes());
+  EG_CHECK_KIND(NotImplemented, !x.is_floating(), "[bincount] expected non-negative integers, got ",
+                x.dtype());
   EG_CHECK(minlength >= 0, "[bincount] minlength should be >= 0, got ", minlength);
   EG_CHECK(!weights || weights->sizes() == x.sizes(),
            "[bincount] expected weights of the shape of input, ", x.sizes(), ", got ",
@@ -271,7 +282,8 @@ Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t m
   if (weights) dtype = weights->dtype() == DType::Float32 ? DType::Float32 : DType::Float64;
   Tensor out = zeros({bins}, dtype, x.device());
   if (n == 0) return out;
-  const Tensor w = weights ? contiguous_data(cast_data(*weights, dtype)) : full({}, Scalar(1), dtype);
+  const Tensor w =
+      weights ? contiguous_data(cast_data(*weights, dtype)) : full({}, Scalar(1), dtype);
   const AlongDim where(out, 0, at);
   kernels<IndexKernels>().fold(dtype, Fold::Add, out.raw(), w.raw(), where.positions(), !weights);
   return out;
@@ -303,7 +315,8 @@ Limits data_limits(const char* op, const Tensor& x, double low, double high) {
 }
 
 Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max) {
-  EG_CHECK_KIND(NotImplemented, x.is_floating(), "[histc] expected a floating point tensor, got ", x.dtype());
+  EG_CHECK_KIND(NotImplemented, x.is_floating(), "[histc] expected a floating point tensor, got ",
+                x.dtype());
   EG_CHECK(bins > 0, "[histc] expected at least one bin, got ", bins);
   const Limits limits = data_limits("histc", x, min.to_double(), max.to_double());
   const DType compute = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
@@ -326,7 +339,8 @@ Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max
 Pair histogram_edges(const Tensor& x, const Tensor& edges, const std::optional<Tensor>& weight,
                      bool density) {
   EG_CHECK(x.is_floating(), "[histogram] expected a floating point tensor, got ", x.dtype());
-  EG_CHECK(edges.dim() == 1 && edges.numel() >= 1, "[histogram] expected 1-d bin edges, got shape ", edges.sizes());
+  EG_CHECK(edges.dim() == 1 && edges.numel() >= 1, "[histogram] expected 1-d bin edges, got shape ",
+           edges.sizes());
   EG_CHECK(edges.dtype() == x.dtype(), "[histogram] expected input and bins of one dtype, got ",
            x.dtype(), " and ", edges.dtype());
   EG_CHECK(!weight || (weight->sizes() == x.sizes() && weight->dtype() == x.dtype()),
@@ -363,7 +377,8 @@ Pair histogram(const Tensor& x, int64_t bins, const std::optional<std::vector<do
   Limits limits{0, 0};
   if (range) {
     limits = {(*range)[0], (*range)[1]};
-    EG_CHECK(limits.low <= limits.high, "[histogram] max must be larger than min, got ", limits.low, " and ", limits.high);
+    EG_CHECK(limits.low <= limits.high, "[histogram] max must be larger than min, got ", limits.low,
+             " and ", limits.high);
     if (limits.low == limits.high) limits = {limits.low - 1, limits.high + 1};
   }
   limits = data_limits("histogram", x, limits.low, limits.high);
@@ -375,13 +390,14 @@ Pair histogram(const Tensor& x, int64_t bins, const std::optional<std::vector<do
   return histogram_edges(x, cast_data(edges, x.dtype()), weight, density);
 }
 
-EG_OP(&sort, "sort(input, dim=-1, descending=False, stable=False) -> (values, indices)",
-      R"(Elements in order along a dimension, and where they were; equal ones keep their order, NaN is largest.
+EG_OP(
+    &sort, "sort(input, dim=-1, descending=False, stable=False) -> (values, indices)",
+    R"(Elements in order along a dimension, and where they were; equal ones keep their order, NaN is largest.
 
 >>> eg.tensor([3, 1, 2]).sort().values.tolist()
 [1, 2, 3]
 )",
-      kOut)
+    kOut)
 EG_OP(&argsort, "argsort(input, dim=-1, descending=False, stable=False)",
       R"(The indices that sort a dimension.
 
@@ -403,40 +419,45 @@ EG_OP(&kthvalue, "kthvalue(input, k, dim=-1, keepdim=False) -> (values, indices)
 2
 )",
       kOut)
-EG_OP(&unique, "unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None)",
-      R"(The distinct elements in order, or the distinct slices of a dimension; on request where each went, and how many there were.
+EG_OP(
+    &unique, "unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None)",
+    R"(The distinct elements in order, or the distinct slices of a dimension; on request where each went, and how many there were.
 
 >>> eg.unique(eg.tensor([2, 1, 2]), return_counts=True)[1].tolist()
 [1, 2]
 )")
-EG_OP(&unique_consecutive, "unique_consecutive(input, return_inverse=False, return_counts=False, dim=None)",
+EG_OP(&unique_consecutive,
+      "unique_consecutive(input, return_inverse=False, return_counts=False, dim=None)",
       "The first of each run of equal elements, or of equal slices of a dimension.")
-EG_OP(+[](const Tensor& sorted_sequence, const Operand& values, bool out_int32, bool right,
-          const std::optional<std::string>& side, const std::optional<Tensor>& sorter) {
-        return searchsorted(sorted_sequence, values.tensor, out_int32, right, side, sorter);
-      },
-      "searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None)",
-      R"(Where each value would have to be inserted to keep the last dimension of sorted_sequence sorted.
+EG_OP(
+    +[](const Tensor& sorted_sequence, const Operand& values, bool out_int32, bool right,
+        const std::optional<std::string>& side, const std::optional<Tensor>& sorter) {
+      return searchsorted(sorted_sequence, values.tensor, out_int32, right, side, sorter);
+    },
+    "searchsorted(sorted_sequence, input, *, out_int32=False, right=False, side=None, sorter=None)",
+    R"(Where each value would have to be inserted to keep the last dimension of sorted_sequence sorted.
 
 >>> eg.searchsorted(eg.tensor([1, 3, 5]), eg.tensor([3, 6])).tolist()
 [1, 3]
 )",
-      kOut | kFunctionOnly)
-EG_OP(+[](const Operand& x, const Tensor& boundaries, bool out_int32, bool right) {
-        return bucketize(x.tensor, boundaries, out_int32, right);
-      },
-      "bucketize(input, boundaries, *, out_int32=False, right=False)",
-      R"(The number of the bucket, between sorted boundaries, that each value falls into.
+    kOut | kFunctionOnly)
+EG_OP(
+    +[](const Operand& x, const Tensor& boundaries, bool out_int32, bool right) {
+      return bucketize(x.tensor, boundaries, out_int32, right);
+    },
+    "bucketize(input, boundaries, *, out_int32=False, right=False)",
+    R"(The number of the bucket, between sorted boundaries, that each value falls into.
 
 >>> eg.bucketize(eg.tensor([0, 2, 9]), eg.tensor([1, 5])).tolist()
 [0, 1, 2]
 )",
-      kOut | kFunctionOnly)
-EG_OP(+[](const Operand& elements, const Operand& test_elements, bool assume_unique, bool invert) {
-        return isin(elements.tensor, test_elements.tensor, assume_unique, invert);
-      },
-      "isin(elements, test_elements, *, assume_unique=False, invert=False)",
-      "Which elements are among the test elements.", kFunctionOnly)
+    kOut | kFunctionOnly)
+EG_OP(
+    +[](const Operand& elements, const Operand& test_elements, bool assume_unique, bool invert) {
+      return isin(elements.tensor, test_elements.tensor, assume_unique, invert);
+    },
+    "isin(elements, test_elements, *, assume_unique=False, invert=False)",
+    "Which elements are among the test elements.", kFunctionOnly)
 EG_OP(&bincount, "bincount(input, weights=None, minlength=0)",
       R"(How often each non-negative integer occurs, or the sum of its weights.
 
@@ -450,9 +471,11 @@ EG_OP(&histc, "histc(input, bins=100, min=0, max=0)",
 [1.0, 2.0]
 )",
       kOut)
-EG_OP(&histogram, "histogram(input, bins, *, range=None, weight=None, density=False) -> (hist, bin_edges)",
+EG_OP(&histogram,
+      "histogram(input, bins, *, range=None, weight=None, density=False) -> (hist, bin_edges)",
       "Counts, weights or densities in so many bins of equal width, and the edges of the bins.")
-EG_OP(&histogram_edges, "histogram(input, bins, *, weight=None, density=False) -> (hist, bin_edges)", "")
+EG_OP(&histogram_edges,
+      "histogram(input, bins, *, weight=None, density=False) -> (hist, bin_edges)", "")
 
 }  // namespace
 

@@ -85,8 +85,7 @@ StridedPair strided_pair(const Tensor& dst, const Dims& src_strides, const char*
   for (size_t d = 0; d < dst.sizes().size(); ++d) {
     const int64_t n = dst.sizes()[d], ds = dst.strides()[d], ss = src_strides[d];
     if (n == 1) continue;
-    if (p.ndim > 0 && p.dst_strides[p.ndim - 1] == n * ds &&
-        p.src_strides[p.ndim - 1] == n * ss) {
+    if (p.ndim > 0 && p.dst_strides[p.ndim - 1] == n * ds && p.src_strides[p.ndim - 1] == n * ss) {
       p.sizes[p.ndim - 1] *= n;
       p.dst_strides[p.ndim - 1] = ds;
       p.src_strides[p.ndim - 1] = ss;
@@ -127,7 +126,7 @@ void add_windows(const Tensor& dst, const Tensor& src) {
              make_view(src, sizes, ss, src.offset() + w * s_step));
 }
 
-constexpr const char* kViewNames[] = {"Slice",   "Select",   "Permute", "Transpose", "T",
+constexpr const char* kViewNames[] = {"Slice",     "Select",  "Permute",  "Transpose", "T",
                                       "Unsqueeze", "Squeeze", "Diagonal", "Unfold"};
 
 // Views are recorded by nodes of their own rather than through apply(): small views are all overhead.
@@ -162,7 +161,9 @@ class ViewNode final : public Node {
  public:
   explicit ViewNode(const Dims& in_sizes) : in_sizes_(in_sizes) {}
   std::string name() const override { return "View"; }
-  Tensors backward(Context&, const Tensors& grads) override { return {reshape(grads[0], in_sizes_)}; }
+  Tensors backward(Context&, const Tensors& grads) override {
+    return {reshape(grads[0], in_sizes_)};
+  }
 
  private:
   Dims in_sizes_;
@@ -182,11 +183,15 @@ struct SpreadRegion {
   Tensor forward(Context&, const Tensor& g) {
     Tensor out = zeros(region.in_sizes, g.dtype(), g.device());
     const Tensor part = region.of(out);
-    if (region.overlaps) add_windows(part, g);
-    else copy_into(part, g);
+    if (region.overlaps)
+      add_windows(part, g);
+    else
+      copy_into(part, g);
     return out;
   }
-  Tensors backward(Context&, const Tensor& g) { return {view_region(ViewKind::Slice, g, Region(region))}; }
+  Tensors backward(Context&, const Tensor& g) {
+    return {view_region(ViewKind::Slice, g, Region(region))};
+  }
 };
 
 struct ReplaceRegion {
@@ -201,132 +206,33 @@ struct ReplaceRegion {
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors out(2);
-    if (ctx.needs(0)) out[0] = replace_region(g, zeros(region.sizes(), g.dtype(), g.device()), region);
+    if (ctx.needs(0))
+      out[0] = replace_region(g, zeros(region.sizes(), g.dtype(), g.device()), region);
     if (ctx.needs(1)) out[1] = view_region(ViewKind::Slice, g, Region(region));
     return out;
   }
 };
 
-// --- as_strided: linear maps between two layouts of one buffer ---------------------------------------------
-struct Layout {
-  Dims sizes, strides;
-  int64_t offset = 0;
-
-  static Layout of(const Tensor& t) { return {t.sizes(), t.strides(), t.offset()}; }
-  bool empty() const {
-    for (int64_t s : sizes)
-      if (s == 0) return true;
-    return false;
-  }
-  int64_t last() const {
-    int64_t at = offset;
-    for (size_t d = 0; d < sizes.size(); ++d) at += (sizes[d] - 1) * strides[d];
-    return at;
-  }
-  bool repeats() const {  // conservative: may say yes where no element is shown twice
-    SmallVec<std::pair<int64_t, int64_t>, 6> dims;
-    for (size_t d = 0; d < sizes.size(); ++d)
-      if (sizes[d] > 1) dims.push_back({strides[d], sizes[d]});
-    std::sort(dims.begin(), dims.end());
-    int64_t reach = 0;
-    for (const auto& [stride, size] : dims) {
-      if (stride <= reach) return true;
-      reach += stride * (size - 1);
-    }
-    return false;
-  }
-  Tensor cut(const Tensor& buffer, int64_t shift) const {
-    return make_view(buffer, sizes, strides, offset - shift);
-  }
-};
-
-// buffer[layout] += v, one element after the other where the layout shows elements twice.
-void add_layout(const Tensor& buffer, int64_t shift, const Layout& layout, const Tensor& v) {
-  if (!layout.repeats()) return add_into(layout.cut(buffer, shift), v);
-  Layout inner = layout;
-  inner.sizes.erase(0);
-  inner.strides.erase(0);
-  Dims vs = v.sizes(), vt = v.strides();
-  vs.erase(0);
-  vt.erase(0);
-  for (int64_t i = 0; i < layout.sizes[0]; ++i) {
-    inner.offset = layout.offset + i * layout.strides[0];
-    add_layout(buffer, shift, inner, make_view(v, vs, vt, v.offset() + i * v.strides()[0]));
-  }
-}
-
-// Writes values at `from`, reads them at `to`. Where a layout shows an element n times, `average` divides by n.
-struct Relayout {
-  static constexpr const char* name = "AsStridedGradient";
-  Layout from, to;
-  bool average_from, average_to;
-
-  Tensor counts(const Layout& layout, int64_t shift, int64_t length, const Tensor& like) const {
-    Tensor buffer = zeros({length}, like.dtype(), like.device());
-    Tensor one = full({}, Scalar(1), like.dtype(), like.device());
-    add_layout(buffer, shift, layout, make_view(one, layout.sizes, Dims(layout.sizes.size(), 0), 0));
-    return layout.cut(buffer, shift);
-  }
-  Tensor forward(Context&, const Tensor& v) {
-    if (from.empty() || to.empty()) return zeros(to.sizes, v.dtype(), v.device());
-    const int64_t shift = std::min(from.offset, to.offset);
-    const int64_t length = std::max(from.last(), to.last()) - shift + 1;
-    Tensor value = v;
-    if (average_from && from.repeats()) value = div(v, counts(from, shift, length, v));
-    Tensor buffer = zeros({length}, v.dtype(), v.device());
-    add_layout(buffer, shift, from, value);
-    Tensor out = to.cut(buffer, shift);
-    if (average_to && to.repeats()) out = div(out, counts(to, shift, length, v));
-    return contiguous_data(out);
-  }
-  Tensors backward(Context&, const Tensor& g) {
-    return {apply(Relayout{to, from, average_to, average_from}, g)};
-  }
-};
-
-struct AsStrided {
-  static constexpr const char* name = "AsStrided";
-  static constexpr bool is_view = true;
-  Layout to, from;
-
-  Tensor forward(Context&, const Tensor& x) {
-    from = Layout::of(x);
-    return alias(x, to.sizes, to.strides, to.offset);
-  }
-  Tensors backward(Context&, const Tensor& g) {
-    return {apply(Relayout{to, from, false, true}, g)};
-  }
-};
-
-Tensor like_layout(const Tensor& x, const Layout& layout) {
-  Tensor out = empty_strided(layout.sizes, layout.strides, x.dtype(), x.device());
-  copy_into(out, x);
-  return out;
-}
-
-struct AsStridedScatter {
-  static constexpr const char* name = "AsStridedScatter";
-  Layout to, from;
-
-  Tensor forward(Context&, const Tensor& x, const Tensor& value) {
-    Tensor out = like_layout(x, from);
-    copy_into(alias(out, to.sizes, to.strides, to.offset - from.offset), value);
-    return out;
-  }
-  Tensors backward(Context& ctx, const Tensor& g) {
-    Tensors out(2);
-    if (ctx.needs(0)) {
-      Tensor mask = zeros(from.sizes, DType::Bool, g.device());
-      mask = like_layout(mask, from);
-      fill(alias(mask, to.sizes, to.strides, to.offset - from.offset), Scalar(true));
-      out[0] = masked_fill(g, mask, Tensor(0.0));
-    }
-    if (ctx.needs(1)) out[1] = apply(Relayout{from, to, false, false}, g);
-    return out;
-  }
-};
-
 }  // namespace
+
+// A view op in place changes where x looks and what made it, not the memory.
+Tensor become(const Tensor& x, const Tensor& v) {
+  EG_CHECK(!(grad_enabled() && x.requires_grad() && x.is_leaf()),
+           "a leaf tensor that requires grad cannot change its shape in place");
+  TensorImpl& to = *x.impl();
+  TensorImpl& from = *v.impl();
+  to.offset = from.offset;
+  to.sizes = from.sizes;
+  to.strides = from.strides;
+  to.numel = from.numel;
+  to.contiguous = from.contiguous;
+  if (from.grad_fn) {
+    to.grad_fn = from.grad_fn;
+    to.output_nr = from.output_nr;
+    to.base_epoch = from.base_epoch;
+  }
+  return x;
+}
 
 Tensor view_region(ViewKind kind, const Tensor& x, Region&& r) {
   Tensor out = r.of(x);
@@ -339,15 +245,15 @@ Tensor spread_region(const Tensor& g, const Region& region) {
 
 Tensor replace_region(const Tensor& x, const Tensor& src, const Region& region) {
   const Dims sizes = region.sizes();
-  EG_CHECK(src.sizes() == sizes, "expected src to have the shape of the region it replaces, ", sizes,
-           ", got ", src.sizes());
+  EG_CHECK(src.sizes() == sizes, "expected src to have the shape of the region it replaces, ",
+           sizes, ", got ", src.sizes());
   return apply(ReplaceRegion{region}, x, src);
 }
 
 void add_into(const Tensor& dst, const Tensor& src) {
   if (dst.numel() == 0) return;
-  kernels<ShapeKernels>().add(
-      dst.dtype(), strided_pair(dst, broadcast_strides(src, dst.sizes()), src.raw()));
+  kernels<ShapeKernels>().add(dst.dtype(),
+                              strided_pair(dst, broadcast_strides(src, dst.sizes()), src.raw()));
 }
 
 void copy_flipped(const Tensor& dst, const Tensor& src, IntSpan flipped) {
@@ -453,8 +359,9 @@ Tensor expand(const Tensor& x, IntSpan sizes) {
     }
     EG_CHECK(target[d] >= 0, "[expand] expected sizes that are -1 or not negative, got ", sizes);
     EG_CHECK(d < lead || x.sizes()[d - lead] == target[d] || x.sizes()[d - lead] == 1,
-             "[expand] the size of dimension ", d, " must stay ", d < lead ? 1 : x.sizes()[d - lead],
-             ": shape ", x.sizes(), " does not expand to ", sizes);
+             "[expand] the size of dimension ", d, " must stay ",
+             d < lead ? 1 : x.sizes()[d - lead], ": shape ", x.sizes(), " does not expand to ",
+             sizes);
   }
   checked_numel(target);
   Dims strides(target.size(), 0);
@@ -557,7 +464,8 @@ Region diagonal_region(const Dims& sizes, int64_t offset, int64_t dim0, int64_t 
   EG_CHECK(a != b, "[diagonal] expected two different dimensions, got ", dim0, " and ", dim1);
   Region r(sizes);
   const int64_t rows = sizes[a], columns = sizes[b];
-  const int64_t fits = offset >= 0 ? std::min(rows, columns - offset) : std::min(rows + offset, columns);
+  const int64_t fits =
+      offset >= 0 ? std::min(rows, columns - offset) : std::min(rows + offset, columns);
   const int64_t length = std::max<int64_t>(fits, 0);
   if (length > 0) r.start[offset >= 0 ? b : a] = offset >= 0 ? offset : -offset;
   for (int64_t d = 0; d < ndim; ++d)
@@ -576,32 +484,6 @@ Tensor select(const Tensor& x, int64_t dim, int64_t index) {
 
 Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim0, int64_t dim1) {
   return view_region(ViewKind::Diagonal, x, diagonal_region(x.sizes(), offset, dim0, dim1));
-}
-
-namespace {
-
-void check_layout(const char* op, IntSpan sizes, IntSpan strides, int64_t offset) {
-  EG_CHECK(sizes.size() == strides.size(), "[", op, "] expected as many strides as sizes, got size ",
-           sizes, " and stride ", strides);
-  for (int64_t s : strides)
-    EG_CHECK(s >= 0, "[", op, "] expected strides of at least 0, got ", strides);
-  EG_CHECK(offset >= 0, "[", op, "] expected a storage offset of at least 0, got ", offset);
-  checked_numel(sizes);
-}
-
-}  // namespace
-
-Tensor as_strided(const Tensor& x, IntSpan sizes, IntSpan strides, int64_t offset) {
-  check_layout("as_strided", sizes, strides, offset);
-  return apply(AsStrided{{sizes.dims(), strides.dims(), offset}, {}}, x);
-}
-
-Tensor as_strided_scatter(const Tensor& x, const Tensor& value, IntSpan sizes, IntSpan strides,
-                          int64_t offset) {
-  check_layout("as_strided_scatter", sizes, strides, offset);
-  EG_CHECK(value.sizes() == sizes.dims(), "[as_strided_scatter] expected src of shape ", sizes,
-           ", got ", value.sizes());
-  return apply(AsStridedScatter{{sizes.dims(), strides.dims(), offset}, Layout::of(x)}, x, value);
 }
 
 namespace {
@@ -697,64 +579,48 @@ Tensor squeeze_all(const Tensor& x) {
   return squeeze(x, all);
 }
 
-Tensor as_strided_op(const Tensor& x, const Dims& size, const Dims& stride,
-                     std::optional<int64_t> storage_offset) {
-  return as_strided(x, size, stride, storage_offset.value_or(x.offset()));
-}
-
-// A view op in place changes where x looks and what made it, not the memory.
-Tensor become(const Tensor& x, const Tensor& v) {
-  EG_CHECK(!(grad_enabled() && x.requires_grad() && x.is_leaf()),
-           "a leaf tensor that requires grad cannot change its shape in place");
-  TensorImpl& to = *x.impl();
-  TensorImpl& from = *v.impl();
-  to.offset = from.offset;
-  to.sizes = from.sizes;
-  to.strides = from.strides;
-  to.numel = from.numel;
-  to.contiguous = from.contiguous;
-  if (from.grad_fn) {
-    to.grad_fn = from.grad_fn;
-    to.output_nr = from.output_nr;
-    to.base_epoch = from.base_epoch;
-  }
-  return x;
-}
-
-EG_OP(+[](const Tensor& x, const Dims& size) { return view(x, size); }, "view(input, *size)",
-      R"(The same memory in another shape; one size may be -1. Raises RuntimeError where only a copy could have that shape.
+EG_OP(
+    +[](const Tensor& x, const Dims& size) { return view(x, size); }, "view(input, *size)",
+    R"(The same memory in another shape; one size may be -1. Raises RuntimeError where only a copy could have that shape.
 
 >>> tuple(eg.zeros(6).view(2, -1).shape)
 (2, 3)
 )",
-      kMethodOnly)
+    kMethodOnly)
 EG_OP(&view_dtype, "view(input, dtype)",
-      "The same bytes as elements of another dtype; the last dimension grows or shrinks with the element size.",
+      "The same bytes as elements of another dtype; the last dimension grows or shrinks with the "
+      "element size.",
       kMethodOnly)
-EG_OP(+[](const Tensor& x, const Tensor& other) { return view(x, other.sizes()); },
-      "view_as(input, other)", "view() with the shape of other.", kMethodOnly)
-EG_OP(+[](const Tensor& x, const Dims& shape) { return reshape(x, shape); },
-      "reshape(input, *shape)",
-      R"(The same elements in another shape, as a view where strides allow it, else as a copy; one size may be -1.
+EG_OP(
+    +[](const Tensor& x, const Tensor& other) { return view(x, other.sizes()); },
+    "view_as(input, other)", "view() with the shape of other.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, const Dims& shape) { return reshape(x, shape); }, "reshape(input, *shape)",
+    R"(The same elements in another shape, as a view where strides allow it, else as a copy; one size may be -1.
 
 >>> tuple(eg.zeros(2, 3).reshape(3, 2).shape)
 (3, 2)
 )")
-EG_OP(+[](const Tensor& x, const Tensor& other) { return reshape(x, other.sizes()); },
-      "reshape_as(input, other)", "reshape() to the shape of other.", kMethodOnly)
-EG_OP(+[](const Tensor& x, const Dims& size) { return expand(x, size); }, "expand(input, *size)",
-      R"(A view in which dimensions of size 1 repeat and new ones come first; -1 keeps a size.
+EG_OP(
+    +[](const Tensor& x, const Tensor& other) { return reshape(x, other.sizes()); },
+    "reshape_as(input, other)", "reshape() to the shape of other.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, const Dims& size) { return expand(x, size); }, "expand(input, *size)",
+    R"(A view in which dimensions of size 1 repeat and new ones come first; -1 keeps a size.
 
 >>> eg.tensor([[1], [2]]).expand(-1, 3).tolist()
 [[1, 1, 1], [2, 2, 2]]
 )",
-      kMethodOnly)
-EG_OP(+[](const Tensor& x, const Tensor& other) { return expand(x, other.sizes()); },
-      "expand_as(input, other)", "expand() to the shape of other.", kMethodOnly)
-EG_OP(+[](const Tensor& x, const Dims& size) { return expand(x, size); },
-      "broadcast_to(input, size)", "A view of input broadcast to the given shape.")
-EG_OP(+[](const Tensor& x, const Dims& dims) { return permute(x, dims); }, "permute(input, *dims)",
-      R"(A view with the dimensions in the given order.
+    kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, const Tensor& other) { return expand(x, other.sizes()); },
+    "expand_as(input, other)", "expand() to the shape of other.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, const Dims& size) { return expand(x, size); }, "broadcast_to(input, size)",
+    "A view of input broadcast to the given shape.")
+EG_OP(
+    +[](const Tensor& x, const Dims& dims) { return permute(x, dims); }, "permute(input, *dims)",
+    R"(A view with the dimensions in the given order.
 
 >>> tuple(eg.zeros(2, 3, 4).permute(2, 0, 1).shape)
 (4, 2, 3)
@@ -767,7 +633,8 @@ EG_OP(&transpose, "transpose(input, dim0, dim1)",
 )")
 EG_OP(&transpose, "swapdims(input, dim0, dim1)", "Another name of transpose().")
 EG_OP(&transpose, "swapaxes(input, axis0, axis1)", "Another name of transpose().")
-EG_OP(&matrix_t, "t(input)", "The transpose of a matrix, a view; vectors and 0-d tensors stay as they are.")
+EG_OP(&matrix_t, "t(input)",
+      "The transpose of a matrix, a view; vectors and 0-d tensors stay as they are.")
 EG_OP(&adjoint, "adjoint(input)", "A view with the last two dimensions swapped.")
 EG_OP(&movedim, "movedim(input, source, destination)",
       R"(A view with dimensions moved to other places; the rest keep their order.
@@ -783,14 +650,16 @@ EG_OP(&unsqueeze, "unsqueeze(input, dim)",
 (1, 3)
 )")
 EG_OP(&squeeze_all, "squeeze(input)", "A view without the dimensions of size 1.")
-EG_OP(+[](const Tensor& x, const Dims& dim) { return squeeze(x, dim); }, "squeeze(input, dim)",
-      R"(A view without the given dimension or dimensions, where their size is 1.
+EG_OP(
+    +[](const Tensor& x, const Dims& dim) { return squeeze(x, dim); }, "squeeze(input, dim)",
+    R"(A view without the given dimension or dimensions, where their size is 1.
 
 >>> tuple(eg.zeros(1, 3, 1).squeeze(0).shape)
 (3, 1)
 )")
-EG_OP(&narrow, "narrow(input, dim, start, length)",
-      "A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end.")
+EG_OP(
+    &narrow, "narrow(input, dim, start, length)",
+    "A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end.")
 EG_OP(&select, "select(input, dim, index)",
       "A view at one index of a dimension, which is dropped. Raises IndexError out of range.")
 EG_OP(&diagonal, "diagonal(input, offset=0, dim1=0, dim2=1)",
@@ -799,55 +668,53 @@ EG_OP(&diagonal, "diagonal(input, offset=0, dim1=0, dim2=1)",
 >>> eg.tensor([[1, 2], [3, 4]]).diagonal().tolist()
 [1, 4]
 )")
-EG_OP(&unfold, "unfold(input, dimension, size, step)",
-      R"(A view of all windows of `size` entries, `step` apart, along a dimension; the window is the last dimension.
+EG_OP(
+    &unfold, "unfold(input, dimension, size, step)",
+    R"(A view of all windows of `size` entries, `step` apart, along a dimension; the window is the last dimension.
 
 >>> eg.arange(4).unfold(0, 2, 1).tolist()
 [[0, 1], [1, 2], [2, 3]]
 )",
-      kMethodOnly)
-EG_OP(&as_strided_op, "as_strided(input, size, stride, storage_offset=None)",
-      "A view of input's storage with the given sizes, strides and offset, in elements.")
-EG_OP(+[](const Tensor& x, const Tensor& src, const Dims& size, const Dims& stride,
-          std::optional<int64_t> storage_offset) {
-        return as_strided_scatter(x, src, size, stride, storage_offset.value_or(x.offset()));
-      },
-      "as_strided_scatter(input, src, size, stride, storage_offset=None)",
-      "A copy of input in which the elements that as_strided() would show are those of src.")
-EG_OP(+[](const Tensor& x, const Tensor& src, int64_t dim, int64_t index) {
-        return replace_region(x, src, selected(x, dim, index));
-      },
-      "select_scatter(input, src, dim, index)",
-      "A copy of input in which src stands at one index of a dimension.")
-EG_OP(+[](const Tensor& x, const Tensor& src, int64_t dim, std::optional<int64_t> start,
-          std::optional<int64_t> end,
-          int64_t step) { return replace_region(x, src, sliced(x, dim, start, end, step)); },
-      "slice_scatter(input, src, dim=0, start=None, end=None, step=1)",
-      "A copy of input in which src stands in a slice of a dimension.")
-EG_OP(+[](const Tensor& x, const Tensor& src, int64_t offset, int64_t dim1, int64_t dim2) {
-        return replace_region(x, src, diagonal_region(x.sizes(), offset, dim1, dim2));
-      },
-      "diagonal_scatter(input, src, offset=0, dim1=0, dim2=1)",
-      "A copy of input in which src stands on the diagonal.")
-EG_OP(+[](const Tensor& x) { return become(x, squeeze_all(x)); }, "squeeze_(input)",
-      "squeeze() that changes the tensor itself.", kMethodOnly)
-EG_OP(+[](const Tensor& x, const Dims& dim) { return become(x, squeeze(x, dim)); },
-      "squeeze_(input, dim)", "squeeze() that changes the tensor itself.", kMethodOnly)
-EG_OP(+[](const Tensor& x, int64_t dim) { return become(x, unsqueeze(x, dim)); },
-      "unsqueeze_(input, dim)", "unsqueeze() that changes the tensor itself.", kMethodOnly)
-EG_OP(+[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
-      "transpose_(input, dim0, dim1)", "transpose() that changes the tensor itself.", kMethodOnly)
-EG_OP(+[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
-      "swapdims_(input, dim0, dim1)", "Another name of transpose_().", kMethodOnly)
-EG_OP(+[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
-      "swapaxes_(input, axis0, axis1)", "Another name of transpose_().", kMethodOnly)
-EG_OP(+[](const Tensor& x) { return become(x, matrix_t(x)); }, "t_(input)",
-      "t() that changes the tensor itself.", kMethodOnly)
-EG_OP(+[](const Tensor& x, const Dims& size, const Dims& stride,
-          std::optional<int64_t> offset) { return become(x, as_strided_op(x, size, stride, offset)); },
-      "as_strided_(input, size, stride, storage_offset=None)",
-      "as_strided() that changes the tensor itself.", kMethodOnly)
-
+    kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, const Tensor& src, int64_t dim, int64_t index) {
+      return replace_region(x, src, selected(x, dim, index));
+    },
+    "select_scatter(input, src, dim, index)",
+    "A copy of input in which src stands at one index of a dimension.")
+EG_OP(
+    +[](const Tensor& x, const Tensor& src, int64_t dim, std::optional<int64_t> start,
+        std::optional<int64_t> end,
+        int64_t step) { return replace_region(x, src, sliced(x, dim, start, end, step)); },
+    "slice_scatter(input, src, dim=0, start=None, end=None, step=1)",
+    "A copy of input in which src stands in a slice of a dimension.")
+EG_OP(
+    +[](const Tensor& x, const Tensor& src, int64_t offset, int64_t dim1, int64_t dim2) {
+      return replace_region(x, src, diagonal_region(x.sizes(), offset, dim1, dim2));
+    },
+    "diagonal_scatter(input, src, offset=0, dim1=0, dim2=1)",
+    "A copy of input in which src stands on the diagonal.")
+EG_OP(
+    +[](const Tensor& x) { return become(x, squeeze_all(x)); }, "squeeze_(input)",
+    "squeeze() that changes the tensor itself.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, const Dims& dim) { return become(x, squeeze(x, dim)); },
+    "squeeze_(input, dim)", "squeeze() that changes the tensor itself.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, int64_t dim) { return become(x, unsqueeze(x, dim)); },
+    "unsqueeze_(input, dim)", "unsqueeze() that changes the tensor itself.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
+    "transpose_(input, dim0, dim1)", "transpose() that changes the tensor itself.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
+    "swapdims_(input, dim0, dim1)", "Another name of transpose_().", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, int64_t a, int64_t b) { return become(x, transpose(x, a, b)); },
+    "swapaxes_(input, axis0, axis1)", "Another name of transpose_().", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x) { return become(x, matrix_t(x)); }, "t_(input)",
+    "t() that changes the tensor itself.", kMethodOnly)
 }  // namespace
 
 }  // namespace eg

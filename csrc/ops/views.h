@@ -35,9 +35,7 @@ struct Region {
 };
 
 // Names on the tape.
-enum class ViewKind {
-  Slice, Select, Permute, Transpose, T, Unsqueeze, Squeeze, Diagonal, Unfold
-};
+enum class ViewKind { Slice, Select, Permute, Transpose, T, Unsqueeze, Squeeze, Diagonal, Unfold };
 Tensor view_region(ViewKind kind, const Tensor& x, Region&& region);
 // Zeros of region.in_sizes, with g where the region is. Recorded.
 Tensor spread_region(const Tensor& g, const Region& region);
@@ -49,6 +47,8 @@ Region diagonal_region(const Dims& sizes, int64_t offset, int64_t dim0, int64_t 
 
 // A view of x's memory, unchecked and unrecorded.
 Tensor make_view(const Tensor& x, Dims sizes, Dims strides, int64_t offset);
+// x becomes the view v of itself: a view op in place.
+Tensor become(const Tensor& x, const Tensor& v);
 // Strides with which the memory has that shape, if there are any.
 std::optional<Dims> view_strides(IntSpan sizes, IntSpan strides, IntSpan shape);
 // dst += src where dst has no element twice. src has dst's dtype; it is broadcast.
