@@ -399,6 +399,11 @@ def test_a_decay_out_of_range_raises() -> None:
         optim.swa_utils.get_ema_avg_fn(1.5)
 
 
+def test_the_base_keeps_its_old_name() -> None:
+    assert schedules._LRScheduler.__name__.endswith("LRScheduler")
+    assert issubclass(schedules.StepLR, schedules.LRScheduler)
+
+
 def test_rates_are_plain_floats() -> None:
     o = make_optimizer()
     run(o, schedules.CosineAnnealingLR(o, 3), 4)

@@ -201,4 +201,4 @@ class LRScheduler:
         return [group["lr"] * factor for group in self.optimizer.param_groups]
 
 
-_LRScheduler = LRScheduler
+_LRScheduler = LRScheduler  # the name before PyTorch 2.0

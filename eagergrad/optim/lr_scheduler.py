@@ -17,6 +17,7 @@ from ._lr_base import (
     _state_of,
     _values,
 )
+from ._lr_base import _LRScheduler as _LRScheduler
 from ._lr_cycles import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
 from .optimizer import Optimizer
 
