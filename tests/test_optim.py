@@ -680,3 +680,59 @@ def test_a_group_without_an_option_raises() -> None:
     del optimizer.param_groups[0]["betas"]
     with pytest.raises(KeyError, match="betas"):
         optimizer.step()
+
+
+# ---- the core's lists of tensors: norms, scaling, limits ---------------------------------------------------------
+
+
+def lists(dtype: Any) -> list[Any]:
+    rng = np.random.default_rng(0)
+    whole = [rng.standard_normal(s) for s in ((3, 4), (20_000,), (0,), (), (7, 5))]
+    made = [eg.tensor(a).to(dtype) for a in whole]
+    return [*made[:-1], made[-1].t(), eg.tensor(rng.standard_normal((4, 6))).to(dtype)[:, ::2]]
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 2.0, 3.0, float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16", "float16"])
+def test_the_global_norm_is_that_of_one_vector(p: float, dtype: str) -> None:
+    tensors = lists(getattr(eg, dtype))
+    flat = np.concatenate([t.double().numpy().ravel() for t in tensors])
+    expected = np.linalg.norm(flat, p)
+    norm = eg._C.ops._global_norm(tensors, p)
+    assert norm.dtype == getattr(eg, dtype)
+    if np.isfinite(float(eg.tensor(expected).to(norm.dtype))):
+        assert norm.item() == pytest.approx(expected, rel={"float64": 1e-12}.get(dtype, 1e-2))
+
+
+@pytest.mark.ours
+def test_the_global_norm_does_not_depend_on_threads_and_shows_nan() -> None:
+    x = eg.tensor(np.random.default_rng(1).standard_normal(300_001).astype(np.float32))
+    before = eg.get_num_threads()
+    try:
+        norms = []
+        for threads in (1, 2):
+            eg.set_num_threads(threads)
+            norms.append(eg._C.ops._global_norm([x, x], 2.0).item())
+    finally:
+        eg.set_num_threads(before)
+    assert norms[0] == norms[1]
+    x[12_345] = float("nan")
+    for p in (1.0, 2.0, float("inf")):
+        assert np.isnan(eg._C.ops._global_norm([eg.ones(3), x], p).item())
+
+
+@pytest.mark.ours
+@pytest.mark.parametrize("dtype", ["float64", "float32", "bfloat16"])
+def test_lists_are_scaled_and_limited_in_place(dtype: str) -> None:
+    tensors = lists(getattr(eg, dtype))
+    expected = [(t * 0.5).clamp(-0.25, 0.25) for t in tensors]
+    eg._C.ops._scale_all_(tensors, 0.5)
+    eg._C.ops._clamp_all_(tensors, -0.25, 0.25)
+    assert all((a == b).all().item() for a, b in zip(tensors, expected, strict=True))
+
+
+@pytest.mark.ours
+def test_a_leaf_is_not_scaled_while_recording() -> None:
+    with pytest.raises(RuntimeError, match="leaf"):
+        eg._C.ops._scale_all_([eg.ones(2, requires_grad=True)], 0.5)
