@@ -390,6 +390,8 @@ class _LazyConvMixin(LazyModuleMixin):
     """Learns in_channels from the first input."""
 
     _dims: int
+    weight: Any
+    bias: Any
 
     def _make_lazy(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
         made = {"device": device, "dtype": dtype}
