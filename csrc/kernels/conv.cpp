@@ -4,6 +4,7 @@
 
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_flat.h"
+#include "kernels/conv_pointwise.h"
 #include "kernels/conv_wide.h"
 
 namespace eg {
@@ -12,6 +13,7 @@ namespace {
 template <class T>
 void run(const TapConv<T>& t, const int64_t* kernel) {
   if (prefers_depthwise<T>(t, t.depth, t.outs)) return run_depthwise(t, kernel);
+  if (is_pointwise(t)) return run_pointwise(t, kernel);
   prefers_wide<T>(t.outs) ? run_wide(t, kernel) : run_flat(t, kernel);
 }
 

@@ -19,6 +19,7 @@ template <int C>
 constexpr int kTileRows = kAccumulators / C < 12 ? kAccumulators / C : 12;
 constexpr int64_t kWideStripBytes = 256 << 10;
 constexpr int64_t kWideWeightBytes = 192 << 10;
+constexpr int64_t kGradChunk = 32;  // channels: strips stay long enough to pay for the sums
 
 // Taps in the order of the source coordinate they read, relative to step * output.
 struct WideDim {
@@ -446,38 +447,43 @@ bool prefers_wide(int64_t outs) {
 
 template <class T>
 struct WideGrad : GradConv<T> {
-  int64_t runs, length, lanes;   // kernel rows; their numbers, padded to whole vectors
+  int64_t chunk, chunks;         // channels packed at a time
+  int64_t runs, lanes;           // kernel rows; a chunk's numbers in one, padded to whole vectors
   int64_t images, planes, rows;  // a strip's share
   int64_t image_strips, plane_strips, row_strips, slices, out_tasks, task_outs;
   EG_INLINE int64_t strips() const { return image_strips * plane_strips * row_strips; }
-  EG_INLINE int64_t partial() const { return this->groups * runs * this->outs * lanes; }
+  EG_INLINE int64_t partial() const { return this->groups * chunks * runs * this->outs * lanes; }
 };
 
 template <class T>
 void wide_grad_partition(WideGrad<T>& t, const WideTables& w) {
   const TapDim* d = t.dim;
+  t.chunks = max64(1, t.depth / kGradChunk);
+  t.chunk = min64(t.depth, round_up(ceil_div(t.depth, t.chunks), kLanes<T>));
+  t.chunks = ceil_div(t.depth, t.chunk);
+  t.runs = w.runs(), t.lanes = round_up(w.run_taps() * t.chunk, kLanes<T>);
   t.images = 1, t.planes = d[0].outputs, t.rows = d[1].outputs;
   const auto bytes = [&](int64_t images) {
-    return images * wide_strip(w, d[2].outputs, t.planes, t.rows, t.depth).image *
+    return images * wide_strip(w, d[2].outputs, t.planes, t.rows, t.chunk).image *
            int64_t(sizeof(T));
   };
   while (t.planes > 1 && bytes(1) > kWideStripBytes) t.planes = (t.planes + 1) / 2;
   while (t.rows > 2 && bytes(1) > kWideStripBytes) t.rows = (t.rows + 1) / 2;
   t.plane_strips = ceil_div(d[0].outputs, t.planes), t.row_strips = ceil_div(d[1].outputs, t.rows);
-  while (t.plane_strips * t.row_strips == 1 && t.images * 2 * 8 <= t.batch * t.groups &&
+  while (t.plane_strips * t.row_strips == 1 && t.images * 2 * 8 <= t.batch * t.groups * t.chunks &&
          t.images * 2 <= t.batch && bytes(t.images * 2) <= kWideStripBytes)
     t.images *= 2;
   t.image_strips = ceil_div(t.batch, t.images);
   const int64_t weight_bytes = t.partial() * int64_t(sizeof(T));
-  t.slices =
-      max64(1, min64(min64(t.strips(), ceil_div(8, t.groups)), (1 << 20) / max64(1, weight_bytes)));
-  const int64_t cells = t.slices * t.groups;
+  t.slices = max64(1, min64(min64(t.strips(), ceil_div(8, t.groups * t.chunks)),
+                            (1 << 20) / max64(1, weight_bytes)));
+  const int64_t cells = t.slices * t.groups * t.chunks;
   t.out_tasks = cells >= 8 ? 1 : min64(ceil_div(8, cells), ceil_div(t.outs, 4 * kTileRows<2>));
   t.task_outs = ceil_div(t.outs, t.out_tasks);
   t.out_tasks = ceil_div(t.outs, t.task_outs);
 }
 
-// Adds one strip's part to out[run][m][lanes].
+// Adds one strip's part of a chunk to out[run][m][lanes].
 template <class T>
 void wide_strip_grad(const WideGrad<T>& t, const WideTables& w, const TapTask& k,
                      const int32_t* offset, const WideStrip& s, const T* packed, T* out) {
@@ -496,8 +502,9 @@ void wide_strip_grad(const WideGrad<T>& t, const WideTables& w, const TapTask& k
                       w.dim[2].step * s.channels};
   const T* gy =
       t.gy + (k.n0 * t.groups + k.group) * t.outs * t.gy_channel + (k.d0 * ho + k.h0) * wo;
-  for (int64_t v = 0; v < t.lanes / kLanes<T>;) {
-    const int64_t block = block_vectors(t.lanes / kLanes<T> - v);
+  const int64_t vectors = ceil_div(w.run_taps() * s.channels, kLanes<T>);
+  for (int64_t v = 0; v < vectors;) {
+    const int64_t block = block_vectors(vectors - v);
     const int64_t tiles = ceil_div(k.m1 - k.m0, tile_rows(block));
     for (int64_t run = 0; run < t.runs; ++run) {
       for (int64_t i = 0; i < tiles; ++i) {
@@ -512,6 +519,19 @@ void wide_strip_grad(const WideGrad<T>& t, const WideTables& w, const TapTask& k
   }
 }
 
+// Numbers (column tap, channel) of one kernel row to weights [channel][tap].
+template <class T>
+void scatter_run(const WideGrad<T>& t, const WideTables& w, const int64_t* kernel, int64_t run,
+                 const T* row, int64_t channels, T* to) {
+  const int64_t columns = w.dense() ? 1 : w.dim[2].taps;
+  const int64_t a = run / columns / w.dim[1].taps, b = run / columns % w.dim[1].taps;
+  for (int64_t c = 0; c < w.run_taps(); ++c) {
+    const int64_t tap = (w.dim[0].tap[a] * kernel[1] + w.dim[1].tap[b]) * kernel[2] +
+                        w.dim[2].tap[w.dense() ? c : run % columns];
+    for (int64_t k = 0; k < channels; ++k) to[k * t.taps + tap] = row[c * channels + k];
+  }
+}
+
 // Sums the slices and puts the weights in order.
 template <class T>
 void gather_weights(const WideGrad<T>& t, const WideTables& w, const int64_t* kernel, T* partial,
@@ -522,17 +542,13 @@ void gather_weights(const WideGrad<T>& t, const WideTables& w, const int64_t* ke
       [&](int64_t begin, int64_t end) {
         for (int64_t i = begin; i < end; ++i) {
           const int64_t g = i / t.outs, m = i % t.outs;
-          for (int64_t run = 0; run < t.runs; ++run) {
-            T* row = partial + ((g * t.runs + run) * t.outs + m) * t.lanes;
-            for (int64_t s = 1; s < t.slices; ++s)
-              for (int64_t j = 0; j < t.lanes; ++j) row[j] += row[s * total + j];
-            const int64_t columns = w.dense() ? 1 : w.dim[2].taps;
-            const int64_t a = run / columns / w.dim[1].taps, b = run / columns % w.dim[1].taps;
-            for (int64_t c = 0; c < w.run_taps(); ++c) {
-              const int64_t tap = (w.dim[0].tap[a] * kernel[1] + w.dim[1].tap[b]) * kernel[2] +
-                                  w.dim[2].tap[w.dense() ? c : run % columns];
-              T* to = gw + i * t.depth * t.taps + tap;
-              for (int64_t k = 0; k < t.depth; ++k) to[k * t.taps] = row[c * t.depth + k];
+          for (int64_t chunk = 0; chunk < t.chunks; ++chunk) {
+            for (int64_t run = 0; run < t.runs; ++run) {
+              T* row = partial + (((g * t.chunks + chunk) * t.runs + run) * t.outs + m) * t.lanes;
+              for (int64_t s = 1; s < t.slices; ++s)
+                for (int64_t j = 0; j < t.lanes; ++j) row[j] += row[s * total + j];
+              scatter_run(t, w, kernel, run, row, min64(t.chunk, t.depth - chunk * t.chunk),
+                          gw + (i * t.depth + chunk * t.chunk) * t.taps);
             }
           }
         }
@@ -544,20 +560,22 @@ void wide_weight_grad(const GradConv<T>& conv, const int64_t* kernel, T* gw) {
   WideGrad<T> t;
   static_cast<GradConv<T>&>(t) = conv;
   const WideTables w(t.dim);
-  t.runs = w.runs(), t.length = w.run_taps() * t.depth, t.lanes = round_up(t.length, kLanes<T>);
   wide_grad_partition(t, w);
-  const int64_t total = t.partial(), tasks = t.slices * t.groups * t.out_tasks;
+  const int64_t total = t.partial(), tasks = t.slices * t.groups * t.chunks * t.out_tasks;
   Scratch<T> partial(t.slices * total);
   zero(partial.data(), t.slices * total);
   parallel_for(tasks, t.flops() < kSerialFlops ? tasks : 1, [&](int64_t begin, int64_t end) {
-    Scratch<T> packed(t.images * wide_strip(w, t.dim[2].outputs, t.planes, t.rows, t.depth).image +
+    Scratch<T> packed(t.images * wide_strip(w, t.dim[2].outputs, t.planes, t.rows, t.chunk).image +
                       4 * kLanes<T>);
     Scratch<int32_t> offset(t.runs);
     const int64_t x_image = t.groups * t.depth * t.x_channel;
     for (int64_t i = begin; i < end; ++i) {
       const int64_t m0 = i % t.out_tasks * t.task_outs, m1 = min64(m0 + t.task_outs, t.outs);
-      const int64_t g = i / t.out_tasks % t.groups, slice = i / t.out_tasks / t.groups;
-      T* out = partial.data() + slice * total + g * t.runs * t.outs * t.lanes;
+      const int64_t chunk = i / t.out_tasks % t.chunks, g = i / t.out_tasks / t.chunks % t.groups;
+      const int64_t slice = i / t.out_tasks / t.chunks / t.groups;
+      const int64_t c0 = g * t.depth + chunk * t.chunk;
+      const int64_t channels = min64(t.chunk, t.depth - chunk * t.chunk);
+      T* out = partial.data() + slice * total + (g * t.chunks + chunk) * t.runs * t.outs * t.lanes;
       for (int64_t j = slice * t.strips() / t.slices; j < (slice + 1) * t.strips() / t.slices;
            ++j) {
         const int64_t h = j % t.row_strips * t.rows,
@@ -572,10 +590,10 @@ void wide_weight_grad(const GradConv<T>& conv, const int64_t* kernel, T* gw) {
                         min64(h + t.rows, t.dim[1].outputs),
                         m0,
                         m1};
-        const WideStrip s = wide_strip(w, t.dim[2].outputs, k.d1 - k.d0, k.h1 - k.h0, t.depth);
+        const WideStrip s = wide_strip(w, t.dim[2].outputs, k.d1 - k.d0, k.h1 - k.h0, channels);
         wide_runs<T>(w, s, offset.data());
-        pack_wide(w, t.dim, s, t.x + n * x_image + g * t.depth * t.x_channel, t.x_channel, x_image,
-                  k.n1 - k.n0, z, h, t.depth, packed.data());
+        pack_wide(w, t.dim, s, t.x + n * x_image + c0 * t.x_channel, t.x_channel, x_image,
+                  k.n1 - k.n0, z, h, channels, packed.data());
         wide_strip_grad(t, w, k, offset.data(), s, packed.data(), out);
       }
     }
