@@ -166,6 +166,10 @@ _SUBMODULES = frozenset(
     ]
 )
 _ELSEWHERE = {
+    **dict.fromkeys(
+        "cholesky det inverse logdet lu_solve lu_unpack matrix_exp matrix_power pinverse qr slogdet svd triangular_solve".split(),
+        "eagergrad.linalg.names",
+    ),
     "adaptive_avg_pool1d": "eagergrad.nn.functional",
     "channel_shuffle": "eagergrad.nn.functional",
     "conv_tbc": "eagergrad.nn.functional",

@@ -212,7 +212,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--batch", type=int, default=32, help="pieces of text read side by side")
     parser.add_argument("--window", type=int, default=50, help="steps of truncated backpropagation")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--steps", type=int, default=1500, help="updates in all")
+    length.add_argument("--steps", type=int, default=1100, help="updates in all")
     length.add_argument("--epochs", type=float, help="passes over the text, instead of --steps")
     parser.add_argument("--lr", type=float, default=4e-3)
     parser.add_argument("--clip", type=float, default=1.0, help="largest norm of the gradient")

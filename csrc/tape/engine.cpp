@@ -315,7 +315,7 @@ class Run {
       add_in_place(sum, g);
     } else {
       sum = add(sum, g);
-      target.owned[edge.nr] = true;
+      target.owned[edge.nr] = sum.is_contiguous();  // what ops add to in place must be row-major
     }
   }
 

@@ -1,53 +1,38 @@
-"""Linear algebra on float32 and float64 matrices, batched, with gradients; LAPACK comes from NumPy.
+"""Linear algebra with gradients, under PyTorch's names.
 
-`eig` and `eigvals` are not here: their results are complex, a dtype that eagergrad does not have.
+Factorisations run in LAPACK through NumPy on batches of matrices, in float32 or float64; their gradients are made of recorded
+operations, so that higher orders follow.
 """
 
 from __future__ import annotations
 
-from ._base import LinAlgError
-from .factor import (
-    cholesky,
-    cholesky_ex,
-    eigh,
-    eigvalsh,
-    lu,
-    lu_factor,
-    lu_factor_ex,
-    lu_solve,
-    qr,
-    svd,
-    svdvals,
+import math
+from collections import namedtuple
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from eagergrad import _C
+from eagergrad.linalg._factors import (
+    LinAlgError,
+    Cholesky,
+    Eigh,
+    Inverse,
+    QR,
+    SVD,
+    Slogdet,
+    Solve,
+    SolveTriangular,
+    check_float,
+    check_square,
 )
-from .norms import (
-    cond,
-    cross,
-    diagonal,
-    householder_product,
-    matmul,
-    matrix_exp,
-    matrix_norm,
-    matrix_power,
-    matrix_rank,
-    multi_dot,
-    norm,
-    vander,
-    vecdot,
-    vector_norm,
-)
-from .solve import (
-    det,
-    inv,
-    inv_ex,
-    lstsq,
-    pinv,
-    slogdet,
-    solve,
-    solve_ex,
-    solve_triangular,
-    tensorinv,
-    tensorsolve,
-)
+from eagergrad.tensor.products import cross as _cross
+from eagergrad.tensor.products import tensordot
+from eagergrad.tensor.products import vander as _vander
+from eagergrad.tensor.statistics import norm as _norm
+
+_ops = _C.op_table
 
 __all__ = [
     "LinAlgError",
@@ -57,15 +42,15 @@ __all__ = [
     "cross",
     "det",
     "diagonal",
+    "eig",
     "eigh",
+    "eigvals",
     "eigvalsh",
-    "householder_product",
     "inv",
     "inv_ex",
     "lstsq",
     "lu",
     "lu_factor",
-    "lu_factor_ex",
     "lu_solve",
     "matmul",
     "matrix_exp",
@@ -88,3 +73,495 @@ __all__ = [
     "vecdot",
     "vector_norm",
 ]
+
+_slogdet = namedtuple("slogdet", ("sign", "logabsdet"))
+_qr = namedtuple("qr", ("Q", "R"))
+_svd = namedtuple("svd", ("U", "S", "Vh"))
+_eigh = namedtuple("eigh", ("eigenvalues", "eigenvectors"))
+_lstsq = namedtuple("lstsq", ("solution", "residuals", "rank", "singular_values"))
+_lu = namedtuple("lu", ("P", "L", "U"))
+_lu_factor = namedtuple("lu_factor", ("LU", "pivots"))
+_ex = namedtuple("ex", ("value", "info"))
+_inv_ex = namedtuple("inv_ex", ("inverse", "info"))
+_cholesky_ex = namedtuple("cholesky_ex", ("L", "info"))
+_solve_ex = namedtuple("solve_ex", ("result", "info"))
+
+
+# -- norms -------------------------------------------------------------------------------------------
+
+
+def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
+    """The ord-norm of vectors along dims (of all elements by default)."""
+    return _norm(x, ord, dim, keepdim, dtype=dtype)
+
+
+def matrix_norm(
+    A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None, out: Any = None
+) -> Any:
+    """A norm of matrices: "fro", "nuc", 2, -2 (singular values), 1, -1 (columns), inf, -inf (rows)."""
+    A = A if dtype is None else A.to(dtype)
+    check_float("linalg.matrix_norm", A)
+    rows, columns = (d % A.dim() for d in dim)
+    if rows == columns:
+        raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got {tuple(dim)}")
+    if ord == "fro":
+        return _norm(A, 2, (rows, columns), keepdim)
+    if ord in ("nuc", 2, -2):
+        s = svdvals(A.movedim((rows, columns), (-2, -1)))
+        y = s.sum(-1) if ord == "nuc" else s.amax(-1) if ord == 2 else s.amin(-1)
+    elif ord in (1, -1, math.inf, -math.inf):
+        first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
+        sums = A.abs().sum(first, True)
+        y = sums.amax(second, True) if ord > 0 else sums.amin(second, True)
+        y = y.squeeze((rows, columns))
+    else:
+        raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")
+    if keepdim:
+        for d in sorted((rows, columns)):
+            y = y.unsqueeze(d)
+    return y
+
+
+def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None) -> Any:
+    """vector_norm or matrix_norm, by the number of dims and the kind of ord.
+
+    >>> import eagergrad as eg
+    >>> eg.linalg.norm(eg.tensor([[3.0, 0.0], [0.0, 4.0]]))
+    tensor(5.)
+    """
+    if ord is None:
+        return vector_norm(A, 2, dim, keepdim, dtype=dtype)
+    if dim is None:
+        if A.dim() not in (1, 2):
+            raise RuntimeError(
+                f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got {A.dim()}D."
+            )
+        dim = (0,) if A.dim() == 1 else (0, 1)
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    if isinstance(ord, str) or len(dims) == 2:
+        return matrix_norm(A, ord, dims, keepdim, dtype=dtype)
+    return vector_norm(A, ord, dims, keepdim, dtype=dtype)
+
+
+# -- solving -----------------------------------------------------------------------------------------
+
+
+def inv(A: Any, *, out: Any = None) -> Any:
+    """Inverses of square matrices (..., n, n). Raises LinAlgError for singular ones.
+
+    >>> import eagergrad as eg
+    >>> eg.linalg.inv(eg.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
+    check_square("linalg.inv", A)
+    return Inverse.apply(A)
+
+
+def _attempt(make: Callable[[], Any], A: Any, check_errors: bool) -> tuple[Any, Any]:
+    info = _ops["zeros"](tuple(A.shape[:-2]), dtype=_int32())
+    try:
+        return make(), info
+    except LinAlgError:
+        if check_errors:
+            raise
+        return _ops["full"](tuple(A.shape), math.nan, dtype=A.dtype), info + 1
+
+
+def _int32() -> Any:
+    import eagergrad as eg
+
+    return eg.int32
+
+
+def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
+    """inv with a tensor of error codes instead of an exception."""
+    return _inv_ex(*_attempt(lambda: inv(A), A, check_errors))
+
+
+def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
+    """X of A X = B (or X A = B) for square A; B may be a vector or a batch of them."""
+    check_square("linalg.solve", A)
+    check_float("linalg.solve", B)
+    vector = B.dim() == 1 or (B.dim() == A.dim() - 1 and B.shape == A.shape[:-1])
+    b = B.unsqueeze(-1) if vector else B
+    if not left:
+        return solve(A.mT, b.mT).mT
+    if b.shape[-2] != A.shape[-1]:
+        raise RuntimeError(
+            f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})"
+        )
+    x = Solve.apply(A, b)
+    return x.squeeze(-1) if vector else x
+
+
+def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """solve with a tensor of error codes instead of an exception."""
+    return _solve_ex(*_attempt(lambda: solve(A, B, left=left), A, check_errors))
+
+
+def solve_triangular(
+    A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Any = None
+) -> Any:
+    """X of A X = B (or X A = B) for triangular A; the other triangle is not read."""
+    check_square("linalg.solve_triangular", A)
+    if not left:
+        return solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
+    return SolveTriangular.apply(A, B, upper, unitriangular)
+
+
+def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
+    """Least squares solution of A X = B, with residuals (m > n, full rank), rank and singular values."""
+    vector = B.dim() == A.dim() - 1
+    b = B.unsqueeze(-1) if vector else B
+    x = pinv(A, rtol=rcond) @ b
+    m, n = A.shape[-2:]
+    s = svdvals(A.detach())
+    rank = (s > (rcond or _eps(A) * max(m, n)) * s.amax(-1, True)).sum(-1)
+    full = m > n and bool((rank == n).all())
+    residuals = ((A @ x - b) ** 2).sum(-2) if full else _ops["empty"](0, dtype=A.dtype)
+    return _lstsq(x.squeeze(-1) if vector else x, residuals, rank, s)
+
+
+def _eps(A: Any) -> float:
+    return float(np.finfo(np.float64 if A.dtype.itemsize == 8 else np.float32).eps)
+
+
+def pinv(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None, out: Any = None) -> Any:
+    """Moore-Penrose inverse, by the singular values above max(atol, rtol * largest)."""
+    check_float("linalg.pinv", A)
+    if A.numel() == 0:
+        return _ops["zeros"]((*A.shape[:-2], A.shape[-1], A.shape[-2]), dtype=A.dtype)
+    rtol = rcond if rtol is None else rtol
+    if rtol is None:
+        rtol = 0.0 if atol is not None else _eps(A) * max(A.shape[-2:])
+    U, S, Vh = SVD.apply(A, False)
+    largest = S.detach().amax(-1, True)
+    limit = largest * rtol if not isinstance(rtol, _C.TensorBase) else largest * rtol.unsqueeze(-1)
+    if atol is not None:
+        limit = _ops["maximum"](limit, _ops["zeros_like"](limit) + (atol.unsqueeze(-1) if isinstance(atol, _C.TensorBase) else atol))
+    kept = S.detach() > limit
+    inverse = _ops["where"](kept, S, 1.0).reciprocal() * kept.to(S.dtype)
+    return (Vh.mT * inverse.unsqueeze(-2)) @ U.mT
+
+
+def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
+    """Compact LU decomposition: LU and pivots (from 1, as LAPACK)."""
+    P, L, U = lu(A)
+    n = A.shape[-2]
+    order = P.detach().mT.argmax(-1).reshape(-1, n).tolist()
+    rows = []
+    for line in order:
+        current, pivots = list(range(n)), []
+        for i in range(min(A.shape[-2:])):
+            j = current.index(line[i])
+            current[i], current[j] = current[j], current[i]
+            pivots.append(j + 1)
+        rows.append(pivots)
+    from eagergrad.tensor.creation import tensor
+
+    k = min(A.shape[-2:])
+    pivots_tensor = tensor(rows, dtype=_int32()).reshape((*A.shape[:-2], k))
+    wide_l = L.tril(-1)
+    if L.shape[-1] < U.shape[-1]:
+        wide_l = _ops["cat"]([wide_l, _ops["zeros"]((*L.shape[:-1], U.shape[-1] - L.shape[-1]), dtype=L.dtype)], -1)
+    if U.shape[-2] < L.shape[-2]:
+        U = _ops["cat"]([U, _ops["zeros"]((*U.shape[:-2], L.shape[-2] - U.shape[-2], U.shape[-1]), dtype=U.dtype)], -2)
+    return _lu_factor(wide_l + U, pivots_tensor)
+
+
+def _permutation(pivots: Any, n: int) -> Any:
+    """Permutation matrices (..., n, n) of pivots (..., k)."""
+    import eagergrad as eg
+
+    lines = pivots.reshape(-1, pivots.shape[-1]).tolist()
+    orders = []
+    for line in lines:
+        order = list(range(n))
+        for i, p in enumerate(line):
+            order[i], order[p - 1] = order[p - 1], order[i]
+        orders.append(order)
+    index = eg.tensor(orders, dtype=eg.int64).reshape((*pivots.shape[:-1], n))
+    return eg.nn.functional.one_hot(index, n).mT
+
+
+def lu_unpack(LU: Any, pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+    """P, L and U of lu_factor's result."""
+    m, n = LU.shape[-2:]
+    k = min(m, n)
+    P = _permutation(pivots, m).to(LU.dtype) if unpack_pivots else _ops["empty"](0, dtype=LU.dtype)
+    if not unpack_data:
+        empty = _ops["empty"](0, dtype=LU.dtype)
+        return _lu(P, empty, empty)
+    L = LU[..., :, :k].tril(-1) + _ops["eye"](m, k, dtype=LU.dtype)
+    return _lu(P, L, LU[..., :k, :].triu())
+
+
+def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
+    """P, L and U with A = P L U (partial pivoting)."""
+    check_float("linalg.lu", A)
+    from eagergrad.linalg._factors import permutation_of
+
+    P = permutation_of(A)
+    B = P.mT @ A
+    m, n = A.shape[-2:]
+    k = min(m, n)
+    # Without pivoting from here on: column by column, recorded.
+    rows = [B]
+    columns_l = []
+    rows_u = []
+    for i in range(k):
+        current = rows[-1]
+        pivot_row = current[..., i : i + 1, :]
+        rows_u.append(pivot_row)
+        d = pivot_row[..., :, i : i + 1]
+        column = current[..., :, i : i + 1] / d
+        below = (_ops["arange"](m).reshape(m, 1) > i).to(A.dtype)
+        columns_l.append(column * below + (_ops["arange"](m).reshape(m, 1) == i).to(A.dtype))
+        rows.append(current - (column * below) @ pivot_row)
+    L = _ops["cat"](columns_l, -1) if columns_l else _ops["zeros"]((*A.shape[:-2], m, 0), dtype=A.dtype)
+    U = _ops["cat"](rows_u, -2).triu() if rows_u else _ops["zeros"]((*A.shape[:-2], 0, n), dtype=A.dtype)
+    return _lu(P, L, U)
+
+
+def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None) -> Any:
+    """X of A X = B from lu_factor(A)."""
+    P, L, U = lu_unpack(LU, pivots)
+    A = P @ L @ U
+    return solve(A.mT if adjoint else A, B, left=left)
+
+
+# -- determinants ------------------------------------------------------------------------------------
+
+
+def det(A: Any, *, out: Any = None) -> Any:
+    """Determinants of square matrices."""
+    check_square("linalg.det", A)
+    if A.shape[-1] == 0:
+        return _ops["ones"](tuple(A.shape[:-2]), dtype=A.dtype)
+    sign, logabs = Slogdet.apply(A)
+    if bool((sign == 0).any()):
+        return _det_by_expansion(A)
+    return sign * logabs.exp()
+
+
+def _det_by_expansion(A: Any) -> Any:
+    """Polynomial in the entries (Faddeev and LeVerrier): its gradient is right for singular matrices too."""
+    n = A.shape[-1]
+    eye = _ops["eye"](n, dtype=A.dtype).expand(A.shape)
+    M, c = eye, None
+    for k in range(1, n + 1):
+        AM = A @ M
+        c = -AM.diagonal(0, -2, -1).sum(-1) / k
+        M = AM + c.unsqueeze(-1).unsqueeze(-1) * eye
+    return c if n % 2 == 0 else -c  # type: ignore[operator]
+
+
+def slogdet(A: Any, *, out: Any = None) -> Any:
+    """Sign and log of the absolute value of determinants."""
+    check_square("linalg.slogdet", A)
+    return _slogdet(*Slogdet.apply(A))
+
+
+# -- factorisations ----------------------------------------------------------------------------------
+
+
+def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
+    """L with A = L L^T for positive definite A (U = L^T if upper). Raises LinAlgError for others."""
+    check_square("linalg.cholesky", A)
+    L = Cholesky.apply(A.mT if upper else A)
+    return L.mT if upper else L
+
+
+def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
+    """cholesky with a tensor of error codes instead of an exception."""
+    return _cholesky_ex(*_attempt(lambda: cholesky(A, upper=upper), A, check_errors))
+
+
+def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
+    """Q and R with A = Q R; mode "reduced", "complete" or "r" (Q is then empty)."""
+    check_float("linalg.qr", A)
+    if mode not in ("reduced", "complete", "r"):
+        raise RuntimeError(f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default), 'r', or 'complete'")
+    Q, R = QR.apply(A, "complete" if mode == "complete" else "reduced")
+    return _qr(_ops["empty"](0, dtype=A.dtype) if mode == "r" else Q, R)
+
+
+def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
+    """U, S and Vh with A = U diag(S) Vh, S falling."""
+    check_float("linalg.svd", A)
+    return _svd(*SVD.apply(A, full_matrices))
+
+
+def svdvals(A: Any, *, driver: str | None = None, out: Any = None) -> Any:
+    """Singular values, falling."""
+    check_float("linalg.svdvals", A)
+    return SVD.apply(A, False)[1]
+
+
+def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
+    """Eigenvalues, rising, and eigenvectors (columns) of symmetric matrices; one triangle is read."""
+    check_square("linalg.eigh", A)
+    if UPLO.upper() not in ("L", "U"):
+        raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    return _eigh(*Eigh.apply(A, UPLO.upper()))
+
+
+def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
+    """Eigenvalues of symmetric matrices, rising."""
+    return eigh(A, UPLO).eigenvalues
+
+
+def eigvals(A: Any, *, out: Any = None) -> Any:
+    """Eigenvalues of matrices whose eigenvalues are all real; not recorded. Raises RuntimeError for complex ones."""
+    return eig(A)[0]
+
+
+_eig = namedtuple("eig", ("eigenvalues", "eigenvectors"))
+
+
+def eig(A: Any, *, out: Any = None) -> Any:
+    """Eigenvalues and eigenvectors where all are real; not recorded. Raises RuntimeError for complex ones."""
+    check_square("linalg.eig", A)
+    if A.requires_grad and _C.is_grad_enabled():
+        raise RuntimeError("linalg.eig has no gradient here: use eigh for symmetric matrices, or A.detach()")
+    values, vectors = np.linalg.eig(A.detach().numpy())
+    if np.iscomplexobj(values) and np.abs(values.imag).max(initial=0) > 0:
+        raise RuntimeError("linalg.eig: the eigenvalues are complex, and complex dtypes are not supported")
+    return _eig(_C.from_array(np.ascontiguousarray(values.real)), _C.from_array(np.ascontiguousarray(vectors.real)))
+
+
+# -- functions of matrices -----------------------------------------------------------------------------
+
+
+def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
+    """The n-th power of square matrices; negative n inverts."""
+    check_square("linalg.matrix_power", A)
+    if n < 0:
+        return matrix_power(inv(A), -n)
+    if n == 0:
+        return _ops["eye"](A.shape[-1], dtype=A.dtype).expand(A.shape).clone()
+    result, base = None, A
+    while n:
+        if n & 1:
+            result = base if result is None else result @ base
+        n >>= 1
+        base = base @ base if n else base
+    return result
+
+
+def matrix_exp(A: Any) -> Any:
+    """exp of square matrices: Taylor series of the matrix scaled by 2^-s, then s squarings."""
+    check_square("linalg.matrix_exp", A)
+    if A.numel() == 0:
+        return A.clone()
+    size = float(A.detach().abs().sum(-1).amax())
+    if not math.isfinite(size):
+        return A * math.nan
+    s = max(0, math.ceil(math.log2(size)) + 2) if size > 0.25 else 0
+    x = A / 2**s
+    eye = _ops["eye"](A.shape[-1], dtype=A.dtype)
+    result = eye + x / 18
+    for k in range(17, 0, -1):
+        result = eye + (x @ result) / k
+    for _ in range(s):
+        result = result @ result
+    return result
+
+
+def matrix_rank(
+    A: Any, *, atol: Any = None, rtol: Any = None, tol: Any = None, hermitian: bool = False, out: Any = None
+) -> Any:
+    """Number of singular values above max(atol, rtol * largest)."""
+    s = svdvals(A.detach())
+    atol = tol if atol is None else atol
+    if rtol is None:
+        rtol = 0.0 if atol is not None else _eps(A) * max(A.shape[-2:])
+    limit = s.amax(-1, True) * rtol
+    if atol is not None:
+        limit = _ops["maximum"](limit, _ops["zeros_like"](limit) + atol)
+    return (s > limit).sum(-1)
+
+
+def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
+    """Condition number: the norm of A times the norm of its inverse."""
+    if p is None or p in (2, -2):
+        s = svdvals(A)
+        return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
+    return matrix_norm(A, p) * matrix_norm(inv(A), p)
+
+
+# -- products ------------------------------------------------------------------------------------------
+
+
+def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
+    """The same as eagergrad.matmul."""
+    return _ops["matmul"](input, other)
+
+
+def multi_dot(tensors: Any, *, out: Any = None) -> Any:
+    """Product of a chain of matrices (vectors at the ends) in the cheapest order."""
+    items = list(tensors)
+    if len(items) < 2:
+        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(items)}")
+    first, last = items[0].dim() == 1, items[-1].dim() == 1
+    if first:
+        items[0] = items[0].unsqueeze(0)
+    if last:
+        items[-1] = items[-1].unsqueeze(1)
+    sizes = [items[0].shape[0], *(m.shape[1] for m in items)]
+    n = len(items)
+    cost = [[0] * n for _ in range(n)]
+    split = [[0] * n for _ in range(n)]
+    for length in range(1, n):
+        for i in range(n - length):
+            j = i + length
+            cost[i][j], split[i][j] = min(
+                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+            )
+
+    def product(i: int, j: int) -> Any:
+        return items[i] if i == j else product(i, split[i][j]) @ product(split[i][j] + 1, j)
+
+    result = product(0, n - 1)
+    if first:
+        result = result.squeeze(0)
+    return result.squeeze(-1) if last else result
+
+
+def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
+    """Inner products along dim."""
+    return (x * y).sum(dim)
+
+
+def cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:
+    """Cross products along dim."""
+    return _cross(input, other, dim)
+
+
+def vander(x: Any, *, N: int | None = None) -> Any:
+    """Rising powers of the last dimension's elements."""
+    n = x.shape[-1] if N is None else N
+    return _vander(x, n, True) if x.dim() == 1 else x.unsqueeze(-1) ** _ops["arange"](n)
+
+
+def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
+    """Diagonals of matrices."""
+    return A.diagonal(offset, dim1, dim2)
+
+
+def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
+    """Inverse of the map that tensordot(A, ., ind) is."""
+    rows, columns = tuple(A.shape[:ind]), tuple(A.shape[ind:])
+    return inv(A.reshape(math.prod(rows), math.prod(columns))).reshape(columns + rows)
+
+
+def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
+    """X with tensordot(A, X, X.ndim) = B."""
+    if dims is not None:
+        A = A.movedim(tuple(dims), tuple(range(A.dim() - len(dims), A.dim())))
+    shape = tuple(A.shape[B.dim() :])
+    return solve(A.reshape(B.numel(), math.prod(shape)), B.reshape(-1)).reshape(shape)
+
+
+_ = tensordot

@@ -56,3 +56,15 @@ def attach_methods(tensor_class: type) -> None:
     tensor_class.where = (  # type: ignore[attr-defined]
         lambda self, condition, other: _C.op_table["where"](condition, self, other)
     )
+
+
+def _later(module: str, name: str) -> Any:
+    """A method whose module is imported at the first call."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        import importlib
+
+        return getattr(importlib.import_module(module), name)(self, *args, **kwargs)
+
+    method.__name__ = method.__qualname__ = name
+    return method

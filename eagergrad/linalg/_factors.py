@@ -1,0 +1,265 @@
+"""Factorisations as recorded functions: LAPACK forward, gradients in recorded operations.
+
+Formulas: M. Giles, "An extended collection of matrix derivative results" (2008); for QR, Walter and Lehmann, "Algorithmic
+differentiation of linear algebra functions" (2010).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from eagergrad import _C
+from eagergrad.autograd.function import Function
+
+_ops = _C.op_table
+
+
+class LinAlgError(RuntimeError):
+    """A matrix that the operation cannot take: singular, or not positive definite."""
+
+
+def check_float(op: str, A: Any) -> None:
+    """Raises unless A holds matrices of float32 or float64."""
+    if not isinstance(A, _C.TensorBase):
+        raise TypeError(f"{op}: expected a Tensor, got {type(A).__name__}")
+    if not A.dtype.is_floating_point or A.dtype.itemsize < 4:
+        raise RuntimeError(f"{op}: Expected a floating point or complex tensor as input. Got {A.dtype}")
+
+
+def check_square(op: str, A: Any) -> None:
+    """Raises unless A holds square matrices of float32 or float64."""
+    check_float(op, A)
+    if A.dim() < 2:
+        raise RuntimeError(f"{op}: The input tensor A must have at least 2 dimensions. Got shape {list(A.shape)}")
+    if A.shape[-1] != A.shape[-2]:
+        raise RuntimeError(f"{op}: A must be batches of square matrices, but they are {A.shape[-2]} by {A.shape[-1]} matrices")
+
+
+def _array(A: Any) -> np.ndarray:
+    return np.asarray(memoryview(A.detach()))
+
+
+def _tensor(a: np.ndarray) -> Any:
+    return _C.from_array(np.ascontiguousarray(a) if a.ndim else np.array(a))
+
+
+def _call(op: str, function: Any, *arrays: Any, **options: Any) -> Any:
+    try:
+        return function(*arrays, **options)
+    except np.linalg.LinAlgError as e:
+        why = {
+            "linalg.cholesky": "The factorization could not be completed because the input is not positive-definite",
+        }.get(op, "The diagonal element is zero, the inversion could not be completed because the input matrix is singular")
+        raise LinAlgError(f"{op}: {why} ({e}).") from None
+
+
+def _summed(g: Any, shape: Any) -> Any:
+    """g with broadcast batch dimensions summed away."""
+    extra = g.dim() - len(shape)
+    if extra > 0:
+        g = g.sum(tuple(range(extra)))
+    same = tuple(d for d, n in enumerate(shape) if n == 1 and g.shape[d] != 1)
+    return g.sum(same, True) if same else g
+
+
+class Inverse(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any) -> Any:
+        y = _tensor(_call("linalg.inv", np.linalg.inv, _array(A)))
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (y,) = ctx.saved_tensors
+        return -(y.mT @ g @ y.mT)
+
+
+class Solve(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any, B: Any) -> Any:
+        X = _tensor(_call("linalg.solve", np.linalg.solve, _array(A), _array(B)))
+        ctx.save_for_backward(A, X)
+        ctx.shapes = (tuple(A.shape), tuple(B.shape))
+        return X
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        A, X = ctx.saved_tensors
+        gB = Solve.apply(A.mT, g)
+        return _summed(-(gB @ X.mT), ctx.shapes[0]), _summed(gB, ctx.shapes[1])
+
+
+def _triangle(A: Any, upper: bool, unit: bool) -> Any:
+    if unit:
+        T = A.triu(1) if upper else A.tril(-1)
+        return T + _ops["eye"](A.shape[-1], dtype=A.dtype)
+    return A.triu() if upper else A.tril()
+
+
+class SolveTriangular(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any, B: Any, upper: bool, unit: bool) -> Any:
+        if B.shape[-2] != A.shape[-1]:
+            raise RuntimeError(
+                f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
+            )
+        T = _array(_triangle(A.detach(), upper, unit))
+        diagonal = np.diagonal(T, axis1=-2, axis2=-1)
+        if (diagonal == 0).any():  # as LAPACK's trtrs would: infinities rather than an error
+            with np.errstate(all="ignore"):
+                X = np.full(np.broadcast_shapes(T.shape[:-2], B.shape[:-2]) + tuple(B.shape[-2:]), np.inf, T.dtype)
+        else:
+            X = np.linalg.solve(T, _array(B))
+        ctx.upper, ctx.unit = upper, unit
+        result = _tensor(X)
+        ctx.save_for_backward(A, result)
+        ctx.shapes = (tuple(A.shape), tuple(B.shape))
+        return result
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        A, X = ctx.saved_tensors
+        gB = SolveTriangular.apply(A.mT, g, not ctx.upper, ctx.unit)
+        gA = -(gB @ X.mT)
+        offset = 1 if ctx.unit else 0
+        gA = gA.triu(offset) if ctx.upper else gA.tril(-offset)
+        return _summed(gA, ctx.shapes[0]), _summed(gB, ctx.shapes[1]), None, None
+
+
+class Slogdet(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any) -> Any:
+        sign, logabs = np.linalg.slogdet(_array(A))
+        ctx.save_for_backward(A)
+        results = _tensor(np.asarray(sign)), _tensor(np.asarray(logabs))
+        ctx.mark_non_differentiable(results[0])
+        return results
+
+    @staticmethod
+    def backward(ctx: Any, _: Any, g: Any) -> Any:
+        (A,) = ctx.saved_tensors
+        return g.unsqueeze(-1).unsqueeze(-1) * Inverse.apply(A).mT
+
+
+def _half_lower(M: Any) -> Any:
+    return M.tril() - 0.5 * _ops["diag_embed"](M.diagonal(0, -2, -1))
+
+
+class Cholesky(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any) -> Any:
+        L = _tensor(_call("linalg.cholesky", np.linalg.cholesky, _array(A)))
+        ctx.save_for_backward(L)
+        return L
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (L,) = ctx.saved_tensors
+        inner = _half_lower(L.mT @ g)
+        left = SolveTriangular.apply(L.mT, inner, True, False)
+        S = SolveTriangular.apply(L.mT, left.mT, True, False).mT
+        return 0.5 * (S + S.mT)
+
+
+class QR(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any, mode: str) -> Any:
+        q, r = np.linalg.qr(_array(A), mode)
+        Q, R = _tensor(q), _tensor(r)
+        ctx.save_for_backward(Q, R)
+        ctx.wide = A.shape[-2] < A.shape[-1]
+        ctx.refused = mode == "complete" and A.shape[-2] > A.shape[-1]
+        ctx.save_a = A.shape
+        return Q, R
+
+    @staticmethod
+    def backward(ctx: Any, gQ: Any, gR: Any) -> Any:
+        if ctx.refused:
+            raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols")
+        Q, R = ctx.saved_tensors
+        m = Q.shape[-2]
+        if not ctx.wide:
+            return _qr_gradient(Q, R, gQ, gR), None
+        # A = (X, Y): Q, U = qr(X), V = Q^T Y.
+        U, V = R[..., :m], R[..., m:]
+        gU, gV = gR[..., :m], gR[..., m:]
+        gX = _qr_gradient(Q, U, gQ + (Q @ V) @ gV.mT, gU)
+        return _ops["cat"]([gX, Q @ gV], -1), None
+
+
+def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
+    M = R @ gR.mT - gQ.mT @ Q
+    copied = M.tril() + M.tril(-1).mT
+    return SolveTriangular.apply(R, (gQ + Q @ copied).mT, True, False).mT
+
+
+class Eigh(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any, uplo: str) -> Any:
+        values, vectors = _call("linalg.eigh", np.linalg.eigh, _array(A), UPLO=uplo)
+        L, V = _tensor(values), _tensor(vectors)
+        ctx.save_for_backward(L, V)
+        return L, V
+
+    @staticmethod
+    def backward(ctx: Any, gL: Any, gV: Any) -> Any:
+        L, V = ctx.saved_tensors
+        n = L.shape[-1]
+        eye = _ops["eye"](n, dtype=L.dtype)
+        gap = L.unsqueeze(-2) - L.unsqueeze(-1)
+        inner = (V.mT @ gV) * (1 - eye) / (gap + eye)
+        gA = V @ (inner + _ops["diag_embed"](gL)) @ V.mT
+        return 0.5 * (gA + gA.mT), None
+
+
+class SVD(Function):
+    @staticmethod
+    def forward(ctx: Any, A: Any, full: bool) -> Any:
+        u, s, vh = _call("linalg.svd", np.linalg.svd, _array(A), full_matrices=full)
+        U, S, Vh = _tensor(u), _tensor(s), _tensor(vh)
+        ctx.save_for_backward(U, S, Vh)
+        return U, S, Vh
+
+    @staticmethod
+    def backward(ctx: Any, gU: Any, gS: Any, gVh: Any) -> Any:
+        U, S, Vh = ctx.saved_tensors
+        k = S.shape[-1]
+        # Columns beyond the k-th span a null space whose basis is arbitrary: nothing differentiable depends on it.
+        U, Vh, gU, gVh = U[..., :k], Vh[..., :k, :], gU[..., :k], gVh[..., :k, :]
+        V, gV = Vh.mT, gVh.mT
+        eye = _ops["eye"](k, dtype=S.dtype)
+        gap = (S.unsqueeze(-2) - S.unsqueeze(-1)) * (S.unsqueeze(-2) + S.unsqueeze(-1))
+        F = (1 - eye) / (gap + eye)
+        inner_u, inner_v = U.mT @ gU, V.mT @ gV
+        su, sv = S.unsqueeze(-2), S.unsqueeze(-1)
+        core = (F * (inner_u - inner_u.mT)) * su + sv * (F * (inner_v - inner_v.mT)) + _ops["diag_embed"](gS)
+        gA = U @ core @ Vh
+        m, n = U.shape[-2], V.shape[-2]
+        if m > k:
+            gA = gA + ((gU - U @ inner_u) / su) @ Vh
+        if n > k:
+            gA = gA + U @ ((gV - V @ inner_v) / su).mT
+        return gA, None
+
+
+def permutation_of(A: Any) -> Any:
+    """The row exchanges of partial pivoting as matrices P: P^T A needs none."""
+    a = _array(A).astype(np.float64, copy=True)
+    m, n = a.shape[-2:]
+    flat = a.reshape((-1, m, n))
+    out = np.zeros((flat.shape[0], m, m), dtype=_array(A).dtype)
+    for b in range(flat.shape[0]):
+        x, order = flat[b], np.arange(m)
+        for i in range(min(m, n)):
+            j = i + int(np.argmax(np.abs(x[i:, i])))
+            if j != i:
+                x[[i, j]] = x[[j, i]]
+                order[[i, j]] = order[[j, i]]
+            if x[i, i] != 0:
+                factors = x[i + 1 :, i : i + 1] / x[i, i]
+                x[i + 1 :] -= factors * x[i]
+        out[b, order, np.arange(m)] = 1
+    return _tensor(out.reshape((*a.shape[:-2], m, m)))
