@@ -249,6 +249,89 @@ void fold(DType dtype, Fold fold, char* x, const char* packed, const Positions& 
   });
 }
 
+// --- bags of rows ---------------------------------------------------------------------------
+EG_INLINE float product(float s, float v) { return s * v; }
+EG_INLINE double product(double s, double v) { return s * v; }
+EG_INLINE Half product(Half s, Half v) { return to_half(to_float(s) * to_float(v)); }
+EG_INLINE BFloat16 product(BFloat16 s, BFloat16 v) {
+  return to_bfloat16(to_float(s) * to_float(v));
+}
+EG_INLINE bool larger(float a, float b) { return a > b; }
+EG_INLINE bool larger(double a, double b) { return a > b; }
+EG_INLINE bool larger(Half a, Half b) { return to_float(a) > to_float(b); }
+EG_INLINE bool larger(BFloat16 a, BFloat16 b) { return to_float(a) > to_float(b); }
+
+template <class F>
+EG_INLINE void visit_floats(DType t, F&& f) {
+  switch (t) {
+    case DType::Float16:
+      return f(Half{});
+    case DType::BFloat16:
+      return f(BFloat16{});
+    case DType::Float64:
+      return f(double{});
+    default:
+      return f(float{});
+  }
+}
+
+// Threads share out columns: rows may meet in any order.
+template <class F>
+void by_columns(int64_t n, int64_t width, int64_t item, F&& f) {
+  int64_t blocks = n * width > kParallelGrain ? least(num_threads(), width * item / 128) : 1;
+  if (blocks < 1) blocks = 1;
+  const int64_t step = (width + blocks - 1) / blocks;
+  parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t b = begin; b < end; ++b) f(b * step, least(b * step + step, width));
+  });
+}
+
+void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
+              const char* scale, int64_t n, int64_t width) {
+  visit_floats(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const in = reinterpret_cast<const T*>(x);
+    const T* const weights = reinterpret_cast<const T*>(scale);
+    by_columns(n, width, sizeof(T), [&](int64_t first, int64_t last) {
+      for (int64_t i = 0; i < n; ++i) {
+        const T* __restrict__ s = in + from[i] * width;
+        T* __restrict__ d = reinterpret_cast<T*>(out) + to[i] * width;
+        if (i + kAhead < n) fetch(in + from[i + kAhead] * width + first, last - first);
+        if (weights) {
+          const T w = weights[i];
+          for (int64_t j = first; j < last; ++j)
+            d[j] = Folder<Fold::Add>::of(d[j], product(w, s[j]));
+        } else {
+          for (int64_t j = first; j < last; ++j) d[j] = Folder<Fold::Add>::of(d[j], s[j]);
+        }
+      }
+    });
+  });
+}
+
+void max_rows(DType dtype, char* best, int64_t* row, const char* x, const int64_t* from,
+              const int64_t* to, int64_t n, int64_t width) {
+  visit_floats(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T* const in = reinterpret_cast<const T*>(x);
+    by_columns(n, width, sizeof(T), [&](int64_t first, int64_t last) {
+      for (int64_t i = 0; i < n; ++i) {
+        const T* __restrict__ s = in + from[i] * width;
+        T* __restrict__ d = reinterpret_cast<T*>(best) + to[i] * width;
+        int64_t* __restrict__ r = row + to[i] * width;
+        const int64_t source = from[i];
+        if (i + kAhead < n) fetch(in + from[i + kAhead] * width + first, last - first);
+        const bool opens = i == 0 || to[i] != to[i - 1];
+        for (int64_t j = first; j < last; ++j) {
+          const bool better = opens || larger(s[j], d[j]);
+          d[j] = better ? s[j] : d[j];
+          r[j] = better ? source : r[j];
+        }
+      }
+    });
+  });
+}
+
 // --- gather and scatter ----------------------------------------------------------------------------------
 // Rows of the index: all dimensions but the last.
 struct Walker {
@@ -469,6 +552,6 @@ void masked_fill(size_t item, const StridedTriple& t, const char* value) {
 }  // namespace
 
 EG_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &wrap, &linear, &count,
-                          &positions, &masked_fill});
+                          &positions, &add_rows, &max_rows, &masked_fill});
 
 }  // namespace eg

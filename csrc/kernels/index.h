@@ -57,6 +57,12 @@ struct IndexKernels {
   int64_t (*count)(const char* mask, int64_t n);
   // Their positions plus `first`; returns one past the last written.
   int64_t* (*positions)(const char* mask, int64_t n, int64_t first, int64_t* out);
+  // out[to[i]] += scale[i] * x[from[i]], rows of `width` elements, in order. scale may be null.
+  void (*add_rows)(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
+                   const char* scale, int64_t n, int64_t width);
+  // best[to[i]] = the largest of x[from[i]] column by column, row[...] the from[i] it came from. `to` does not fall.
+  void (*max_rows)(DType dtype, char* best, int64_t* row, const char* x, const int64_t* from,
+                   const int64_t* to, int64_t n, int64_t width);
   // out = mask ? value : x
   void (*masked_fill)(size_t item, const StridedTriple& t, const char* value);
 };

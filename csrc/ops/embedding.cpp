@@ -16,6 +16,17 @@ Tensor inverse_frequency(const Tensor& index, int64_t rows, DType dtype) {
   return cast_data(out, dtype);
 }
 
+Tensor table_rows(const char* op, const Tensor& indices, const Tensor& weight) {
+  const Tensor index = contiguous_data(cast_data(indices, DType::Int64));
+  const int64_t rows = weight.sizes()[0];
+  int64_t low = 0, high = -1;
+  if (index.numel()) index_range(index, &low, &high);
+  EG_CHECK_INDEX(low >= 0 && high < rows, "[", op, "] index out of range: index ",
+                 low < 0 ? low : high, " in a table of ", rows, " rows (weight ", weight.sizes(),
+                 ")");
+  return index;
+}
+
 struct Embedding {
   static constexpr const char* name = "Embedding";
   int64_t padding_idx;
@@ -52,19 +63,99 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, int64_t padding_id
   EG_CHECK(weight.dim() == 2, "[embedding] expected a 2-d weight, got shape ", weight.sizes());
   EG_CHECK(indices.dtype() == DType::Int64 || indices.dtype() == DType::Int32,
            "[embedding] expected int32 or int64 indices, got ", indices.dtype());
-  const Tensor index = contiguous_data(cast_data(indices, DType::Int64));
-  const int64_t rows = weight.sizes()[0];
-  int64_t low = 0, high = -1;
-  if (index.numel()) index_range(index, &low, &high);
-  EG_CHECK_INDEX(low >= 0 && high < rows, "[embedding] index out of range: index ",
-                 low < 0 ? low : high, " in a table of ", rows, " rows (weight ", weight.sizes(),
-                 ")");
+  const Tensor index = table_rows("embedding", indices, weight);
   return eg::apply(Embedding{padding_idx, scale_grad_by_freq, {}}, weight, index);
+}
+
+// --- bags ---------------------------------------------------------------------------------------------
+// out[to[i]] += scale[i] * x[from[i]]. Its gradient is the same with from and to exchanged.
+struct AddRows {
+  static constexpr const char* name = "EmbeddingBag";
+  int64_t rows;       // of the result
+  bool by_frequency;  // divides x's gradient by how often a row occurs in `from`
+  int64_t in_rows = 0;
+
+  Tensor forward(Context& ctx, const Tensor& given, const Tensor& scale, const Tensor& from,
+                 const Tensor& to) {
+    const Tensor x = contiguous_data(given);
+    in_rows = x.sizes()[0];
+    const int64_t width = x.sizes()[1];
+    Tensor out = zeros({rows, width}, x.dtype(), x.device());
+    const Tensor weights = scale.defined() ? contiguous_data(scale) : scale;
+    kernels<IndexKernels>().add_rows(
+        x.dtype(), out.raw(), x.raw(), from.data<int64_t>(), to.data<int64_t>(),
+        weights.defined() ? weights.raw() : nullptr, from.numel(), width);
+    ctx.save(from);
+    ctx.save(to);
+    ctx.save(scale);
+    ctx.save(ctx.needs(1) ? given : Tensor());
+    return out;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor from = ctx.saved(0), to = ctx.saved(1), scale = ctx.saved(2);
+    Tensors out(4);
+    if (ctx.needs(0)) {
+      Tensor weights = scale;
+      if (by_frequency) {
+        const Tensor share = reshape(inverse_frequency(from, in_rows, g.dtype()), {-1});
+        weights = scale.defined() ? mul(scale, share) : share;
+      }
+      out[0] = eg::apply(AddRows{in_rows, false}, g, weights, to, from);
+    }
+    if (ctx.needs(1))
+      out[1] = sum(mul(index_select(ctx.saved(3), 0, from), index_select(g, 0, to)), {1});
+    return out;
+  }
+};
+
+Tensor largest_rows(const Tensor& weight, const Tensor& from, const Tensor& to, int64_t bags) {
+  const Tensor w = contiguous_data(weight.detach());
+  const int64_t width = w.sizes()[1];
+  Tensor best = zeros({bags, width}, w.dtype(), w.device());
+  Tensor row = full({bags, width}, Scalar(-1), DType::Int64, w.device());
+  kernels<IndexKernels>().max_rows(w.dtype(), best.raw(), row.data<int64_t>(), w.raw(),
+                                   from.data<int64_t>(), to.data<int64_t>(), from.numel(), width);
+  if (!grad_enabled() || !weight.requires_grad()) return best;
+  const Tensor none = full({}, Scalar(0), DType::Int64);
+  const Tensor is_empty = lt(row, none);
+  if (weight.sizes()[0] == 0) return best;
+  return masked_fill(gather(weight, 0, maximum(row, none)), is_empty, zeros({}, w.dtype()));
+}
+
+Tensor embedding_bag(const Tensor& indices, const Tensor& bag, int64_t bags, const Tensor& weight,
+                     const std::string& mode, const std::optional<Tensor>& per_sample_weights,
+                     bool scale_grad_by_freq) {
+  EG_CHECK(weight.dim() == 2 && weight.is_floating(),
+           "[embedding_bag] expected a 2-d floating point "
+           "weight, got ",
+           weight.dtype(), " of shape ", weight.sizes());
+  EG_CHECK(indices.dtype() == DType::Int64 || indices.dtype() == DType::Int32,
+           "[embedding_bag] expected int32 or int64 indices, got ", indices.dtype());
+  EG_CHECK(indices.dim() == 1 && bag.sizes() == indices.sizes(),
+           "[embedding_bag] expected one bag for each index");
+  const Tensor from = table_rows("embedding_bag", indices, weight);
+  const Tensor to = checked_index({"embedding_bag", ErrorKind::Runtime, false}, bag, bags, 0);
+  if (mode == "max") return largest_rows(weight, from, to, bags);
+  Tensor scale;
+  if (per_sample_weights) {
+    EG_CHECK(per_sample_weights->dtype() == weight.dtype(),
+             "[embedding_bag] expected per_sample_weights of the dtype of weight, ", weight.dtype(),
+             ", got ", per_sample_weights->dtype());
+    scale = *per_sample_weights;
+  }
+  if (mode == "mean") scale = reshape(inverse_frequency(to, bags, weight.dtype()), {-1});
+  return eg::apply(AddRows{bags, scale_grad_by_freq}, weight, scale, from, to);
 }
 
 EG_OP(&embedding,
       "embedding(indices, weight, padding_idx=-1, scale_grad_by_freq=False, sparse=False)",
       "Rows of weight, one for each index; row padding_idx gets no gradient.", kInternal)
+
+EG_OP(&embedding_bag,
+      "embedding_bag(indices, bag, bags, weight, mode, per_sample_weights=None, "
+      "scale_grad_by_freq=False)",
+      "Sum, mean or max of the rows of weight that fall into each bag; `bag` does not fall.",
+      kInternal)
 
 }  // namespace
 }  // namespace eg

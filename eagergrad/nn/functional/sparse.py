@@ -92,18 +92,11 @@ def embedding_bag(
         keep = flat != _row_of(padding_idx, weight)
         flat, bag = flat[keep], bag[keep]
         scale = None if scale is None else scale[keep]
-    rows = embedding(flat, weight, None, max_norm, norm_type, scale_grad_by_freq, sparse)
-    if scale is not None:
-        rows = rows * scale.unsqueeze(1)
-    if mode == "max":
-        return _max_of_bags(rows, bag, bags)
-    total = eg.zeros((bags, weight.shape[1]), dtype=rows.dtype, device=rows.device)
-    total = total.index_add(0, bag, rows)
-    if mode == "sum":
-        return total
-    count = eg.zeros(bags, dtype=rows.dtype, device=rows.device)
-    count.index_add_(0, bag, eg.ones(len(bag), dtype=rows.dtype, device=rows.device))
-    return total / count.clamp_min(1).unsqueeze(1)
+    if max_norm is not None:
+        _renorm_(weight, flat, max_norm, norm_type)
+    if sparse:
+        weight._row_sparse_grad = True
+    return _ops.embedding_bag(flat, bag, bags, weight, mode, scale, scale_grad_by_freq)
 
 
 def _check_bags(
@@ -162,19 +155,3 @@ def _bags(input: Tensor, offsets: Tensor, include_last_offset: bool) -> tuple[in
         offsets = offsets[:-1]
     at = eg.arange(len(input), device=input.device)
     return len(offsets), eg.searchsorted(offsets.to(eg.int64), at, right=True) - 1
-
-
-def _max_of_bags(rows: Tensor, bag: Tensor, bags: int) -> Tensor:
-    """Each bag's largest values; the gradient goes to the first row that has them."""
-    count, width = rows.shape
-    if count == 0:
-        return eg.zeros((bags, width), dtype=rows.dtype, device=rows.device)
-    with eg.no_grad():
-        where = bag.unsqueeze(1).expand(count, width)
-        best = eg.zeros((bags, width), dtype=rows.dtype, device=rows.device)
-        best = best.scatter_reduce(0, where, rows.detach(), "amax", include_self=False)
-        at = eg.arange(count, device=rows.device).unsqueeze(1).expand(count, width)
-        at = at.masked_fill(rows.detach() != best[bag], count)
-        first = eg.full((bags, width), count, dtype=eg.int64, device=rows.device)
-        first = first.scatter_reduce(0, where, at, "amin")
-    return rows.gather(0, first.clamp(max=count - 1)).masked_fill(first == count, 0)
