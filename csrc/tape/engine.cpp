@@ -262,7 +262,8 @@ class Run {
     if (!e.node) return nullptr;
     Visit& target = visits_[e.node->slot];
     if (e.nr >= target.grads.size() || !target.owned[e.nr]) return nullptr;
-    return &target.grads[e.nr];
+    Tensor& sum = target.grads[e.nr];
+    return sum.is_contiguous() ? &sum : nullptr;  // ops add to it row by row
   }
 
   // Two different mistakes, two messages.
