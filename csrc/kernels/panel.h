@@ -8,6 +8,10 @@
 
 #include <math.h>
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "core/common.h"
 
 namespace eg {
@@ -84,6 +88,24 @@ EG_INLINE T lane_max(Vec<T> v) {
   if constexpr (L > 2) v = larger<T>(v, turned<T, 2>(v));
   v = larger<T>(v, turned<T, 1>(v));
   return v[0];
+}
+
+// A store past the caches, for results that are read much later. p is aligned to the vector; other threads see it after
+// drain_stores().
+template <class T>
+EG_INLINE void store_past_caches(T* p, Vec<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v);
+#elif defined(__AVX__)
+  _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)v);
+#else
+  store(p, v);
+#endif
+}
+EG_INLINE void drain_stores() {
+#if defined(__AVX__)
+  _mm_sfence();
+#endif
 }
 
 template <class T, int R, int N>
