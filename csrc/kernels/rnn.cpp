@@ -355,6 +355,7 @@ void forward(const RnnShape& s, const RnnForward& a) {
       pack_panel(layout, a, j, scratch + j * layout.panel_size);
       if (one_step) step_panel(layout, a, j, 0, Span{0, s.batch}, h0, static_cast<T*>(a.hn));
     }
+    drain_stores();
   });
   if (one_step) return;
   for (int64_t j = 0; j < layout.proj_panels; ++j) {
