@@ -46,6 +46,7 @@ __all__ = [
     "eigh",
     "eigvals",
     "eigvalsh",
+    "householder_product",
     "inv",
     "inv_ex",
     "lstsq",
@@ -548,6 +549,24 @@ def vander(x: Any, *, N: int | None = None) -> Any:
 def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     """Diagonals of matrices."""
     return A.diagonal(offset, dim1, dim2)
+
+
+def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
+    """The first k columns of H_1 ... H_k, H_i = 1 - tau_i v_i v_i', v_i in column i below a 1 on the diagonal."""
+    check_float("linalg.householder_product", A)
+    n, k = A.shape[-2:]
+    if n < k or tau.shape[-1] > k:
+        raise RuntimeError(
+            f"linalg.householder_product: expected (m, n) with m >= n >= the length of tau, came "
+            f"{tuple(A.shape)} and {tuple(tau.shape)}"
+        )
+    columns = _ops["eye"](n, dtype=A.dtype)[:, :k]
+    v = A.tril(-1) + columns
+    q = columns.expand(*A.shape[:-2], n, k)
+    for i in range(tau.shape[-1] - 1, -1, -1):
+        vi = v[..., :, i : i + 1]
+        q = q - tau[..., i, None, None] * (vi @ (vi.mT @ q))
+    return q if out is None else out.copy_(q)
 
 
 def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:

@@ -139,37 +139,8 @@ def _eye(n: int, like: Tensor) -> Tensor:
     return eg.eye(n, dtype=like.dtype, device=like.device)
 
 
-def _matrix_exp(a: Tensor) -> Tensor:
-    """e^A by scaling and squaring with a Taylor polynomial of degree 12."""
-    size = float(a.detach().abs().sum(-1).max()) if a.numel() else 0.0
-    squarings = 0
-    while size > 0.5:
-        size /= 2
-        squarings += 1
-    a = a / 2**squarings
-    term = total = _eye(a.shape[-1], a).expand(a.shape)
-    for k in range(1, 13):
-        term = eg.matmul(term, a) / k
-        total = total + term
-    for _ in range(squarings):
-        total = eg.matmul(total, total)
-    return total
-
-
-def _householder(a: Tensor, tau: Tensor) -> Tensor:
-    """The first k columns of H_1 ... H_k, H_i = 1 - tau_i v_i v_i', v_i in column i below a 1 on the diagonal."""
-    n, k = a.shape[-2:]
-    columns = _eye(n, a)[:, :k]
-    v = a.tril(-1) + columns
-    q = columns.expand(*a.shape[:-2], n, k)
-    for i in range(k - 1, -1, -1):
-        vi = v[..., :, i : i + 1]
-        q = q - tau[..., i, None, None] * eg.matmul(vi, eg.matmul(vi.transpose(-2, -1), q))
-    return q
-
-
 def _reflectors(q: Tensor) -> Tensor:
-    """The reflectors of an orthonormal Q as `_householder` takes them, with the signs of R on the diagonal."""
+    """The reflectors of an orthonormal Q as `householder_product` takes them, with the signs of R on the diagonal."""
     a = q.clone()
     k = a.shape[-1]
     for i in range(k):
@@ -225,7 +196,7 @@ class _Orthogonal(Module):
         if self.orthogonal_map == "householder":
             a = x.tril(-1)
             signs = x.diagonal(dim1=-2, dim2=-1).to(eg.int32).unsqueeze(-2)
-            q = _householder(a, 2 / (1 + (a * a).sum(-2))) * signs
+            q = eg.linalg.householder_product(a, 2 / (1 + (a * a).sum(-2))) * signs
         else:
             q = self._of_skew(x)
         if "base" in self._buffers:
@@ -239,7 +210,7 @@ class _Orthogonal(Module):
             lower = eg.cat([lower, lower.new_zeros((*x.shape[:-2], n, n - k))], -1)
         skew = lower - lower.transpose(-2, -1)
         if self.orthogonal_map == "matrix_exp":
-            q = _matrix_exp(skew)
+            q = eg.linalg.matrix_exp(skew)
         else:
             one = _eye(n, x)
             q = eg.linalg.solve(one - skew / 2, one + skew / 2)
