@@ -300,3 +300,10 @@ def test_conv_tbc_agrees_with_conv1d():
     x, w, b = rng.standard_normal((7, 2, 3)), rng.standard_normal((3, 3, 4)), rng.standard_normal(4)
     both(lambda lib, x, w, b: lib.conv_tbc(x, w, b, 1) if lib is not eg else F.conv_tbc(x, w, b, 1),
          [x, w, b])  # fmt: skip
+
+
+def test_integers_convolve_exactly():
+    x, w = eg.arange(16).reshape(1, 1, 4, 4), eg.tensor([[[[1, 2], [3, 4]]]])
+    y = F.conv2d(x, w, stride=2)
+    assert y.dtype == eg.int64
+    assert y.tolist() == [[[[34, 54], [114, 134]]]]

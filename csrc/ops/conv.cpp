@@ -14,7 +14,7 @@ namespace {
 template <class Call>
 Tensor computed(const Dims& sizes, DType dtype, Call&& call) {
   Tensor out = empty(sizes, compute_type(dtype));
-  if (out.numel() > 0) call(dtype == DType::Float64, out.raw());
+  if (out.numel() > 0) call(out.dtype() == DType::Float64, out.raw());
   return cast_data(out, dtype);
 }
 
@@ -139,8 +139,8 @@ void check_tensors(const char* op, const Tensor& x, const Tensor& w,
            w.sizes());
   EG_CHECK(x.dim() == dims + 2 || x.dim() == dims + 1, "[", op, "] expected a ", dims + 1,
            "-d (unbatched) or ", dims + 2, "-d (batched) input, got shape ", x.sizes());
-  EG_CHECK(is_floating(x.dtype()), "[", op, "] expected a floating-point input, got dtype ",
-           x.dtype(), "; convert it with .float()");
+  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[", op,
+                "] takes numbers, got bool; convert it with .float()");
   EG_CHECK(x.dtype() == w.dtype(), "[", op, "] input and weight should have the same dtype, got ",
            x.dtype(), " and ", w.dtype());
   EG_CHECK(x.device() == w.device(), "[", op,
@@ -211,6 +211,7 @@ Tensor convolve(const char* op, int64_t dims, const Tensor& input, const Tensor&
     const int64_t j = 3 - dims + i, reach = s.dilation[j] * (s.kernel[j] - 1) + 1;
     EG_CHECK(s.kernel[j] > 0, "[", op, "] kernel sizes should be positive, got weight ", w.sizes());
     s.in[j] = x.size(2 + i);
+    EG_CHECK(s.in[j] > 0, "[", op, "] only the batch may be empty, got input ", input.sizes());
     if (same) {
       s.pad[j] = (reach - 1) / 2, s.out[j] = s.in[j];
       continue;

@@ -143,8 +143,7 @@ struct MaxPool {
       s.step[i] = tables->step[i];
       if (i >= 3 - dims) sizes[d] = s.out[i];
     }
-    const Tensor cx =
-        x.is_floating() ? kernel_input(x) : contiguous_data(cast_data(x, DType::Float64));
+    const Tensor cx = kernel_input(x);
     Tensor y = empty(sizes, cx.dtype());
     Tensor at = ctx.recording() || indices ? empty(sizes, DType::Int64) : Tensor();
     s.planes = y.numel() / (s.out[0] * s.out[1] * s.out[2]);
@@ -172,7 +171,7 @@ Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel,
   const char* op = kMaxNames[dims];
   const Windows w = windows(op, dims, kernel, stride, padding, dilation, ceil_mode);
   check_input(op, x, dims);
-  EG_CHECK(x.dtype() != DType::Bool, "[", op, "] expected numbers, got ", x.dtype());
+  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[", op, "] takes numbers, got bool");
   auto t = std::make_shared<WindowTables>();
   for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
   for (int64_t i = 0; i < dims; ++i) {

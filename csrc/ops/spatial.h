@@ -13,8 +13,11 @@ inline Dims per_dim(const char* op, const char* what, IntSpan given, int64_t n) 
   return given.dims();
 }
 
-// The type that a kernel computes in.
-inline DType compute_type(DType t) { return is_reduced(t) ? DType::Float32 : t; }
+// The type that a kernel computes in; integers up to 2^53 stay exact.
+inline DType compute_type(DType t) {
+  if (!is_floating(t)) return DType::Float64;
+  return is_reduced(t) ? DType::Float32 : t;
+}
 
 // Contiguous, in the type that kernels compute in. Not recorded.
 inline Tensor kernel_input(const Tensor& t) {

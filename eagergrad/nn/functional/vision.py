@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -89,7 +90,7 @@ def _per_dim(what: str, value: Any, dims: int) -> list[Any]:
     return [value] * dims
 
 
-def _check_mode(input: Tensor, mode: str, align_corners: bool | None, antialias: bool) -> None:
+def _check_mode(input: Tensor, mode: str, align_corners: bool | None) -> None:
     if mode not in _MODES:
         raise NotImplementedError(
             f"[interpolate] mode should be one of {', '.join(_MODES)}, got {mode!r}"
@@ -103,13 +104,16 @@ def _check_mode(input: Tensor, mode: str, align_corners: bool | None, antialias:
         raise NotImplementedError(
             f"[interpolate] expected (batch, channels, 1 to 3 spatial dimensions), got shape {tuple(input.shape)}"
         )
+
+
+def _check_dims(input: Tensor, mode: str, antialias: bool) -> None:
     dims = input.dim() - 2
+    if antialias and not (mode in ("bilinear", "bicubic") and dims == 2):
+        raise ValueError("[interpolate] antialias goes with the modes bilinear and bicubic")
     if mode in _DIMS and _DIMS[mode] != dims:
         raise NotImplementedError(
             f"[interpolate] mode {mode!r} takes a {_DIMS[mode] + 2}-d input, got shape {tuple(input.shape)}"
         )
-    if antialias and not (mode in ("bilinear", "bicubic") and dims == 2):
-        raise ValueError("[interpolate] antialias goes with the modes bilinear and bicubic")
 
 
 def interpolate(
@@ -133,7 +137,7 @@ def interpolate(
     >>> interpolate(eg.tensor([[[0.0, 2.0]]]), 3, mode="linear", align_corners=True).tolist()
     [[[0.0, 1.0, 2.0]]]
     """
-    _check_mode(input, mode, align_corners, antialias)
+    _check_mode(input, mode, align_corners)
     dims = input.dim() - 2
     if size is not None and scale_factor is not None:
         raise ValueError("[interpolate] only one of size or scale_factor should be defined")
@@ -146,12 +150,13 @@ def interpolate(
     spatial = tuple(input.shape)[2:]
     factors: list[float] = []
     if size is not None:
-        sizes = [int(n) for n in _per_dim("size", size, dims)]
+        sizes = [operator.index(n) for n in _per_dim("size", size, dims)]
     else:
         given = [float(f) for f in _per_dim("scale_factor", scale_factor, dims)]
         sizes = [math.floor(float(n * f)) for n, f in zip(spatial, given, strict=True)]
         if not recompute_scale_factor:
             factors = given
+    _check_dims(input, mode, antialias)
     if mode == "area":
         return _ops.adaptive_avg_pool(input, sizes)
     kind = mode if mode in ("nearest", "nearest-exact", "bicubic") else "linear"
