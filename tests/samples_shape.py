@@ -352,4 +352,38 @@ WRITES = [
          "reference": "any values"}),
 ]  # fmt: skip
 
-ROWS = [*WRITES, *VIEWS, *COPIES, *JOINS, *CREATION, *CASTS]
+VIEW_COPIES = [
+    row("narrow_copy", lambda x, d, a, n: np.take(x, range(a, a + n), d), C(A(2, 5), 1, 1, 3),
+        errors=[E(RuntimeError, A(2, 5), 1, 3, 3)]),
+    row("squeeze_copy", _squeeze, C(A(1, 3, 1)), C(A(1, 3, 1), 0), method=None),
+    row("unsqueeze_copy", np.expand_dims, C(A(2, 3), 1), method=None),
+    row("view_copy", np.reshape, C(A(2, 3), (3, 2)), method=None,
+        skips={"layout": "a view of a strided tensor may not exist", "gradient-layout": ""}),
+    row("expand_copy", _expand, C(A(2, 1), (2, 3)), method=None),
+    row("permute_copy", np.transpose, C(A(2, 3, 4), (2, 0, 1)), method=None),
+    row("transpose_copy", np.swapaxes, C(A(2, 3, 4), 0, 2), method=None),
+    row("t_copy", np.transpose, C(A(2, 3)), C(A(3)), method=None),
+    row("select_copy", lambda x, d, i: np.take(x, i, d), C(A(2, 3), 1, 2), method=None),
+    row("slice_copy", lambda x, d=0, a=None, b=None, s=1: x[(slice(None),) * d + (slice(a, b, s),)],
+        C(A(5, 2)), C(A(2, 5), 1, 1, 4, 2), method=None),
+    row("diagonal_copy", lambda x, o=0: np.diagonal(x, o), C(A(3, 4)), C(A(3, 4), 1), method=None),
+    row("as_strided_copy", lambda x, size, stride: np.lib.stride_tricks.as_strided(
+        x, size, [s * x.itemsize for s in stride]), C(A(6), (2, 2), (1, 2)), method=None,
+        skips={"layout": "it depends on the layout", "gradient-layout": ""}),
+    row("alias_copy", np.copy, C(A(2, 3)), method=None),
+    row("detach_copy", np.copy, C(A(2, 3)), method=None, order=0),
+    row("unbind_copy", lambda x, d=0: [np.take(x, i, d) for i in range(x.shape[d])], C(A(2, 3)),
+        C(A(2, 3), 1), method=None),
+    row("split_with_sizes_copy", _split, C(A(5, 2), [1, 4]), method=None),
+    row("unsafe_split_with_sizes", _split, C(A(5, 2), [1, 4])),
+    row("sum_to_size", lambda x, *s: x.sum(tuple(i for i, n in enumerate(s) if n == 1),
+        keepdims=True, dtype=x.dtype), C(A(2, 3), 1, 3), C(A(2, 3), 2, 1), function=False, dtypes=FLOATS,
+        errors=[E(RuntimeError, A(2, 3), 4, 3)]),
+    row("fill_diagonal_", lambda x, v: (lambda z: (np.fill_diagonal(z, v), z)[1])(x.copy()),
+        C(A(3, 3), 1), C(A(2, 4), 0), function=False, order=0, skips=NOT_IN_PLACE_TWICE,
+        errors=[E(RuntimeError, A(3), 1)]),
+    row("nonzero_static", None, C(A(2, 3), size=4), order=0, rtype="int64",
+        skips={"reference": "see torch"}),
+]  # fmt: skip
+
+ROWS = [*WRITES, *VIEW_COPIES, *VIEWS, *COPIES, *JOINS, *CREATION, *CASTS]
