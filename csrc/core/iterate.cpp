@@ -63,6 +63,12 @@ void Walk::finish() {
     std::fill(strides_[0], strides_[0] + operands_, 0);
   }
   dims_ = last + 1;
+  // A call costs as much as some ten elements: very short lines give way to the next longer dimension.
+  constexpr int64_t kShort = 8;
+  if (dims_ > 1 && sizes_[0] < kShort && sizes_[1] >= 4 * sizes_[0]) {
+    std::swap(sizes_[0], sizes_[1]);
+    for (int o = 0; o < operands_; ++o) std::swap(strides_[0][o], strides_[1][o]);
+  }
 }
 
 void Walk::run(int64_t begin, int64_t end, FunctionRef<void(char* const*, int64_t)> f) const {
