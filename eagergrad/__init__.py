@@ -170,6 +170,7 @@ _ELSEWHERE = {
         "cholesky det inverse logdet lu_solve lu_unpack matrix_exp matrix_power pinverse qr slogdet svd triangular_solve".split(),
         "eagergrad.linalg.names",
     ),
+    **dict.fromkeys(["expit", "frexp", "logit", "mvlgamma", "polygamma"], "eagergrad.special"),
     "adaptive_avg_pool1d": "eagergrad.nn.functional",
     "channel_shuffle": "eagergrad.nn.functional",
     "conv_tbc": "eagergrad.nn.functional",

@@ -1,0 +1,227 @@
+"""Special functions, under PyTorch's names."""
+
+from __future__ import annotations
+
+import math
+from collections import namedtuple
+from typing import Any
+
+from eagergrad import _C
+
+_ops = _C.op_table
+
+# The core's ops under the names of this module.
+_SAME = (
+    "bessel_j0 bessel_j1 bessel_y0 bessel_y1 digamma erf erfc erfcx erfinv exp2 expm1 i0 i0e i1 i1e log1p log_ndtr "
+    "log_softmax logsumexp modified_bessel_k0 modified_bessel_k1 ndtri round scaled_modified_bessel_k0 "
+    "scaled_modified_bessel_k1 sinc softmax spherical_bessel_j0 xlog1py xlogy zeta"
+).split()
+_RENAMED = {
+    "expit": "sigmoid",
+    "gammainc": "igamma",
+    "gammaincc": "igammac",
+    "gammaln": "lgamma",
+    "modified_bessel_i0": "i0",
+    "modified_bessel_i1": "i1",
+    "psi": "digamma",
+}
+globals().update({name: _ops[name] for name in _SAME})
+globals().update({name: _ops[op] for name, op in _RENAMED.items()})
+
+__all__ = [
+    *_SAME,
+    *_RENAMED,
+    "airy_ai",
+    "chebyshev_polynomial_t",
+    "chebyshev_polynomial_u",
+    "chebyshev_polynomial_v",
+    "chebyshev_polynomial_w",
+    "entr",
+    "frexp",
+    "hermite_polynomial_h",
+    "hermite_polynomial_he",
+    "laguerre_polynomial_l",
+    "legendre_polynomial_p",
+    "logit",
+    "multigammaln",
+    "mvlgamma",
+    "ndtr",
+    "polygamma",
+    "shifted_chebyshev_polynomial_t",
+    "shifted_chebyshev_polynomial_u",
+    "shifted_chebyshev_polynomial_v",
+    "shifted_chebyshev_polynomial_w",
+]
+
+_frexp = namedtuple("frexp", ("mantissa", "exponent"))
+
+
+def _float(x: Any) -> Any:
+    return x if x.dtype.is_floating_point else x.to(_C.get_default_dtype())
+
+
+def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:
+    """log(x / (1 - x)), with x held in [eps, 1 - eps] if eps is given."""
+    x = _float(input)
+    return _ops["logit"](x) if eps is None else _ops["logit_eps"](x, eps)
+
+
+def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
+    """The n-th derivative of digamma."""
+    return _ops["_polygamma"](_float(input), n)
+
+
+def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
+    """log of the multivariate gamma function of dimension p."""
+    x = _float(input)
+    if p < 1:
+        raise RuntimeError("p has to be greater than or equal to 1")
+    if bool((x.detach() <= (p - 1) / 2).any()):
+        raise RuntimeError(f"All elements must be greater than (p-1)/2 = {(p - 1) / 2}")
+    steps = _ops["arange"](p, dtype=x.dtype) / 2
+    return _ops["lgamma"](x.unsqueeze(-1) - steps).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
+
+
+multigammaln = mvlgamma
+
+
+def ndtr(input: Any, *, out: Any = None) -> Any:
+    """The normal distribution function."""
+    return 0.5 * _ops["erfc"](_float(input) * -math.sqrt(0.5))
+
+
+def entr(input: Any, *, out: Any = None) -> Any:
+    """-x log(x); 0 at 0, -inf below."""
+    x = _float(input)
+    inside = -_ops["xlogy"](x.clamp(min=0), x.clamp(min=0))
+    return _ops["where"](x < 0, -math.inf, _ops["where"](x.isnan(), x, inside))
+
+
+def frexp(input: Any) -> Any:
+    """Mantissa in (-1, -0.5] or [0.5, 1) and exponent: input = mantissa * 2 ** exponent."""
+    import numpy as np
+
+    if not input.dtype.is_floating_point:
+        raise RuntimeError("torch.frexp() only supports floating-point dtypes")
+    mantissa, exponent = np.frexp(input.detach().numpy())
+    e = _C.from_array(np.asarray(exponent, dtype=np.int32).copy())
+    return _frexp(_C.from_array(np.asarray(mantissa, dtype=mantissa.dtype).copy()), e)
+
+
+def airy_ai(x: Any, *, out: Any = None) -> Any:
+    """The Airy function Ai: its power series near 0, asymptotic series beyond (Abramowitz & Stegun 10.4)."""
+    import numpy as np
+
+    values = _float(x).detach()
+    z = np.asarray(values.double().numpy())
+    result = np.vectorize(_airy, otypes=[float])(z) if z.size else z.copy()
+    return _C.from_array(np.asarray(result)).to(values.dtype)
+
+
+def _airy(x: float) -> float:
+    if math.isnan(x):
+        return x
+    if -6.5 < x < 5.5:
+        f = g = 1.0
+        g = x
+        term_f, term_g = 1.0, x
+        for k in range(1, 120):
+            term_f *= x**3 / ((3 * k - 1) * (3 * k))
+            term_g *= x**3 / ((3 * k) * (3 * k + 1))
+            f, g = f + term_f, g + term_g
+            if abs(term_f) + abs(term_g) < 1e-20:
+                break
+        return 0.355028053887817239 * f - 0.258819403792806798 * g
+    zeta = 2 / 3 * abs(x) ** 1.5
+    u = [1.0]
+    for k in range(1, 24):
+        u.append(u[-1] * (6 * k - 5) * (6 * k - 3) * (6 * k - 1) / (216 * k * (2 * k - 1)))
+    terms = [c / zeta**k for k, c in enumerate(u)]
+    best = min(range(len(terms)), key=lambda k: terms[k])
+    terms = terms[: best + 1]
+    if x > 0:
+        total = sum(t if k % 2 == 0 else -t for k, t in enumerate(terms))
+        return math.exp(-zeta) / (2 * math.sqrt(math.pi) * x**0.25) * total
+    even = sum((-1) ** (k // 2) * t for k, t in enumerate(terms) if k % 2 == 0)
+    odd = sum((-1) ** (k // 2) * t for k, t in enumerate(terms) if k % 2)
+    angle = zeta + math.pi / 4
+    return (math.sin(angle) * even - math.cos(angle) * odd) / (math.sqrt(math.pi) * (-x) ** 0.25)
+
+
+# -- orthogonal polynomials ----------------------------------------------------------------------------
+
+
+def _polynomial(x: Any, n: Any, first: Any, second: Any, step: Any) -> Any:
+    """p_n of p_0 = first, p_1 = second(x), p_(k+1) = step(k, x, p_k, p_(k-1)); n a number or a tensor of them."""
+    from eagergrad.tensor.creation import as_tensor
+
+    if not isinstance(x, _C.TensorBase):
+        x = as_tensor(float(x))
+    x = _float(x)
+    if isinstance(n, _C.TensorBase):
+        x, orders = _ops["broadcast_tensors"]([x, n])
+        top = int(orders.max()) if orders.numel() else 0
+    else:
+        orders, top = None, int(n)
+    previous = _ops["zeros_like"](x) + first
+    if top < 0:
+        return previous * 0
+    values = [previous, second(x)]
+    for k in range(1, top):
+        values.append(step(k, x, values[-1], values[-2]))
+    if orders is None:
+        return values[top]
+    result = values[0] * (orders == 0)
+    for k in range(1, top + 1):
+        result = _ops["where"](orders == k, values[k], result)
+    return result
+
+
+def chebyshev_polynomial_t(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Chebyshev polynomial of the first kind."""
+    return _polynomial(input, n, 1, lambda x: x, lambda k, x, p, q: 2 * x * p - q)
+
+
+def chebyshev_polynomial_u(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Chebyshev polynomial of the second kind."""
+    return _polynomial(input, n, 1, lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - q)
+
+
+def chebyshev_polynomial_v(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Chebyshev polynomial of the third kind."""
+    return _polynomial(input, n, 1, lambda x: 2 * x - 1, lambda k, x, p, q: 2 * x * p - q)
+
+
+def chebyshev_polynomial_w(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Chebyshev polynomial of the fourth kind."""
+    return _polynomial(input, n, 1, lambda x: 2 * x + 1, lambda k, x, p, q: 2 * x * p - q)
+
+
+def _shifted(f: Any) -> Any:
+    return lambda input, n, *, out=None: f(2 * input - 1, n)
+
+
+shifted_chebyshev_polynomial_t = _shifted(chebyshev_polynomial_t)
+shifted_chebyshev_polynomial_u = _shifted(chebyshev_polynomial_u)
+shifted_chebyshev_polynomial_v = _shifted(chebyshev_polynomial_v)
+shifted_chebyshev_polynomial_w = _shifted(chebyshev_polynomial_w)
+
+
+def hermite_polynomial_h(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Physicist's Hermite polynomial."""
+    return _polynomial(input, n, 1, lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - 2 * k * q)
+
+
+def hermite_polynomial_he(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Probabilist's Hermite polynomial."""
+    return _polynomial(input, n, 1, lambda x: x, lambda k, x, p, q: x * p - k * q)
+
+
+def laguerre_polynomial_l(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Laguerre polynomial."""
+    return _polynomial(input, n, 1, lambda x: 1 - x, lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1))
+
+
+def legendre_polynomial_p(input: Any, n: Any, *, out: Any = None) -> Any:
+    """Legendre polynomial."""
+    return _polynomial(input, n, 1, lambda x: x, lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1))
