@@ -6,6 +6,7 @@
 #include "core/gil.h"
 #include "core/parallel.h"
 #include "kernels/gemm.h"
+#include "kernels/copy.h"
 #include "kernels/registry.h"
 #include "ops/registry.h"
 #include "python/autocast.h"
@@ -110,6 +111,9 @@ PYBIND11_MODULE(_C, m) {
   using namespace eg;
   using namespace eg::python;
   m.doc() = "eagergrad's core: tensors, tape and CPU kernels.";
+  if (!KernelSlot<CopyKernels>::table)
+    throw py::import_error("this build of eagergrad has no kernels for instruction-set level " +
+                           std::to_string(isa_level()) + " or below (EAGERGRAD_BUILD_ISA, EAGERGRAD_ISA)");
   gil_hooks = {&release_gil, &acquire_gil};
   poll_interrupt = &poll;
   py::register_exception_translator([](std::exception_ptr p) {

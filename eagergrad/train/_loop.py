@@ -369,7 +369,7 @@ def fit(
 
     >>> import eagergrad as eg
     >>> x = eg.linspace(-1, 1, 64).unsqueeze(1)
-    >>> history = fit(eg.nn.Linear(1, 1), (x, 3 * x), "mse", lr=0.1, epochs=20, progress=False)
+    >>> history = fit(eg.nn.Linear(1, 1), (x, 3 * x), "mse", lr=0.1, epochs=50, progress=False)
     >>> history["loss"][-1] < 0.01
     True
     """
