@@ -198,6 +198,12 @@ _ELSEWHERE.update(
         "eagergrad.nn.functional",
     )
 )
+_ELSEWHERE.update(
+    dict.fromkeys(
+        "batch_norm gru instance_norm lstm rnn_relu rnn_tanh".split(),
+        "eagergrad.nn.functional._top",
+    )
+)
 
 
 def __getattr__(name: str) -> _Any:

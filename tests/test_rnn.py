@@ -256,6 +256,29 @@ def test_only_what_requires_a_gradient_gets_one():
     assert x.grad is not None and all(p.grad is None for p in layer.parameters())
 
 
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", ["rnn_tanh", "gru", "lstm"])
+def test_layers_as_functions_agree_with_pytorch(name, packed):
+    torch = pytest.importorskip("torch")
+    layer = getattr(torch.nn, name.upper().removesuffix("_TANH"))(3, 6, 2, bidirectional=True)
+    weights = [p.detach().double().numpy() for p in layer.parameters()]
+    hx = states(name.upper(), 4, 3, 6)
+    found = []
+    for lib in (eg, torch):
+        x, *args = [lib.tensor(t) for t in (real(0), *hx)]
+        state = tuple(args) if name == "lstm" else args[0]
+        params = [lib.tensor(w) for w in weights]
+        rng_x = np.linspace(-1, 1, 6 * 3 * 3)
+        if packed:
+            x, sizes = lib.tensor(rng_x[:27].reshape(9, 3)), lib.tensor([3, 3, 2, 1])
+            out = getattr(lib, name)(x, sizes, state, params, True, 2, 0.0, True, True)
+        else:
+            x = lib.tensor(rng_x.reshape(3, 6, 3))
+            out = getattr(lib, name)(x, state, params, True, 2, 0.0, True, True, True)
+        found.append(out)
+    assert_same(*found)
+
+
 # ---- modules ------------------------------------------------------------------------------------
 
 

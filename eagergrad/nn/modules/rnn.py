@@ -11,8 +11,8 @@ import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
 
-from .. import functional as F
 from .. import init
+from ..functional._top import run_layers
 from ..parameter import Parameter
 from ..utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from .module import Module
@@ -252,23 +252,18 @@ class RNNBase(Module):
         self._check_states(states, batch)
         if x.dim() == 3 and x.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
-        n, weights = self._directions, self._flat_weights
-        each = len(weights) // self.num_layers
-        last: list[list[Tensor]] = []
-        for layer in range(self.num_layers):
-            own = states
-            if self.num_layers > 1:
-                own = tuple(s[layer * n : (layer + 1) * n] for s in states)
-            layer_weights = weights[layer * each : (layer + 1) * each]
-            x, *after = _ops._rnn_layer(
-                x, own, layer_weights, sizes, self.mode, self.bias, self.bidirectional
-            )
-            last.append(after)
-            if self.dropout > 0 and self.training and layer + 1 < self.num_layers:
-                x = F.dropout(x, self.dropout)
-        if self.num_layers == 1:
-            return x, self._wrap(last[0])
-        return x, self._wrap([eg.cat(list(group), 0) for group in zip(*last, strict=True)])
+        out, last = run_layers(
+            x,
+            states,
+            self._flat_weights,
+            sizes,
+            self.mode,
+            self.bias,
+            self.num_layers,
+            self.dropout if self.training else 0.0,
+            self.bidirectional,
+        )
+        return out, self._wrap(last)
 
     def extra_repr(self) -> str:
         text = f"{self.input_size}, {self.hidden_size}"

@@ -1,0 +1,158 @@
+"""Layers as PyTorch shows them at its top level, where the order of arguments differs from nn.functional's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import eagergrad as eg
+from eagergrad import Tensor
+from eagergrad._C import ops as _ops
+
+from . import norm as _norm
+from .dropout import dropout as _dropout
+
+__all__ = ["batch_norm", "gru", "instance_norm", "lstm", "rnn_relu", "rnn_tanh"]
+
+
+def batch_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    """`nn.functional.batch_norm` with weight and bias first; `cudnn_enabled` changes nothing."""
+    return _norm.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+def instance_norm(
+    input: Tensor,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    use_input_stats: bool,
+    momentum: float,
+    eps: float,
+    cudnn_enabled: bool = True,
+) -> Tensor:
+    """`nn.functional.instance_norm` with weight and bias first; `cudnn_enabled` changes nothing."""
+    return _norm.instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )
+
+
+def run_layers(
+    x: Tensor,
+    states: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    batch_sizes: Sequence[int],
+    mode: str,
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    bidirectional: bool,
+) -> tuple[Tensor, list[Tensor]]:
+    """A stack of recurrent layers on (T, B, size), or on packed rows (N, size) with batch_sizes.
+
+    States (layers * directions, B, size): h, and c for "LSTM". `dropout` (0 outside training) acts between layers.
+    Gives the last layer's output and the last states.
+    """
+    n, each = 2 if bidirectional else 1, len(weights) // num_layers
+    last: list[list[Tensor]] = []
+    for layer in range(num_layers):
+        own = [s[layer * n : (layer + 1) * n] for s in states] if num_layers > 1 else states
+        layer_weights = weights[layer * each : (layer + 1) * each]
+        x, *after = _ops._rnn_layer(
+            x, own, layer_weights, batch_sizes, mode, has_biases, bidirectional
+        )
+        last.append(after)
+        if dropout > 0 and layer + 1 < num_layers:
+            x = _dropout(x, dropout)
+    if num_layers == 1:
+        return x, last[0]
+    return x, [eg.cat(list(group), 0) for group in zip(*last, strict=True)]
+
+
+def _packed(
+    mode: str,
+    data: Tensor,
+    batch_sizes: Tensor,
+    hx: Any,
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+) -> tuple[Tensor, ...]:
+    states = list(hx) if mode == "LSTM" else [hx]
+    p = dropout if train else 0.0
+    sizes = batch_sizes.tolist()
+    out, last = run_layers(
+        data, states, list(params), sizes, mode, has_biases, num_layers, p, bidirectional
+    )
+    return (out, *last)
+
+
+def _padded(
+    mode: str,
+    input: Tensor,
+    hx: Any,
+    params: Sequence[Tensor],
+    has_biases: bool,
+    num_layers: int,
+    dropout: float,
+    train: bool,
+    bidirectional: bool,
+    batch_first: bool,
+) -> tuple[Tensor, ...]:
+    x = input.transpose(0, 1) if batch_first else input
+    states = list(hx) if mode == "LSTM" else [hx]
+    p = dropout if train else 0.0
+    out, last = run_layers(
+        x, states, list(params), [], mode, has_biases, num_layers, p, bidirectional
+    )
+    return (out.transpose(0, 1) if batch_first else out, *last)
+
+
+def _call(mode: str, args: tuple, kwargs: dict[str, Any]) -> tuple[Tensor, ...]:
+    second_is_sizes = len(args) > 1 and isinstance(args[1], Tensor) and args[1].dim() == 1
+    if "batch_sizes" in kwargs or second_is_sizes:
+        return _packed(mode, *args, **kwargs)
+    return _padded(mode, *args, **kwargs)
+
+
+def lstm(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor, Tensor]:
+    """(output, h, c) of a stack of LSTM layers with the weights `params`.
+
+    lstm(input, (h, c), params, has_biases, num_layers, dropout, train, bidirectional, batch_first), or packed
+    lstm(data, batch_sizes, (h, c), params, has_biases, num_layers, dropout, train, bidirectional).
+
+    >>> import eagergrad as eg
+    >>> layer, h = eg.nn.LSTM(2, 3), eg.zeros(1, 4, 3)
+    >>> y, h, c = eg.lstm(eg.ones(5, 4, 2), (h, h), layer._flat_weights, True, 1, 0.0, False, False, False)
+    >>> tuple(y.shape), tuple(c.shape)
+    ((5, 4, 3), (1, 4, 3))
+    """
+    return _call("LSTM", args, kwargs)  # type: ignore[return-value]
+
+
+def gru(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """(output, h) of a stack of GRU layers; arguments as `lstm`, with one state."""
+    return _call("GRU", args, kwargs)  # type: ignore[return-value]
+
+
+def rnn_tanh(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """(output, h) of a stack of Elman layers with tanh; arguments as `lstm`, with one state."""
+    return _call("RNN_TANH", args, kwargs)  # type: ignore[return-value]
+
+
+def rnn_relu(*args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    """(output, h) of a stack of Elman layers with relu; arguments as `lstm`, with one state."""
+    return _call("RNN_RELU", args, kwargs)  # type: ignore[return-value]
