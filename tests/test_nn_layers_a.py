@@ -259,6 +259,12 @@ def test_softmax_without_dim_warns_and_follows_the_old_rule():
         assert eg.equal(y, x.softmax(dim))
 
 
+def test_softmax_may_compute_in_another_dtype():
+    x = eg.tensor([[0, 1]])
+    for function in (F.softmax, F.log_softmax, F.softmin):
+        assert function(x, 1, dtype=eg.float64).dtype == eg.float64
+
+
 def test_old_reduction_arguments_still_count():
     x, y = eg.tensor([1.0, 2.0]), eg.zeros(2)
     with pytest.warns(UserWarning, match="reduction='sum'"):
@@ -275,6 +281,11 @@ def test_losses_refuse_bad_arguments():
         F.mse_loss(x, x, reduction="nope")
     with pytest.raises(ValueError):
         F.binary_cross_entropy(x, eg.zeros(3))
+    for given, target in ((x + 2, x), (x, x + 2), (x * math.nan, x)):
+        with pytest.raises(RuntimeError, match="between 0 and 1"):
+            F.binary_cross_entropy(given, target)
+    with pytest.raises(RuntimeError, match="alpha"):
+        F.celu(x, 0.0)
     with pytest.raises(ValueError):
         F.binary_cross_entropy_with_logits(x, eg.zeros(3))
     with pytest.raises(ValueError):

@@ -269,18 +269,22 @@ struct BinaryCrossEntropy {
     return result;
   }
 };
+void check_probabilities(const char* what, const Tensor& t) {
+  if (t.numel() == 0) return;
+  const Tensor d = t.detach();
+  const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
+  EG_CHECK(low >= 0 && high <= 1, "all elements of ", what, " should be between 0 and 1, got values in [", low,
+           ", ", high, "]");
+}
+
 EG_OP(+[](const Tensor& input, const Tensor& target, std::optional<Tensor> weight, std::string reduction) {
         EG_CHECK_VALUE(input.sizes() == target.sizes(), "Using a target size (", IntSpan(target.sizes()),
                        ") that is different to the input size (", IntSpan(input.sizes()),
                        ") is deprecated. Please ensure they have the same size.");
         EG_CHECK(target.is_floating() && input.is_floating(), "[binary_cross_entropy] expected floating point "
                  "input and target, got ", input.dtype(), " and ", target.dtype());
-        if (input.numel() > 0) {
-          const Tensor d = input.detach();
-          const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
-          EG_CHECK(low >= 0 && high <= 1, "all elements of input should be between 0 and 1, got values in [",
-                   low, ", ", high, "]");
-        }
+        check_probabilities("input", input);
+        check_probabilities("target", target);
         return reduced(times_weight(apply(BinaryCrossEntropy{}, input, target), weight), reduction);
       }, "binary_cross_entropy(input, target, weight=None, reduction='mean')",
       "Cross entropy of probabilities with targets in [0, 1].", kInternal)

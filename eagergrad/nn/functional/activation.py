@@ -92,6 +92,8 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """max(x, 0) + min(0, alpha (e^(x/alpha) - 1)) (Barron, 2017)."""
+    if alpha == 0:
+        raise RuntimeError("[celu] alpha cannot be 0: the function divides by it")
     return _ops.celu_(input, alpha) if inplace else _ops.celu(input, alpha)
 
 
@@ -237,7 +239,7 @@ def softmax(
     """
     if dim is None:
         dim = _implicit_dim("softmax", input.dim(), _stacklevel)
-    return _ops.softmax(input, dim) if dtype is None else _ops.softmax(input, dim, dtype)
+    return _ops.softmax(input, dim) if dtype is None else _ops.softmax(input, dim, dtype=dtype)
 
 
 def softmin(
@@ -255,7 +257,9 @@ def log_softmax(
     """log(softmax(x)) along `dim`, computed without overflow."""
     if dim is None:
         dim = _implicit_dim("log_softmax", input.dim(), _stacklevel)
-    return _ops.log_softmax(input, dim) if dtype is None else _ops.log_softmax(input, dim, dtype)
+    return (
+        _ops.log_softmax(input, dim) if dtype is None else _ops.log_softmax(input, dim, dtype=dtype)
+    )
 
 
 def gumbel_softmax(
