@@ -167,7 +167,8 @@ _SUBMODULES = frozenset(
 )
 _ELSEWHERE = {
     **dict.fromkeys(
-        "cholesky det inverse logdet lu_solve lu_unpack matrix_exp matrix_power pinverse qr slogdet svd triangular_solve".split(),
+        "cholesky cholesky_inverse cholesky_solve det inverse logdet lu lu_solve lu_unpack matrix_exp matrix_power orgqr "
+        "pinverse qr slogdet svd triangular_solve".split(),
         "eagergrad.linalg.names",
     ),
     **dict.fromkeys(["expit", "frexp", "logit", "mvlgamma", "polygamma"], "eagergrad.special"),

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
+import eagergrad as eg
 from eagergrad import linalg
 from eagergrad.linalg import cholesky as _cholesky
-from eagergrad.linalg import det, lu_solve, lu_unpack, matrix_exp, matrix_power, slogdet
+from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
 
 __all__ = [
     "cholesky",
+    "cholesky_inverse",
+    "cholesky_solve",
     "det",
     "inverse",
     "logdet",
+    "lu",
     "lu_solve",
     "lu_unpack",
     "matrix_exp",
     "matrix_power",
+    "orgqr",
     "pinverse",
     "qr",
     "slogdet",
@@ -37,6 +42,48 @@ def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
 def inverse(input: Any, *, out: Any = None) -> Any:
     """The same as linalg.inv."""
     return linalg.inv(input)
+
+
+def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """X of A X = input for the A whose Cholesky factor is input2."""
+    lower = input2.mT if upper else input2
+    y = linalg.solve_triangular(lower, input, upper=False)
+    return linalg.solve_triangular(lower.mT, y, upper=True, out=out)
+
+
+def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any:
+    """The inverse of the matrix with this Cholesky factor.
+
+    >>> import eagergrad as eg
+    >>> cholesky_inverse(eg.tensor([[2.0]])).tolist()
+    [[0.25]]
+    """
+    eye = input.new_zeros(input.shape) + input.new_ones(input.shape[-1]).diag()
+    return cholesky_solve(eye, input, upper, out=out)
+
+
+def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
+    """The packed factors and pivots of linalg.lu_factor, and what went wrong if asked for."""
+    result = tuple(linalg.lu_factor(A, pivot=pivot))
+    if get_infos:
+        zero = result[0].diagonal(0, -2, -1) == 0
+        first = zero.to(eg.int32).argmax(-1) + 1
+        result = (*result, eg.where(zero.any(-1), first, 0).to(eg.int32))
+    if out is None:
+        return result
+    for target, value in zip(out, result, strict=True):
+        target.resize_(value.shape).copy_(value)
+    return tuple(out)
+
+
+def lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
+    """X of A X = b for the A that lu factored."""
+    return linalg.lu_solve(LU_data, LU_pivots, b, out=out)
+
+
+def orgqr(input: Any, input2: Any) -> Any:
+    """The same as linalg.householder_product."""
+    return linalg.householder_product(input, input2)
 
 
 def logdet(input: Any) -> Any:
