@@ -4,6 +4,7 @@ that has none: nothing is available, nothing is allocated, there is nothing to w
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -207,7 +208,10 @@ def _refuse(cls: type, *args: Any, **kwargs: Any) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    """The old tensor types: they can be named, compared and passed on, not made."""
+    """The part `amp`, and the old tensor types, which can be named, compared and passed on, not
+    made."""
+    if name == "amp":
+        return importlib.import_module("eagergrad.cuda.amp")
     if name.endswith("Tensor") and name[: -len("Tensor")] in _TYPES:
         globals()[name] = type(name, (), {"__new__": _refuse, "__module__": __name__})
         return globals()[name]
