@@ -122,10 +122,16 @@ struct WeightGradients {
     put(input, {d_proj.size(1), h.size(1)}, out,
         [&](const Tensor& c, bool add) { product(d_proj, h, c, 0, add); });
   }
-  Tensor b_ih() const { return sum(of_input(), {0}); }
-  Tensor b_hh() const {
-    if (mode != RnnMode::Gru) return sum(d, {0});
-    return cat({sum(columns(0, 2), {0}), sum(columns(3, 1), {0})}, 0);
+  void biases(size_t input, Tensors& out) const {
+    const bool gru = mode == RnnMode::Gru, same = !gru && ctx.needs(input);
+    if (ctx.needs(input)) out[input] = sum(of_input(), {0});
+    if (!ctx.needs(input + 1)) return;
+    if (same)
+      out[input + 1] = clone(out[input]);
+    else if (gru)
+      out[input + 1] = cat({sum(columns(0, 2), {0}), sum(columns(3, 1), {0})}, 0);
+    else
+      out[input + 1] = sum(d, {0});
   }
 };
 
@@ -383,13 +389,7 @@ struct RnnLayer {
     size_t i = first_weight() + d * per_direction();
     if (ctx.needs(i)) w.w_ih(i, x, out);
     if (ctx.needs(i + 1)) w.w_hh(i + 1, h, out);
-    if (has_bias) {
-      if (ctx.needs(i + 2)) out[i + 2] = w.b_ih();
-      if (ctx.needs(i + 3)) {
-        const bool same = mode != RnnMode::Gru && out[i + 2].defined();
-        out[i + 3] = same ? clone(out[i + 2]) : w.b_hh();
-      }
-    }
+    if (has_bias) w.biases(i + 2, out);
     i += per_direction() - 1;
     if (proj && ctx.needs(i)) w.w_hr(i, grads.d_proj, grads.hidden, out);
   }
@@ -464,8 +464,7 @@ struct RnnCell {
     if (Lstm) out[2] = dc;
     if (ctx.needs(i)) w.w_ih(i, ready(in[0], t), out);
     if (ctx.needs(i + 1)) w.w_hh(i + 1, dir.h0, out);
-    if (has_bias && ctx.needs(i + 2)) out[i + 2] = w.b_ih();
-    if (has_bias && ctx.needs(i + 3)) out[i + 3] = w.b_hh();
+    if (has_bias) w.biases(i + 2, out);
     return out;
   }
 };

@@ -249,6 +249,9 @@ class RNNBase(Module):
         if hx is None:
             hx = self._initial_state(batch, x)
         states = self._states(hx)
+        dtype = self._flat_weights[0].dtype
+        if x.dtype != dtype:  # inside an autocast region: recurrent layers keep the dtype of their weights
+            x, states = x.to(dtype), tuple(s.to(dtype) for s in states)
         self._check_states(states, batch)
         if x.dim() == 3 and x.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
