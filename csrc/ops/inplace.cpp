@@ -125,7 +125,7 @@ class RegionReplacedNode final : public Node {
 class ConstantNode final : public Node {
  public:
   std::string name() const override { return "Fill"; }
-  Tensors backward(Context&, const Tensors&) override { return {}; }
+  Tensors backward(Context&, const Tensors& grads) override { return {zeros_like(grads[0])}; }
 };
 
 Edge edge_of_value(const Tensor& value) {
@@ -220,6 +220,7 @@ void rewrite_history(const Tensor& t, const Tensor& value) {
     }
   } else {
     Ref<ConstantNode> node(new ConstantNode);
+    node->edges.push_back(gradient_edge(t));
     node->outputs.push_back(meta_of(*t.impl()));
     t->grad_fn = node;
     t->output_nr = 0;

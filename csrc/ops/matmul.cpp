@@ -358,7 +358,7 @@ EG_OP(+[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scala
       }, "baddbmm(input, batch1, batch2, *, beta=1, alpha=1)",
       "beta * input + alpha * batch1 @ batch2, matrix by matrix", kInplace | kOut)
 EG_OP(+[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta, Scalar alpha) {
-        return combine(input, sum(bmm(batch1, batch2), {0}), beta, alpha);
+        return combine(input, sum(bmm(batch1, batch2), {0}, false, batch1.dtype()), beta, alpha);
       }, "addbmm(input, batch1, batch2, *, beta=1, alpha=1)",
       "beta * input + alpha * the sum of the products", kInplace | kOut)
 

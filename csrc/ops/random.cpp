@@ -36,6 +36,12 @@ Tensor draw_float(Draw what, IntSpan sizes, DType dtype, Generator* g) {
   const bool wide = dtype == DType::Float64;
   Tensor t = empty(sizes, wide ? DType::Float64 : DType::Float32);
   draw(what, wide, t.numel(), t.raw(), g);
+  if (what == Draw::Uniform && is_reduced(dtype)) {
+    // Only as many bits as the type holds: rounding must not reach 1.
+    const float steps = dtype == DType::Float16 ? 2048.f : 256.f;
+    float* p = t.data<float>();
+    for (int64_t i = 0; i < t.numel(); ++i) p[i] = std::floor(p[i] * steps) / steps;
+  }
   return cast_data(t, dtype);
 }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eagergrad import _C
+from eagergrad.autograd import functional
 from eagergrad.autograd.function import Function, once_differentiable
 from eagergrad.autograd.grad_mode import (
     enable_grad,
@@ -20,6 +21,7 @@ __all__ = [
     "backward",
     "detect_anomaly",
     "enable_grad",
+    "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",

@@ -153,6 +153,11 @@ def _among(t: Any, tensors: Any) -> bool:
 
 def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any]) -> list[Any]:
     dirty = [t for t in ctx._dirty if _among(t, results)]
+    for t in dirty:
+        if t.requires_grad and t.is_leaf:
+            raise RuntimeError(
+                f"a leaf Variable that requires grad is being used in an in-place operation: {cls.__name__} marked it dirty"
+            )
     shown: list[Any] = []  # what the node makes; for written inputs a stand-in that carries the history
     for r in results:
         if isinstance(r, _C.TensorBase) and _among(r, args) and not _among(r, dirty):
