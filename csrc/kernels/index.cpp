@@ -110,6 +110,24 @@ void take_rows(T* __restrict__ out, const T* __restrict__ x, const Positions& p,
 #endif
 }
 
+template <class T>
+void take_elements(T* __restrict__ out, const T* __restrict__ x, const Positions& p, int64_t begin,
+                   int64_t end) {
+  const int64_t scale = p.scale, skip = p.inner_offsets ? p.inner_offsets[0] : 0;
+  const int64_t* __restrict__ index = p.index;
+  for (int64_t r = begin; r < end;) {
+    const int64_t o = r / p.n, first = r - o * p.n, last = least(p.n, first + end - r);
+    const T* __restrict__ from = x + outer_start(p, o) + skip;
+    T* __restrict__ to = out + o * p.n;
+    if (scale == 1) {
+      for (int64_t i = first; i < last; ++i) to[i] = from[index[i]];
+    } else {
+      for (int64_t i = first; i < last; ++i) to[i] = from[index[i] * scale];
+    }
+    r += last - first;
+  }
+}
+
 void take(size_t item, char* packed, const char* x, const Positions& p) {
   const int64_t rows = p.outer * p.n;
   if (rows == 0 || p.inner == 0) return;
@@ -117,13 +135,9 @@ void take(size_t item, char* packed, const char* x, const Positions& p) {
     using T = decltype(zero);
     T* const out = reinterpret_cast<T*>(packed);
     const T* const in = reinterpret_cast<const T*>(x);
-    if (p.inner == 1 && p.outer == 1) {
-      const T* from = in + outer_start(p, 0) + (p.inner_offsets ? p.inner_offsets[0] : 0);
-      parallel_for(p.n, kParallelGrain / 2, [&](int64_t begin, int64_t end) {
-        const int64_t scale = p.scale;
-        const int64_t* index = p.index;
-        for (int64_t i = begin; i < end; ++i) out[i] = from[index[i] * scale];
-      });
+    if (p.inner == 1) {
+      parallel_for(rows, kParallelGrain / 2,
+                   [&](int64_t begin, int64_t end) { take_elements(out, in, p, begin, end); });
       return;
     }
     parallel_for(rows, kParallelGrain / p.inner + 1,
