@@ -36,10 +36,11 @@ class Net(nn.Module):
         self.inner = nn.Linear(2, 3)
         self.outer = nn.Linear(3, 2, bias=False)
         self.act = nn.functional.relu
+        self.act2 = eg.tanh
         self.register_buffer("steps", eg.zeros(1, dtype=eg.int64))
 
     def forward(self, x):
-        return self.outer(self.act(self.inner(x)))
+        return self.outer(self.act2(self.act(self.inner(x))))
 
 
 def round_trip(obj, **options):
@@ -163,12 +164,11 @@ def test_state_dicts_come_back():
     assert again.param_groups[0]["lr"] == 0.1
 
 
-def test_whole_module_comes_back(monkeypatch):
+def test_whole_module_comes_back():
     net = Net()
     net.outer.weight = nn.Parameter(net.inner.weight.detach().t().clone())
     net.alias = net.inner
-    with serialization.safe_globals([nn.functional.relu]):
-        back = round_trip(net)
+    back = round_trip(net)
     x = eg.ones(1, 2)
     assert type(back) is Net and eg.equal(back(x), net(x))
     assert back.alias is back.inner

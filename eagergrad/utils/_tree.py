@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 import eagergrad as eg
+from eagergrad import _C
 from eagergrad.utils._arrays import (
     array_to_tensor,
     dtype_from_name,
@@ -160,6 +161,8 @@ class Encoder:
         elif isinstance(obj, enum.Enum):
             node.kind = "enum"
             node.value = {"class": self._path_of(kind, path), "name": obj.name}
+        elif kind is type(_C.op_table["add"]):
+            node.kind, node.value = "op", {"name": obj.__reduce__()[1][0]}
         elif isinstance(obj, type | types.FunctionType | types.BuiltinFunctionType):
             node.kind, node.value = "global", {"name": self._path_of(obj, path)}
         else:
@@ -462,6 +465,9 @@ class Decoder:
 
     def _global(self, node: dict) -> Any:
         return self._label(node, self._find(node["name"]))
+
+    def _op(self, node: dict) -> Any:
+        return self._label(node, _C.op_table[node["name"]])
 
     def _partial(self, node: dict) -> Any:
         func, args, keywords = self._values(node)
