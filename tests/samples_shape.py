@@ -376,6 +376,8 @@ VIEW_COPIES = [
         C(A(2, 3), 1), method=None),
     row("split_with_sizes_copy", _split, C(A(5, 2), [1, 4]), method=None),
     row("unsafe_split_with_sizes", _split, C(A(5, 2), [1, 4])),
+    row("unsafe_split", lambda x, n: [x[i : i + n] for i in range(0, len(x), n)], C(A(5, 2), 2)),
+    row("unsafe_chunk", lambda x, n: np.array_split(x, n), C(A(4, 2), 2)),
     row("sum_to_size", lambda x, *s: x.sum(tuple(i for i, n in enumerate(s) if n == 1),
         keepdims=True, dtype=x.dtype), C(A(2, 3), 1, 3), C(A(2, 3), 2, 1), function=False, dtypes=FLOATS,
         errors=[E(RuntimeError, A(2, 3), 4, 3)]),

@@ -751,8 +751,7 @@ EG_OP(
 >>> eg.zeros(3).index_put((eg.tensor([0, 0]),), eg.tensor([1., 2.]), accumulate=True).tolist()
 [3.0, 0.0, 0.0]
 )")
-EG_OP(&index_put_, "index_put_(input, indices, values, accumulate=False)", "index_put() in place.",
-      kMethodOnly)
+EG_OP(&index_put_, "index_put_(input, indices, values, accumulate=False)", "index_put() in place.")
 EG_OP(
     +[](const Tensor& x, bool as_tuple) {
       return as_tuple ? detail::TensorOrTuple{{}, nonzero_columns(x)}

@@ -529,6 +529,8 @@ EG_OP(
     "Views of consecutive parts of the sizes listed.")
 EG_OP(&chunk, "chunk(input, chunks, dim=0)",
       "Views of up to `chunks` consecutive parts of equal size; the last may be smaller.")
+EG_OP(&split_every, "unsafe_split(input, split_size, dim=0)", "Another name of split() by size.")
+EG_OP(&chunk, "unsafe_chunk(input, chunks, dim=0)", "Another name of chunk().")
 EG_OP(&sections, "tensor_split(input, indices_or_sections, dim=0)",
       R"(Views of consecutive parts: so many nearly equal ones, or cut before the indices listed.
 
