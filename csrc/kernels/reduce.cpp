@@ -29,9 +29,7 @@ struct Rule {
     else return T(0);
   }
   static EG_INLINE T element(T x) {
-    if constexpr (op == Reduce::SumAbs) return vocabulary::abs(x);
-    else if constexpr (op == Reduce::SumSquares) return T(x * x);
-    else if constexpr (op == Reduce::All || op == Reduce::Any) return T(x != T(0));
+    if constexpr (op == Reduce::SumSquares) return T(x * x);
     else return x;
   }
   template <class U>
@@ -39,8 +37,8 @@ struct Rule {
     if constexpr (op == Reduce::Prod) return U(a * b);
     else if constexpr (op == Reduce::Max) return vocabulary::maximum(a, b);
     else if constexpr (op == Reduce::Min) return vocabulary::minimum(a, b);
-    else if constexpr (op == Reduce::All) return U(a != U(0) && b != U(0));
-    else if constexpr (op == Reduce::Any) return U(a != U(0) || b != U(0));
+    else if constexpr (op == Reduce::All) return U(a && b);
+    else if constexpr (op == Reduce::Any) return U(a || b);
     else return U(a + b);
   }
 
@@ -61,8 +59,7 @@ struct Rule {
 // Only sums gain from a wider accumulator.
 template <Reduce op, class T>
 using Total =
-    std::conditional_t<op == Reduce::Sum || op == Reduce::SumAbs || op == Reduce::SumSquares ||
-                           op == Reduce::Prod,
+    std::conditional_t<op == Reduce::Sum || op == Reduce::SumSquares || op == Reduce::Prod,
                        typename Wide<T>::type, T>;
 
 template <Reduce op, class T>
@@ -89,12 +86,9 @@ EG_INLINE T line(const T* x, int64_t n) {
   return T(total);
 }
 
-constexpr bool is_bool_result(Reduce op) { return op == Reduce::All || op == Reduce::Any; }
-
 template <Reduce op, class T>
 void lines(const T* x, char* out, int64_t outer, int64_t length) {
-  using Out = std::conditional_t<is_bool_result(op), bool, T>;
-  Out* y = reinterpret_cast<Out*>(out);
+  T* y = reinterpret_cast<T*>(out);
   if (outer < 8 && length >= 8 * kBlock) {
     // Few long lines: their blocks side by side.
     const int64_t blocks = (length + kBlock - 1) / kBlock;
@@ -116,24 +110,23 @@ void lines(const T* x, char* out, int64_t outer, int64_t length) {
       });
       U total = U(Rule<op, T>::start());
       for (int64_t p = 0; p < parts; ++p) total = Rule<op, T>::join(total, partial[p]);
-      y[o] = Out(T(total));
+      y[o] = T(total);
     }
     return;
   }
   parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1,
                [&](int64_t begin, int64_t end) {
                  for (int64_t o = begin; o < end; ++o)
-                   y[o] = Out(line<op>(x + o * length, length));
+                   y[o] = line<op>(x + o * length, length);
                });
 }
 
 // inner > 1: columns of a panel are accumulated side by side.
 template <Reduce op, class T>
 void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner) {
-  using Out = std::conditional_t<is_bool_result(op), bool, T>;
   using U = Total<op, T>;
   using R = Rule<op, T>;
-  Out* y = reinterpret_cast<Out*>(out);
+  T* y = reinterpret_cast<T*>(out);
   constexpr int64_t kPanel = 512, kRows = 64;
   const int64_t panels = (inner + kPanel - 1) / kPanel;
   const int64_t work = length * (inner < kPanel ? inner : kPanel);
@@ -155,7 +148,7 @@ void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner
         }
         for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
       }
-      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = Out(T(total[i]));
+      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = T(total[i]);
     }
   });
 }
@@ -171,6 +164,13 @@ void reduce_typed(DType type, const char* x, char* out, int64_t outer, int64_t l
   });
 }
 
+template <Reduce op>
+void truth(const char* x, char* out, int64_t outer, int64_t length, int64_t inner) {
+  const bool* p = reinterpret_cast<const bool*>(x);
+  if (inner == 1) lines<op>(p, out, outer, length);
+  else columns<op>(p, out, outer, length, inner);
+}
+
 void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
             int64_t inner) {
   switch (op) {
@@ -178,10 +178,8 @@ void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int6
     case Reduce::Prod: return reduce_typed<Reduce::Prod>(type, x, out, outer, length, inner);
     case Reduce::Max: return reduce_typed<Reduce::Max>(type, x, out, outer, length, inner);
     case Reduce::Min: return reduce_typed<Reduce::Min>(type, x, out, outer, length, inner);
-    case Reduce::All: return reduce_typed<Reduce::All>(type, x, out, outer, length, inner);
-    case Reduce::Any: return reduce_typed<Reduce::Any>(type, x, out, outer, length, inner);
-    case Reduce::SumAbs: return reduce_typed<Reduce::SumAbs>(type, x, out, outer, length, inner);
-    default: return reduce_typed<Reduce::SumSquares>(type, x, out, outer, length, inner);
+    case Reduce::All: return truth<Reduce::All>(x, out, outer, length, inner);
+    default: return truth<Reduce::Any>(x, out, outer, length, inner);
   }
 }
 

@@ -5,13 +5,13 @@
 
 namespace eg {
 
-enum class Reduce : uint8_t { Sum, Prod, Max, Min, All, Any, SumAbs, SumSquares, count };
+enum class Reduce : uint8_t { Sum, Prod, Max, Min, All, Any, SumSquares };
 enum class Arg : uint8_t { Max, Min };
 enum class Scan : uint8_t { Sum, Prod, Max, Min, LogSumExp };
 
 // Types: the eight of compute_index(); halves are converted by the caller.
 struct ReduceKernels {
-  // out[outer, inner]: the element type, or bool for All and Any.
+  // out[outer, inner] of the element type. All and Any take bool; SumSquares is for the kernels' own use.
   void (*reduce)(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
                  int64_t inner);
   // out[outer, inner]: int64 position of the first extreme element (NaN counts as extreme); values may be null.

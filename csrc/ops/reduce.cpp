@@ -49,10 +49,10 @@ namespace {
 DType compute_type(DType t) { return is_reduced(t) ? DType::Float32 : t; }
 
 Tensor reduce_data(Reduce op, const Tensor& x, const Dims& dims, bool keepdim, DType out_type) {
-  const DType compute = compute_type(x.dtype());
-  const Layout l(cast_data(x, compute), dims);
   const bool truth = op == Reduce::All || op == Reduce::Any;
-  Tensor out = empty(keepdim ? l.kept : l.squeezed, truth ? DType::Bool : compute);
+  const DType compute = truth ? DType::Bool : compute_type(x.dtype());
+  const Layout l(cast_data(x, compute), dims);
+  Tensor out = empty(keepdim ? l.kept : l.squeezed, compute);
   kernels<ReduceKernels>().reduce(op, compute, l.data.raw(), out.raw(), l.outer, l.length, l.inner);
   return cast_data(out, out_type);
 }
