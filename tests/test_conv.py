@@ -307,3 +307,16 @@ def test_integers_convolve_exactly():
     y = F.conv2d(x, w, stride=2)
     assert y.dtype == eg.int64
     assert y.tolist() == [[[[34, 54], [114, 134]]]]
+
+
+@pytest.mark.parametrize(
+    "cin, cout, groups, dilation", [(1, 16, 1, 1), (3, 4, 1, 7), (4, 4, 4, 64)]
+)
+def test_long_lines_are_cut_into_pieces(cin, cout, groups, dilation):
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, cin, 9001)), rng.standard_normal((cout, cin // groups, 3))
+    both(
+        lambda lib, x, w: lib.nn.functional.conv1d(x, w, None, 2, 5, dilation, groups),
+        [x, w],
+        rtol=1e-8,
+    )

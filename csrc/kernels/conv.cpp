@@ -11,10 +11,51 @@ namespace eg {
 namespace {
 
 template <class T>
-void run(const TapConv<T>& t, const int64_t* kernel) {
+void run_piece(const TapConv<T>& t, const int64_t* kernel) {
   if (prefers_depthwise<T>(t, t.depth, t.outs)) return run_depthwise(t, kernel);
-  if (is_pointwise(t)) return run_pointwise(t, kernel);
   prefers_wide<T>(t.outs) ? run_wide(t, kernel) : run_flat(t, kernel);
+}
+
+// ---------------------------------------------------------------------------- long lines
+
+// A line of many outputs (audio, say) is cut into pieces whose inputs fit in cache; images are cut into rows instead.
+template <class Conv>
+int64_t line_pieces(const Conv& t, int64_t item_size) {
+  const TapDim* d = t.dim;
+  const bool line = d[0].outputs * d[1].outputs * d[0].source * d[1].source == 1;
+  const int64_t reach = d[2].high - d[2].low;
+  const int64_t fits = kStripBytes / (item_size * max64(1, max64(t.depth * d[2].step, t.outs)));
+  const int64_t piece = max64(256, max64(fits, 2 * reach));
+  return line && d[2].outputs > 2 * piece ? ceil_div(d[2].outputs, piece) : 1;
+}
+
+// Outputs [begin, end) of a dimension, reading from the returned source position on.
+int64_t cut_line(TapDim& d, int64_t begin, int64_t end, int64_t* shift) {
+  const int64_t all = ceil_div(d.source, d.step);
+  const int64_t from = min64(all, max64(0, begin + d.low));
+  const int64_t to = max64(from, min64(all, end + d.high));
+  for (int64_t k = 0; k < d.taps; ++k) shift[k] = d.shift[k] + begin - from;
+  d.shift = shift, d.low += begin - from, d.high += begin - from;
+  d.source = min64(d.source, to * d.step) - min64(d.source, from * d.step);
+  d.outputs = end - begin;
+  return from * d.step;
+}
+
+template <class T>
+void run(const TapConv<T>& t, const int64_t* kernel) {
+  if (is_pointwise(t)) return run_pointwise(t, kernel);
+  const int64_t pieces = line_pieces(t, sizeof(T)), outputs = t.dim[2].outputs;
+  if (pieces == 1) return run_piece(t, kernel);
+  parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {
+    Scratch<int64_t> shift(t.dim[2].taps);
+    for (int64_t i = begin; i < end; ++i) {
+      TapConv<T> piece = t;
+      const int64_t first = i * outputs / pieces;
+      piece.src += cut_line(piece.dim[2], first, (i + 1) * outputs / pieces, shift.data());
+      piece.dst_base += first * t.dst_stride[2];
+      run_piece(piece, kernel);
+    }
+  });
 }
 
 template <class T>
@@ -81,6 +122,13 @@ void input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* g
 }
 
 template <class T>
+void weight_grad_piece(const GradConv<T>& t, const ConvShape& s, T* gw) {
+  if (prefers_depthwise<T>(t, t.depth, t.outs)) return depthwise_weight_grad(t, gw);
+  const int64_t run = s.dilation[2] == 1 ? s.kernel[2] * t.depth : t.depth;
+  prefers_wide<T>(run) ? wide_weight_grad(t, s.kernel, gw) : flat_weight_grad(t, gw);
+}
+
+template <class T>
 void weight_grad(const ConvShape& s, const T* gy, const T* x, T* gw) {
   GradConv<T> t;
   TapTables tables(s);
@@ -91,9 +139,30 @@ void weight_grad(const ConvShape& s, const T* gy, const T* x, T* gw) {
   t.taps = volume(s.kernel);
   t.x = x, t.gy = gy, t.x_channel = volume(s.in), t.gy_channel = volume(s.out);
   if (t.flops() == 0) return zero(gw, t.weights());
-  if (prefers_depthwise<T>(t, t.depth, t.outs)) return depthwise_weight_grad(t, gw);
-  const int64_t run = s.dilation[2] == 1 ? s.kernel[2] * t.depth : t.depth;
-  prefers_wide<T>(run) ? wide_weight_grad(t, s.kernel, gw) : flat_weight_grad(t, gw);
+  const int64_t pieces = line_pieces(t, sizeof(T)), outputs = t.dim[2].outputs, total = t.weights();
+  if (pieces == 1) return weight_grad_piece(t, s, gw);
+  // Sums of pieces, in a fixed number of lists so that the bits do not depend on the threads.
+  const int64_t lists = min64(pieces, 8);
+  Scratch<T> sums(lists * total);
+  parallel_for(lists, 1, [&](int64_t begin, int64_t end) {
+    Scratch<int64_t> shift(t.dim[2].taps);
+    Scratch<T> part(total);
+    for (int64_t j = begin; j < end; ++j) {
+      T* sum = sums.data() + j * total;
+      zero(sum, total);
+      for (int64_t i = j * pieces / lists; i < (j + 1) * pieces / lists; ++i) {
+        GradConv<T> piece = t;
+        const int64_t first = i * outputs / pieces;
+        piece.x += cut_line(piece.dim[2], first, (i + 1) * outputs / pieces, shift.data());
+        piece.gy += first;
+        weight_grad_piece(piece, s, part.data());
+        for (int64_t k = 0; k < total; ++k) sum[k] += part.data()[k];
+      }
+    }
+  });
+  zero(gw, total);
+  for (int64_t j = 0; j < lists; ++j)
+    for (int64_t k = 0; k < total; ++k) gw[k] += sums.data()[j * total + k];
 }
 
 // ---------------------------------------------------------------------------- entry points
