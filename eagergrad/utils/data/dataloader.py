@@ -6,6 +6,7 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -316,11 +317,20 @@ def _read(loader: DataLoader, fetch: Any, seed: int) -> Iterator:
 # ---- worker processes ---------------------------------------------------------------------------
 
 
+def _default_context() -> Any:
+    """The start method that the program chose; else fork on Linux, where a dataset then need not be
+    picklable, and the system's own elsewhere."""
+    chosen = multiprocessing.get_start_method(allow_none=True)
+    if chosen is None and sys.platform == "linux":
+        chosen = "fork"
+    return multiprocessing.get_context(chosen)
+
+
 class _Process:
     """A worker as the loader sees it."""
 
     def __init__(self, loader: DataLoader, number: int, seed: int) -> None:
-        context = loader.multiprocessing_context or multiprocessing.get_context()
+        context = loader.multiprocessing_context or _default_context()
         ends: tuple[Any, Any] = context.Pipe(duplex=True)
         self.connection, theirs = ends
         config = WorkerConfig(
@@ -335,7 +345,10 @@ class _Process:
             os.getpid(),
         )
         self.process = context.Process(target=worker_main, args=(config, theirs), daemon=True)
-        self.process.start()
+        with warnings.catch_warnings():
+            # Python warns of forking beside threads; the core's own are ready for it.
+            warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
+            self.process.start()
         theirs.close()
         self.number = number
         self.receiver = Receiver(self.connection)
