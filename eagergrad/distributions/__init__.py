@@ -10,6 +10,7 @@ from eagergrad.distributions.chi2 import Chi2
 from eagergrad.distributions.dirichlet import Dirichlet
 from eagergrad.distributions.distribution import Distribution
 from eagergrad.distributions.exponential import Exponential
+from eagergrad.distributions.fishersnedecor import FisherSnedecor
 from eagergrad.distributions.gamma import Gamma
 from eagergrad.distributions.geometric import Geometric
 from eagergrad.distributions.gumbel import Gumbel
@@ -18,6 +19,7 @@ from eagergrad.distributions.half_normal import HalfNormal
 from eagergrad.distributions.independent import Independent
 from eagergrad.distributions.inverse_gamma import InverseGamma
 from eagergrad.distributions.kl import kl_divergence, register_kl
+from eagergrad.distributions.kumaraswamy import Kumaraswamy
 from eagergrad.distributions.laplace import Laplace
 from eagergrad.distributions.log_normal import LogNormal
 from eagergrad.distributions.logistic_normal import LogisticNormal
@@ -54,6 +56,7 @@ __all__ = [
     "Distribution",
     "ExpRelaxedCategorical",
     "Exponential",
+    "FisherSnedecor",
     "Gamma",
     "Geometric",
     "Gumbel",
@@ -61,6 +64,7 @@ __all__ = [
     "HalfNormal",
     "Independent",
     "InverseGamma",
+    "Kumaraswamy",
     "Laplace",
     "LogNormal",
     "LogisticNormal",
