@@ -344,6 +344,21 @@ def test_half_precision_follows_float32(name):
     np.testing.assert_allclose(out.detach().float().numpy(), expected, atol=3e-2)
 
 
+@pytest.mark.parametrize("name", LAYERS)
+def test_autocast_region_takes_half_and_float_inputs(name):
+    layer, cell = getattr(nn, name)(4, 8, 2), getattr(nn, name + "Cell")(4, 8)
+    x = eg.randn(3, 2, 4)
+    with eg.autocast("cpu", dtype=eg.bfloat16):
+        out, _ = layer(x.bfloat16())
+        step = cell(x[0].bfloat16(), cell(x[0]))
+    h = step[0] if name == "LSTM" else step
+    np.testing.assert_allclose(
+        out.detach().float().numpy(), layer(x)[0].detach().numpy(), atol=3e-2
+    )
+    (out.sum() + h.sum()).backward()
+    assert layer.weight_hh_l0.grad.dtype == eg.float32
+
+
 # ---- errors -------------------------------------------------------------------------------------
 
 

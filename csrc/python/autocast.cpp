@@ -26,6 +26,11 @@ constexpr const char* kReached[] = {
     "conv_transpose2d",
     "conv_transpose3d",
     "scaled_dot_product_attention",
+    "rnn_layer",
+    "lstm_cell",
+    "gru_cell",
+    "rnn_tanh_cell",
+    "rnn_relu_cell",
 };
 
 // set_autocast(dtype or None), for this thread.
@@ -58,10 +63,31 @@ Tensor autocast(const Tensor& t) {
   return reached && t.dtype() != region_dtype ? to(t, region_dtype) : t;
 }
 
+namespace {
+
+// A list of tensors (the states and weights of a recurrent layer), each cast; null for anything else.
+Object autocast_list(PyObject* items) {
+  if (!PyList_Check(items) && !PyTuple_Check(items)) return {};
+  const Py_ssize_t n = PySequence_Fast_GET_SIZE(items);
+  for (Py_ssize_t i = 0; i < n; ++i)
+    if (!is_tensor(PySequence_Fast_GET_ITEM(items, i))) return {};
+  Object list = checked(PyList_New(n));
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    Object item = checked(wrap(autocast(unwrap(PySequence_Fast_GET_ITEM(items, i)))));
+    PyList_SET_ITEM(list.get(), i, item.release());
+  }
+  return list;
+}
+
+}  // namespace
+
 void autocast(PyObject** values, size_t n, SmallVec<Object, 4>& kept) {
   for (size_t i = 0; i < n; ++i) {
-    if (!values[i] || !is_tensor(values[i])) continue;
-    kept.push_back(checked(wrap(autocast(unwrap(values[i])))));
+    if (!values[i]) continue;
+    Object cast = is_tensor(values[i]) ? checked(wrap(autocast(unwrap(values[i]))))
+                                       : autocast_list(values[i]);
+    if (!cast) continue;
+    kept.push_back(cast);
     values[i] = kept.back().get();
   }
 }

@@ -144,7 +144,7 @@ class RNNBase(Module):
         """ValueError for another dtype than the weights', RuntimeError for a wrong shape."""
         expected = 2 if batch_sizes is not None else 3
         weight = self._flat_weights[0]
-        if input.dtype != weight.dtype and not eg.is_autocast_enabled():
+        if input.dtype != weight.dtype and not eg.is_autocast_enabled(input.device.type):
             raise ValueError(f"input must have the type {weight.dtype}, got type {input.dtype}")
         if input.dim() != expected:
             raise RuntimeError(f"input must have {expected} dimensions, got {input.dim()}")
@@ -249,9 +249,6 @@ class RNNBase(Module):
         if hx is None:
             hx = self._initial_state(batch, x)
         states = self._states(hx)
-        dtype = self._flat_weights[0].dtype
-        if x.dtype != dtype:  # inside an autocast region: recurrent layers keep the dtype of their weights
-            x, states = x.to(dtype), tuple(s.to(dtype) for s in states)
         self._check_states(states, batch)
         if x.dim() == 3 and x.shape[0] == 0:
             raise RuntimeError("Expected sequence length to be larger than 0 in RNN")
