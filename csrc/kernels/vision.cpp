@@ -347,30 +347,59 @@ struct Reads {
   T slope[3][kMostTaps][kPoints];
 };
 
+// Taps of a block of points along one dimension.
+template <class T>
+struct LineReads {
+  int64_t taps;
+  int32_t index[4][kPoints];
+  T weight[4][kPoints], slope[4][kPoints];
+};
+
 // Coordinates are stored x first: the grid's last entry belongs to the first spatial dimension.
 template <class T>
+void line_reads(const GridShape& s, int dim, const T* points, int64_t n, LineReads<T>& r) {
+  if (dim < 3 - s.dims) {
+    r.taps = 1;
+    for (int64_t p = 0; p < n; ++p) {
+      r.index[0][p] = 0, r.weight[0][p] = T(1), r.slope[0][p] = T(0);
+    }
+    return;
+  }
+  for (int64_t p = 0; p < n; ++p) {
+    const Taps<T> t = taps_of(points[p * s.dims + 2 - dim], s.in[dim], s);
+    r.taps = t.count;
+    for (int64_t k = 0; k < t.count; ++k) {
+      r.index[k][p] = int32_t(t.index[k]), r.weight[k][p] = t.weight[k], r.slope[k][p] = t.slope[k];
+    }
+  }
+}
+
+template <class T>
 void reads_of(const GridShape& s, const T* points, int64_t n, bool slopes, Reads<T>& r) {
-  Taps<T> d[3];
-  d[0].count = 1, d[0].index[0] = 0, d[0].weight[0] = T(1), d[0].slope[0] = T(0);
-  for (int64_t p = 0; p < n; ++p, points += s.dims) {
-    for (int i = 0; i < s.dims; ++i) d[2 - i] = taps_of(points[i], s.in[2 - i], s);
-    int64_t k = 0;
-    for (int64_t a = 0; a < d[0].count; ++a) {
-      for (int64_t b = 0; b < d[1].count; ++b) {
-        for (int64_t c = 0; c < d[2].count; ++c, ++k) {
-          const bool in = d[0].index[a] >= 0 && d[1].index[b] >= 0 && d[2].index[c] >= 0;
-          const int64_t at = (d[0].index[a] * s.in[1] + d[1].index[b]) * s.in[2] + d[2].index[c];
-          r.offset[k][p] = in ? int32_t(at) : -1;
-          r.weight[k][p] = d[0].weight[a] * d[1].weight[b] * d[2].weight[c];
-          if (!slopes) continue;
-          r.slope[0][k][p] = d[0].weight[a] * d[1].weight[b] * d[2].slope[c];
-          r.slope[1][k][p] = d[0].weight[a] * d[1].slope[b] * d[2].weight[c];
-          r.slope[2][k][p] = d[0].slope[a] * d[1].weight[b] * d[2].weight[c];
+  LineReads<T> d[3];
+  for (int i = 0; i < 3; ++i) line_reads(s, i, points, n, d[i]);
+  const int32_t height = int32_t(s.in[1]), width = int32_t(s.in[2]);
+  int64_t k = 0;
+  for (int64_t a = 0; a < d[0].taps; ++a) {
+    for (int64_t b = 0; b < d[1].taps; ++b) {
+      for (int64_t c = 0; c < d[2].taps; ++c, ++k) {
+        const int32_t *z = d[0].index[a], *y = d[1].index[b], *x = d[2].index[c];
+        const T *u = d[0].weight[a], *v = d[1].weight[b], *w = d[2].weight[c];
+        for (int64_t p = 0; p < n; ++p) {
+          const bool outside = (z[p] | y[p] | x[p]) < 0;
+          r.offset[k][p] = outside ? -1 : (z[p] * height + y[p]) * width + x[p];
+          r.weight[k][p] = u[p] * v[p] * w[p];
+        }
+        if (!slopes) continue;
+        for (int64_t p = 0; p < n; ++p) {
+          r.slope[0][k][p] = u[p] * v[p] * d[2].slope[c][p];
+          r.slope[1][k][p] = u[p] * d[1].slope[b][p] * w[p];
+          r.slope[2][k][p] = d[0].slope[a][p] * v[p] * w[p];
         }
       }
     }
-    r.taps = k;
   }
+  r.taps = k;
 }
 
 EG_INLINE int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
@@ -403,7 +432,8 @@ void grid_sample(const GridShape& s, const T* x, const T* grid, T* y) {
                                 for (int64_t k = 0; k < r.taps; ++k) {
                                   for (int64_t i = 0; i < count; ++i) {
                                     const int32_t at = r.offset[k][i];
-                                    sum[i] += r.weight[k][i] * (at >= 0 ? plane[at] : T(0));
+                                    const T v = plane[at < 0 ? 0 : at];  // always loads: a gather
+                                    sum[i] += r.weight[k][i] * (at < 0 ? T(0) : v);
                                   }
                                 }
                                 for (int64_t i = 0; i < count; ++i) y[c * out + p + i] = sum[i];
@@ -452,7 +482,8 @@ void grid_points_grad(const GridShape& s, const T* gy, const T* x, const T* grid
                                   const T *plane = x + c * in, *g = gy + c * out + p;
                                   for (int64_t i = 0; i < count; ++i) {
                                     const int32_t at = r.offset[k][i];
-                                    product[i] += g[i] * (at >= 0 ? plane[at] : T(0));
+                                    const T v = plane[at < 0 ? 0 : at];
+                                    product[i] += g[i] * (at < 0 ? T(0) : v);
                                   }
                                 }
                                 for (int64_t d = 0; d < s.dims; ++d)
