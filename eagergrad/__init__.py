@@ -171,6 +171,10 @@ _ELSEWHERE = {
         "pinverse qr slogdet svd triangular_solve".split(),
         "eagergrad.linalg.names",
     ),
+    **dict.fromkeys(
+        "bartlett_window blackman_window hamming_window hann_window kaiser_window".split(),
+        "eagergrad.tensor.windows",
+    ),
     **dict.fromkeys(["expit", "frexp", "logit", "mvlgamma", "polygamma"], "eagergrad.special"),
     "adaptive_avg_pool1d": "eagergrad.nn.functional",
     "channel_shuffle": "eagergrad.nn.functional",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections import namedtuple
 from typing import Any
@@ -57,6 +58,8 @@ _frexp = namedtuple("frexp", ("mantissa", "exponent"))
 
 
 def _float(x: Any) -> Any:
+    if not isinstance(x, _C.TensorBase):
+        raise TypeError(f"expected a Tensor, got {type(x).__name__}")
     return x if x.dtype.is_floating_point else x.to(_C.get_default_dtype())
 
 
@@ -219,9 +222,41 @@ def hermite_polynomial_he(input: Any, n: Any, *, out: Any = None) -> Any:
 
 def laguerre_polynomial_l(input: Any, n: Any, *, out: Any = None) -> Any:
     """Laguerre polynomial."""
-    return _polynomial(input, n, 1, lambda x: 1 - x, lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1))
+    return _polynomial(
+        input, n, 1, lambda x: 1 - x, lambda k, x, p, q: ((2 * k + 1 - x) * p - k * q) / (k + 1)
+    )
 
 
 def legendre_polynomial_p(input: Any, n: Any, *, out: Any = None) -> Any:
     """Legendre polynomial."""
-    return _polynomial(input, n, 1, lambda x: x, lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1))
+    return _polynomial(
+        input, n, 1, lambda x: x, lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1)
+    )
+
+
+# -- out= --------------------------------------------------------------------------------------------------
+
+
+def _with_out(function: Any) -> Any:
+    """The function with a keyword out= that receives its result."""
+
+    @functools.wraps(function)
+    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        if out is None:
+            return result
+        if result.requires_grad or out.requires_grad:
+            raise RuntimeError(
+                f"{function.__name__}(): functions with out=... arguments don't support automatic "
+                "differentiation, but one of the arguments requires grad."
+            )
+        if out.shape != result.shape:
+            out.resize_(result.shape)
+        return out.copy_(result)
+
+    return call
+
+
+for _name in __all__:
+    if _name not in _SAME and _name not in _RENAMED and _name != "frexp":
+        globals()[_name] = _with_out(globals()[_name])

@@ -55,6 +55,8 @@ def attach_methods(tensor_class: type) -> None:
                 setattr(tensor_class, name, getattr(module, name))
     for name in ("logit", "mvlgamma", "frexp"):
         setattr(tensor_class, name, _later("eagergrad.special", name))
+    for name in ("logit", "mvlgamma"):
+        setattr(tensor_class, name + "_", _writing(name))
     tensor_class.polygamma = lambda self, n: _C.op_table["_polygamma"](self, n)  # type: ignore[attr-defined]
     tensor_class.sum_to_size = lambda self, *size: sum_to_size(self, *size)  # type: ignore[attr-defined]
     tensor_class.fill_diagonal_ = fill_diagonal_  # type: ignore[attr-defined]
@@ -74,6 +76,16 @@ def _later(module: str, name: str) -> Any:
         return getattr(importlib.import_module(module), name)(self, *args, **kwargs)
 
     method.__name__ = method.__qualname__ = name
+    return method
+
+
+def _writing(name: str) -> Any:
+    """The in-place variant of a method that is written in Python."""
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return self.copy_(getattr(self.clone(), name)(*args, **kwargs))
+
+    method.__name__ = method.__qualname__ = name + "_"
     return method
 
 
