@@ -24,7 +24,6 @@ from util import (
     to_numpy,
 )
 
-
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
 

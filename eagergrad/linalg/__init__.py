@@ -15,12 +15,12 @@ import numpy as np
 
 from eagergrad import _C
 from eagergrad.linalg._factors import (
-    LinAlgError,
+    QR,
+    SVD,
     Cholesky,
     Eigh,
     Inverse,
-    QR,
-    SVD,
+    LinAlgError,
     Slogdet,
     Solve,
     SolveTriangular,

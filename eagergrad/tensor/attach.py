@@ -44,6 +44,11 @@ _METHODS = (
     "quantile renorm trace"
 ).split()
 
+_LINALG = (
+    "cholesky cholesky_inverse cholesky_solve det inverse logdet lu lu_solve matrix_exp matrix_power orgqr pinverse qr "
+    "slogdet svd triangular_solve"
+).split()
+
 
 def attach_methods(tensor_class: type) -> None:
     """Gives Tensor the methods that are written in Python elsewhere, and those whose arguments differ from the function's."""
@@ -60,7 +65,7 @@ def attach_methods(tensor_class: type) -> None:
     tensor_class.polygamma = lambda self, n: _C.op_table["_polygamma"](self, n)  # type: ignore[attr-defined]
     tensor_class.sum_to_size = lambda self, *size: sum_to_size(self, *size)  # type: ignore[attr-defined]
     tensor_class.fill_diagonal_ = fill_diagonal_  # type: ignore[attr-defined]
-    for name in "cholesky det inverse logdet matrix_exp matrix_power pinverse qr slogdet svd triangular_solve".split():
+    for name in _LINALG:
         setattr(tensor_class, name, _later("eagergrad.linalg.names", name))
     tensor_class.where = (  # type: ignore[attr-defined]
         lambda self, condition, other: _C.op_table["where"](condition, self, other)
