@@ -198,7 +198,7 @@ _ELSEWHERE = {
 _ELSEWHERE.update(
     dict.fromkeys(
         "adaptive_avg_pool1d alpha_dropout bilinear celu_ channel_shuffle conv_tbc cosine_similarity "
-        "feature_alpha_dropout group_norm layer_norm native_channel_shuffle pairwise_distance pdist "
+        "feature_alpha_dropout group_norm layer_norm native_channel_shuffle pairwise_distance "
         "pixel_shuffle pixel_unshuffle prelu relu_ rms_norm rrelu rrelu_ selu_ threshold threshold_".split(),
         "eagergrad.nn.functional",
     )

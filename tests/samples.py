@@ -22,6 +22,7 @@ SPOKEN_FOR = {
     "gelu_tanh": "nn.functional.gelu",
     "grid_sampler": "nn.functional.grid_sample",
     "im2col": "nn.functional.unfold",
+    "huber": "nn.functional.huber_loss",
     "log1pexp": "nn.functional.softplus",
     "log_sigmoid": "nn.functional.logsigmoid",
     "logit_eps": "logit",

@@ -222,19 +222,15 @@ EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction) {
 EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, double delta) {
         EG_CHECK(delta > 0, "huber_loss does not support non-positive values for delta.");
         check_same("huber_loss", input, target);
-        const Tensor d = sub(input, target), a = abs(d);
-        const Tensor values = where(le(a.detach(), Tensor(delta)), mul(square(d), Tensor(0.5)),
-                                    mul(sub(a, Tensor(0.5 * delta)), Tensor(delta)));
-        return reduced(values, reduction);
+        return reduced(huber(sub(input, target), delta), reduction);
       }, "huber_loss(input, target, reduction='mean', delta=1.0)", "Squared near zero, linear far away.", kInternal)
 EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, double beta) {
         EG_CHECK(beta >= 0, "smooth_l1_loss does not support negative values for beta.");
         check_same("smooth_l1_loss", input, target);
-        const Tensor d = sub(input, target), a = abs(d);
-        if (beta == 0) return reduced(a, reduction);
-        const Tensor values = where(lt(a.detach(), Tensor(beta)), mul(square(d), Tensor(0.5 / beta)),
-                                    sub(a, Tensor(0.5 * beta)));
-        return reduced(values, reduction);
+        const Tensor d = sub(input, target);
+        if (beta == 0) return reduced(abs(d), reduction);
+        const Tensor total = reduced(huber(d, beta), reduction);
+        return beta == 1 ? total : mul(total, Tensor(1 / beta));
       }, "smooth_l1_loss(input, target, reduction='mean', beta=1.0)", "Squared near zero, linear far away.", kInternal)
 EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, bool log_target) {
         const Tensor values = log_target ? mul(exp(target), sub(target, input))

@@ -9,6 +9,7 @@ from eagergrad._C import ops as _ops
 __all__ = ["cosine_similarity", "one_hot", "pairwise_distance", "pdist"]
 
 one_hot = _ops.one_hot
+pdist = eg.pdist
 
 
 def pairwise_distance(
@@ -38,19 +39,3 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     n1 = eg.norm(x1, 2, dim, True).clamp_min(eps)
     n2 = eg.norm(x2, 2, dim, True).clamp_min(eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)
-
-
-def pdist(input: Tensor, p: float = 2.0) -> Tensor:
-    """The p-norm distances of all pairs of rows i < j of (N, M), N (N-1) / 2 of them.
-
-    >>> import eagergrad as eg
-    >>> pdist(eg.tensor([[0.0], [1.0], [3.0]])).tolist()
-    [1.0, 3.0, 2.0]
-    """
-    if input.dim() != 2:
-        raise RuntimeError(f"[pdist] only supports 2D tensors, got: {input.dim()}D")
-    if p < 0:
-        raise RuntimeError("[pdist] only supports non-negative p values")
-    n = input.shape[0]
-    i, j = eg.triu_indices(n, n, 1, device=input.device)
-    return eg.norm(input[i] - input[j], p, 1)
