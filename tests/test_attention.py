@@ -80,6 +80,11 @@ def test_fewer_than_four_dimensions():
     np.testing.assert_allclose(attend(*five)[1, 0, 1], expected(q, k, v), rtol=1e-10)
 
 
+def test_no_keys_give_zero():
+    assert attend(real(2, 3, 4), real(2, 0, 4), real(2, 0, 5)).tolist() == [[[0] * 5] * 3] * 2
+    assert attend(real(2, 0, 4), real(2, 3, 4), real(2, 3, 5)).shape == (2, 0, 5)
+
+
 def test_row_that_sees_nothing_gives_zero_and_no_gradient():
     keep = eg.tensor([[True, False], [False, False]])
     xs = [double(2, 3).requires_grad_() for _ in range(3)]

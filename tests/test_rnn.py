@@ -371,6 +371,7 @@ def test_autocast_region_takes_half_and_float_inputs(name):
         (lambda: nn.LSTM(3, 4, num_layers=0), ValueError),
         (lambda: nn.LSTM(3, 4, dropout=1.5), ValueError),
         (lambda: nn.LSTM(3, 4, proj_size=4), ValueError),
+        (lambda: nn.GRU(3, 4, proj_size=2), ValueError),
         (lambda: nn.RNN(3, 4)(eg.zeros(2, 2, 5)), RuntimeError),
         (lambda: nn.RNN(3, 4)(eg.zeros(2, 2, 2, 3)), ValueError),
         (lambda: nn.RNN(3, 4)(eg.zeros(2, 2, 3), eg.zeros(1, 3, 4)), RuntimeError),

@@ -65,6 +65,7 @@ Tensor composed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor&
   const Tensor nothing = scalar_tensor(-std::numeric_limits<double>::infinity(), t);
   Tensor scores =
       matmul(to(q, t) * Scalar(scale), transpose(repeat_heads(to(k, t), group), -2, -1));
+  if (k.size(2) == 0) return to(matmul(scores, repeat_heads(to(v, t), group)), q.dtype());
   if (causal) scores = where(causal_mask(q.size(2), k.size(2)), scores, nothing);
   if (mask.defined())
     scores = mask.dtype() == DType::Bool ? where(mask, scores, nothing) : scores + to(mask, t);

@@ -21,8 +21,16 @@ void* raw_or_null(const Tensor& t) { return t.defined() ? t.raw() : nullptr; }
 Tensor value_or_none(const OptionalTensor& t) { return t ? *t : Tensor(); }
 
 void check_input(const char* op, const Tensor& x) {
-  EG_CHECK(x.is_floating(), "[", op, "] expected a floating-point tensor, got ", x.dtype(),
-           "; convert it with .float()");
+  EG_CHECK_KIND(NotImplemented, x.is_floating(), "[", op,
+                "] expected a floating-point tensor, got ", x.dtype(),
+                "; convert it with .float()");
+}
+// Parameters and statistics are of the input's dtype, or float32 beside halves.
+void check_dtype(const char* op, const Tensor& x, const Tensor& t) {
+  if (!t.defined() || t.dtype() == x.dtype()) return;
+  EG_CHECK(is_reduced(x.dtype()) && t.dtype() == DType::Float32, "[", op,
+           "] expected input, parameters and statistics of one dtype, got ", x.dtype(), " and ",
+           t.dtype());
 }
 void check_channels(const char* op, const char* what, const Tensor& t, int64_t channels) {
   EG_CHECK(!t.defined() || (t.dim() == 1 && t.numel() == channels), "[", op, "] expected ", what,
@@ -129,10 +137,12 @@ int64_t check_rows(const char* op, const Tensor& x, const Dims& shape, const Ten
   EG_CHECK(fits, "[", op,
            "] expected the input's last dimensions to be normalized_shape=", IntSpan(shape),
            ", but got input of shape ", IntSpan(x.sizes()));
-  for (const Tensor& p : {weight, bias})
+  for (const Tensor& p : {weight, bias}) {
+    check_dtype(op, x, p);
     EG_CHECK(!p.defined() || p.sizes() == shape, "[", op,
              "] expected weight and bias of shape normalized_shape=", IntSpan(shape), ", got ",
              IntSpan(p.sizes()));
+  }
   return checked_numel(shape);
 }
 
@@ -417,6 +427,7 @@ Tensor group_norm(const Tensor& x, int64_t groups, const OptionalTensor& weight,
   const Tensor w = value_or_none(weight), b = value_or_none(bias);
   check_channels("group_norm", "weight", w, channels);
   check_channels("group_norm", "bias", b, channels);
+  for (const Tensor& t : {w, b}) check_dtype("group_norm", x, t);
   return apply(GroupNorm{groups, eps}, x, w, b);
 }
 
@@ -435,6 +446,7 @@ Tensor batch_norm(const Tensor& x, const OptionalTensor& running_mean,
   check_channels("batch_norm", "running_var", var, channels);
   check_channels("batch_norm", "weight", w, channels);
   check_channels("batch_norm", "bias", b, channels);
+  for (const Tensor& t : {mean, var, w, b}) check_dtype("batch_norm", x, t);
   EG_CHECK_VALUE(!training || x.numel() == 0 || x.size(0) * inner_of(x) > 1,
                  "[batch_norm] expected more than 1 value per channel when training, got input of "
                  "shape ",
