@@ -380,6 +380,8 @@ def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
 
 def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
     """Element by element: ``|input - other| <= atol + rtol |other|``."""
+    if not isinstance(input, _C.TensorBase) or not isinstance(other, _C.TensorBase):
+        raise TypeError("isclose(): expected two Tensors")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
     if rtol < 0 or atol < 0:
