@@ -114,7 +114,9 @@ class Toolchain:
             self.base += ["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE_FLAGS]
         elif enabled("EAGERGRAD_BUILD_DEBUG"):
             self.base += ["-g"]
-        if enabled("EAGERGRAD_BUILD_WERROR") and not self.sanitize:  # their checks confuse the warnings
+        if (
+            enabled("EAGERGRAD_BUILD_WERROR") and not self.sanitize
+        ):  # their checks confuse the warnings
             self.base += WARNING_FLAGS
         self.base += ["-Icsrc", *flags_from("CPPFLAGS"), *flags_from("CXXFLAGS")]
 

@@ -71,8 +71,8 @@ using Gemm = void (*)(int order, int ta, int tb, int m, int n, int k, T alpha, c
 
 template <class T>
 Gemm<T> the_gemm() {
-  static const auto f = reinterpret_cast<Gemm<T>>(
-      symbol(sizeof(T) == 4 ? "scipy_cblas_sgemm" : "scipy_cblas_dgemm"));
+  static const auto f =
+      reinterpret_cast<Gemm<T>>(symbol(sizeof(T) == 4 ? "scipy_cblas_sgemm" : "scipy_cblas_dgemm"));
   return f;
 }
 
@@ -89,12 +89,12 @@ void serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T*
   if (k == 0) return scale(m, n, beta, c, ldc);
   constexpr int64_t kMost = INT32_MAX;
   EG_CHECK(std::max({m, n, k, lda, ldb, ldc}) <= kMost,
-           "a matrix product of this size is not supported: dimensions of up to ", kMost, ", got ", m,
-           " x ", k, " by ", k, " x ", n);
+           "a matrix product of this size is not supported: dimensions of up to ", kMost, ", got ",
+           m, " x ", k, " by ", k, " x ", n);
   constexpr int kRowMajor = 101, kNoTrans = 111, kTrans = 112;
   the_gemm<T>()(kRowMajor, ta ? kTrans : kNoTrans, tb ? kTrans : kNoTrans, int(m), int(n), int(k),
-                alpha, a, int(std::max<int64_t>(lda, 1)), b, int(std::max<int64_t>(ldb, 1)), beta, c,
-                int(std::max<int64_t>(ldc, 1)));
+                alpha, a, int(std::max<int64_t>(lda, 1)), b, int(std::max<int64_t>(ldb, 1)), beta,
+                c, int(std::max<int64_t>(ldc, 1)));
 }
 
 // Below this many multiply-adds a second thread is not woken.
@@ -130,14 +130,14 @@ void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const 
 void set_blas_path(const char* path) { blas_path() = path; }
 void* blas_symbol(const char* name) { return symbol(std::string("scipy_") + name + "_"); }
 
-#define EG_GEMM(T)                                                                                \
-  void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,  \
-            const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {                                 \
-    serial(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                                 \
-  }                                                                                               \
-  void parallel_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a,      \
-                     int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {           \
-    parallel(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                               \
+#define EG_GEMM(T)                                                                               \
+  void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, \
+            const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {                                \
+    serial(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                                \
+  }                                                                                              \
+  void parallel_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a,     \
+                     int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {          \
+    parallel(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                              \
   }
 EG_GEMM(float)
 EG_GEMM(double)

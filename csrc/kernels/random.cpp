@@ -79,7 +79,8 @@ void normal_strip(const uint32_t* w, int64_t n, T* out) {
     }
   } else {
     for (int64_t i = 0; i < n; ++i) {
-      const uint64_t a = uint64_t(w[i]) << 32 | w[n + i], b = uint64_t(w[2 * n + i]) << 32 | w[3 * n + i];
+      const uint64_t a = uint64_t(w[i]) << 32 | w[n + i],
+                     b = uint64_t(w[2 * n + i]) << 32 | w[3 * n + i];
       const double u = (double(a >> 11) + 0.5) * (1.0 / 9007199254740992.0);
       const double v = double(b >> 11) * (1.0 / 9007199254740992.0);
       const double radius = sqrt(-2.0 * log(u));
@@ -121,17 +122,20 @@ EG_INLINE void fill(uint64_t seed, uint64_t offset, int64_t first, int64_t n, T*
   }
 }
 
-void draw(Draw what, bool wide, uint64_t seed, uint64_t offset, int64_t first, int64_t n, void* out) {
+void draw(Draw what, bool wide, uint64_t seed, uint64_t offset, int64_t first, int64_t n,
+          void* out) {
   switch (what) {
     case Draw::Bits32:
       return fill(seed, offset, first, n, static_cast<uint32_t*>(out), &bits_strip<uint32_t>);
     case Draw::Bits64:
       return fill(seed, offset, first, n, static_cast<uint64_t*>(out), &bits_strip<uint64_t>);
     case Draw::Uniform:
-      if (wide) return fill(seed, offset, first, n, static_cast<double*>(out), &uniform_strip<double>);
+      if (wide)
+        return fill(seed, offset, first, n, static_cast<double*>(out), &uniform_strip<double>);
       return fill(seed, offset, first, n, static_cast<float*>(out), &uniform_strip<float>);
     case Draw::Normal:
-      if (wide) return fill(seed, offset, first, n, static_cast<double*>(out), &normal_strip<double>);
+      if (wide)
+        return fill(seed, offset, first, n, static_cast<double*>(out), &normal_strip<double>);
       return fill(seed, offset, first, n, static_cast<float*>(out), &normal_strip<float>);
   }
 }

@@ -7,7 +7,7 @@
 namespace eg {
 namespace {
 
-constexpr int64_t kLanes = 16;   // independent accumulators of a line
+constexpr int64_t kLanes = 16;    // independent accumulators of a line
 constexpr int64_t kBlock = 4096;  // elements summed in the element type before the wider sum
 
 template <class T>
@@ -23,36 +23,55 @@ struct Wide<float> {
 template <Reduce op, class T>
 struct Rule {
   static EG_INLINE T start() {
-    if constexpr (op == Reduce::Prod || op == Reduce::All) return T(1);
-    else if constexpr (op == Reduce::Max) return lowest();
-    else if constexpr (op == Reduce::Min) return highest();
-    else return T(0);
+    if constexpr (op == Reduce::Prod || op == Reduce::All)
+      return T(1);
+    else if constexpr (op == Reduce::Max)
+      return lowest();
+    else if constexpr (op == Reduce::Min)
+      return highest();
+    else
+      return T(0);
   }
   static EG_INLINE T element(T x) {
-    if constexpr (op == Reduce::SumSquares) return T(x * x);
-    else return x;
+    if constexpr (op == Reduce::SumSquares)
+      return T(x * x);
+    else
+      return x;
   }
   template <class U>
   static EG_INLINE U join(U a, U b) {
-    if constexpr (op == Reduce::Prod) return U(a * b);
-    else if constexpr (op == Reduce::Max) return vocabulary::maximum(a, b);
-    else if constexpr (op == Reduce::Min) return vocabulary::minimum(a, b);
-    else if constexpr (op == Reduce::All) return U(a && b);
-    else if constexpr (op == Reduce::Any) return U(a || b);
-    else return U(a + b);
+    if constexpr (op == Reduce::Prod)
+      return U(a * b);
+    else if constexpr (op == Reduce::Max)
+      return vocabulary::maximum(a, b);
+    else if constexpr (op == Reduce::Min)
+      return vocabulary::minimum(a, b);
+    else if constexpr (op == Reduce::All)
+      return U(a && b);
+    else if constexpr (op == Reduce::Any)
+      return U(a || b);
+    else
+      return U(a + b);
   }
 
  private:
   static EG_INLINE T highest() {
-    if constexpr (std::is_floating_point_v<T>) return T(INFINITY);
-    else if constexpr (std::is_same_v<T, bool>) return true;
-    else if constexpr (std::is_unsigned_v<T>) return T(~T(0));
-    else return T((uint64_t(1) << (8 * sizeof(T) - 1)) - 1);
+    if constexpr (std::is_floating_point_v<T>)
+      return T(INFINITY);
+    else if constexpr (std::is_same_v<T, bool>)
+      return true;
+    else if constexpr (std::is_unsigned_v<T>)
+      return T(~T(0));
+    else
+      return T((uint64_t(1) << (8 * sizeof(T) - 1)) - 1);
   }
   static EG_INLINE T lowest() {
-    if constexpr (std::is_floating_point_v<T>) return T(-INFINITY);
-    else if constexpr (std::is_unsigned_v<T> || std::is_same_v<T, bool>) return T(0);
-    else return T(uint64_t(1) << (8 * sizeof(T) - 1));
+    if constexpr (std::is_floating_point_v<T>)
+      return T(-INFINITY);
+    else if constexpr (std::is_unsigned_v<T> || std::is_same_v<T, bool>)
+      return T(0);
+    else
+      return T(uint64_t(1) << (8 * sizeof(T) - 1));
   }
 };
 
@@ -116,8 +135,7 @@ void lines(const T* x, char* out, int64_t outer, int64_t length) {
   }
   parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1,
                [&](int64_t begin, int64_t end) {
-                 for (int64_t o = begin; o < end; ++o)
-                   y[o] = line<op>(x + o * length, length);
+                 for (int64_t o = begin; o < end; ++o) y[o] = line<op>(x + o * length, length);
                });
 }
 
@@ -132,25 +150,26 @@ void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner
   const int64_t work = length * (inner < kPanel ? inner : kPanel);
   parallel_for(outer * panels, kParallelGrain / (work > 0 ? work : 1) + 1,
                [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t o = item / panels, first = item % panels * kPanel;
-      const int64_t n = inner - first < kPanel ? inner - first : kPanel;
-      const T* p = x + o * length * inner + first;
-      U total[kPanel];
-      T part[kPanel];
-      for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
-      for (int64_t r0 = 0; r0 < length; r0 += kRows) {
-        const int64_t r1 = r0 + kRows < length ? r0 + kRows : length;
-        for (int64_t i = 0; i < n; ++i) part[i] = R::start();
-        for (int64_t r = r0; r < r1; ++r) {
-          const T* row = p + r * inner;
-          for (int64_t i = 0; i < n; ++i) part[i] = R::join(part[i], R::element(row[i]));
-        }
-        for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
-      }
-      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = T(total[i]);
-    }
-  });
+                 for (int64_t item = begin; item < end; ++item) {
+                   const int64_t o = item / panels, first = item % panels * kPanel;
+                   const int64_t n = inner - first < kPanel ? inner - first : kPanel;
+                   const T* p = x + o * length * inner + first;
+                   U total[kPanel];
+                   T part[kPanel];
+                   for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
+                   for (int64_t r0 = 0; r0 < length; r0 += kRows) {
+                     const int64_t r1 = r0 + kRows < length ? r0 + kRows : length;
+                     for (int64_t i = 0; i < n; ++i) part[i] = R::start();
+                     for (int64_t r = r0; r < r1; ++r) {
+                       const T* row = p + r * inner;
+                       for (int64_t i = 0; i < n; ++i)
+                         part[i] = R::join(part[i], R::element(row[i]));
+                     }
+                     for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
+                   }
+                   for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = T(total[i]);
+                 }
+               });
 }
 
 template <Reduce op>
@@ -159,27 +178,37 @@ void reduce_typed(DType type, const char* x, char* out, int64_t outer, int64_t l
   visit_compute(type, [&](auto zero) {
     using T = decltype(zero);
     const T* p = reinterpret_cast<const T*>(x);
-    if (inner == 1) lines<op>(p, out, outer, length);
-    else columns<op>(p, out, outer, length, inner);
+    if (inner == 1)
+      lines<op>(p, out, outer, length);
+    else
+      columns<op>(p, out, outer, length, inner);
   });
 }
 
 template <Reduce op>
 void truth(const char* x, char* out, int64_t outer, int64_t length, int64_t inner) {
   const bool* p = reinterpret_cast<const bool*>(x);
-  if (inner == 1) lines<op>(p, out, outer, length);
-  else columns<op>(p, out, outer, length, inner);
+  if (inner == 1)
+    lines<op>(p, out, outer, length);
+  else
+    columns<op>(p, out, outer, length, inner);
 }
 
 void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
             int64_t inner) {
   switch (op) {
-    case Reduce::Sum: return reduce_typed<Reduce::Sum>(type, x, out, outer, length, inner);
-    case Reduce::Prod: return reduce_typed<Reduce::Prod>(type, x, out, outer, length, inner);
-    case Reduce::Max: return reduce_typed<Reduce::Max>(type, x, out, outer, length, inner);
-    case Reduce::Min: return reduce_typed<Reduce::Min>(type, x, out, outer, length, inner);
-    case Reduce::All: return truth<Reduce::All>(x, out, outer, length, inner);
-    default: return truth<Reduce::Any>(x, out, outer, length, inner);
+    case Reduce::Sum:
+      return reduce_typed<Reduce::Sum>(type, x, out, outer, length, inner);
+    case Reduce::Prod:
+      return reduce_typed<Reduce::Prod>(type, x, out, outer, length, inner);
+    case Reduce::Max:
+      return reduce_typed<Reduce::Max>(type, x, out, outer, length, inner);
+    case Reduce::Min:
+      return reduce_typed<Reduce::Min>(type, x, out, outer, length, inner);
+    case Reduce::All:
+      return truth<Reduce::All>(x, out, outer, length, inner);
+    default:
+      return truth<Reduce::Any>(x, out, outer, length, inner);
   }
 }
 
@@ -196,29 +225,29 @@ template <Arg op, class T>
 void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t length, int64_t inner) {
   parallel_for(outer * inner, kParallelGrain / (length > 0 ? length : 1) + 1,
                [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const T* p = x + item / inner * length * inner + item % inner;
-      // The extreme value first (it vectorises when dense), then where it stands.
-      T best = p[0];
-      int64_t at = 0;
-      if (inner == 1) {
-        best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
-        if (best == best) {
-          while (at < length - 1 && p[at] != best) ++at;
-        } else {
-          while (at < length - 1 && p[at] == p[at]) ++at;
-        }
-      } else {
-        for (int64_t i = 1; i < length; ++i)
-          if (beats<op>(p[i * inner], best)) {
-            best = p[i * inner];
-            at = i;
-          }
-      }
-      out[item] = at;
-      if (values) values[item] = best;
-    }
-  });
+                 for (int64_t item = begin; item < end; ++item) {
+                   const T* p = x + item / inner * length * inner + item % inner;
+                   // The extreme value first (it vectorises when dense), then where it stands.
+                   T best = p[0];
+                   int64_t at = 0;
+                   if (inner == 1) {
+                     best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
+                     if (best == best) {
+                       while (at < length - 1 && p[at] != best) ++at;
+                     } else {
+                       while (at < length - 1 && p[at] == p[at]) ++at;
+                     }
+                   } else {
+                     for (int64_t i = 1; i < length; ++i)
+                       if (beats<op>(p[i * inner], best)) {
+                         best = p[i * inner];
+                         at = i;
+                       }
+                   }
+                   out[item] = at;
+                   if (values) values[item] = best;
+                 }
+               });
 }
 
 void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
@@ -227,8 +256,10 @@ void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t 
     using T = decltype(zero);
     const T* p = reinterpret_cast<const T*>(x);
     T* v = reinterpret_cast<T*>(values);
-    if (op == Arg::Max) arg_typed<Arg::Max>(p, out, v, outer, length, inner);
-    else arg_typed<Arg::Min>(p, out, v, outer, length, inner);
+    if (op == Arg::Max)
+      arg_typed<Arg::Max>(p, out, v, outer, length, inner);
+    else
+      arg_typed<Arg::Min>(p, out, v, outer, length, inner);
   });
 }
 
@@ -236,21 +267,22 @@ void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t 
 
 template <class T>
 void moments_typed(const T* x, T* mean, T* m2, int64_t outer, int64_t length) {
-  parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1, [&](int64_t begin, int64_t end) {
-    for (int64_t o = begin; o < end; ++o) {
-      const T* p = x + o * length;
-      const T m = T(double(line<Reduce::Sum>(p, length)) / double(length));
-      double total = 0;
-      T strip[1024];
-      for (int64_t i = 0; i < length; i += 1024) {
-        const int64_t n = length - i < 1024 ? length - i : 1024;
-        for (int64_t k = 0; k < n; ++k) strip[k] = p[i + k] - m;
-        total += double(block<Reduce::SumSquares>(strip, n));
-      }
-      mean[o] = m;
-      m2[o] = T(total);
-    }
-  });
+  parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t o = begin; o < end; ++o) {
+                   const T* p = x + o * length;
+                   const T m = T(double(line<Reduce::Sum>(p, length)) / double(length));
+                   double total = 0;
+                   T strip[1024];
+                   for (int64_t i = 0; i < length; i += 1024) {
+                     const int64_t n = length - i < 1024 ? length - i : 1024;
+                     for (int64_t k = 0; k < n; ++k) strip[k] = p[i + k] - m;
+                     total += double(block<Reduce::SumSquares>(strip, n));
+                   }
+                   mean[o] = m;
+                   m2[o] = T(total);
+                 }
+               });
 }
 void moments(DType type, const char* x, char* mean, char* m2, int64_t outer, int64_t length) {
   visit_float(type, [&](auto zero) {
@@ -277,32 +309,32 @@ void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t len
   using U = std::conditional_t<op == Scan::Sum || op == Scan::Prod, typename Wide<T>::type, T>;
   parallel_for(outer * inner, kParallelGrain / (length > 0 ? length : 1) + 1,
                [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t base = item / inner * length * inner + item % inner;
-      U running = op == Scan::Prod ? U(1) : U(0);
-      int64_t at = 0;
-      for (int64_t i = 0; i < length; ++i) {
-        const int64_t k = base + i * inner;
-        const T v = x[k];
-        if constexpr (op == Scan::Sum) {
-          running = U(running + U(v));
-        } else if constexpr (op == Scan::Prod) {
-          running = U(running * U(v));
-        } else if constexpr (op == Scan::LogSumExp) {
-          running = i == 0 ? v : logaddexp(running, v);
-        } else {
-          // The last of equal ones, as PyTorch.
-          const bool better = op == Scan::Max ? v >= running : v <= running;
-          if (i == 0 || v != v || (running == running && better)) {
-            running = v;
-            at = i;
-          }
-          if (positions) positions[k] = at;
-        }
-        y[k] = T(running);
-      }
-    }
-  });
+                 for (int64_t item = begin; item < end; ++item) {
+                   const int64_t base = item / inner * length * inner + item % inner;
+                   U running = op == Scan::Prod ? U(1) : U(0);
+                   int64_t at = 0;
+                   for (int64_t i = 0; i < length; ++i) {
+                     const int64_t k = base + i * inner;
+                     const T v = x[k];
+                     if constexpr (op == Scan::Sum) {
+                       running = U(running + U(v));
+                     } else if constexpr (op == Scan::Prod) {
+                       running = U(running * U(v));
+                     } else if constexpr (op == Scan::LogSumExp) {
+                       running = i == 0 ? v : logaddexp(running, v);
+                     } else {
+                       // The last of equal ones, as PyTorch.
+                       const bool better = op == Scan::Max ? v >= running : v <= running;
+                       if (i == 0 || v != v || (running == running && better)) {
+                         running = v;
+                         at = i;
+                       }
+                       if (positions) positions[k] = at;
+                     }
+                     y[k] = T(running);
+                   }
+                 }
+               });
 }
 
 void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,
@@ -312,10 +344,14 @@ void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64
     const T* p = reinterpret_cast<const T*>(x);
     T* q = reinterpret_cast<T*>(y);
     switch (op) {
-      case Scan::Sum: return scan_typed<Scan::Sum>(p, q, positions, outer, length, inner);
-      case Scan::Prod: return scan_typed<Scan::Prod>(p, q, positions, outer, length, inner);
-      case Scan::Max: return scan_typed<Scan::Max>(p, q, positions, outer, length, inner);
-      case Scan::Min: return scan_typed<Scan::Min>(p, q, positions, outer, length, inner);
+      case Scan::Sum:
+        return scan_typed<Scan::Sum>(p, q, positions, outer, length, inner);
+      case Scan::Prod:
+        return scan_typed<Scan::Prod>(p, q, positions, outer, length, inner);
+      case Scan::Max:
+        return scan_typed<Scan::Max>(p, q, positions, outer, length, inner);
+      case Scan::Min:
+        return scan_typed<Scan::Min>(p, q, positions, outer, length, inner);
       case Scan::LogSumExp:
         return scan_typed<Scan::LogSumExp>(p, q, positions, outer, length, inner);
     }

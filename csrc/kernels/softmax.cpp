@@ -106,8 +106,7 @@ void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T sm
       return;
     }
     T v = lse[line] - (1 - smoothing) * p[t];
-    if (smoothing != 0)
-      v -= smoothing * (line_sum<T>(n, [&](int64_t i) { return p[i]; }) / T(n));
+    if (smoothing != 0) v -= smoothing * (line_sum<T>(n, [&](int64_t i) { return p[i]; }) / T(n));
     loss[line] = v;
   });
 }
@@ -129,10 +128,10 @@ void cross_entropy_backward_typed(const T* x, const int64_t* target, int64_t ign
   });
 }
 
-#define EG_TYPED(expression)                   \
-  visit_float(type, [&](auto zero) {           \
-    using T = decltype(zero);                  \
-    expression;                                \
+#define EG_TYPED(expression)         \
+  visit_float(type, [&](auto zero) { \
+    using T = decltype(zero);        \
+    expression;                      \
   })
 #define EG_IN(p) reinterpret_cast<const T*>(p)
 #define EG_OUT(p) reinterpret_cast<T*>(p)

@@ -145,8 +145,8 @@ inline double bessel_k_scaled(double order, double x) {
   return sum * h;
 }
 
-#define EG_SPECIAL(name, expression)                                       \
-  inline double name(double x) { return expression; }                      \
+#define EG_SPECIAL(name, expression)                  \
+  inline double name(double x) { return expression; } \
   inline float name(float x) { return float(name(double(x))); }
 EG_SPECIAL(i0e, bessel_i_scaled(0, x))
 EG_SPECIAL(i1e, bessel_i_scaled(1, x))

@@ -227,28 +227,35 @@ void write_out(const Tensor& out, const Tensor& result, const char* op) {
 
 namespace {
 
-EG_OP(+[](const Tensor& input, std::optional<std::string>) { return clone(input); },
-      "clone(input, *, memory_format=None)", "A recorded copy.")
+EG_OP(
+    +[](const Tensor& input, std::optional<std::string>) { return clone(input); },
+    "clone(input, *, memory_format=None)", "A recorded copy.")
 EG_OP(&contiguous, "contiguous(input)", "Row-major in memory: a copy if it is not already.",
       kMethodOnly)
 EG_OP(&to, "_cast(input, dtype)", "Elements converted to a dtype; the gradient is converted back.",
       kInternal)
-EG_OP(+[](const Tensor& input, const Operand& src, bool) {
-        Tensor self = input;
-        return copy_(self, src);
-      }, "copy_(input, src, non_blocking=False)",
-      "Copies src, broadcast and cast, into this tensor; recorded.", kMethodOnly)
-EG_OP(+[](const Tensor& input, const Operand& value) {
-        EG_CHECK(value.tensor.dim() == 0,
-                 "fill_ only supports 0-dimension value tensor but got tensor with ",
-                 value.tensor.dim(), " dimensions.");
-        Tensor self = input;
-        return copy_(self, value);
-      }, "fill_(input, value)", "Sets every element.", kMethodOnly)
-EG_OP(+[](const Tensor& input) {
-        Tensor self = input;
-        return copy_(self, Tensor(0));
-      }, "zero_(input)", "Sets every element to 0.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, const Operand& src, bool) {
+      Tensor self = input;
+      return copy_(self, src);
+    },
+    "copy_(input, src, non_blocking=False)",
+    "Copies src, broadcast and cast, into this tensor; recorded.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, const Operand& value) {
+      EG_CHECK(value.tensor.dim() == 0,
+               "fill_ only supports 0-dimension value tensor but got tensor with ",
+               value.tensor.dim(), " dimensions.");
+      Tensor self = input;
+      return copy_(self, value);
+    },
+    "fill_(input, value)", "Sets every element.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input) {
+      Tensor self = input;
+      return copy_(self, Tensor(0));
+    },
+    "zero_(input)", "Sets every element to 0.", kMethodOnly)
 
 }  // namespace
 }  // namespace eg

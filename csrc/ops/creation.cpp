@@ -18,45 +18,64 @@ Tensor filled(IntSpan size, const Scalar& value, DType dtype, OptDevice device) 
   return full(size, value, dtype, device.value_or(Device{}));
 }
 
-EG_OP(+[](Dims size, OptDType dtype, OptDevice device) { return make(size, dtype, device); },
-      "empty(*size, dtype=None, device=None)", "Uninitialised memory.", kCreates)
-EG_OP(+[](Dims size, OptDType dtype, OptDevice device) {
-        return filled(size, Scalar(0), dtype.value_or(default_dtype()), device);
-      }, "zeros(*size, dtype=None, device=None)", "Zeros.", kCreates)
-EG_OP(+[](Dims size, OptDType dtype, OptDevice device) {
-        return filled(size, Scalar(1), dtype.value_or(default_dtype()), device);
-      }, "ones(*size, dtype=None, device=None)", "Ones.", kCreates)
-EG_OP(+[](Dims size, Scalar fill_value, OptDType dtype, OptDevice device) {
-        const DType own = fill_value.is_float() ? default_dtype() : fill_value.dtype();
-        return filled(size, fill_value, dtype.value_or(own), device);
-      }, "full(size, fill_value, *, dtype=None, device=None)", "One value everywhere.", kCreates)
-EG_OP(+[](Dims size, Dims stride, OptDType dtype, OptDevice device) {
-        return empty_strided(size, stride, dtype.value_or(default_dtype()), device.value_or(Device{}));
-      }, "empty_strided(size, stride, *, dtype=None, device=None)",
-      "Uninitialised memory with the given strides.", kCreates)
+EG_OP(
+    +[](Dims size, OptDType dtype, OptDevice device) { return make(size, dtype, device); },
+    "empty(*size, dtype=None, device=None)", "Uninitialised memory.", kCreates)
+EG_OP(
+    +[](Dims size, OptDType dtype, OptDevice device) {
+      return filled(size, Scalar(0), dtype.value_or(default_dtype()), device);
+    },
+    "zeros(*size, dtype=None, device=None)", "Zeros.", kCreates)
+EG_OP(
+    +[](Dims size, OptDType dtype, OptDevice device) {
+      return filled(size, Scalar(1), dtype.value_or(default_dtype()), device);
+    },
+    "ones(*size, dtype=None, device=None)", "Ones.", kCreates)
+EG_OP(
+    +[](Dims size, Scalar fill_value, OptDType dtype, OptDevice device) {
+      const DType own = fill_value.is_float() ? default_dtype() : fill_value.dtype();
+      return filled(size, fill_value, dtype.value_or(own), device);
+    },
+    "full(size, fill_value, *, dtype=None, device=None)", "One value everywhere.", kCreates)
+EG_OP(
+    +[](Dims size, Dims stride, OptDType dtype, OptDevice device) {
+      return empty_strided(size, stride, dtype.value_or(default_dtype()),
+                           device.value_or(Device{}));
+    },
+    "empty_strided(size, stride, *, dtype=None, device=None)",
+    "Uninitialised memory with the given strides.", kCreates)
 
 Tensor like(const Tensor& t, OptDType dtype) {
   const Tensor* one[] = {&t};
   return empty_result(t.sizes(), dtype.value_or(t.dtype()), one, 1);
 }
-EG_OP(+[](const Tensor& input, OptDType dtype, OptDevice) { return like(input, dtype); },
-      "empty_like(input, *, dtype=None, device=None)", "Uninitialised memory of the same shape.",
-      kCreates | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, OptDType dtype, OptDevice) { return like(input, dtype); },
+    "empty_like(input, *, dtype=None, device=None)", "Uninitialised memory of the same shape.",
+    kCreates | kFunctionOnly)
 Tensor full_like(const Tensor& input, const Scalar& value, OptDType dtype) {
   Tensor t = like(input, dtype);
   fill(t, value);
   return t;
 }
-EG_OP(+[](const Tensor& input, OptDType dtype, OptDevice) { return full_like(input, Scalar(0), dtype); },
-      "zeros_like(input, *, dtype=None, device=None)", "Zeros of the same shape.",
-      kCreates | kFunctionOnly)
-EG_OP(+[](const Tensor& input, OptDType dtype, OptDevice) { return full_like(input, Scalar(1), dtype); },
-      "ones_like(input, *, dtype=None, device=None)", "Ones of the same shape.",
-      kCreates | kFunctionOnly)
-EG_OP(+[](const Tensor& input, Scalar fill_value, OptDType dtype, OptDevice) {
-        return full_like(input, fill_value, dtype);
-      }, "full_like(input, fill_value, *, dtype=None, device=None)",
-      "One value in the same shape.", kCreates | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, OptDType dtype, OptDevice) {
+      return full_like(input, Scalar(0), dtype);
+    },
+    "zeros_like(input, *, dtype=None, device=None)", "Zeros of the same shape.",
+    kCreates | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, OptDType dtype, OptDevice) {
+      return full_like(input, Scalar(1), dtype);
+    },
+    "ones_like(input, *, dtype=None, device=None)", "Ones of the same shape.",
+    kCreates | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, Scalar fill_value, OptDType dtype, OptDevice) {
+      return full_like(input, fill_value, dtype);
+    },
+    "full_like(input, fill_value, *, dtype=None, device=None)", "One value in the same shape.",
+    kCreates | kFunctionOnly)
 
 // --- sequences -----------------------------------------------------------------------------------------------
 
@@ -76,33 +95,41 @@ Tensor sequence(int64_t n, DType dtype, F value) {
   return cast_data(exact, dtype);
 }
 
-Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, OptDType dtype, OptDevice) {
+Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, OptDType dtype,
+              OptDevice) {
   const bool whole = !start.is_float() && !end.is_float() && !step.is_float();
   const DType t = dtype.value_or(whole ? DType::Int64 : default_dtype());
   const double a = start.to_double(), b = end.to_double(), s = step.to_double();
   EG_CHECK(s != 0, "step must be nonzero");
   EG_CHECK(std::isfinite(a) && std::isfinite(b), "unsupported range: ", a, " -> ", b);
-  EG_CHECK((s > 0) == (b >= a) || a == b, "upper bound and lower bound inconsistent with step sign");
+  EG_CHECK((s > 0) == (b >= a) || a == b,
+           "upper bound and lower bound inconsistent with step sign");
   const double count = std::ceil((b - a) / s);
   EG_CHECK(count < 9e15, "invalid size, possible overflow?");
   const int64_t n = static_cast<int64_t>(std::max(count, 0.0));
   if (whole) {
     const int64_t first = start.to_int(), by = step.to_int();
-    return sequence(n, t, [=](int64_t i) { return is_floating(t) ? double(first) + double(by) * double(i) : double(first + by * i); });
+    return sequence(n, t, [=](int64_t i) {
+      return is_floating(t) ? double(first) + double(by) * double(i) : double(first + by * i);
+    });
   }
   return sequence(n, t, [=](int64_t i) { return a + s * double(i); });
 }
-EG_OP(+[](Scalar end, OptDType dtype, OptDevice device) {
-        return arange(Scalar(0), end, Scalar(1), dtype, device);
-      }, "arange(end, *, dtype=None, device=None)", "0, 1, ... below end.", kCreates)
+EG_OP(
+    +[](Scalar end, OptDType dtype, OptDevice device) {
+      return arange(Scalar(0), end, Scalar(1), dtype, device);
+    },
+    "arange(end, *, dtype=None, device=None)", "0, 1, ... below end.", kCreates)
 EG_OP(&arange, "arange(start, end, step=1, *, dtype=None, device=None)",
       "start, start + step, ... below end.", kCreates)
-EG_OP(+[](Scalar start, Scalar end, Scalar step, OptDType dtype, OptDevice device) {
-        const double n = std::floor((end.to_double() - start.to_double()) / step.to_double());
-        return arange(start, Scalar(start.to_double() + (n + 0.5) * step.to_double()), step,
-                      dtype.value_or(default_dtype()), device);
-      }, "range(start, end, step=1, *, dtype=None, device=None)",
-      "start, start + step, ... up to end inclusive (old).", kCreates)
+EG_OP(
+    +[](Scalar start, Scalar end, Scalar step, OptDType dtype, OptDevice device) {
+      const double n = std::floor((end.to_double() - start.to_double()) / step.to_double());
+      return arange(start, Scalar(start.to_double() + (n + 0.5) * step.to_double()), step,
+                    dtype.value_or(default_dtype()), device);
+    },
+    "range(start, end, step=1, *, dtype=None, device=None)",
+    "start, start + step, ... up to end inclusive (old).", kCreates)
 
 Tensor linspace(double start, double end, int64_t steps, DType t) {
   EG_CHECK(steps >= 0, "number of steps must be non-negative");
@@ -112,17 +139,21 @@ Tensor linspace(double start, double end, int64_t steps, DType t) {
     return i < steps / 2 || steps == 1 ? start + by * double(i) : end - by * double(steps - 1 - i);
   });
 }
-EG_OP(+[](Scalar start, Scalar end, int64_t steps, OptDType dtype, OptDevice) {
-        return linspace(start.to_double(), end.to_double(), steps, dtype.value_or(default_dtype()));
-      }, "linspace(start, end, steps, *, dtype=None, device=None)",
-      "steps numbers from start to end inclusive.", kCreates)
-EG_OP(+[](Scalar start, Scalar end, int64_t steps, double base, OptDType dtype, OptDevice) {
-        const Tensor powers = linspace(start.to_double(), end.to_double(), steps, DType::Float64);
-        double* p = powers.data<double>();
-        for (int64_t i = 0; i < steps; ++i) p[i] = std::pow(base, p[i]);
-        return cast_data(powers, dtype.value_or(default_dtype()));
-      }, "logspace(start, end, steps, base=10.0, *, dtype=None, device=None)",
-      "base to the powers of linspace.", kCreates)
+EG_OP(
+    +[](Scalar start, Scalar end, int64_t steps, OptDType dtype, OptDevice) {
+      return linspace(start.to_double(), end.to_double(), steps, dtype.value_or(default_dtype()));
+    },
+    "linspace(start, end, steps, *, dtype=None, device=None)",
+    "steps numbers from start to end inclusive.", kCreates)
+EG_OP(
+    +[](Scalar start, Scalar end, int64_t steps, double base, OptDType dtype, OptDevice) {
+      const Tensor powers = linspace(start.to_double(), end.to_double(), steps, DType::Float64);
+      double* p = powers.data<double>();
+      for (int64_t i = 0; i < steps; ++i) p[i] = std::pow(base, p[i]);
+      return cast_data(powers, dtype.value_or(default_dtype()));
+    },
+    "logspace(start, end, steps, base=10.0, *, dtype=None, device=None)",
+    "base to the powers of linspace.", kCreates)
 
 Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device) {
   EG_CHECK(n >= 0, "n must be greater or equal to 0, got ", n);
@@ -131,8 +162,9 @@ Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device) {
   if (std::min(n, m) > 0) fill(alias(t, {std::min(n, m)}, {m + 1}, 0), Scalar(1));
   return t;
 }
-EG_OP(+[](int64_t n, OptDType dtype, OptDevice device) { return eye(n, n, dtype, device); },
-      "eye(n, *, dtype=None, device=None)", "Identity matrix.", kCreates)
+EG_OP(
+    +[](int64_t n, OptDType dtype, OptDevice device) { return eye(n, n, dtype, device); },
+    "eye(n, *, dtype=None, device=None)", "Identity matrix.", kCreates)
 EG_OP(&eye, "eye(n, m, *, dtype=None, device=None)", "Ones on the diagonal.", kCreates)
 
 }  // namespace

@@ -21,7 +21,8 @@ Tensor reduced(const Tensor& values, const std::string& reduction) {
 // Class indices as dense int64, all in range or equal to ignore.
 Tensor checked_target(const char* op, const Tensor& target, int64_t classes, int64_t ignore) {
   EG_CHECK(target.dtype() == DType::Int64 || target.dtype() == DType::Int32 ||
-               target.dtype() == DType::UInt8 || target.dtype() == DType::Int16 || target.dtype() == DType::Int8,
+               target.dtype() == DType::UInt8 || target.dtype() == DType::Int16 ||
+               target.dtype() == DType::Int8,
            "[", op, "] expected class indices of an integer dtype as target, got ", target.dtype());
   const Tensor t = contiguous_data(cast_data(target, DType::Int64));
   const int64_t* p = t.data<int64_t>();
@@ -37,14 +38,16 @@ struct Classes {
   Dims sizes;
   int64_t count;
   Classes(const char* op, const Tensor& input, const Tensor& target) {
-    EG_CHECK(input.dim() >= 1, "[", op, "] expected scores of at least one dimension, got a 0-d tensor");
+    EG_CHECK(input.dim() >= 1, "[", op,
+             "] expected scores of at least one dimension, got a 0-d tensor");
     const int64_t axis = input.dim() == 1 ? 0 : 1;
     count = input.sizes()[size_t(axis)];
     sizes = input.sizes();
     sizes.erase(size_t(axis));
     if (input.dim() == 2 && target.dim() == 1)
-      EG_CHECK_VALUE(input.sizes()[0] == target.sizes()[0], "[", op, "] Expected input batch_size (",
-                     input.sizes()[0], ") to match target batch_size (", target.sizes()[0], ").");
+      EG_CHECK_VALUE(input.sizes()[0] == target.sizes()[0], "[", op,
+                     "] Expected input batch_size (", input.sizes()[0],
+                     ") to match target batch_size (", target.sizes()[0], ").");
     EG_CHECK(sizes == target.sizes(), "[", op, "] expected a target of shape ", IntSpan(sizes),
              " for scores of shape ", IntSpan(input.sizes()), ", got ", IntSpan(target.sizes()));
     lines = input;
@@ -58,13 +61,17 @@ struct Classes {
       lines = reshape(permute(input, order), {rows, count});
     }
   }
-  Tensor shaped(const Tensor& values) const { return sizes.size() == 1 ? values : view(values, sizes); }
+  Tensor shaped(const Tensor& values) const {
+    return sizes.size() == 1 ? values : view(values, sizes);
+  }
 };
 
 // Weight of each row, 0 for ignored ones.
-Tensor row_weights(const Tensor& target, const std::optional<Tensor>& weight, int64_t ignore, DType t) {
+Tensor row_weights(const Tensor& target, const std::optional<Tensor>& weight, int64_t ignore,
+                   DType t) {
   Tensor w = empty({target.numel()}, DType::Float64);
-  const Tensor table = weight ? contiguous_data(cast_data(weight->detach(), DType::Float64)) : Tensor();
+  const Tensor table =
+      weight ? contiguous_data(cast_data(weight->detach(), DType::Float64)) : Tensor();
   for (int64_t i = 0; i < target.numel(); ++i) {
     const int64_t c = target.data<int64_t>()[i];
     w.data<double>()[i] = c == ignore ? 0 : weight ? table.data<double>()[c] : 1;
@@ -81,7 +88,8 @@ void check_weight(const char* op, const std::optional<Tensor>& weight, int64_t c
 Tensor weighted(const Tensor& losses, const Tensor& weights, const std::string& reduction) {
   const Tensor scaled = mul(losses, weights);
   if (reduction == "none") return scaled;
-  EG_CHECK_VALUE(reduction == "mean" || reduction == "sum", reduction, " is not a valid value for reduction");
+  EG_CHECK_VALUE(reduction == "mean" || reduction == "sum", reduction,
+                 " is not a valid value for reduction");
   const Tensor total = sum(scaled);
   return reduction == "sum" ? total : div(total, sum(weights));
 }
@@ -107,11 +115,12 @@ struct CrossEntropy {
     if (grad_enabled()) return {composed(x, g)};
     const Tensor lse = ctx.saved(1);
     const DType compute = lse.dtype();
-    const Tensor dense = contiguous_data(cast_data(x, compute)), scale = contiguous_data(cast_data(g, compute));
+    const Tensor dense = contiguous_data(cast_data(x, compute)),
+                 scale = contiguous_data(cast_data(g, compute));
     Tensor gx = empty(x.sizes(), compute);
-    kernels<SoftmaxKernels>().cross_entropy_backward(compute, dense.raw(), target.data<int64_t>(), ignore,
-                                                     smoothing, lse.raw(), scale.raw(), gx.raw(),
-                                                     x.sizes()[0], x.sizes()[1]);
+    kernels<SoftmaxKernels>().cross_entropy_backward(compute, dense.raw(), target.data<int64_t>(),
+                                                     ignore, smoothing, lse.raw(), scale.raw(),
+                                                     gx.raw(), x.sizes()[0], x.sizes()[1]);
     return {cast_data(gx, x.dtype())};
   }
   // (softmax(x) - wanted) g, recorded.
@@ -130,10 +139,13 @@ struct CrossEntropy {
 };
 
 // Targets that are probabilities of the classes.
-Tensor soft_cross_entropy(const Tensor& input, const Tensor& target, const std::optional<Tensor>& weight,
-                          const std::string& reduction, double smoothing) {
-  EG_CHECK(target.is_floating(), "[cross_entropy] Expected floating point type for target with class "
-           "probabilities, got ", target.dtype());
+Tensor soft_cross_entropy(const Tensor& input, const Tensor& target,
+                          const std::optional<Tensor>& weight, const std::string& reduction,
+                          double smoothing) {
+  EG_CHECK(target.is_floating(),
+           "[cross_entropy] Expected floating point type for target with class "
+           "probabilities, got ",
+           target.dtype());
   const int64_t axis = input.dim() == 1 ? 0 : 1, classes = input.sizes()[size_t(axis)];
   Tensor t = target;
   if (smoothing > 0) t = add(mul(t, Tensor(1 - smoothing)), Tensor(smoothing / double(classes)));
@@ -151,11 +163,12 @@ Tensor soft_cross_entropy(const Tensor& input, const Tensor& target, const std::
   return reduced(losses, reduction);
 }
 
-Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Tensor> weight, int64_t ignore_index,
-                     const std::string& reduction, double label_smoothing) {
+Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Tensor> weight,
+                     int64_t ignore_index, const std::string& reduction, double label_smoothing) {
   EG_CHECK(label_smoothing >= 0 && label_smoothing <= 1,
            "[cross_entropy] label_smoothing must be between 0.0 and 1.0. Got: ", label_smoothing);
-  EG_CHECK(input.is_floating(), "[cross_entropy] expected floating point scores, got ", input.dtype());
+  EG_CHECK(input.is_floating(), "[cross_entropy] expected floating point scores, got ",
+           input.dtype());
   EG_CHECK(input.dim() >= 1, "[cross_entropy] expected scores of at least one dimension");
   const int64_t classes = input.sizes()[input.dim() == 1 ? 0 : 1];
   check_weight("cross_entropy", weight, classes);
@@ -169,24 +182,30 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
     const Tensor rows = row_weights(t, weight, ignore_index, input.dtype());
     const Tensor present = row_weights(t, std::nullopt, ignore_index, input.dtype());
     Tensor safe = maximum(t, Tensor(0));
-    const Tensor hard = mul(neg(view(gather(logp, 1, view(safe, {safe.numel(), 1})), {safe.numel()})), rows);
+    const Tensor hard =
+        mul(neg(view(gather(logp, 1, view(safe, {safe.numel(), 1})), {safe.numel()})), rows);
     const Tensor soft = mul(neg(sum(mul(logp, w), {1})), present);
-    const Tensor losses = add(mul(hard, Tensor(1 - label_smoothing)), mul(soft, Tensor(label_smoothing / double(classes))));
+    const Tensor losses = add(mul(hard, Tensor(1 - label_smoothing)),
+                              mul(soft, Tensor(label_smoothing / double(classes))));
     if (reduction == "mean") return div(sum(losses), sum(rows));
     return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
   }
   const Tensor losses = apply(CrossEntropy{t, ignore_index, label_smoothing}, c.lines);
   bool all_count = !weight;
-  for (int64_t i = 0; all_count && i < t.numel(); ++i) all_count = t.data<int64_t>()[i] != ignore_index;
-  if (all_count && t.numel() > 0) return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
+  for (int64_t i = 0; all_count && i < t.numel(); ++i)
+    all_count = t.data<int64_t>()[i] != ignore_index;
+  if (all_count && t.numel() > 0)
+    return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
   const Tensor y = weighted(losses, row_weights(t, weight, ignore_index, input.dtype()), reduction);
   return reduction == "none" ? c.shaped(y) : y;
 }
-EG_OP(&cross_entropy, "cross_entropy(input, target, weight=None, ignore_index=-100, reduction='mean', label_smoothing=0.0)",
+EG_OP(&cross_entropy,
+      "cross_entropy(input, target, weight=None, ignore_index=-100, reduction='mean', "
+      "label_smoothing=0.0)",
       "Cross entropy of scores with class indices or class probabilities.", kInternal)
 
-Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor> weight, int64_t ignore_index,
-                const std::string& reduction) {
+Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor> weight,
+                int64_t ignore_index, const std::string& reduction) {
   EG_CHECK(input.dim() >= 1, "[nll_loss] expected log-probabilities of at least one dimension");
   const Classes c("nll_loss", input, target);
   check_weight("nll_loss", weight, c.count);
@@ -209,38 +228,52 @@ EG_OP(&nll_loss, "nll_loss(input, target, weight=None, ignore_index=-100, reduct
 
 void check_same(const char* op, const Tensor& a, const Tensor& b) {
   broadcast_shapes(a.sizes(), b.sizes());
-  EG_CHECK(a.is_floating() || b.is_floating(), "[", op, "] expected floating point input, got ", a.dtype());
+  EG_CHECK(a.is_floating() || b.is_floating(), "[", op, "] expected floating point input, got ",
+           a.dtype());
 }
-EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction) {
-        check_same("mse_loss", input, target);
-        return reduced(square(sub(input, target)), reduction);
-      }, "mse_loss(input, target, reduction='mean')", "Mean squared error.", kInternal)
-EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction) {
-        check_same("l1_loss", input, target);
-        return reduced(abs(sub(input, target)), reduction);
-      }, "l1_loss(input, target, reduction='mean')", "Mean absolute error.", kInternal)
-EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, double delta) {
-        EG_CHECK(delta > 0, "huber_loss does not support non-positive values for delta.");
-        check_same("huber_loss", input, target);
-        return reduced(huber(sub(input, target), delta), reduction);
-      }, "huber_loss(input, target, reduction='mean', delta=1.0)", "Squared near zero, linear far away.", kInternal)
-EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, double beta) {
-        EG_CHECK(beta >= 0, "smooth_l1_loss does not support negative values for beta.");
-        check_same("smooth_l1_loss", input, target);
-        const Tensor d = sub(input, target);
-        if (beta == 0) return reduced(abs(d), reduction);
-        const Tensor total = reduced(huber(d, beta), reduction);
-        return beta == 1 ? total : mul(total, Tensor(1 / beta));
-      }, "smooth_l1_loss(input, target, reduction='mean', beta=1.0)", "Squared near zero, linear far away.", kInternal)
-EG_OP(+[](const Tensor& input, const Tensor& target, std::string reduction, bool log_target) {
-        const Tensor values = log_target ? mul(exp(target), sub(target, input))
-                                         : sub(xlogy(target, target), mul(target, input));
-        if (reduction == "batchmean") {
-          const Tensor total = sum(values);
-          return input.dim() == 0 ? total : div(total, Tensor(double(input.sizes()[0])));
-        }
-        return reduced(values, reduction);
-      }, "kl_div(input, target, reduction='mean', log_target=False)", "Kullback-Leibler divergence.", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& target, std::string reduction) {
+      check_same("mse_loss", input, target);
+      return reduced(square(sub(input, target)), reduction);
+    },
+    "mse_loss(input, target, reduction='mean')", "Mean squared error.", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& target, std::string reduction) {
+      check_same("l1_loss", input, target);
+      return reduced(abs(sub(input, target)), reduction);
+    },
+    "l1_loss(input, target, reduction='mean')", "Mean absolute error.", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& target, std::string reduction, double delta) {
+      EG_CHECK(delta > 0, "huber_loss does not support non-positive values for delta.");
+      check_same("huber_loss", input, target);
+      return reduced(huber(sub(input, target), delta), reduction);
+    },
+    "huber_loss(input, target, reduction='mean', delta=1.0)", "Squared near zero, linear far away.",
+    kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& target, std::string reduction, double beta) {
+      EG_CHECK(beta >= 0, "smooth_l1_loss does not support negative values for beta.");
+      check_same("smooth_l1_loss", input, target);
+      const Tensor d = sub(input, target);
+      if (beta == 0) return reduced(abs(d), reduction);
+      const Tensor total = reduced(huber(d, beta), reduction);
+      return beta == 1 ? total : mul(total, Tensor(1 / beta));
+    },
+    "smooth_l1_loss(input, target, reduction='mean', beta=1.0)",
+    "Squared near zero, linear far away.", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& target, std::string reduction, bool log_target) {
+      const Tensor values = log_target ? mul(exp(target), sub(target, input))
+                                       : sub(xlogy(target, target), mul(target, input));
+      if (reduction == "batchmean") {
+        const Tensor total = sum(values);
+        return input.dim() == 0 ? total : div(total, Tensor(double(input.sizes()[0])));
+      }
+      return reduced(values, reduction);
+    },
+    "kl_div(input, target, reduction='mean', log_target=False)", "Kullback-Leibler divergence.",
+    kInternal)
 
 // --- two classes ----------------------------------------------------------------------------------------------------
 
@@ -269,36 +302,45 @@ void check_probabilities(const char* what, const Tensor& t) {
   if (t.numel() == 0) return;
   const Tensor d = t.detach();
   const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
-  EG_CHECK(low >= 0 && high <= 1, "all elements of ", what, " should be between 0 and 1, got values in [", low,
-           ", ", high, "]");
+  EG_CHECK(low >= 0 && high <= 1, "all elements of ", what,
+           " should be between 0 and 1, got values in [", low, ", ", high, "]");
 }
 
-EG_OP(+[](const Tensor& input, const Tensor& target, std::optional<Tensor> weight, std::string reduction) {
-        EG_CHECK_VALUE(input.sizes() == target.sizes(), "Using a target size (", IntSpan(target.sizes()),
-                       ") that is different to the input size (", IntSpan(input.sizes()),
-                       ") is deprecated. Please ensure they have the same size.");
-        EG_CHECK(target.is_floating() && input.is_floating(), "[binary_cross_entropy] expected floating point "
-                 "input and target, got ", input.dtype(), " and ", target.dtype());
-        check_probabilities("input", input);
-        check_probabilities("target", target);
-        return reduced(times_weight(apply(BinaryCrossEntropy{}, input, target), weight), reduction);
-      }, "binary_cross_entropy(input, target, weight=None, reduction='mean')",
-      "Cross entropy of probabilities with targets in [0, 1].", kInternal)
-EG_OP(+[](const Tensor& input, const Tensor& target, std::optional<Tensor> weight, std::optional<Tensor> pos_weight,
-          std::string reduction) {
-        EG_CHECK_VALUE(input.sizes() == target.sizes(), "Target size (", IntSpan(target.sizes()),
-                       ") must be the same as input size (", IntSpan(input.sizes()), ")");
-        // (1 - t) x + log(1 + exp(-x)) without overflow
-        Tensor values;
-        if (pos_weight) {
-          const Tensor w = add(mul(sub(*pos_weight, Tensor(1)), target), Tensor(1));
-          values = add(mul(sub(Tensor(1), target), input), mul(w, log1pexp(neg(input))));
-        } else {
-          values = sub(log1pexp(input), mul(target, input));
-        }
-        return reduced(times_weight(values, weight), reduction);
-      }, "binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, reduction='mean')",
-      "Cross entropy of scores with targets in [0, 1].", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& target, std::optional<Tensor> weight,
+        std::string reduction) {
+      EG_CHECK_VALUE(input.sizes() == target.sizes(), "Using a target size (",
+                     IntSpan(target.sizes()), ") that is different to the input size (",
+                     IntSpan(input.sizes()),
+                     ") is deprecated. Please ensure they have the same size.");
+      EG_CHECK(target.is_floating() && input.is_floating(),
+               "[binary_cross_entropy] expected floating point "
+               "input and target, got ",
+               input.dtype(), " and ", target.dtype());
+      check_probabilities("input", input);
+      check_probabilities("target", target);
+      return reduced(times_weight(apply(BinaryCrossEntropy{}, input, target), weight), reduction);
+    },
+    "binary_cross_entropy(input, target, weight=None, reduction='mean')",
+    "Cross entropy of probabilities with targets in [0, 1].", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& target, std::optional<Tensor> weight,
+        std::optional<Tensor> pos_weight, std::string reduction) {
+      EG_CHECK_VALUE(input.sizes() == target.sizes(), "Target size (", IntSpan(target.sizes()),
+                     ") must be the same as input size (", IntSpan(input.sizes()), ")");
+      // (1 - t) x + log(1 + exp(-x)) without overflow
+      Tensor values;
+      if (pos_weight) {
+        const Tensor w = add(mul(sub(*pos_weight, Tensor(1)), target), Tensor(1));
+        values = add(mul(sub(Tensor(1), target), input), mul(w, log1pexp(neg(input))));
+      } else {
+        values = sub(log1pexp(input), mul(target, input));
+      }
+      return reduced(times_weight(values, weight), reduction);
+    },
+    "binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, "
+    "reduction='mean')",
+    "Cross entropy of scores with targets in [0, 1].", kInternal)
 
 }  // namespace
 }  // namespace eg

@@ -65,8 +65,10 @@ void float_product(const Tensor& a, const Tensor& b, const Tensor& out, T beta) 
 // out (row-major) = a b + beta out, for 2-d a and b.
 void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
   switch (out.dtype()) {
-    case DType::Float64: return float_product<double>(a, b, out, beta);
-    case DType::Float32: return float_product<float>(a, b, out, static_cast<float>(beta));
+    case DType::Float64:
+      return float_product<double>(a, b, out, beta);
+    case DType::Float32:
+      return float_product<float>(a, b, out, static_cast<float>(beta));
     case DType::Float16:
     case DType::BFloat16: {
       Tensor wide = beta == 0 ? empty(out.sizes(), DType::Float32) : cast_data(out, DType::Float32);
@@ -74,7 +76,8 @@ void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
                            static_cast<float>(beta));
       return copy_into(out, wide);
     }
-    default: break;
+    default:
+      break;
   }
   EG_CHECK(out.dtype() != DType::Bool, "\"matmul\" not implemented for 'Bool'");
   visit_integral(out.dtype(), [&](auto zero) { integer_product<decltype(zero)>(a, b, out); });
@@ -96,8 +99,8 @@ void batched_product(const Tensor& a, const Tensor& b, const Tensor& out, T beta
   // Few large products are split inside, many small ones over the batch.
   if (batch < 4 && each > 4e6) {
     for (int64_t i = 0; i < batch; ++i)
-      parallel_gemm(ma.trans, mb.trans, m, n, k, T(1), pa + i * step_a, ma.ld, pb + i * step_b, mb.ld,
-                    beta, po + i * m * n, n);
+      parallel_gemm(ma.trans, mb.trans, m, n, k, T(1), pa + i * step_a, ma.ld, pb + i * step_b,
+                    mb.ld, beta, po + i * m * n, n);
     return;
   }
   const int64_t grain = std::max<int64_t>(1, int64_t(1e6 / std::max(each, 1.0)));
@@ -150,7 +153,8 @@ struct Product {
     constexpr auto into = batched ? &bmm_into : &mm_into;
     Tensors result(2);
     if (ctx.needs(0))
-      result[0] = gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.needs(1)), -2, -1), recorded, into);
+      result[0] =
+          gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.needs(1)), -2, -1), recorded, into);
     if (ctx.needs(1))
       result[1] = gradient_product(ctx, 1, transpose(ctx.saved(0), -2, -1), g, recorded, into);
     return result;
@@ -165,14 +169,16 @@ struct Linear {
     if (ctx.needs(0)) ctx.save(weight);
     Tensor out = empty({x.sizes()[0], weight.sizes()[0]}, x.dtype());
     if (bias.defined()) copy_into(out, bias);
-    mm_into(x, alias(weight, {weight.sizes()[1], weight.sizes()[0]},
-                     {weight.strides()[1], weight.strides()[0]}, weight.offset()),
+    mm_into(x,
+            alias(weight, {weight.sizes()[1], weight.sizes()[0]},
+                  {weight.strides()[1], weight.strides()[0]}, weight.offset()),
             out, bias.defined() ? 1 : 0);
     return out;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors result(3);
-    if (ctx.needs(0)) result[0] = gradient_product(ctx, 0, g, ctx.saved(ctx.needs(1)), &mm, &mm_into);
+    if (ctx.needs(0))
+      result[0] = gradient_product(ctx, 0, g, ctx.saved(ctx.needs(1)), &mm, &mm_into);
     if (ctx.needs(1))
       result[1] = gradient_product(ctx, 1, transpose(g, 0, 1), ctx.saved(0), &mm, &mm_into);
     if (ctx.needs(2)) result[2] = sum(g, {0});
@@ -181,10 +187,10 @@ struct Linear {
 };
 
 void check_operands(const char* op, const Tensor& a, const Tensor& b) {
-  EG_CHECK(a.device() == b.device(), "[", op, "] expected all tensors on one device, got ", a.device(),
-           " and ", b.device());
-  EG_CHECK(a.dtype() == b.dtype(), "[", op, "] expected m1 and m2 to have the same dtype, but got: ",
-           a.dtype(), " != ", b.dtype());
+  EG_CHECK(a.device() == b.device(), "[", op, "] expected all tensors on one device, got ",
+           a.device(), " and ", b.device());
+  EG_CHECK(a.dtype() == b.dtype(), "[", op,
+           "] expected m1 and m2 to have the same dtype, but got: ", a.dtype(), " != ", b.dtype());
 }
 
 std::string shape_hint(const Tensor& a, const Tensor& b) {
@@ -230,16 +236,17 @@ Tensor bmm(const Tensor& a, const Tensor& b) {
   EG_CHECK(a.dim() == 3, "[bmm] batch1 must be a 3D tensor, got shape ", IntSpan(a.sizes()));
   EG_CHECK(b.dim() == 3, "[bmm] batch2 must be a 3D tensor, got shape ", IntSpan(b.sizes()));
   EG_CHECK(a.sizes()[0] == b.sizes()[0] && a.sizes()[2] == b.sizes()[1],
-           "[bmm] Expected size for first two dimensions of batch2 tensor to be: [", a.sizes()[0], ", ",
-           a.sizes()[2], "] but got: [", b.sizes()[0], ", ", b.sizes()[1], "]", shape_hint(a, b));
+           "[bmm] Expected size for first two dimensions of batch2 tensor to be: [", a.sizes()[0],
+           ", ", a.sizes()[2], "] but got: [", b.sizes()[0], ", ", b.sizes()[1], "]",
+           shape_hint(a, b));
   return apply(Product<true>{}, a, b);
 }
 
 Tensor matmul(const Tensor& a, const Tensor& b) {
   check_operands("matmul", a, b);
   EG_CHECK(a.dim() >= 1 && b.dim() >= 1,
-           "[matmul] both arguments to matmul need to be at least 1D, but they are ", a.dim(), "D and ",
-           b.dim(), "D");
+           "[matmul] both arguments to matmul need to be at least 1D, but they are ", a.dim(),
+           "D and ", b.dim(), "D");
   const int64_t k = a.sizes().back(), rows = b.dim() == 1 ? b.sizes()[0] : b.sizes()[b.dim() - 2];
   EG_CHECK(k == rows, "[matmul] mat1 and mat2 shapes cannot be multiplied (", IntSpan(a.sizes()),
            " and ", IntSpan(b.sizes()), ": inner sizes ", k, " and ", rows, ")", shape_hint(a, b));
@@ -268,14 +275,15 @@ Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>
     const Tensor y = matmul(x, weight);
     return bias ? add(y, *bias) : y;
   }
-  EG_CHECK(x.dim() >= 1 && x.sizes().back() == weight.sizes()[1],
-           "[linear] mat1 and mat2 shapes cannot be multiplied: the input's last dimension must be ",
-           weight.sizes()[1], " (in_features), got an input of shape ", IntSpan(x.sizes()),
-           " and a weight of shape ", IntSpan(weight.sizes()));
+  EG_CHECK(
+      x.dim() >= 1 && x.sizes().back() == weight.sizes()[1],
+      "[linear] mat1 and mat2 shapes cannot be multiplied: the input's last dimension must be ",
+      weight.sizes()[1], " (in_features), got an input of shape ", IntSpan(x.sizes()),
+      " and a weight of shape ", IntSpan(weight.sizes()));
   if (bias)
     EG_CHECK(is_expandable_to(bias->sizes(), {weight.sizes()[0]}) && bias->dtype() == x.dtype(),
-             "[linear] bias must be of shape [", weight.sizes()[0], "] and dtype ", x.dtype(), ", got ",
-             IntSpan(bias->sizes()), " ", bias->dtype());
+             "[linear] bias must be of shape [", weight.sizes()[0], "] and dtype ", x.dtype(),
+             ", got ", IntSpan(bias->sizes()), " ", bias->dtype());
   const Tensor b = bias.value_or(Tensor());
   if (x.dim() == 2) return apply(Linear{}, x, weight, b);
   Dims out(x.sizes().begin(), x.sizes().end() - 1);
@@ -287,8 +295,8 @@ Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>
 
 namespace {
 
-EG_OP(&matmul, "matmul(input, other)", "Matrix product by NumPy's rules: vectors, matrices, batches.",
-      kOut)
+EG_OP(&matmul, "matmul(input, other)",
+      "Matrix product by NumPy's rules: vectors, matrices, batches.", kOut)
 EG_OP(&mm, "mm(input, mat2)", "Product of two matrices.", kOut)
 EG_OP(&bmm, "bmm(input, mat2)", "Products of two batches of matrices.", kOut)
 EG_OP(&linear, "linear(input, weight, bias=None)", "input @ weight.T + bias.", kInternal)
@@ -305,7 +313,8 @@ Tensor dot(const Tensor& a, const Tensor& b) {
   EG_CHECK(a.dim() == 1 && b.dim() == 1, "[dot] 1D tensors expected, but got ", a.dim(), "D and ",
            b.dim(), "D tensors");
   EG_CHECK(a.sizes() == b.sizes(), "[dot] inconsistent tensor size, expected tensor ",
-           IntSpan(a.sizes()), " and src ", IntSpan(b.sizes()), " to have the same number of elements");
+           IntSpan(a.sizes()), " and src ", IntSpan(b.sizes()),
+           " to have the same number of elements");
   return matmul(a, b);
 }
 EG_OP(&dot, "dot(input, tensor)", "Inner product of two vectors.", kOut)
@@ -327,13 +336,15 @@ Tensor inner(const Tensor& a, const Tensor& b) {
   Dims out(a.sizes().begin(), a.sizes().end() - 1);
   out.append(b.sizes().begin(), b.sizes().end() - 1);
   const int64_t k = a.sizes().back();
-  const Tensor fa = reshape(a, {k ? a.numel() / k : 0, k}), fb = reshape(b, {k ? b.numel() / k : 0, k});
+  const Tensor fa = reshape(a, {k ? a.numel() / k : 0, k}),
+               fb = reshape(b, {k ? b.numel() / k : 0, k});
   return reshape(mm(fa, transpose(fb, 0, 1)), out);
 }
 EG_OP(&inner, "inner(input, other)", "Inner products along the last dimensions.", kOut)
 
 // beta input + alpha product. beta = 0 ignores input, NaN and all.
-Tensor combine(const Tensor& input, const Tensor& product, const Scalar& beta, const Scalar& alpha) {
+Tensor combine(const Tensor& input, const Tensor& product, const Scalar& beta,
+               const Scalar& alpha) {
   EG_CHECK(is_expandable_to(input.sizes(), product.sizes()), "expand: input of shape ",
            IntSpan(input.sizes()), " does not broadcast to the product's shape ",
            IntSpan(product.sizes()));
@@ -341,26 +352,36 @@ Tensor combine(const Tensor& input, const Tensor& product, const Scalar& beta, c
   if (beta.to_double() == 0) return p;
   return add(beta.to_double() == 1 ? input : mul(input, Tensor(beta)), p);
 }
-EG_OP(+[](const Tensor& input, const Tensor& mat1, const Tensor& mat2, Scalar beta, Scalar alpha) {
-        return combine(input, mm(mat1, mat2), beta, alpha);
-      }, "addmm(input, mat1, mat2, *, beta=1, alpha=1)", "beta * input + alpha * mat1 @ mat2",
-      kInplace | kOut)
-EG_OP(+[](const Tensor& input, const Tensor& mat, const Tensor& vec, Scalar beta, Scalar alpha) {
-        return combine(input, mv(mat, vec), beta, alpha);
-      }, "addmv(input, mat, vec, *, beta=1, alpha=1)", "beta * input + alpha * mat @ vec",
-      kInplace | kOut)
-EG_OP(+[](const Tensor& input, const Tensor& vec1, const Tensor& vec2, Scalar beta, Scalar alpha) {
-        return combine(input, outer(vec1, vec2), beta, alpha);
-      }, "addr(input, vec1, vec2, *, beta=1, alpha=1)", "beta * input + alpha * outer(vec1, vec2)",
-      kInplace | kOut)
-EG_OP(+[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta, Scalar alpha) {
-        return combine(input, bmm(batch1, batch2), beta, alpha);
-      }, "baddbmm(input, batch1, batch2, *, beta=1, alpha=1)",
-      "beta * input + alpha * batch1 @ batch2, matrix by matrix", kInplace | kOut)
-EG_OP(+[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta, Scalar alpha) {
-        return combine(input, sum(bmm(batch1, batch2), {0}, false, batch1.dtype()), beta, alpha);
-      }, "addbmm(input, batch1, batch2, *, beta=1, alpha=1)",
-      "beta * input + alpha * the sum of the products", kInplace | kOut)
+EG_OP(
+    +[](const Tensor& input, const Tensor& mat1, const Tensor& mat2, Scalar beta, Scalar alpha) {
+      return combine(input, mm(mat1, mat2), beta, alpha);
+    },
+    "addmm(input, mat1, mat2, *, beta=1, alpha=1)", "beta * input + alpha * mat1 @ mat2",
+    kInplace | kOut)
+EG_OP(
+    +[](const Tensor& input, const Tensor& mat, const Tensor& vec, Scalar beta, Scalar alpha) {
+      return combine(input, mv(mat, vec), beta, alpha);
+    },
+    "addmv(input, mat, vec, *, beta=1, alpha=1)", "beta * input + alpha * mat @ vec",
+    kInplace | kOut)
+EG_OP(
+    +[](const Tensor& input, const Tensor& vec1, const Tensor& vec2, Scalar beta, Scalar alpha) {
+      return combine(input, outer(vec1, vec2), beta, alpha);
+    },
+    "addr(input, vec1, vec2, *, beta=1, alpha=1)", "beta * input + alpha * outer(vec1, vec2)",
+    kInplace | kOut)
+EG_OP(
+    +[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta,
+        Scalar alpha) { return combine(input, bmm(batch1, batch2), beta, alpha); },
+    "baddbmm(input, batch1, batch2, *, beta=1, alpha=1)",
+    "beta * input + alpha * batch1 @ batch2, matrix by matrix", kInplace | kOut)
+EG_OP(
+    +[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta,
+        Scalar alpha) {
+      return combine(input, sum(bmm(batch1, batch2), {0}, false, batch1.dtype()), beta, alpha);
+    },
+    "addbmm(input, batch1, batch2, *, beta=1, alpha=1)",
+    "beta * input + alpha * the sum of the products", kInplace | kOut)
 
 }  // namespace
 }  // namespace eg

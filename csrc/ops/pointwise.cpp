@@ -32,32 +32,40 @@ constexpr uint32_t Public = kPublic;
 constexpr uint32_t Internal = kHidden;
 
 // Table ops write in place without a temporary.
-#define EG_REGISTER_0(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                           \
-  EG_OP(+[](const Tensor& input) { return unary(Unary::NAME, input); }, #NAME "(input)",            \
-        "y = " #Y "\n\ndL/dx = " #GX, (FLAGS) & ~kInplace)                                          \
-  EG_OP(+[](const Tensor& input) {                                                                  \
-          unary_(Unary::NAME, input);                                                               \
-          return input;                                                                             \
-        }, #NAME "_(input)", "In-place version of " #NAME ".", ((FLAGS) & kInternal) | kMethodOnly)
-#define EG_REGISTER_1(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                           \
-  EG_OP(+[](const Tensor& input, double P0) { return eg::NAME(input, P0); },                            \
-        #NAME "(input, " #P0 "=" D0 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
-#define EG_REGISTER_2(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                           \
-  EG_OP(+[](const Tensor& input, double P0, double P1) { return eg::NAME(input, P0, P1); },             \
-        #NAME "(input, " #P0 "=" D0 ", " #P1 "=" D1 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
+#define EG_REGISTER_0(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                              \
+  EG_OP(                                                                               \
+      +[](const Tensor& input) { return unary(Unary::NAME, input); }, #NAME "(input)", \
+      "y = " #Y "\n\ndL/dx = " #GX, (FLAGS) & ~kInplace)                               \
+  EG_OP(                                                                               \
+      +[](const Tensor& input) {                                                       \
+        unary_(Unary::NAME, input);                                                    \
+        return input;                                                                  \
+      },                                                                               \
+      #NAME "_(input)", "In-place version of " #NAME ".", ((FLAGS) & kInternal) | kMethodOnly)
+#define EG_REGISTER_1(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                  \
+  EG_OP(                                                                   \
+      +[](const Tensor& input, double P0) { return eg::NAME(input, P0); }, \
+      #NAME "(input, " #P0 "=" D0 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
+#define EG_REGISTER_2(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                 \
+  EG_OP(                                                                                  \
+      +[](const Tensor& input, double P0, double P1) { return eg::NAME(input, P0, P1); }, \
+      #NAME "(input, " #P0 "=" D0 ", " #P1 "=" D1 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
 #define EG_REGISTER_3(...)  // nan_to_num: below
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX) \
   EG_REGISTER_##COUNT(NAME, FLAGS, P0, D0, P1, D1, Y, GX)
-#define EG_PLAIN_BINARY(NAME, FLAGS, Y, GA, GB)                                                     \
-  EG_OP(+[](const Operand& input, const Operand& other) {                                           \
-          return binary(Binary::NAME, input, other);                                                \
-        }, #NAME "(input, other)", "y = " #Y "\n\ndL/da = " #GA "\ndL/db = " #GB,                   \
-        (FLAGS) & ~kInplace)                                                                        \
-  EG_OP(+[](const Tensor& input, const Operand& other) {                                            \
-          binary_(Binary::NAME, input, other);                                                      \
-          return input;                                                                             \
-        }, #NAME "_(input, other)", "In-place version of " #NAME ".",                               \
-        ((FLAGS) & kInternal) | kMethodOnly)
+#define EG_PLAIN_BINARY(NAME, FLAGS, Y, GA, GB)                                                   \
+  EG_OP(                                                                                          \
+      +[](const Operand& input, const Operand& other) {                                           \
+        return binary(Binary::NAME, input, other);                                                \
+      },                                                                                          \
+      #NAME "(input, other)", "y = " #Y "\n\ndL/da = " #GA "\ndL/db = " #GB, (FLAGS) & ~kInplace) \
+  EG_OP(                                                                                          \
+      +[](const Tensor& input, const Operand& other) {                                            \
+        binary_(Binary::NAME, input, other);                                                      \
+        return input;                                                                             \
+      },                                                                                          \
+      #NAME "_(input, other)", "In-place version of " #NAME ".",                                  \
+      ((FLAGS) & kInternal) | kMethodOnly)
 #define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB) EG_PLAIN_BINARY(NAME, FLAGS, Y, GA, GB)
 #include "ops/elementwise.def"
 
@@ -70,43 +78,60 @@ Tensor scaled(const Tensor& other, const Scalar& alpha) {
            "For integral input tensors, argument alpha must not be a floating point number.");
   return mul(other, Tensor(alpha));
 }
-EG_OP(+[](const Operand& input, const Operand& other, Scalar alpha) {
-        return to(add(input, scaled(other, alpha)), result_type(input, other));
-      }, "add(input, other, *, alpha)", "y = input + alpha * other", kPublic & ~kInplace)
-EG_OP(+[](const Operand& input, const Operand& other, Scalar alpha) {
-        return sub(input, scaled(other, alpha));
-      }, "sub(input, other, *, alpha)", "y = input - alpha * other", kPublic & ~kInplace)
-EG_OP(+[](const Operand& input, Scalar alpha, const Operand& other) {  // the old order of arguments
-        return add(input, scaled(other, alpha));
-      }, "add(input, alpha, other)", "y = input + alpha * other", kPublic & ~kInplace)
-EG_OP(+[](const Tensor& input, const Operand& other, Scalar alpha) {
-        binary_(Binary::add, input, scaled(other, alpha));
-        return input;
-      }, "add_(input, other, *, alpha)", "input += alpha * other", kMethodOnly)
-EG_OP(+[](const Tensor& input, Scalar alpha, const Operand& other) {
-        binary_(Binary::add, input, scaled(other, alpha));
-        return input;
-      }, "add_(input, alpha, other)", "input += alpha * other", kMethodOnly)
-EG_OP(+[](const Tensor& input, const Operand& other, Scalar alpha) {
-        binary_(Binary::sub, input, scaled(other, alpha));
-        return input;
-      }, "sub_(input, other, *, alpha)", "input -= alpha * other", kMethodOnly)
-EG_OP(+[](const Operand& input, const Operand& other, Scalar alpha) {
-        return sub(other, scaled(input, alpha));
-      }, "rsub(input, other, *, alpha=1)", "y = other - alpha * input")
+EG_OP(
+    +[](const Operand& input, const Operand& other, Scalar alpha) {
+      return to(add(input, scaled(other, alpha)), result_type(input, other));
+    },
+    "add(input, other, *, alpha)", "y = input + alpha * other", kPublic & ~kInplace)
+EG_OP(
+    +[](const Operand& input, const Operand& other, Scalar alpha) {
+      return sub(input, scaled(other, alpha));
+    },
+    "sub(input, other, *, alpha)", "y = input - alpha * other", kPublic & ~kInplace)
+EG_OP(
+    +[](const Operand& input, Scalar alpha, const Operand& other) {  // the old order of arguments
+      return add(input, scaled(other, alpha));
+    },
+    "add(input, alpha, other)", "y = input + alpha * other", kPublic & ~kInplace)
+EG_OP(
+    +[](const Tensor& input, const Operand& other, Scalar alpha) {
+      binary_(Binary::add, input, scaled(other, alpha));
+      return input;
+    },
+    "add_(input, other, *, alpha)", "input += alpha * other", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, Scalar alpha, const Operand& other) {
+      binary_(Binary::add, input, scaled(other, alpha));
+      return input;
+    },
+    "add_(input, alpha, other)", "input += alpha * other", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, const Operand& other, Scalar alpha) {
+      binary_(Binary::sub, input, scaled(other, alpha));
+      return input;
+    },
+    "sub_(input, other, *, alpha)", "input -= alpha * other", kMethodOnly)
+EG_OP(
+    +[](const Operand& input, const Operand& other, Scalar alpha) {
+      return sub(other, scaled(input, alpha));
+    },
+    "rsub(input, other, *, alpha=1)", "y = other - alpha * input")
 
 Tensor div_rounded(const Tensor& a, const Tensor& b, const std::string& mode) {
   if (mode == "floor") return floor_divide(a, b);
-  EG_CHECK(mode == "trunc", "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '",
-           mode, "'");
+  EG_CHECK(mode == "trunc",
+           "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode,
+           "'");
   const DType common = result_type(a, b);
   if (is_floating(common)) return trunc(div(a, b));
   // Whole numbers: exact, towards zero.
   return div_rounded(sub(a, fmod(a, b)), b, "floor");
 }
-EG_OP(+[](const Operand& input, const Operand& other, std::optional<std::string> rounding_mode) {
-        return rounding_mode ? div_rounded(input, other, *rounding_mode) : div(input, other);
-      }, "div(input, other, *, rounding_mode)", "Quotient, rounded as 'trunc' or 'floor' say.", kPublic)
+EG_OP(
+    +[](const Operand& input, const Operand& other, std::optional<std::string> rounding_mode) {
+      return rounding_mode ? div_rounded(input, other, *rounding_mode) : div(input, other);
+    },
+    "div(input, other, *, rounding_mode)", "Quotient, rounded as 'trunc' or 'floor' say.", kPublic)
 
 // Decimals as powers of ten.
 Tensor round_to(const Tensor& x, int64_t decimals) {
@@ -119,10 +144,14 @@ EG_OP(&round_to, "round(input, *, decimals)", "Rounds half to even.", kPublic)
 
 double largest(DType t) {
   switch (t) {
-    case DType::Float16: return 65504;
-    case DType::BFloat16: return 3.3895313892515355e38;
-    case DType::Float32: return std::numeric_limits<float>::max();
-    default: return std::numeric_limits<double>::max();
+    case DType::Float16:
+      return 65504;
+    case DType::BFloat16:
+      return 3.3895313892515355e38;
+    case DType::Float32:
+      return std::numeric_limits<float>::max();
+    default:
+      return std::numeric_limits<double>::max();
   }
 }
 Tensor replace_special(const Tensor& x, std::optional<double> nan, std::optional<double> posinf,
@@ -147,46 +176,62 @@ Tensor clamp(const Tensor& x, std::optional<Operand> low, std::optional<Operand>
   // PyTorch lets the gradient through at the bound; maximum would split it.
   const Tensor infinite(Scalar(low ? INFINITY : -INFINITY));
   const DType t = result_type(x, bound);
-  if (is_floating(t)) return low ? clamp_tensor(x, bound, infinite) : clamp_tensor(x, infinite, bound);
+  if (is_floating(t))
+    return low ? clamp_tensor(x, bound, infinite) : clamp_tensor(x, infinite, bound);
   return low ? maximum(x, bound) : minimum(x, bound);
 }
 EG_OP(&clamp, "clamp(input, min=None, max=None)", "Elements limited to [min, max].", kPublic)
 EG_OP(&clamp, "clip(input, min=None, max=None)", "Elements limited to [min, max].", kPublic)
-EG_OP(+[](const Tensor& input, const Operand& min) { return clamp(input, min, std::nullopt); },
-      "clamp_min(input, min)", "Elements not below min.", kPublic)
-EG_OP(+[](const Tensor& input, const Operand& max) { return clamp(input, std::nullopt, max); },
-      "clamp_max(input, max)", "Elements not above max.", kPublic)
+EG_OP(
+    +[](const Tensor& input, const Operand& min) { return clamp(input, min, std::nullopt); },
+    "clamp_min(input, min)", "Elements not below min.", kPublic)
+EG_OP(
+    +[](const Tensor& input, const Operand& max) { return clamp(input, std::nullopt, max); },
+    "clamp_max(input, max)", "Elements not above max.", kPublic)
 
-EG_OP(+[](const Tensor& input, const Tensor& values) { return heaviside(input, values); },
-      "heaviside(input, values)", "0, values or 1 for negative, zero and positive elements.", kPublic)
+EG_OP(
+    +[](const Tensor& input, const Tensor& values) { return heaviside(input, values); },
+    "heaviside(input, values)", "0, values or 1 for negative, zero and positive elements.", kPublic)
 
 // --- ternary --------------------------------------------------------------------------------------------------------
 
-EG_OP(+[](const Tensor& condition, const Operand& input, const Operand& other) {
-        return where(condition, input, other);
-      }, "where(condition, input, other)", "input where condition holds, else other.",
-      kOut | kFunctionOnly)
-EG_OP(+[](const Tensor& input, const Tensor& condition, const Operand& other) {
-        return where(condition, input, other);
-      }, "_where_method(input, condition, other)", "self where condition holds, else other.", kInternal)
-EG_OP(+[](const Tensor& input, const Operand& end, const Operand& weight) {
-        return lerp(input, end, weight);
-      }, "lerp(input, end, weight)", "input + weight * (end - input)", kPublic)
-EG_OP(+[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) {
-        return addcmul(input, tensor1, tensor2, value);
-      }, "addcmul(input, tensor1, tensor2, *, value=1)", "input + value * tensor1 * tensor2", kPublic)
-EG_OP(+[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) {
-        return addcdiv(input, tensor1, tensor2, value);
-      }, "addcdiv(input, tensor1, tensor2, *, value=1)", "input + value * tensor1 / tensor2", kPublic)
+EG_OP(
+    +[](const Tensor& condition, const Operand& input, const Operand& other) {
+      return where(condition, input, other);
+    },
+    "where(condition, input, other)", "input where condition holds, else other.",
+    kOut | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, const Tensor& condition, const Operand& other) {
+      return where(condition, input, other);
+    },
+    "_where_method(input, condition, other)", "self where condition holds, else other.", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Operand& end, const Operand& weight) {
+      return lerp(input, end, weight);
+    },
+    "lerp(input, end, weight)", "input + weight * (end - input)", kPublic)
+EG_OP(
+    +[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) {
+      return addcmul(input, tensor1, tensor2, value);
+    },
+    "addcmul(input, tensor1, tensor2, *, value=1)", "input + value * tensor1 * tensor2", kPublic)
+EG_OP(
+    +[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) {
+      return addcdiv(input, tensor1, tensor2, value);
+    },
+    "addcdiv(input, tensor1, tensor2, *, value=1)", "input + value * tensor1 / tensor2", kPublic)
 
 // --- the same under another name ---------------------------------------------------------------------------------------
 
-#define EG_ALIAS1(ALIAS, NAME)                                                             \
-  EG_OP(+[](const Tensor& input) { return NAME(input); }, #ALIAS "(input)",                \
-        "The same as " #NAME ".", kPublic)
-#define EG_ALIAS2(ALIAS, NAME)                                                             \
-  EG_OP(+[](const Operand& input, const Operand& other) { return NAME(input, other); },    \
-        #ALIAS "(input, other)", "The same as " #NAME ".", kPublic)
+#define EG_ALIAS1(ALIAS, NAME)                                            \
+  EG_OP(                                                                  \
+      +[](const Tensor& input) { return NAME(input); }, #ALIAS "(input)", \
+      "The same as " #NAME ".", kPublic)
+#define EG_ALIAS2(ALIAS, NAME)                                                        \
+  EG_OP(                                                                              \
+      +[](const Operand& input, const Operand& other) { return NAME(input, other); }, \
+      #ALIAS "(input, other)", "The same as " #NAME ".", kPublic)
 EG_ALIAS1(absolute, abs)
 EG_ALIAS1(negative, neg)
 EG_ALIAS1(sgn, sign)
@@ -207,26 +252,36 @@ EG_ALIAS2(greater_equal, ge)
 EG_ALIAS2(less, lt)
 EG_ALIAS2(less_equal, le)
 EG_ALIAS2(not_equal, ne)
-EG_OP(+[](const Operand& input, const Operand& exponent) { return power(input, exponent); },
-      "pow(input, exponent)", "input ** exponent", kPublic)
-EG_OP(+[](const Operand& input, const Operand& exponent) {
-        const auto wide = [](const Tensor& t) { return to(t, DType::Float64); };
-        return pow(wide(input), wide(exponent));
-      }, "float_power(input, exponent)", "input ** exponent in float64.", kOut)
-EG_OP(+[](const Tensor& input, const Operand& exponent) {
-        binary_(Binary::pow, input, exponent);
-        return input;
-      }, "pow_(input, exponent)", "input **= exponent", kMethodOnly)
+EG_OP(
+    +[](const Operand& input, const Operand& exponent) { return power(input, exponent); },
+    "pow(input, exponent)", "input ** exponent", kPublic)
+EG_OP(
+    +[](const Operand& input, const Operand& exponent) {
+      const auto wide = [](const Tensor& t) { return to(t, DType::Float64); };
+      return pow(wide(input), wide(exponent));
+    },
+    "float_power(input, exponent)", "input ** exponent in float64.", kOut)
+EG_OP(
+    +[](const Tensor& input, const Operand& exponent) {
+      binary_(Binary::pow, input, exponent);
+      return input;
+    },
+    "pow_(input, exponent)", "input **= exponent", kMethodOnly)
 EG_OP(+[](const Tensor& input) { return clone(input); }, "positive(input)", "A copy.")
-EG_OP(+[](const Operand& input, const Operand& other) {
-        return mul(input, pow(Tensor(2.0), to(other, float_type(result_type(input, other)))));
-      }, "ldexp(input, other)", "input * 2 ** other", kPublic)
-EG_OP(+[](const Tensor& input, int64_t n) {
-        EG_CHECK(n >= 0, "polygamma(n, x) does not support negative n.");
-        return polygamma(Tensor(static_cast<double>(n)), input);
-      }, "_polygamma(input, n)", "n-th derivative of digamma.", kInternal)
-EG_OP(+[](const Tensor& input) { return full(input.sizes(), Scalar(true), DType::Bool); },
-      "isreal(input)", "True everywhere: all dtypes here are real.")
+EG_OP(
+    +[](const Operand& input, const Operand& other) {
+      return mul(input, pow(Tensor(2.0), to(other, float_type(result_type(input, other)))));
+    },
+    "ldexp(input, other)", "input * 2 ** other", kPublic)
+EG_OP(
+    +[](const Tensor& input, int64_t n) {
+      EG_CHECK(n >= 0, "polygamma(n, x) does not support negative n.");
+      return polygamma(Tensor(static_cast<double>(n)), input);
+    },
+    "_polygamma(input, n)", "n-th derivative of digamma.", kInternal)
+EG_OP(
+    +[](const Tensor& input) { return full(input.sizes(), Scalar(true), DType::Bool); },
+    "isreal(input)", "True everywhere: all dtypes here are real.")
 
 }  // namespace
 }  // namespace eg

@@ -53,8 +53,12 @@ Tensor random_bits(int64_t n, Generator* g) {
 
 }  // namespace
 
-Tensor rand(IntSpan sizes, DType dtype, Generator* g) { return draw_float(Draw::Uniform, sizes, dtype, g); }
-Tensor randn(IntSpan sizes, DType dtype, Generator* g) { return draw_float(Draw::Normal, sizes, dtype, g); }
+Tensor rand(IntSpan sizes, DType dtype, Generator* g) {
+  return draw_float(Draw::Uniform, sizes, dtype, g);
+}
+Tensor randn(IntSpan sizes, DType dtype, Generator* g) {
+  return draw_float(Draw::Normal, sizes, dtype, g);
+}
 
 Tensor dropout_mask(IntSpan sizes, DType dtype, double keep, Generator* g) {
   const Tensor u = rand(sizes, DType::Float32, g);
@@ -71,24 +75,33 @@ namespace {
 
 // --- factories --------------------------------------------------------------------------------------------------
 
-EG_OP(+[](Dims size, Generator* g, OptDType dtype, OptDevice) {
-        return rand(size, dtype.value_or(default_dtype()), g);
-      }, "rand(*size, generator=None, dtype=None, device=None)", "Uniform in [0, 1).", kCreates)
-EG_OP(+[](Dims size, Generator* g, OptDType dtype, OptDevice) {
-        return randn(size, dtype.value_or(default_dtype()), g);
-      }, "randn(*size, generator=None, dtype=None, device=None)", "Standard normal.", kCreates)
-EG_OP(+[](const Tensor& input, OptDType dtype, OptDevice, Generator* g) {
-        return rand(input.sizes(), dtype.value_or(input.dtype()), g);
-      }, "rand_like(input, *, dtype=None, device=None, generator=None)",
-      "Uniform in [0, 1), in the input's shape.", kCreates | kFunctionOnly)
-EG_OP(+[](const Tensor& input, OptDType dtype, OptDevice, Generator* g) {
-        return randn(input.sizes(), dtype.value_or(input.dtype()), g);
-      }, "randn_like(input, *, dtype=None, device=None, generator=None)",
-      "Standard normal, in the input's shape.", kCreates | kFunctionOnly)
+EG_OP(
+    +[](Dims size, Generator* g, OptDType dtype, OptDevice) {
+      return rand(size, dtype.value_or(default_dtype()), g);
+    },
+    "rand(*size, generator=None, dtype=None, device=None)", "Uniform in [0, 1).", kCreates)
+EG_OP(
+    +[](Dims size, Generator* g, OptDType dtype, OptDevice) {
+      return randn(size, dtype.value_or(default_dtype()), g);
+    },
+    "randn(*size, generator=None, dtype=None, device=None)", "Standard normal.", kCreates)
+EG_OP(
+    +[](const Tensor& input, OptDType dtype, OptDevice, Generator* g) {
+      return rand(input.sizes(), dtype.value_or(input.dtype()), g);
+    },
+    "rand_like(input, *, dtype=None, device=None, generator=None)",
+    "Uniform in [0, 1), in the input's shape.", kCreates | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, OptDType dtype, OptDevice, Generator* g) {
+      return randn(input.sizes(), dtype.value_or(input.dtype()), g);
+    },
+    "randn_like(input, *, dtype=None, device=None, generator=None)",
+    "Standard normal, in the input's shape.", kCreates | kFunctionOnly)
 
 // Uniform in [low, high): the high word of bits times range, exact enough for any range (bias below range / 2^64).
 Tensor integers(IntSpan sizes, int64_t low, int64_t high, Generator* g) {
-  EG_CHECK(low < high, "random_ expects 'from' to be less than 'to', but got from=", low, " >= to=", high);
+  EG_CHECK(low < high, "random_ expects 'from' to be less than 'to', but got from=", low,
+           " >= to=", high);
   const Tensor t = random_bits(checked_numel(sizes), g);
   int64_t* p = t.data<int64_t>();
   const uint64_t range = uint64_t(high) - uint64_t(low);
@@ -100,30 +113,38 @@ Tensor integers(IntSpan sizes, int64_t low, int64_t high, Generator* g) {
 }
 
 void check_holds(int64_t low, int64_t high, DType t) {
-  constexpr int64_t most[kDTypes] = {1, 255, 127, 32767, INT32_MAX, INT64_MAX, 65504, INT64_MAX, INT64_MAX, INT64_MAX};
-  constexpr int64_t least[kDTypes] = {0, 0, -128, -32768, INT32_MIN, INT64_MIN, -65504, INT64_MIN, INT64_MIN, INT64_MIN};
-  EG_CHECK(low >= least[int(t)] && high - 1 <= most[int(t)], "from and to - 1 are out of bounds for ", t,
-           ": got ", low, " and ", high);
+  constexpr int64_t most[kDTypes] = {1,         255,   127,       32767,     INT32_MAX,
+                                     INT64_MAX, 65504, INT64_MAX, INT64_MAX, INT64_MAX};
+  constexpr int64_t least[kDTypes] = {0,         0,      -128,      -32768,    INT32_MIN,
+                                      INT64_MIN, -65504, INT64_MIN, INT64_MIN, INT64_MIN};
+  EG_CHECK(low >= least[int(t)] && high - 1 <= most[int(t)],
+           "from and to - 1 are out of bounds for ", t, ": got ", low, " and ", high);
 }
 Tensor randint(int64_t low, int64_t high, Dims size, Generator* g, OptDType dtype, OptDevice) {
   const DType t = dtype.value_or(DType::Int64);
   check_holds(low, high, t);
   return cast_data(integers(size, low, high, g), t);
 }
-EG_OP(+[](int64_t high, Dims size, Generator* g, OptDType dtype, OptDevice device) {
-        return randint(0, high, size, g, dtype, device);
-      }, "randint(high, size, *, generator=None, dtype=None, device=None)",
-      "Whole numbers in [0, high).", kCreates)
+EG_OP(
+    +[](int64_t high, Dims size, Generator* g, OptDType dtype, OptDevice device) {
+      return randint(0, high, size, g, dtype, device);
+    },
+    "randint(high, size, *, generator=None, dtype=None, device=None)",
+    "Whole numbers in [0, high).", kCreates)
 EG_OP(&randint, "randint(low, high, size, *, generator=None, dtype=None, device=None)",
       "Whole numbers in [low, high).", kCreates)
-EG_OP(+[](const Tensor& input, int64_t high, OptDType dtype, OptDevice device) {
-        return randint(0, high, input.sizes(), nullptr, dtype.value_or(input.dtype()), device);
-      }, "randint_like(input, high, *, dtype=None, device=None)",
-      "Whole numbers in [0, high), in the input's shape.", kCreates | kFunctionOnly)
-EG_OP(+[](const Tensor& input, int64_t low, int64_t high, OptDType dtype, OptDevice device) {
-        return randint(low, high, input.sizes(), nullptr, dtype.value_or(input.dtype()), device);
-      }, "randint_like(input, low, high, *, dtype=None, device=None)",
-      "Whole numbers in [low, high), in the input's shape.", kCreates | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, int64_t high, OptDType dtype, OptDevice device) {
+      return randint(0, high, input.sizes(), nullptr, dtype.value_or(input.dtype()), device);
+    },
+    "randint_like(input, high, *, dtype=None, device=None)",
+    "Whole numbers in [0, high), in the input's shape.", kCreates | kFunctionOnly)
+EG_OP(
+    +[](const Tensor& input, int64_t low, int64_t high, OptDType dtype, OptDevice device) {
+      return randint(low, high, input.sizes(), nullptr, dtype.value_or(input.dtype()), device);
+    },
+    "randint_like(input, low, high, *, dtype=None, device=None)",
+    "Whole numbers in [low, high), in the input's shape.", kCreates | kFunctionOnly)
 
 // Fisher and Yates.
 Tensor randperm(int64_t n, Generator* g, OptDType dtype, OptDevice) {
@@ -147,7 +168,8 @@ EG_OP(&randperm, "randperm(n, *, generator=None, dtype=None, device=None)",
 
 void check_std(const Tensor& std) {
   if (std.numel() == 0) return;
-  EG_CHECK(amin(std.detach(), {}).item().to_double() >= 0, "normal expects all elements of std >= 0.0");
+  EG_CHECK(amin(std.detach(), {}).item().to_double() >= 0,
+           "normal expects all elements of std >= 0.0");
 }
 Tensor normal(const Tensor& mean, const Tensor& std, Generator* g) {
   check_std(std);
@@ -155,61 +177,76 @@ Tensor normal(const Tensor& mean, const Tensor& std, Generator* g) {
   GradMode off(false);
   return add(mul(randn(broadcast_shapes(mean.sizes(), std.sizes()), t, g), std), mean);
 }
-EG_OP(+[](const Tensor& mean, const Operand& std, Generator* g) { return normal(mean, std, g); },
-      "normal(mean, std=1.0, *, generator=None)", "Normal with the given means and deviations.",
-      kOut | kFunctionOnly)
-EG_OP(+[](double mean, const Tensor& std, Generator* g) { return normal(Tensor(mean), std, g); },
-      "normal(mean, std, *, generator=None)", "Normal with the given means and deviations.",
-      kOut | kFunctionOnly)
-EG_OP(+[](double mean, double std, Dims size, Generator* g, OptDType dtype, OptDevice) {
-        EG_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
-        GradMode off(false);
-        return add(mul(randn(size, dtype.value_or(default_dtype()), g), Tensor(std)), Tensor(mean));
-      }, "normal(mean, std, size, *, generator=None, dtype=None, device=None)",
-      "Normal with one mean and deviation.", kCreates)
+EG_OP(
+    +[](const Tensor& mean, const Operand& std, Generator* g) { return normal(mean, std, g); },
+    "normal(mean, std=1.0, *, generator=None)", "Normal with the given means and deviations.",
+    kOut | kFunctionOnly)
+EG_OP(
+    +[](double mean, const Tensor& std, Generator* g) { return normal(Tensor(mean), std, g); },
+    "normal(mean, std, *, generator=None)", "Normal with the given means and deviations.",
+    kOut | kFunctionOnly)
+EG_OP(
+    +[](double mean, double std, Dims size, Generator* g, OptDType dtype, OptDevice) {
+      EG_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
+      GradMode off(false);
+      return add(mul(randn(size, dtype.value_or(default_dtype()), g), Tensor(std)), Tensor(mean));
+    },
+    "normal(mean, std, size, *, generator=None, dtype=None, device=None)",
+    "Normal with one mean and deviation.", kCreates)
 
 void check_probabilities(const Tensor& p, const char* op) {
   if (p.numel() == 0) return;
   const Tensor d = p.detach();
   const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
-  EG_CHECK(low >= 0 && high <= 1, "[", op, "] Expected p_in >= 0 && p_in <= 1 to be true, but got values in [",
-           low, ", ", high, "]");
+  EG_CHECK(low >= 0 && high <= 1, "[", op,
+           "] Expected p_in >= 0 && p_in <= 1 to be true, but got values in [", low, ", ", high,
+           "]");
 }
 Tensor bernoulli(const Tensor& p, IntSpan sizes, DType dtype, Generator* g) {
   check_probabilities(p, "bernoulli");
   GradMode off(false);
   return to(lt(rand(sizes, DType::Float64, g), p), dtype);
 }
-EG_OP(+[](const Tensor& input, Generator* g) {
-        EG_CHECK(input.is_floating(), "[bernoulli] expected probabilities in a floating point tensor, got ", input.dtype());
-        return bernoulli(input, input.sizes(), input.dtype(), g);
-      }, "bernoulli(input, *, generator=None)", "0 or 1, with the probabilities given.", kOut)
-EG_OP(+[](const Tensor& input, double p, Generator* g) {
-        return bernoulli(Tensor(p), input.sizes(), input.dtype(), g);
-      }, "bernoulli(input, p, *, generator=None)", "0 or 1, with one probability.", kOut)
+EG_OP(
+    +[](const Tensor& input, Generator* g) {
+      EG_CHECK(input.is_floating(),
+               "[bernoulli] expected probabilities in a floating point tensor, got ",
+               input.dtype());
+      return bernoulli(input, input.sizes(), input.dtype(), g);
+    },
+    "bernoulli(input, *, generator=None)", "0 or 1, with the probabilities given.", kOut)
+EG_OP(
+    +[](const Tensor& input, double p, Generator* g) {
+      return bernoulli(Tensor(p), input.sizes(), input.dtype(), g);
+    },
+    "bernoulli(input, p, *, generator=None)", "0 or 1, with one probability.", kOut)
 
 // Rows of weights; the inverse of the cumulated sum, or, without replacement, the largest of log(u) / w (Efraimidis and
 // Spirakis, 2006).
 Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generator* g) {
-  EG_CHECK(input.dim() == 1 || input.dim() == 2, "prob_dist must be 1 or 2 dim, got shape ", IntSpan(input.sizes()));
-  EG_CHECK(input.is_floating(), "multinomial only supports floating-point dtypes for input, got ", input.dtype());
+  EG_CHECK(input.dim() == 1 || input.dim() == 2, "prob_dist must be 1 or 2 dim, got shape ",
+           IntSpan(input.sizes()));
+  EG_CHECK(input.is_floating(), "multinomial only supports floating-point dtypes for input, got ",
+           input.dtype());
   EG_CHECK(count > 0, "cannot sample n_sample <= 0 samples, got ", count);
   const int64_t n = input.sizes().back(), rows = input.dim() == 2 ? input.sizes()[0] : 1;
-  EG_CHECK(replacement || count <= n, "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
+  EG_CHECK(replacement || count <= n,
+           "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
   const Tensor weights = contiguous_data(cast_data(input.detach(), DType::Float64));
   const Tensor u = rand({rows, replacement ? count : n}, DType::Float64, g);
   Tensor out = empty({rows, count}, DType::Int64);
   std::vector<std::pair<double, int64_t>> keys(size_t(replacement ? 0 : n));
   std::vector<double> sums(size_t(n), 0.0);
   for (int64_t r = 0; r < rows; ++r) {
-    const double *w = weights.data<double>() + r * n, *v = u.data<double>() + r * (replacement ? count : n);
+    const double *w = weights.data<double>() + r * n,
+                 *v = u.data<double>() + r * (replacement ? count : n);
     int64_t* o = out.data<int64_t>() + r * count;
     double total = 0;
     int64_t positive = 0, last = -1;
     for (int64_t i = 0; i < n; ++i) {
       EG_CHECK(w[i] >= 0 && std::isfinite(w[i]),
-               "probability tensor contains either `inf`, `nan` or element < 0: ", w[i], " at row ", r,
-               ", column ", i);
+               "probability tensor contains either `inf`, `nan` or element < 0: ", w[i], " at row ",
+               r, ", column ", i);
       total += w[i];
       sums[size_t(i)] = total;
       if (w[i] > 0) ++positive, last = i;
@@ -222,10 +259,13 @@ Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generat
       }
       continue;
     }
-    EG_CHECK(count <= positive, "invalid multinomial distribution (with replacement=False, not enough "
-             "non-negative category to sample) in row ", r);
+    EG_CHECK(count <= positive,
+             "invalid multinomial distribution (with replacement=False, not enough "
+             "non-negative category to sample) in row ",
+             r);
     for (int64_t i = 0; i < n; ++i)
-      keys[size_t(i)] = {w[i] > 0 ? -std::log1p(-v[i]) / w[i] : std::numeric_limits<double>::infinity(), i};
+      keys[size_t(i)] = {
+          w[i] > 0 ? -std::log1p(-v[i]) / w[i] : std::numeric_limits<double>::infinity(), i};
     std::partial_sort(keys.begin(), keys.begin() + count, keys.end());
     for (int64_t k = 0; k < count; ++k) o[k] = keys[size_t(k)].second;
   }
@@ -268,13 +308,16 @@ double poisson_one(double rate, uint64_t seed) {
   }
 }
 Tensor poisson(const Tensor& input, Generator* g) {
-  EG_CHECK(input.is_floating(), "[poisson] expected rates in a floating point tensor, got ", input.dtype());
+  EG_CHECK(input.is_floating(), "[poisson] expected rates in a floating point tensor, got ",
+           input.dtype());
   const Tensor rates = contiguous_data(cast_data(input.detach(), DType::Float64));
   const Tensor seeds = random_bits(rates.numel(), g);
   Tensor out = empty(input.sizes(), DType::Float64);
   for (int64_t i = 0; i < rates.numel(); ++i) {
-    EG_CHECK(rates.data<double>()[i] >= 0, "invalid Poisson rate, expected rate to be non-negative");
-    out.data<double>()[i] = poisson_one(rates.data<double>()[i], uint64_t(seeds.data<int64_t>()[i]));
+    EG_CHECK(rates.data<double>()[i] >= 0,
+             "invalid Poisson rate, expected rate to be non-negative");
+    out.data<double>()[i] =
+        poisson_one(rates.data<double>()[i], uint64_t(seeds.data<int64_t>()[i]));
   }
   return cast_data(out, input.dtype());
 }
@@ -301,61 +344,86 @@ Tensor transformed(const Tensor& self, const char* op, Generator* g, F f) {
   return filled_with(self, u);
 }
 
-EG_OP(+[](const Tensor& input, double low, double high, Generator* g) {
-        EG_CHECK(low <= high, "uniform_ expects to return a [from, to) range, but found from=", low, " > to=", high);
-        const DType t = draw_type(input, "uniform_");
-        check_inplace(input, "uniform_");
-        return filled_with(input, add(mul(rand(input.sizes(), t, g), Tensor(high - low)), Tensor(low)));
-      }, "uniform_(input, from=0.0, to=1.0, *, generator=None)", "Uniform in [from, to).", kMethodOnly)
-EG_OP(+[](const Tensor& input, double mean, double std, Generator* g) {
-        EG_CHECK(std >= 0, "normal_ expects std >= 0.0, but found std ", std);
-        const DType t = draw_type(input, "normal_");
-        check_inplace(input, "normal_");
-        return filled_with(input, add(mul(randn(input.sizes(), t, g), Tensor(std)), Tensor(mean)));
-      }, "normal_(input, mean=0.0, std=1.0, *, generator=None)", "Normal.", kMethodOnly)
-EG_OP(+[](const Tensor& input, double lambd, Generator* g) {
-        EG_CHECK(lambd > 0, "exponential_ expects lambda > 0.0, but found lambda=", lambd);
-        return transformed(input, "exponential_", g, [=](double u) { return -std::log1p(-u) / lambd; });
-      }, "exponential_(input, lambd=1.0, *, generator=None)", "Exponential.", kMethodOnly)
-EG_OP(+[](const Tensor& input, double median, double sigma, Generator* g) {
-        EG_CHECK(sigma > 0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
-        return transformed(input, "cauchy_", g, [=](double u) { return median + sigma * std::tan(3.141592653589793 * (u - 0.5)); });
-      }, "cauchy_(input, median=0.0, sigma=1.0, *, generator=None)", "Cauchy.", kMethodOnly)
-EG_OP(+[](const Tensor& input, double mean, double std, Generator* g) {
-        EG_CHECK(std > 0, "log_normal_ expects std > 0.0, but found std=", std);
-        const DType t = draw_type(input, "log_normal_");
-        check_inplace(input, "log_normal_");
-        return filled_with(input, exp(add(mul(randn(input.sizes(), t, g), Tensor(std)), Tensor(mean))));
-      }, "log_normal_(input, mean=1.0, std=2.0, *, generator=None)", "Log-normal.", kMethodOnly)
-EG_OP(+[](const Tensor& input, double p, Generator* g) {
-        EG_CHECK(p > 0 && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
-        const double rate = std::log1p(-p);
-        check_inplace(input, "geometric_");
-        const Tensor u = rand(input.sizes(), DType::Float64, g);
-        for (int64_t i = 0; i < u.numel(); ++i)
-          u.data<double>()[i] = std::ceil(std::log1p(-u.data<double>()[i]) / rate);
-        return filled_with(input, maximum(u, Tensor(1.0)));
-      }, "geometric_(input, p, *, generator=None)", "Geometric, from 1.", kMethodOnly)
-EG_OP(+[](const Tensor& input, const Operand& p, Generator* g) {
-        check_inplace(input, "bernoulli_");
-        EG_CHECK(is_expandable_to(p.tensor.sizes(), input.sizes()), "[bernoulli_] p of shape ",
-                 IntSpan(p.tensor.sizes()), " does not broadcast to ", IntSpan(input.sizes()));
-        return filled_with(input, bernoulli(p, input.sizes(), input.dtype(), g));
-      }, "bernoulli_(input, p=0.5, *, generator=None)", "0 or 1.", kMethodOnly)
-EG_OP(+[](const Tensor& input, std::optional<int64_t> from, std::optional<int64_t> to_, Generator* g) {
-        // One bound is the upper one; none: all numbers the type counts exactly.
-        constexpr int64_t exact[kDTypes] = {2, 256, 128, 32768, int64_t(1) << 31, INT64_MAX, 2049, 257, 16777217, 9007199254740993};
-        int64_t low = 0, high = exact[int(input.dtype())];
-        if (from && to_) {
-          low = *from;
-          high = *to_;
-        } else if (from) {
-          high = *from;
-        }
-        check_inplace(input, "random_");
-        check_holds(low, high, input.dtype());
-        return filled_with(input, integers(input.sizes(), low, high, g));
-      }, "random_(input, from=None, to=None, *, generator=None)", "Whole numbers in [from, to).", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, double low, double high, Generator* g) {
+      EG_CHECK(low <= high, "uniform_ expects to return a [from, to) range, but found from=", low,
+               " > to=", high);
+      const DType t = draw_type(input, "uniform_");
+      check_inplace(input, "uniform_");
+      return filled_with(input,
+                         add(mul(rand(input.sizes(), t, g), Tensor(high - low)), Tensor(low)));
+    },
+    "uniform_(input, from=0.0, to=1.0, *, generator=None)", "Uniform in [from, to).", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, double mean, double std, Generator* g) {
+      EG_CHECK(std >= 0, "normal_ expects std >= 0.0, but found std ", std);
+      const DType t = draw_type(input, "normal_");
+      check_inplace(input, "normal_");
+      return filled_with(input, add(mul(randn(input.sizes(), t, g), Tensor(std)), Tensor(mean)));
+    },
+    "normal_(input, mean=0.0, std=1.0, *, generator=None)", "Normal.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, double lambd, Generator* g) {
+      EG_CHECK(lambd > 0, "exponential_ expects lambda > 0.0, but found lambda=", lambd);
+      return transformed(input, "exponential_", g,
+                         [=](double u) { return -std::log1p(-u) / lambd; });
+    },
+    "exponential_(input, lambd=1.0, *, generator=None)", "Exponential.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, double median, double sigma, Generator* g) {
+      EG_CHECK(sigma > 0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
+      return transformed(input, "cauchy_", g, [=](double u) {
+        return median + sigma * std::tan(3.141592653589793 * (u - 0.5));
+      });
+    },
+    "cauchy_(input, median=0.0, sigma=1.0, *, generator=None)", "Cauchy.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, double mean, double std, Generator* g) {
+      EG_CHECK(std > 0, "log_normal_ expects std > 0.0, but found std=", std);
+      const DType t = draw_type(input, "log_normal_");
+      check_inplace(input, "log_normal_");
+      return filled_with(input,
+                         exp(add(mul(randn(input.sizes(), t, g), Tensor(std)), Tensor(mean))));
+    },
+    "log_normal_(input, mean=1.0, std=2.0, *, generator=None)", "Log-normal.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, double p, Generator* g) {
+      EG_CHECK(p > 0 && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
+      const double rate = std::log1p(-p);
+      check_inplace(input, "geometric_");
+      const Tensor u = rand(input.sizes(), DType::Float64, g);
+      for (int64_t i = 0; i < u.numel(); ++i)
+        u.data<double>()[i] = std::ceil(std::log1p(-u.data<double>()[i]) / rate);
+      return filled_with(input, maximum(u, Tensor(1.0)));
+    },
+    "geometric_(input, p, *, generator=None)", "Geometric, from 1.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, const Operand& p, Generator* g) {
+      check_inplace(input, "bernoulli_");
+      EG_CHECK(is_expandable_to(p.tensor.sizes(), input.sizes()), "[bernoulli_] p of shape ",
+               IntSpan(p.tensor.sizes()), " does not broadcast to ", IntSpan(input.sizes()));
+      return filled_with(input, bernoulli(p, input.sizes(), input.dtype(), g));
+    },
+    "bernoulli_(input, p=0.5, *, generator=None)", "0 or 1.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, std::optional<int64_t> from, std::optional<int64_t> to_,
+        Generator* g) {
+      // One bound is the upper one; none: all numbers the type counts exactly.
+      constexpr int64_t exact[kDTypes] = {2,         256,  128, 32768,    int64_t(1) << 31,
+                                          INT64_MAX, 2049, 257, 16777217, 9007199254740993};
+      int64_t low = 0, high = exact[int(input.dtype())];
+      if (from && to_) {
+        low = *from;
+        high = *to_;
+      } else if (from) {
+        high = *from;
+      }
+      check_inplace(input, "random_");
+      check_holds(low, high, input.dtype());
+      return filled_with(input, integers(input.sizes(), low, high, g));
+    },
+    "random_(input, from=None, to=None, *, generator=None)", "Whole numbers in [from, to).",
+    kMethodOnly)
 
 // --- dropout ----------------------------------------------------------------------------------------------------------
 
@@ -364,16 +432,21 @@ Tensor dropout(const Tensor& x, double p, bool training, IntSpan mask_sizes) {
   if (!training || p == 0 || x.numel() == 0) return x;
   return mul(x, dropout_mask(mask_sizes, x.dtype(), 1 - p, nullptr));
 }
-EG_OP(+[](const Tensor& input, double p, bool train) { return dropout(input, p, train, input.sizes()); },
-      "dropout(input, p, train)", "Zeroes elements with probability p and scales the rest by 1 / (1 - p).",
-      kInplace)
+EG_OP(
+    +[](const Tensor& input, double p, bool train) {
+      return dropout(input, p, train, input.sizes());
+    },
+    "dropout(input, p, train)",
+    "Zeroes elements with probability p and scales the rest by 1 / (1 - p).", kInplace)
 // Whole channels: one draw for each element of the first two dimensions (of the first for unbatched input).
-EG_OP(+[](const Tensor& input, double p, bool train) {
-        EG_CHECK(input.dim() >= 2, "Feature dropout requires at least 2 dimensions in the input");
-        Dims mask = input.sizes();
-        for (size_t d = 2; d < mask.size(); ++d) mask[d] = 1;
-        return dropout(input, p, train, mask);
-      }, "feature_dropout(input, p, train)", "Zeroes whole channels.", kInplace)
+EG_OP(
+    +[](const Tensor& input, double p, bool train) {
+      EG_CHECK(input.dim() >= 2, "Feature dropout requires at least 2 dimensions in the input");
+      Dims mask = input.sizes();
+      for (size_t d = 2; d < mask.size(); ++d) mask[d] = 1;
+      return dropout(input, p, train, mask);
+    },
+    "feature_dropout(input, p, train)", "Zeroes whole channels.", kInplace)
 
 }  // namespace
 }  // namespace eg

@@ -138,7 +138,8 @@ struct Variance {
     if (l.inner != 1) l = l.lines();
     count = static_cast<double>(l.length);
     Tensor mean = empty(keepdim ? l.kept : l.squeezed, compute), m2 = empty_like(mean);
-    kernels<ReduceKernels>().moments(compute, l.data.raw(), mean.raw(), m2.raw(), l.outer, l.length);
+    kernels<ReduceKernels>().moments(compute, l.data.raw(), mean.raw(), m2.raw(), l.outer,
+                                     l.length);
     const double degrees = std::max(count - correction, 0.0);
     GradMode off(false);
     return {cast_data(div(m2, Tensor(degrees)), x.dtype()), cast_data(mean, x.dtype())};
@@ -152,7 +153,8 @@ struct Variance {
                Tensor(2.0 / std::max(count - correction, 0.0)));
     }
     if (g[1].defined()) {
-      const Tensor even = expand(div(with_kept_dims(g[1], dims, keepdim), Tensor(count)), x.sizes());
+      const Tensor even =
+          expand(div(with_kept_dims(g[1], dims, keepdim), Tensor(count)), x.sizes());
       gx = gx.defined() ? add(gx, even) : even;
     }
     return {gx};
@@ -192,17 +194,20 @@ void check_nonempty(const Tensor& x, const Dims& dims, const char* op) {
   for (int64_t d : dims)
     EG_CHECK_INDEX(x.sizes()[d] != 0, op, "(): Expected reduction dim ", d,
                    " to have non-zero size, got shape ", IntSpan(x.sizes()));
-  EG_CHECK(!(x.numel() == 0 && static_cast<int64_t>(dims.size()) == x.dim()), op,
-           "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
-           "dim with the 'dim' argument.");
+  EG_CHECK(
+      !(x.numel() == 0 && static_cast<int64_t>(dims.size()) == x.dim()), op,
+      "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+      "dim with the 'dim' argument.");
 }
 
 }  // namespace
 
 Layout Layout::lines() const {
   Layout l = *this;
-  const Tensor grid = alias(data, {outer, length, inner}, {length * inner, inner, 1}, data.offset());
-  l.data = contiguous_data(alias(grid, {outer, inner, length}, {length * inner, 1, inner}, grid.offset()));
+  const Tensor grid =
+      alias(data, {outer, length, inner}, {length * inner, inner, 1}, data.offset());
+  l.data = contiguous_data(
+      alias(grid, {outer, inner, length}, {length * inner, 1, inner}, grid.offset()));
   l.outer = outer * inner;
   l.inner = 1;
   return l;
@@ -227,8 +232,10 @@ Tensor sum_to(const Tensor& x, IntSpan sizes) {
 }
 
 Tensor mean(const Tensor& x, IntSpan dims, bool keepdim) {
-  EG_CHECK(x.is_floating(), "mean(): could not infer output dtype. Input dtype must be either a floating "
-           "point or complex dtype. Got: ", x.dtype());
+  EG_CHECK(x.is_floating(),
+           "mean(): could not infer output dtype. Input dtype must be either a floating "
+           "point or complex dtype. Got: ",
+           x.dtype());
   const Dims wrapped = wrap_dims(dims, x.dim());
   double count = 1;
   for (int64_t d : wrapped) count *= static_cast<double>(x.sizes()[d]);
@@ -256,66 +263,97 @@ namespace {
 using OptDims = std::optional<Dims>;
 using OptDType = std::optional<DType>;
 
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
-        return sum(input, dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
-      }, "sum(input, dim=None, keepdim=False, *, dtype=None)",
-      "Sum over some or all dimensions. Integers are summed in int64.", kOut)
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
-        const Tensor x = dtype ? to(input, *dtype) : input;
-        return mean(x, dim ? IntSpan(*dim) : IntSpan(), keepdim);
-      }, "mean(input, dim=None, keepdim=False, *, dtype=None)", "Mean over some or all dimensions.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+      return sum(input, dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
+    },
+    "sum(input, dim=None, keepdim=False, *, dtype=None)",
+    "Sum over some or all dimensions. Integers are summed in int64.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+      const Tensor x = dtype ? to(input, *dtype) : input;
+      return mean(x, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+    },
+    "mean(input, dim=None, keepdim=False, *, dtype=None)", "Mean over some or all dimensions.",
+    kOut)
 Tensor without_nan(const Tensor& x) {
   return x.is_floating() ? where(isnan(x.detach()), Tensor(0.0), x) : x;
 }
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
-        return sum(without_nan(input), dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
-      }, "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.", kOut)
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
-        const Tensor x = dtype ? to(input, *dtype) : input;
-        EG_CHECK(x.is_floating(), "nanmean(): expected input to have floating point dtype but got ", x.dtype());
-        const IntSpan dims = dim ? IntSpan(*dim) : IntSpan();
-        return div(sum(without_nan(x), dims, keepdim), sum(logical_not(isnan(x.detach())), dims, keepdim));
-      }, "nanmean(input, dim=None, keepdim=False, *, dtype=None)", "Mean of what is not NaN.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+      return sum(without_nan(input), dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
+    },
+    "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
+      const Tensor x = dtype ? to(input, *dtype) : input;
+      EG_CHECK(x.is_floating(), "nanmean(): expected input to have floating point dtype but got ",
+               x.dtype());
+      const IntSpan dims = dim ? IntSpan(*dim) : IntSpan();
+      return div(sum(without_nan(x), dims, keepdim),
+                 sum(logical_not(isnan(x.detach())), dims, keepdim));
+    },
+    "nanmean(input, dim=None, keepdim=False, *, dtype=None)", "Mean of what is not NaN.", kOut)
 
 Tensor product(const Tensor& x, int64_t dim, bool keepdim, OptDType dtype) {
   return apply(Prod{wrap_dim(dim, x.dim()), keepdim}, to(x, sum_type(x, dtype)));
 }
-EG_OP(+[](const Tensor& input, OptDType dtype) {
-        return product(reshape(input, {-1}), 0, false, dtype);
-      }, "prod(input, *, dtype=None)", "Product of all elements.", kOut)
-EG_OP(+[](const Tensor& input, int64_t dim, bool keepdim, OptDType dtype) {
-        if (input.dim() == 0) {
-          wrap_dim(dim, 0);
-          return to(input, sum_type(input, dtype));
-        }
-        return product(input, dim, keepdim, dtype);
-      }, "prod(input, dim, keepdim=False, *, dtype=None)", "Product over a dimension.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDType dtype) {
+      return product(reshape(input, {-1}), 0, false, dtype);
+    },
+    "prod(input, *, dtype=None)", "Product of all elements.", kOut)
+EG_OP(
+    +[](const Tensor& input, int64_t dim, bool keepdim, OptDType dtype) {
+      if (input.dim() == 0) {
+        wrap_dim(dim, 0);
+        return to(input, sum_type(input, dtype));
+      }
+      return product(input, dim, keepdim, dtype);
+    },
+    "prod(input, dim, keepdim=False, *, dtype=None)", "Product over a dimension.", kOut)
 
 // --- all, any, counts ----------------------------------------------------------------------------------------------
 
 Tensor truth(Reduce op, const Tensor& x, const OptDims& dim, bool keepdim) {
-  return reduce_data(op, x, all_or(dim, x.dim()), keepdim, x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
+  return reduce_data(op, x, all_or(dim, x.dim()), keepdim,
+                     x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
 }
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) { return truth(Reduce::All, input, dim, keepdim); },
-      "all(input, dim=None, keepdim=False)", "Whether all elements are true.", kOut)
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) { return truth(Reduce::Any, input, dim, keepdim); },
-      "any(input, dim=None, keepdim=False)", "Whether any element is true.", kOut)
-EG_OP(+[](const Tensor& input, OptDims dim) {
-        return sum(ne(input.detach(), Tensor(0)), dim ? IntSpan(*dim) : IntSpan());
-      }, "count_nonzero(input, dim=None)", "Number of elements that are not zero.")
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim) {
+      return truth(Reduce::All, input, dim, keepdim);
+    },
+    "all(input, dim=None, keepdim=False)", "Whether all elements are true.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim) {
+      return truth(Reduce::Any, input, dim, keepdim);
+    },
+    "any(input, dim=None, keepdim=False)", "Whether any element is true.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim) {
+      return sum(ne(input.detach(), Tensor(0)), dim ? IntSpan(*dim) : IntSpan());
+    },
+    "count_nonzero(input, dim=None)", "Number of elements that are not zero.")
 
 // --- extremes ----------------------------------------------------------------------------------------------------------
 
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) {
-        return amax(input, dim ? IntSpan(*dim) : IntSpan(), keepdim);
-      }, "amax(input, dim=(), keepdim=False)", "Largest element; equal ones share the gradient.", kOut)
-EG_OP(+[](const Tensor& input, OptDims dim, bool keepdim) {
-        return amin(input, dim ? IntSpan(*dim) : IntSpan(), keepdim);
-      }, "amin(input, dim=(), keepdim=False)", "Smallest element; equal ones share the gradient.", kOut)
-EG_OP(+[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
-        const Dims dims = dim ? Dims{*dim} : Dims{};
-        return std::make_tuple(amin(input, dims, keepdim), amax(input, dims, keepdim));
-      }, "aminmax(input, *, dim=None, keepdim=False) -> (min, max)", "Smallest and largest element.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim) {
+      return amax(input, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+    },
+    "amax(input, dim=(), keepdim=False)", "Largest element; equal ones share the gradient.", kOut)
+EG_OP(
+    +[](const Tensor& input, OptDims dim, bool keepdim) {
+      return amin(input, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+    },
+    "amin(input, dim=(), keepdim=False)", "Smallest element; equal ones share the gradient.", kOut)
+EG_OP(
+    +[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
+      const Dims dims = dim ? Dims{*dim} : Dims{};
+      return std::make_tuple(amin(input, dims, keepdim), amax(input, dims, keepdim));
+    },
+    "aminmax(input, *, dim=None, keepdim=False) -> (min, max)", "Smallest and largest element.",
+    kOut)
 
 template <Arg op>
 std::tuple<Tensor, Tensor> extreme_of(const Tensor& x, int64_t dim) {
@@ -359,31 +397,43 @@ std::tuple<Tensor, Tensor> along_dim(const Tensor& x, int64_t dim, bool keepdim)
   return apply(AlongDim<op>{d, keepdim, {}}, x);
 }
 Tensor extreme_of_all(const Tensor& x, const char* op, bool largest) {
-  EG_CHECK(x.numel() > 0, op, "(): Expected reduction dim to be specified for input.numel() == 0. "
+  EG_CHECK(x.numel() > 0, op,
+           "(): Expected reduction dim to be specified for input.numel() == 0. "
            "Specify the reduction dim with the 'dim' argument.");
   return largest ? amax(x, {}) : amin(x, {});
 }
-EG_OP(+[](const Tensor& input) { return extreme_of_all(input, "max", true); }, "max(input)",
-      "Largest element.", kOut)
-EG_OP(+[](const Tensor& input, int64_t dim, bool keepdim) { return along_dim<Arg::Max>(input, dim, keepdim); },
-      "max(input, dim, keepdim=False) -> (values, indices)",
-      "Largest elements along a dimension and where they are.", kOut)
-EG_OP(+[](const Tensor& input, const Tensor& other) { return maximum(input, other); },
-      "max(input, other)", "Larger of two elements.", kOut)
-EG_OP(+[](const Tensor& input) { return extreme_of_all(input, "min", false); }, "min(input)",
-      "Smallest element.", kOut)
-EG_OP(+[](const Tensor& input, int64_t dim, bool keepdim) { return along_dim<Arg::Min>(input, dim, keepdim); },
-      "min(input, dim, keepdim=False) -> (values, indices)",
-      "Smallest elements along a dimension and where they are.", kOut)
-EG_OP(+[](const Tensor& input, const Tensor& other) { return minimum(input, other); },
-      "min(input, other)", "Smaller of two elements.", kOut)
+EG_OP(
+    +[](const Tensor& input) { return extreme_of_all(input, "max", true); }, "max(input)",
+    "Largest element.", kOut)
+EG_OP(
+    +[](const Tensor& input, int64_t dim, bool keepdim) {
+      return along_dim<Arg::Max>(input, dim, keepdim);
+    },
+    "max(input, dim, keepdim=False) -> (values, indices)",
+    "Largest elements along a dimension and where they are.", kOut)
+EG_OP(
+    +[](const Tensor& input, const Tensor& other) { return maximum(input, other); },
+    "max(input, other)", "Larger of two elements.", kOut)
+EG_OP(
+    +[](const Tensor& input) { return extreme_of_all(input, "min", false); }, "min(input)",
+    "Smallest element.", kOut)
+EG_OP(
+    +[](const Tensor& input, int64_t dim, bool keepdim) {
+      return along_dim<Arg::Min>(input, dim, keepdim);
+    },
+    "min(input, dim, keepdim=False) -> (values, indices)",
+    "Smallest elements along a dimension and where they are.", kOut)
+EG_OP(
+    +[](const Tensor& input, const Tensor& other) { return minimum(input, other); },
+    "min(input, other)", "Smaller of two elements.", kOut)
 
 template <Arg op>
 Tensor position(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
   const char* name = op == Arg::Max ? "argmax" : "argmin";
   EG_CHECK(x.dtype() != DType::Bool, "\"", name, "\" not implemented for 'Bool'");
   if (!dim) {
-    EG_CHECK_INDEX(x.numel() > 0, name, "(): Expected reduction dim to be specified for input.numel() == 0.");
+    EG_CHECK_INDEX(x.numel() > 0, name,
+                   "(): Expected reduction dim to be specified for input.numel() == 0.");
     const Tensor flat = contiguous_data(x);
     const Tensor at = std::get<1>(extreme_of<op>(alias(flat, {x.numel()}, {1}, flat.offset()), 0));
     const Dims sizes(keepdim ? size_t(x.dim()) : 0, 1);
@@ -398,31 +448,44 @@ Tensor position(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
   squeezed.erase(size_t(d));
   return alias(at, squeezed, contiguous_strides(squeezed), 0);
 }
-EG_OP(+[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
-        return position<Arg::Max>(input, dim, keepdim);
-      }, "argmax(input, dim=None, keepdim=False)", "Position of the largest element.", kOut)
-EG_OP(+[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
-        return position<Arg::Min>(input, dim, keepdim);
-      }, "argmin(input, dim=None, keepdim=False)", "Position of the smallest element.", kOut)
+EG_OP(
+    +[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
+      return position<Arg::Max>(input, dim, keepdim);
+    },
+    "argmax(input, dim=None, keepdim=False)", "Position of the largest element.", kOut)
+EG_OP(
+    +[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
+      return position<Arg::Min>(input, dim, keepdim);
+    },
+    "argmin(input, dim=None, keepdim=False)", "Position of the smallest element.", kOut)
 
 // --- variance -------------------------------------------------------------------------------------------------------------
 
-std::tuple<Tensor, Tensor> var_mean(const Tensor& x, const OptDims& dim, double correction, bool keepdim) {
+std::tuple<Tensor, Tensor> var_mean(const Tensor& x, const OptDims& dim, double correction,
+                                    bool keepdim) {
   EG_CHECK(x.is_floating(), "std and var only support floating point dtypes, got ", x.dtype());
   return apply(Variance{all_or(dim, x.dim()), correction, keepdim, 0}, x);
 }
-double corrected(const std::optional<Scalar>& correction) { return correction ? correction->to_double() : 1; }
+double corrected(const std::optional<Scalar>& correction) {
+  return correction ? correction->to_double() : 1;
+}
 
-#define EG_VARIANCE(NAME, RESULT, FIELDS, MAKE)                                                      \
-  EG_OP(+[](const Tensor& input, OptDims dim, std::optional<Scalar> correction, bool keepdim) {      \
-          return MAKE(var_mean(input, dim, corrected(correction), keepdim));                         \
-        }, NAME "(input, dim=None, *, correction=None, keepdim=False)" FIELDS, RESULT, kOut)         \
-  EG_OP(+[](const Tensor& input, bool unbiased) {                                                    \
-          return MAKE(var_mean(input, std::nullopt, unbiased, false));                               \
-        }, NAME "(input, unbiased)" FIELDS, RESULT, kOut)                                            \
-  EG_OP(+[](const Tensor& input, OptDims dim, bool unbiased, bool keepdim) {                         \
-          return MAKE(var_mean(input, dim, unbiased, keepdim));                                      \
-        }, NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOut)
+#define EG_VARIANCE(NAME, RESULT, FIELDS, MAKE)                                               \
+  EG_OP(                                                                                      \
+      +[](const Tensor& input, OptDims dim, std::optional<Scalar> correction, bool keepdim) { \
+        return MAKE(var_mean(input, dim, corrected(correction), keepdim));                    \
+      },                                                                                      \
+      NAME "(input, dim=None, *, correction=None, keepdim=False)" FIELDS, RESULT, kOut)       \
+  EG_OP(                                                                                      \
+      +[](const Tensor& input, bool unbiased) {                                               \
+        return MAKE(var_mean(input, std::nullopt, unbiased, false));                          \
+      },                                                                                      \
+      NAME "(input, unbiased)" FIELDS, RESULT, kOut)                                          \
+  EG_OP(                                                                                      \
+      +[](const Tensor& input, OptDims dim, bool unbiased, bool keepdim) {                    \
+        return MAKE(var_mean(input, dim, unbiased, keepdim));                                 \
+      },                                                                                      \
+      NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOut)
 using Pair = std::tuple<Tensor, Tensor>;
 Tensor just_variance(const Pair& p) { return std::get<0>(p); }
 Tensor just_deviation(const Pair& p) { return sqrt(std::get<0>(p)); }
@@ -433,8 +496,9 @@ EG_VARIANCE("std", "Standard deviation (of n - correction).", "", just_deviation
 EG_VARIANCE("var_mean", "Variance and mean.", "", both)
 EG_VARIANCE("std_mean", "Standard deviation and mean.", "", deviation_and_mean)
 
-EG_OP(+[](const Tensor& input, Dims dim, bool keepdim) { return logsumexp(input, dim, keepdim); },
-      "logsumexp(input, dim, keepdim=False)", "log of the sum of exp, without overflow.", kOut)
+EG_OP(
+    +[](const Tensor& input, Dims dim, bool keepdim) { return logsumexp(input, dim, keepdim); },
+    "logsumexp(input, dim, keepdim=False)", "log of the sum of exp, without overflow.", kOut)
 
 }  // namespace
 }  // namespace eg

@@ -18,7 +18,9 @@ Tensor scan_data(Scan op, const Tensor& x, int64_t dim, Tensor* positions = null
 }
 
 // Sum from the end.
-Tensor reversed_cumsum(const Tensor& x, int64_t dim) { return flip(cumsum(flip(x, {dim}), dim), {dim}); }
+Tensor reversed_cumsum(const Tensor& x, int64_t dim) {
+  return flip(cumsum(flip(x, {dim}), dim), {dim});
+}
 
 struct CumSum {
   static constexpr const char* name = "Cumsum";
@@ -113,10 +115,16 @@ Tensor cumprod(const Tensor& x, int64_t dim) {
 
 namespace {
 
-EG_OP(+[](const Tensor& input, int64_t dim, std::optional<DType> dtype) { return cumsum(whole(input, dtype), dim); },
-      "cumsum(input, dim, *, dtype=None)", "Sums of the elements so far.", kInplace | kOut)
-EG_OP(+[](const Tensor& input, int64_t dim, std::optional<DType> dtype) { return cumprod(whole(input, dtype), dim); },
-      "cumprod(input, dim, *, dtype=None)", "Products of the elements so far.", kInplace | kOut)
+EG_OP(
+    +[](const Tensor& input, int64_t dim, std::optional<DType> dtype) {
+      return cumsum(whole(input, dtype), dim);
+    },
+    "cumsum(input, dim, *, dtype=None)", "Sums of the elements so far.", kInplace | kOut)
+EG_OP(
+    +[](const Tensor& input, int64_t dim, std::optional<DType> dtype) {
+      return cumprod(whole(input, dtype), dim);
+    },
+    "cumprod(input, dim, *, dtype=None)", "Products of the elements so far.", kInplace | kOut)
 
 template <Scan op>
 std::tuple<Tensor, Tensor> extreme(const Tensor& x, int64_t dim) {
@@ -124,13 +132,18 @@ std::tuple<Tensor, Tensor> extreme(const Tensor& x, int64_t dim) {
   if (x.dim() == 0) return {clone(x), zeros({}, DType::Int64)};
   return apply(CumExtreme<op>{d}, x);
 }
-EG_OP(&extreme<Scan::Max>, "cummax(input, dim) -> (values, indices)", "Largest elements so far.", kOut)
-EG_OP(&extreme<Scan::Min>, "cummin(input, dim) -> (values, indices)", "Smallest elements so far.", kOut)
-EG_OP(+[](const Tensor& input, int64_t dim) {
-        const int64_t d = wrap_dim(dim, input.dim());
-        EG_CHECK(input.is_floating(), "logcumsumexp expects a floating point tensor, got ", input.dtype());
-        return input.dim() == 0 ? clone(input) : apply(LogCumSumExp{d}, input);
-      }, "logcumsumexp(input, dim)", "log of the sums of exp so far.", kOut)
+EG_OP(&extreme<Scan::Max>, "cummax(input, dim) -> (values, indices)", "Largest elements so far.",
+      kOut)
+EG_OP(&extreme<Scan::Min>, "cummin(input, dim) -> (values, indices)", "Smallest elements so far.",
+      kOut)
+EG_OP(
+    +[](const Tensor& input, int64_t dim) {
+      const int64_t d = wrap_dim(dim, input.dim());
+      EG_CHECK(input.is_floating(), "logcumsumexp expects a floating point tensor, got ",
+               input.dtype());
+      return input.dim() == 0 ? clone(input) : apply(LogCumSumExp{d}, input);
+    },
+    "logcumsumexp(input, dim)", "log of the sums of exp so far.", kOut)
 
 Tensor diff_once(const Tensor& x, int64_t dim) {
   const int64_t n = x.sizes()[dim];
@@ -138,19 +151,21 @@ Tensor diff_once(const Tensor& x, int64_t dim) {
   const Tensor later = narrow(x, dim, n - m, m), earlier = narrow(x, dim, 0, m);
   return x.dtype() == DType::Bool ? logical_xor(later, earlier) : sub(later, earlier);
 }
-EG_OP(+[](const Tensor& input, int64_t n, int64_t dim, std::optional<Tensor> prepend,
-          std::optional<Tensor> append) {
-        EG_CHECK(input.dim() > 0, "diff expects input to be at least one-dimensional");
-        EG_CHECK(n >= 0, "order must be non-negative but got ", n);
-        const int64_t d = wrap_dim(dim, input.dim());
-        TensorList parts;
-        if (prepend) parts.push_back(*prepend);
-        parts.push_back(input);
-        if (append) parts.push_back(*append);
-        Tensor x = parts.size() > 1 ? cat(parts, d) : input;
-        for (int64_t i = 0; i < n; ++i) x = diff_once(x, d);
-        return x;
-      }, "diff(input, n=1, dim=-1, prepend=None, append=None)", "n-th differences of neighbours.", kOut)
+EG_OP(
+    +[](const Tensor& input, int64_t n, int64_t dim, std::optional<Tensor> prepend,
+        std::optional<Tensor> append) {
+      EG_CHECK(input.dim() > 0, "diff expects input to be at least one-dimensional");
+      EG_CHECK(n >= 0, "order must be non-negative but got ", n);
+      const int64_t d = wrap_dim(dim, input.dim());
+      TensorList parts;
+      if (prepend) parts.push_back(*prepend);
+      parts.push_back(input);
+      if (append) parts.push_back(*append);
+      Tensor x = parts.size() > 1 ? cat(parts, d) : input;
+      for (int64_t i = 0; i < n; ++i) x = diff_once(x, d);
+      return x;
+    },
+    "diff(input, n=1, dim=-1, prepend=None, append=None)", "n-th differences of neighbours.", kOut)
 
 }  // namespace
 }  // namespace eg

@@ -46,8 +46,8 @@ struct SoftmaxBackward {
     const DType compute = compute_of(y.dtype());
     const Lines lg(g, dim, compute), ly(y, dim, compute);
     Tensor gx = empty(ly.data.sizes(), compute);
-    kernels<SoftmaxKernels>().backward(log, compute, lg.data.raw(), ly.data.raw(), gx.raw(), ly.lines,
-                                       ly.length);
+    kernels<SoftmaxKernels>().backward(log, compute, lg.data.raw(), ly.data.raw(), gx.raw(),
+                                       ly.lines, ly.length);
     return cast_data(back_in_place(gx, dim), y.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& gg) {
@@ -89,12 +89,15 @@ struct Softmax {
 template <bool log>
 Tensor run(const Tensor& x, int64_t dim, std::optional<DType> dtype) {
   const Tensor t = dtype ? to(x, *dtype) : x;
-  EG_CHECK(t.is_floating(), log ? "[log_softmax]" : "[softmax]", " not implemented for ", t.dtype());
+  EG_CHECK(t.is_floating(), log ? "[log_softmax]" : "[softmax]", " not implemented for ",
+           t.dtype());
   return apply(Softmax<log>{wrap_dim(dim, t.dim())}, t);
 }
 
-EG_OP(&run<false>, "softmax(input, dim, *, dtype=None)", "exp(x) / sum(exp(x)) along a dimension.", kOut)
-EG_OP(&run<true>, "log_softmax(input, dim, *, dtype=None)", "log(softmax(x)) along a dimension.", kOut)
+EG_OP(&run<false>, "softmax(input, dim, *, dtype=None)", "exp(x) / sum(exp(x)) along a dimension.",
+      kOut)
+EG_OP(&run<true>, "log_softmax(input, dim, *, dtype=None)", "log(softmax(x)) along a dimension.",
+      kOut)
 
 }  // namespace
 

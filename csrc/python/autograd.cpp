@@ -96,10 +96,9 @@ struct PythonNodeHook final : Node::NodeHook {
   // Pre-hooks get the outputs' gradients, post-hooks (results, outputs' gradients).
   void call(Tensors& grads, const Tensors* outputs) override {
     const Object first = wrap_all(grads);
-    const Object result =
-        outputs ? checked(PyObject_CallFunctionObjArgs(f.get(), first.get(),
-                                                       wrap_all(*outputs).get(), nullptr))
-                : checked(PyObject_CallOneArg(f.get(), first.get()));
+    const Object result = outputs ? checked(PyObject_CallFunctionObjArgs(
+                                        f.get(), first.get(), wrap_all(*outputs).get(), nullptr))
+                                  : checked(PyObject_CallOneArg(f.get(), first.get()));
     replace_all(grads, result.get(), "a node's hook");
   }
   Callable f;
@@ -140,7 +139,8 @@ PyObject* record_function(PyObject*, PyObject* args) {
   return guarded([&]() -> PyObject* {
     PyObject *ctx, *inputs, *outputs;
     const char* title;
-    if (!PyArg_ParseTuple(args, "OsO!O!", &ctx, &title, &PyTuple_Type, &inputs, &PyTuple_Type, &outputs))
+    if (!PyArg_ParseTuple(args, "OsO!O!", &ctx, &title, &PyTuple_Type, &inputs, &PyTuple_Type,
+                          &outputs))
       return nullptr;
     Ref<PythonNode> node(new PythonNode(ctx, title));
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); ++i) {
@@ -198,7 +198,9 @@ PyObject* node_code(PyObject* o, void*) {
   void* code = node_of(o).site.code();
   return Py_NewRef(code ? static_cast<PyObject*>(code) : Py_None);
 }
-PyObject* node_sequence(PyObject* o, void*) { return PyLong_FromUnsignedLongLong(node_of(o).sequence); }
+PyObject* node_sequence(PyObject* o, void*) {
+  return PyLong_FromUnsignedLongLong(node_of(o).sequence);
+}
 PyObject* node_variable(PyObject* o, void*) {
   return guarded([&]() -> PyObject* {
     const Node& n = node_of(o);
@@ -234,7 +236,8 @@ PyObject* node_context(PyObject* o, void*) {
 }
 Py_hash_t node_hash(PyObject* o) { return hash_address(&node_of(o)); }
 PyObject* node_compare(PyObject* a, PyObject* b, int op) {
-  if (!PyObject_TypeCheck(b, node_type) || (op != Py_EQ && op != Py_NE)) return Py_NewRef(Py_NotImplemented);
+  if (!PyObject_TypeCheck(b, node_type) || (op != Py_EQ && op != Py_NE))
+    return Py_NewRef(Py_NotImplemented);
   return PyBool_FromLong((&node_of(a) == &node_of(b)) == (op == Py_EQ));
 }
 
@@ -297,7 +300,8 @@ PyGetSetDef node_getset[] = {
     {"saved_tensors", node_saved, nullptr, "What backward will read.", nullptr},
     {"output_shapes", node_shapes, nullptr, "Shapes of the outputs.", nullptr},
     {"released", node_released, nullptr, "True once a backward freed it.", nullptr},
-    {"context", node_context, nullptr, "The ctx of a Function written in Python, else None.", nullptr},
+    {"context", node_context, nullptr, "The ctx of a Function written in Python, else None.",
+     nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef node_methods[] = {
     {"name", node_name, METH_NOARGS, "name()\n--\n\nName of the recorded operation."},
@@ -342,7 +346,8 @@ PyObject* run_backward(PyObject*, PyObject* args) {
     int retain, create;
     if (!PyArg_ParseTuple(args, "OOppO", &roots, &grads, &retain, &create, &inputs)) return nullptr;
     const TensorList wanted = tensors_of(inputs, "inputs", false);
-    EG_CHECK(inputs == Py_None || !wanted.empty(), "'inputs' argument to backward cannot be empty.");
+    EG_CHECK(inputs == Py_None || !wanted.empty(),
+             "'inputs' argument to backward cannot be empty.");
     backward(tensors_of(roots, "tensors", false), tensors_of(grads, "grad_tensors", true),
              {retain != 0, create != 0}, inputs == Py_None ? nullptr : &wanted);
     return Py_NewRef(Py_None);
@@ -466,7 +471,8 @@ PyObject* with_history(PyObject*, PyObject* args) {
     PyObject *o, *node;
     unsigned int nr;
     if (!PyArg_ParseTuple(args, "OOI", &o, &node, &nr)) return nullptr;
-    EG_CHECK_TYPE(is_tensor(o) && PyObject_TypeCheck(node, node_type), "expected a Tensor and a Node");
+    EG_CHECK_TYPE(is_tensor(o) && PyObject_TypeCheck(node, node_type),
+                  "expected a Tensor and a Node");
     EG_CHECK_INDEX(nr < node_of(node).outputs.size(), "the node has no output ", nr);
     Tensor t = unwrap(o).detach();
     if (grad_enabled()) {
@@ -477,21 +483,20 @@ PyObject* with_history(PyObject*, PyObject* args) {
   });
 }
 
-PyMethodDef functions[] = {
-    {"with_history", with_history, METH_VARARGS, nullptr},
-    {"nan_check", get_nan_check, METH_NOARGS, nullptr},
-    {"set_nan_check", switch_nan_check, METH_O, nullptr},
-    {"run_backward", run_backward, METH_VARARGS, nullptr},
-    {"run_grad", run_grad, METH_VARARGS, nullptr},
-    {"record_function", record_function, METH_VARARGS, nullptr},
-    {"mark_inplace", mark_inplace, METH_VARARGS, nullptr},
-    {"add_hook", add_hook, METH_VARARGS, nullptr},
-    {"retain_grad", retain_grad, METH_O, nullptr},
-    {"is_grad_enabled", get_grad_mode, METH_NOARGS, nullptr},
-    {"set_grad_enabled", set_grad_mode, METH_O, nullptr},
-    {"is_inference_mode_enabled", get_inference_mode, METH_NOARGS, nullptr},
-    {"set_inference_mode", set_inference_mode, METH_O, nullptr},
-    {nullptr, nullptr, 0, nullptr}};
+PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr},
+                           {"nan_check", get_nan_check, METH_NOARGS, nullptr},
+                           {"set_nan_check", switch_nan_check, METH_O, nullptr},
+                           {"run_backward", run_backward, METH_VARARGS, nullptr},
+                           {"run_grad", run_grad, METH_VARARGS, nullptr},
+                           {"record_function", record_function, METH_VARARGS, nullptr},
+                           {"mark_inplace", mark_inplace, METH_VARARGS, nullptr},
+                           {"add_hook", add_hook, METH_VARARGS, nullptr},
+                           {"retain_grad", retain_grad, METH_O, nullptr},
+                           {"is_grad_enabled", get_grad_mode, METH_NOARGS, nullptr},
+                           {"set_grad_enabled", set_grad_mode, METH_O, nullptr},
+                           {"is_inference_mode_enabled", get_inference_mode, METH_NOARGS, nullptr},
+                           {"set_inference_mode", set_inference_mode, METH_O, nullptr},
+                           {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
 
@@ -518,7 +523,8 @@ PyObject* m_backward(PyObject* o, PyObject* const* args, Py_ssize_t n, PyObject*
       PyObject* key = PyTuple_GET_ITEM(names, k);
       int at = 0;
       while (at < 4 && PyUnicode_CompareWithASCIIString(key, parameters[at]) != 0) ++at;
-      EG_CHECK_TYPE(at < 4, "backward() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'");
+      EG_CHECK_TYPE(at < 4, "backward() got an unexpected keyword argument '",
+                    PyUnicode_AsUTF8(key), "'");
       values[at] = args[n + k];
     }
     const auto truth = [](PyObject* v, bool otherwise) {

@@ -22,26 +22,34 @@ static bool dtype_of_format(const char* format, Py_ssize_t item_size, DType* out
 #endif
   if (!f[0] || f[1]) return false;
   switch (f[0]) {
-    case '?': return *out = DType::Bool, true;
-    case 'B': return *out = DType::UInt8, true;
-    case 'b': return *out = DType::Int8, true;
-    case 'e': return *out = DType::Float16, true;
-    case 'f': return *out = DType::Float32, true;
-    case 'd': return *out = DType::Float64, true;
+    case '?':
+      return *out = DType::Bool, true;
+    case 'B':
+      return *out = DType::UInt8, true;
+    case 'b':
+      return *out = DType::Int8, true;
+    case 'e':
+      return *out = DType::Float16, true;
+    case 'f':
+      return *out = DType::Float32, true;
+    case 'd':
+      return *out = DType::Float64, true;
     case 'h':
     case 'i':
     case 'l':
     case 'q':
       *out = item_size == 2 ? DType::Int16 : item_size == 4 ? DType::Int32 : DType::Int64;
       return true;
-    default: return false;
+    default:
+      return false;
   }
 }
 
 int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
   return guarded_int([&] {
     const Tensor t = unwrap(self);
-    EG_CHECK_KIND(Buffer, t.device().is_cpu(), "can't export the memory of a tensor on ", t.device());
+    EG_CHECK_KIND(Buffer, t.device().is_cpu(), "can't export the memory of a tensor on ",
+                  t.device());
     const bool writable = t.storage().writable();
     EG_CHECK_KIND(Buffer, writable || !(flags & PyBUF_WRITABLE), "the tensor is read-only");
     EG_CHECK_KIND(Buffer, t.is_contiguous() || (flags & PyBUF_STRIDES) == PyBUF_STRIDES,

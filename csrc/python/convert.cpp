@@ -15,10 +15,10 @@ void set_python_error() noexcept {
   } catch (const PythonError&) {
     // set already
   } catch (const Error& e) {
-    PyObject* const kinds[] = {PyExc_RuntimeError, PyExc_TypeError,   PyExc_ValueError,
-                               PyExc_IndexError,   PyExc_KeyError,    PyExc_MemoryError,
-                               PyExc_NotImplementedError, PyExc_BufferError,
-                               PyExc_KeyboardInterrupt};
+    PyObject* const kinds[] = {
+        PyExc_RuntimeError,        PyExc_TypeError,   PyExc_ValueError,
+        PyExc_IndexError,          PyExc_KeyError,    PyExc_MemoryError,
+        PyExc_NotImplementedError, PyExc_BufferError, PyExc_KeyboardInterrupt};
     if (!PyErr_Occurred()) PyErr_SetString(kinds[int(e.kind())], e.what());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
@@ -133,9 +133,7 @@ static bool is_array_scalar(PyObject* o) {
   return array_scalar_class && PyObject_TypeCheck(o, array_scalar_class);
 }
 
-bool is_number(PyObject* o) {
-  return PyFloat_Check(o) || PyLong_Check(o) || is_array_scalar(o);
-}
+bool is_number(PyObject* o) { return PyFloat_Check(o) || PyLong_Check(o) || is_array_scalar(o); }
 
 bool is_index(PyObject* o) {
   if (PyLong_Check(o)) return !PyBool_Check(o);

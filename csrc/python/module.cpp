@@ -5,8 +5,8 @@
 
 #include "core/gil.h"
 #include "core/parallel.h"
-#include "kernels/gemm.h"
 #include "kernels/copy.h"
+#include "kernels/gemm.h"
 #include "kernels/registry.h"
 #include "ops/registry.h"
 #include "python/autocast.h"
@@ -25,63 +25,71 @@ struct PyGenerator {
   Ref<Generator> generator;
 };
 
-Generator* generator_of(PyObject* o) { return py::cast<PyGenerator&>(py::handle(o)).generator.get(); }
+Generator* generator_of(PyObject* o) {
+  return py::cast<PyGenerator&>(py::handle(o)).generator.get();
+}
 
 static void add_generator(py::module_& m) {
-  auto c = py::class_<PyGenerator>(m, "Generator", "State of a stream of random numbers.\n\n"
-                                                   "Generator(device='cpu')")
-               .def(py::init([](const py::object&) { return PyGenerator{new Generator(67280421310721)}; }),
-                    py::arg("device") = py::none())
-               .def(
-                   "manual_seed",
-                   [](py::object self, const py::int_& seed) {
-                     const py::int_ low = py::reinterpret_steal<py::int_>(
-                         PyNumber_And(seed.ptr(), py::int_(UINT64_MAX).ptr()));
-                     self.cast<PyGenerator&>().generator->seed(low.cast<uint64_t>());
-                     return self;
-                   },
-                   py::arg("seed"), "Starts the stream of the given seed; returns the generator.")
-               .def_property_readonly("device", [](PyGenerator&) {
-                 return py::reinterpret_steal<py::object>(from_device(Device{}));
+  auto c =
+      py::class_<PyGenerator>(m, "Generator",
+                              "State of a stream of random numbers.\n\n"
+                              "Generator(device='cpu')")
+          .def(py::init(
+                   [](const py::object&) { return PyGenerator{new Generator(67280421310721)}; }),
+               py::arg("device") = py::none())
+          .def(
+              "manual_seed",
+              [](py::object self, const py::int_& seed) {
+                const py::int_ low = py::reinterpret_steal<py::int_>(
+                    PyNumber_And(seed.ptr(), py::int_(UINT64_MAX).ptr()));
+                self.cast<PyGenerator&>().generator->seed(low.cast<uint64_t>());
+                return self;
+              },
+              py::arg("seed"), "Starts the stream of the given seed; returns the generator.")
+          .def_property_readonly(
+              "device",
+              [](PyGenerator&) { return py::reinterpret_steal<py::object>(from_device(Device{})); })
+          .def(
+              "get_state",
+              [](PyGenerator& g) {
+                Tensor t = empty({16}, DType::UInt8);
+                const uint64_t words[] = {g.generator->initial_seed(), g.generator->offset()};
+                std::memcpy(t.raw(), words, 16);
+                return py::reinterpret_steal<py::object>(wrap(t));
+              },
+              "The state as a tensor of 16 bytes.")
+          .def(
+              "set_state",
+              [](py::object self, py::object state) {
+                if (!is_tensor(state.ptr()))
+                  throw py::type_error("expected a state as a ByteTensor");
+                const Tensor t = contiguous_data(unwrap(state.ptr()));
+                if (t.dtype() != DType::UInt8 || t.numel() != 16)
+                  throw py::value_error("RNG state is wrong size: expected 16 bytes");
+                uint64_t words[2];
+                std::memcpy(words, t.raw(), 16);
+                self.cast<PyGenerator&>().generator->set_state(words[0], words[1]);
+                return self;
+              },
+              py::arg("new_state"), "Continues from a state of get_state().")
+          .def(
+              "seed",
+              [](PyGenerator& g) {
+                const py::object bytes = py::module_::import("os").attr("urandom")(8);
+                uint64_t s;
+                std::memcpy(&s, PyBytes_AsString(bytes.ptr()), 8);
+                g.generator->seed(s);
+                return s;
+              },
+              "Starts a stream from the system's randomness; returns the seed.")
+          .def("initial_seed", [](PyGenerator& g) { return g.generator->initial_seed(); })
+          .def("_state",
+               [](PyGenerator& g) {
+                 return py::make_tuple(g.generator->initial_seed(), g.generator->offset());
                })
-               .def("get_state",
-                    [](PyGenerator& g) {
-                      Tensor t = empty({16}, DType::UInt8);
-                      const uint64_t words[] = {g.generator->initial_seed(), g.generator->offset()};
-                      std::memcpy(t.raw(), words, 16);
-                      return py::reinterpret_steal<py::object>(wrap(t));
-                    },
-                    "The state as a tensor of 16 bytes.")
-               .def(
-                   "set_state",
-                   [](py::object self, py::object state) {
-                     if (!is_tensor(state.ptr())) throw py::type_error("expected a state as a ByteTensor");
-                     const Tensor t = contiguous_data(unwrap(state.ptr()));
-                     if (t.dtype() != DType::UInt8 || t.numel() != 16)
-                       throw py::value_error("RNG state is wrong size: expected 16 bytes");
-                     uint64_t words[2];
-                     std::memcpy(words, t.raw(), 16);
-                     self.cast<PyGenerator&>().generator->set_state(words[0], words[1]);
-                     return self;
-                   },
-                   py::arg("new_state"), "Continues from a state of get_state().")
-               .def("seed",
-                    [](PyGenerator& g) {
-                      const py::object bytes = py::module_::import("os").attr("urandom")(8);
-                      uint64_t s;
-                      std::memcpy(&s, PyBytes_AsString(bytes.ptr()), 8);
-                      g.generator->seed(s);
-                      return s;
-                    },
-                    "Starts a stream from the system's randomness; returns the seed.")
-               .def("initial_seed", [](PyGenerator& g) { return g.generator->initial_seed(); })
-               .def("_state",
-                    [](PyGenerator& g) {
-                      return py::make_tuple(g.generator->initial_seed(), g.generator->offset());
-                    })
-               .def("_set_state", [](PyGenerator& g, uint64_t seed, uint64_t offset) {
-                 g.generator->set_state(seed, offset);
-               });
+          .def("_set_state", [](PyGenerator& g, uint64_t seed, uint64_t offset) {
+            g.generator->set_state(seed, offset);
+          });
   generator_class = reinterpret_cast<PyTypeObject*>(c.ptr());
   m.attr("default_generator") = py::cast(PyGenerator{Ref<Generator>(&default_generator())});
 }
@@ -113,7 +121,8 @@ PYBIND11_MODULE(_C, m) {
   m.doc() = "eagergrad's core: tensors, tape and CPU kernels.";
   if (!KernelSlot<CopyKernels>::table)
     throw py::import_error("this build of eagergrad has no kernels for instruction-set level " +
-                           std::to_string(isa_level()) + " or below (EAGERGRAD_BUILD_ISA, EAGERGRAD_ISA)");
+                           std::to_string(isa_level()) +
+                           " or below (EAGERGRAD_BUILD_ISA, EAGERGRAD_ISA)");
   gil_hooks = {&release_gil, &acquire_gil};
   poll_interrupt = &poll;
   py::register_exception_translator([](std::exception_ptr p) {
@@ -141,7 +150,8 @@ PYBIND11_MODULE(_C, m) {
   static PyMethodDef functions[] = {{"register_types", register_types, METH_O, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
   PyModule_AddFunctions(m.ptr(), functions);
-  m.def("install_site_hooks", [](const std::string& folder) { install_site_hooks(folder.c_str()); });
+  m.def("install_site_hooks",
+        [](const std::string& folder) { install_site_hooks(folder.c_str()); });
   m.def("from_array", [](py::object array) {
     return py::reinterpret_steal<py::object>(wrap(from_array(array.ptr())));
   });
@@ -164,7 +174,8 @@ PYBIND11_MODULE(_C, m) {
   });
   m.def("reset_peak_memory", [] { reset_peak_memory(); });
   m.def("empty_cache", [] { empty_cache(); });
-  m.def("get_default_dtype", [] { return py::reinterpret_steal<py::object>(from_dtype(default_dtype())); });
+  m.def("get_default_dtype",
+        [] { return py::reinterpret_steal<py::object>(from_dtype(default_dtype())); });
   m.def("set_default_dtype", [](py::object o) {
     DType t;
     if (!as_dtype(o.ptr(), &t)) throw py::type_error("invalid dtype object");

@@ -24,8 +24,8 @@ struct OpObject {
   };
   std::vector<Item>* entries;
   std::vector<std::unique_ptr<Signature>>* overloads;  // parsed at the first call
-  const char* name;  // lives as long as the process
-  bool autocast;  // do autocast regions reach it?
+  const char* name;                                    // lives as long as the process
+  bool autocast;                                       // do autocast regions reach it?
   PyObject* result_type;
 };
 
@@ -106,9 +106,8 @@ class Results final : public ResultSink {
       EG_CHECK_TYPE(is_tensor(item), "[", op_->name, "] out must be a tuple of Tensors");
       write_out(unwrap(item), tensors_[i], op_->name);
     }
-    return collect([&](size_t i) {
-      return Py_NewRef(PySequence_Fast_GET_ITEM(items.get(), Py_ssize_t(i)));
-    });
+    return collect(
+        [&](size_t i) { return Py_NewRef(PySequence_Fast_GET_ITEM(items.get(), Py_ssize_t(i))); });
   }
 
   template <class F>
@@ -310,7 +309,8 @@ PyObject* op_name(PyObject* self, void*) {
 PyObject* op_module(PyObject*, void*) { return PyUnicode_FromString("eagergrad"); }
 PyObject* op_flags(PyObject* self, void*) {
   uint32_t any = 0;
-  uint32_t all = kFunctionOnly | kMethodOnly | kInternal;  // count only where every overload has them
+  uint32_t all =
+      kFunctionOnly | kMethodOnly | kInternal;  // count only where every overload has them
   for (const OpObject::Item& item : *reinterpret_cast<OpObject*>(self)->entries) {
     const OpEntry* e = item.entry;
     any |= e->flags & ~(kFunctionOnly | kMethodOnly | kInternal);

@@ -1,11 +1,12 @@
 #include "python/signature.h"
-#include "tape/node.h"
 
 #include <cstring>
 
+#include "tape/node.h"
+
 namespace eg::python {
 
-extern PyTypeObject* generator_class;           // module.cpp
+extern PyTypeObject* generator_class;  // module.cpp
 Generator* generator_of(PyObject* generator);
 
 // --- parsing -------------------------------------------------------------------------------------------------------
@@ -90,10 +91,10 @@ void Signature::parse(const std::string& inside) {
 }
 
 static const char* kind_name(ArgKind k) {
-  constexpr const char* names[] = {"Tensor", "Tensor or number", "tuple of Tensors", "int",
-                                   "float",  "bool",             "number",           "tuple of ints",
-                                   "tuple of floats", "dtype",   "device",           "str",
-                                   "Generator"};
+  constexpr const char* names[] = {
+      "Tensor",   "Tensor or number", "tuple of Tensors", "int",   "float",  "bool",
+      "number",   "tuple of ints",    "tuple of floats",  "dtype", "device", "str",
+      "Generator"};
   return names[int(k)];
 }
 
@@ -152,8 +153,9 @@ static bool fits(const ArgType& type, PyObject* o) {
     case ArgKind::Operand:
       return is_tensor(o) || is_number(o) || is_array(o);
     case ArgKind::TensorList:
-      return is_tensor(o) ||
-             is_sequence(o, [](PyObject* i) { return is_tensor(i) || is_array(i) || i == Py_None; });
+      return is_tensor(o) || is_sequence(o, [](PyObject* i) {
+               return is_tensor(i) || is_array(i) || i == Py_None;
+             });
     case ArgKind::Int:
       return is_index(o);
     case ArgKind::Float:
@@ -171,7 +173,9 @@ static bool fits(const ArgType& type, PyObject* o) {
       return as_dtype(o, &t);
     }
     case ArgKind::Device:
-      return PyUnicode_Check(o) || is_index(o) || (!PyLong_Check(o) && PyObject_HasAttrString(o, "type") && PyObject_HasAttrString(o, "index"));
+      return PyUnicode_Check(o) || is_index(o) ||
+             (!PyLong_Check(o) && PyObject_HasAttrString(o, "type") &&
+              PyObject_HasAttrString(o, "index"));
     case ArgKind::Text:
       return PyUnicode_Check(o);
     case ArgKind::Generator:
@@ -191,8 +195,7 @@ static const char* other_name(const char* name) {
 }
 
 bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwvalues,
-                      PyObject* kwnames, PyObject** out, Object* gathered,
-                      std::string* why) const {
+                      PyObject* kwnames, PyObject** out, Object* gathered, std::string* why) const {
   const size_t count = parameters_.size();
   for (size_t i = 0; i < count; ++i) out[i] = nullptr;
   Py_ssize_t given = 0;
@@ -207,9 +210,10 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
       for (Py_ssize_t k = given; k < n; ++k) {
         if (tensors ? !is_tensor(args[k]) && !is_array(args[k]) : !is_index(args[k])) {
           if (why)
-            *why = str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' must be tuple of ",
-                       tensors ? "Tensors" : "ints", ", but found element of type ",
-                       Py_TYPE(args[k])->tp_name, " at pos ", k - given);
+            *why =
+                str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' must be tuple of ",
+                    tensors ? "Tensors" : "ints", ", but found element of type ",
+                    Py_TYPE(args[k])->tp_name, " at pos ", k - given);
           return false;
         }
         PyTuple_SET_ITEM(gathered->get(), k - given, Py_NewRef(args[k]));
@@ -240,11 +244,13 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
           if (PyUnicode_CompareWithASCIIString(parameters_[i].name.get(), alias) == 0) at = i;
     }
     if (at == count) {
-      if (why) *why = str(name_, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'");
+      if (why)
+        *why = str(name_, "() got an unexpected keyword argument '", PyUnicode_AsUTF8(key), "'");
       return false;
     }
     if (out[at]) {
-      if (why) *why = str(name_, "() got multiple values for argument '", PyUnicode_AsUTF8(key), "'");
+      if (why)
+        *why = str(name_, "() got multiple values for argument '", PyUnicode_AsUTF8(key), "'");
       return false;
     }
     out[at] = kwvalues[k];
@@ -275,8 +281,7 @@ const char* PyArgs::parameter(int i) const {
   return PyUnicode_AsUTF8(signature_.parameters()[size_t(i)].name.get());
 }
 Tensor PyArgs::tensor(int i) {
-  return is_tensor(values_[i]) ? unwrap(values_[i])
-                               : to_operand(values_[i], parameter(i));
+  return is_tensor(values_[i]) ? unwrap(values_[i]) : to_operand(values_[i], parameter(i));
 }
 TensorList PyArgs::tensor_list(int i) {
   PyObject* o = values_[i];

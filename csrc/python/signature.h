@@ -10,7 +10,7 @@
 namespace eg::python {
 
 struct Parameter {
-  Object name;           // interned str
+  Object name;  // interned str
   ArgType type;
   Object default_value;  // null: required
   bool keyword_only = false;

@@ -1,10 +1,11 @@
 // The user's line: code object and instruction of the innermost frame outside the package.
+#include "core/site.h"
+
 #include <Python.h>
 #include <frameobject.h>
 
 #include <string>
 
-#include "core/site.h"
 #include "python/common.h"
 
 namespace eg::python {

@@ -124,7 +124,8 @@ static PyObject* tensor_compare(PyObject* a, PyObject* b, int op) {
   return guarded([&]() -> PyObject* {
     Tensor x, y;
     if (!operand(a, &x) || !operand(b, &y)) return Py_NewRef(Py_NotImplemented);
-    constexpr Binary ops[] = {Binary::lt, Binary::le, Binary::eq, Binary::ne, Binary::gt, Binary::ge};
+    constexpr Binary ops[] = {Binary::lt, Binary::le, Binary::eq,
+                              Binary::ne, Binary::gt, Binary::ge};
     return wrap(binary(ops[op], x, y));
   });
 }
@@ -134,8 +135,9 @@ static Scalar the_value(PyObject* o) { return unwrap(o).item(); }
 static int nb_bool(PyObject* o) {
   return guarded_int([&]() -> int {
     const Tensor t = unwrap(o);
-    EG_CHECK(t.numel() == 1, t.numel() ? "Boolean value of Tensor with more than one value is ambiguous"
-                                       : "Boolean value of Tensor with no values is ambiguous");
+    EG_CHECK(t.numel() == 1, t.numel()
+                                 ? "Boolean value of Tensor with more than one value is ambiguous"
+                                 : "Boolean value of Tensor with no values is ambiguous");
     return t.item().to_bool();
   });
 }
@@ -171,19 +173,20 @@ static PyObject* tensor_iter(PyObject* o) {
     EG_CHECK_TYPE(t.dim() > 0, "iteration over a 0-d tensor");
     const TensorList rows = unbind(t, 0);
     const Object list = checked(PyList_New(Py_ssize_t(rows.size())));
-    for (size_t i = 0; i < rows.size(); ++i) PyList_SET_ITEM(list.get(), Py_ssize_t(i), wrap(rows[i]));
+    for (size_t i = 0; i < rows.size(); ++i)
+      PyList_SET_ITEM(list.get(), Py_ssize_t(i), wrap(rows[i]));
     return PyObject_GetIter(list.get());
   });
 }
 
 // --- attributes -------------------------------------------------------------------------------------------------------
 
-#define EG_GETTER(name, expression)                        \
-  static PyObject* get_##name(PyObject* o, void*) {        \
-    return guarded([&]() -> PyObject* {                    \
-      const Tensor t = unwrap(o);                          \
-      return expression;                                   \
-    });                                                    \
+#define EG_GETTER(name, expression)                 \
+  static PyObject* get_##name(PyObject* o, void*) { \
+    return guarded([&]() -> PyObject* {             \
+      const Tensor t = unwrap(o);                   \
+      return expression;                            \
+    });                                             \
   }
 EG_GETTER(shape, from_sizes(t.sizes()))
 EG_GETTER(dtype, from_dtype(t.dtype()))
@@ -214,7 +217,8 @@ static int set_data(PyObject* o, PyObject* value, void*) {
     EG_CHECK_TYPE(value && is_tensor(value), "data must be a Tensor");
     const Tensor self = unwrap(o), from = unwrap(value);
     EG_CHECK(!self.requires_grad() || from.is_floating(),
-             "data set to a tensor that requires gradients must be floating point, got ", from.dtype());
+             "data set to a tensor that requires gradients must be floating point, got ",
+             from.dtype());
     self->storage = from->storage;
     self->offset = from->offset;
     self->sizes = from->sizes;
@@ -265,9 +269,11 @@ PyGetSetDef tensor_getset[] = {
      "Whether operations on this tensor are recorded.", nullptr},
     {"is_leaf", get_is_leaf, nullptr, "True if no recorded operation made this tensor.", nullptr},
     {"grad", get_grad, set_grad, "Gradient accumulated by backward(), or None.", nullptr},
-    {"grad_fn", get_grad_fn, nullptr, "The recorded operation that made this tensor, or None.", nullptr},
+    {"grad_fn", get_grad_fn, nullptr, "The recorded operation that made this tensor, or None.",
+     nullptr},
     {"data", get_data, set_data, "The same memory without history.", nullptr},
-    {"retains_grad", get_retains_grad, nullptr, "True for a non-leaf after retain_grad().", nullptr},
+    {"retains_grad", get_retains_grad, nullptr, "True for a non-leaf after retain_grad().",
+     nullptr},
     {"_version", get_version, nullptr, "How often the memory was written in place.", nullptr},
     {"_base", get_base, nullptr, "The tensor of which this is a view, or None.", nullptr},
     {"_is_inference", get_is_inference, nullptr, nullptr, nullptr},
@@ -301,8 +307,8 @@ static PyObject* dims_or_one(PyObject* o, PyObject* const* args, Py_ssize_t n, P
       const Object tuple(from_sizes(t.strides()));
       return PySequence_Tuple(tuple.get());
     }
-    EG_CHECK_TYPE(is_index(dim), strides ? "stride" : "size", "(): argument 'dim' must be int, not ",
-                  Py_TYPE(dim)->tp_name);
+    EG_CHECK_TYPE(is_index(dim), strides ? "stride" : "size",
+                  "(): argument 'dim' must be int, not ", Py_TYPE(dim)->tp_name);
     return PyLong_FromLongLong(strides ? t.stride(to_index(dim)) : t.size(to_index(dim)));
   });
 }
@@ -319,10 +325,14 @@ static PyObject* nested(const Tensor& t, char* p, int64_t dim) {
       using T = decltype(zero);
       T v;
       std::memcpy(&v, p, sizeof(T));
-      if constexpr (std::is_same_v<T, bool>) return PyBool_FromLong(v);
-      else if constexpr (std::is_integral_v<T>) return PyLong_FromLongLong(v);
-      else if constexpr (std::is_floating_point_v<T>) return PyFloat_FromDouble(v);
-      else return PyFloat_FromDouble(to_float(v));
+      if constexpr (std::is_same_v<T, bool>)
+        return PyBool_FromLong(v);
+      else if constexpr (std::is_integral_v<T>)
+        return PyLong_FromLongLong(v);
+      else if constexpr (std::is_floating_point_v<T>)
+        return PyFloat_FromDouble(v);
+      else
+        return PyFloat_FromDouble(to_float(v));
     });
   }
   const int64_t n = t.sizes()[dim], step = t.strides()[dim] * int64_t(t.item_size());
@@ -338,7 +348,8 @@ static PyObject* m_tolist(PyObject* o, PyObject*) {
   });
 }
 
-static PyObject* m_requires_grad_(PyObject* o, PyObject* const* args, Py_ssize_t n, PyObject* names) {
+static PyObject* m_requires_grad_(PyObject* o, PyObject* const* args, Py_ssize_t n,
+                                  PyObject* names) {
   return guarded([&]() -> PyObject* {
     const Py_ssize_t given = n + (names ? PyTuple_GET_SIZE(names) : 0);
     const int on = given ? PyObject_IsTrue(args[0]) : 1;
@@ -351,8 +362,7 @@ static PyObject* m_requires_grad_(PyObject* o, PyObject* const* args, Py_ssize_t
 static PyObject* m_detach_(PyObject* o, PyObject*) {
   return guarded([&]() -> PyObject* {
     const Tensor t = unwrap(o);
-    EG_CHECK(!t->base || !t.requires_grad(),
-             "Can't detach views in-place. Use detach() instead.");
+    EG_CHECK(!t->base || !t.requires_grad(), "Can't detach views in-place. Use detach() instead.");
     t->grad_fn = nullptr;
     t->requires_grad = false;
     t->output_nr = 0;
@@ -365,11 +375,13 @@ static PyObject* m_is_set_to(PyObject* o, PyObject* other) {
   return guarded([&]() -> PyObject* {
     EG_CHECK_TYPE(is_tensor(other), "expected a Tensor");
     const Tensor a = unwrap(o), b = unwrap(other);
-    return PyBool_FromLong(a.raw() == b.raw() && a.sizes() == b.sizes() && a.strides() == b.strides());
+    return PyBool_FromLong(a.raw() == b.raw() && a.sizes() == b.sizes() &&
+                           a.strides() == b.strides());
   });
 }
 
-PyObject* m_backward(PyObject* o, PyObject* const* args, Py_ssize_t n, PyObject* names);  // autograd.cpp
+PyObject* m_backward(PyObject* o, PyObject* const* args, Py_ssize_t n,
+                     PyObject* names);  // autograd.cpp
 
 template <class F>
 constexpr PyCFunction method(F f) {
@@ -377,7 +389,8 @@ constexpr PyCFunction method(F f) {
 }
 constexpr int kFast = METH_FASTCALL | METH_KEYWORDS;
 PyMethodDef tensor_methods[] = {
-    {"item", m_item, METH_NOARGS, "item()\n--\n\nThe value of a one-element tensor as a Python number."},
+    {"item", m_item, METH_NOARGS,
+     "item()\n--\n\nThe value of a one-element tensor as a Python number."},
     {"dim", m_dim, METH_NOARGS, "dim()\n--\n\nNumber of dimensions."},
     {"ndimension", m_dim, METH_NOARGS, "ndimension()\n--\n\nNumber of dimensions."},
     {"numel", m_numel, METH_NOARGS, "numel()\n--\n\nNumber of elements."},
@@ -387,12 +400,15 @@ PyMethodDef tensor_methods[] = {
     {"data_ptr", m_data_ptr, METH_NOARGS, "data_ptr()\n--\n\nAddress of the first element."},
     {"detach", m_detach, METH_NOARGS, "detach()\n--\n\nThe same memory without history."},
     {"detach_", m_detach_, METH_NOARGS, "detach_()\n--\n\nDrops this tensor's history."},
-    {"size", method(m_size), kFast, "size(dim=None)\n--\n\nThe shape, or the length of one dimension."},
+    {"size", method(m_size), kFast,
+     "size(dim=None)\n--\n\nThe shape, or the length of one dimension."},
     {"stride", method(m_stride), kFast, "stride(dim=None)\n--\n\nSteps in memory, in elements."},
-    {"tolist", m_tolist, METH_NOARGS, "tolist()\n--\n\nThe values as nested lists of Python numbers."},
+    {"tolist", m_tolist, METH_NOARGS,
+     "tolist()\n--\n\nThe values as nested lists of Python numbers."},
     {"requires_grad_", method(m_requires_grad_), kFast,
      "requires_grad_(requires_grad=True)\n--\n\nSwitches recording for this leaf; returns it."},
-    {"is_set_to", m_is_set_to, METH_O, "is_set_to(tensor)\n--\n\nWhether both are the same view of the same memory."},
+    {"is_set_to", m_is_set_to, METH_O,
+     "is_set_to(tensor)\n--\n\nWhether both are the same view of the same memory."},
     {"backward", method(m_backward), kFast,
      "backward(gradient=None, retain_graph=None, create_graph=False, inputs=None)\n--\n\n"
      "Accumulates the gradient of this tensor into the .grad of the leaves it depends on."},
@@ -444,7 +460,8 @@ static PyType_Slot tensor_slots[] = {
     EG_SLOT(Py_nb_negative, nb_unary<Unary::neg>),
     EG_SLOT(Py_nb_absolute, nb_unary<Unary::abs>),
     EG_SLOT(Py_nb_invert, nb_unary<Unary::bitwise_not>),
-    EG_SLOT(Py_nb_positive, +[](PyObject* o) { return Py_NewRef(o); }),
+    EG_SLOT(
+        Py_nb_positive, +[](PyObject* o) { return Py_NewRef(o); }),
     EG_SLOT(Py_nb_bool, nb_bool),
     EG_SLOT(Py_nb_int, nb_int),
     EG_SLOT(Py_nb_float, nb_float),

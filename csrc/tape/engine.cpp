@@ -237,8 +237,8 @@ class Run {
     if (check_for_nan && !any_nan(v.grads)) {
       for (size_t i = 0; i < results.size(); ++i)
         EG_CHECK(!has_nan(results[i]), "Function '", node.name(),
-                 "Backward0' returned nan values in its ", i, "th output, for the operation made at ",
-                 node.site.describe());
+                 "Backward0' returned nan values in its ", i,
+                 "th output, for the operation made at ", node.site.describe());
     }
     for (size_t i = 0; i < node.post_hooks.size(); ++i) {
       const Ref<Node::NodeHook> hook = node.post_hooks[i];

@@ -51,7 +51,8 @@ bool Node::add_input(const Tensor& t) {
 static Tensor snapshot(const Tensor& t) {
   if (!t.defined() || t.is_weak()) return t;
   Tensor copy = t.detach();
-  const Edge edge = gradient_edge(t);  // a leaf's: its accumulator, see Note [Leaves are held weakly]
+  const Edge edge =
+      gradient_edge(t);  // a leaf's: its accumulator, see Note [Leaves are held weakly]
   copy->grad_fn = edge.node;
   copy->output_nr = edge.nr;
   return copy;
@@ -141,7 +142,8 @@ class Accumulator final : public Node {
 
 TensorImpl::TensorImpl() = default;
 TensorImpl::~TensorImpl() {
-  if (meta && meta->accumulator) static_cast<Accumulator*>(meta->accumulator.get())->variable_ = nullptr;
+  if (meta && meta->accumulator)
+    static_cast<Accumulator*>(meta->accumulator.get())->variable_ = nullptr;
 }
 
 Ref<Node> accumulator_of(const Tensor& leaf) {

@@ -97,7 +97,9 @@ def grad(
     if is_grads_batched:
         from eagergrad.autograd.functional import batched_grad
 
-        return batched_grad(outputs, inputs, _sequence(grad_outputs), retain_graph, create_graph, allow_unused)
+        return batched_grad(
+            outputs, inputs, _sequence(grad_outputs), retain_graph, create_graph, allow_unused
+        )
     if allow_unused is None:
         allow_unused = materialize_grads
     retain = create_graph if retain_graph is None else retain_graph

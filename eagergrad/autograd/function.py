@@ -108,7 +108,9 @@ class Function:
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """forward(ctx, *args), or forward(*args) beside setup_context(ctx, inputs, output)."""
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function."
+        )
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> Any:
@@ -129,9 +131,7 @@ class Function:
         ctx: Any = type(cls.__name__ + "Ctx", (FunctionCtx,), {})() if False else FunctionCtx()
         ctx.function = cls
         recording = _C.is_grad_enabled()
-        ctx.needs_input_grad = tuple(
-            isinstance(a, _C.TensorBase) and a.requires_grad for a in args
-        )
+        ctx.needs_input_grad = tuple(isinstance(a, _C.TensorBase) and a.requires_grad for a in args)
         with no_grad():
             if cls.setup_context is Function.setup_context:
                 outputs = cls.forward(ctx, *args, **kwargs)
@@ -158,16 +158,15 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
             raise RuntimeError(
                 f"a leaf Variable that requires grad is being used in an in-place operation: {cls.__name__} marked it dirty"
             )
-    shown: list[Any] = []  # what the node makes; for written inputs a stand-in that carries the history
+    shown: list[
+        Any
+    ] = []  # what the node makes; for written inputs a stand-in that carries the history
     for r in results:
         if isinstance(r, _C.TensorBase) and _among(r, args) and not _among(r, dirty):
             r = r.detach()  # an input passed through is a new tensor on the tape
         shown.append(r)
     ctx._shapes = [(r.shape, r.dtype) if isinstance(r, _C.TensorBase) else None for r in shown]  # type: ignore[attr-defined]
-    made = [
-        r.detach() if _among(r, dirty) else r
-        for r in shown
-    ]
+    made = [r.detach() if _among(r, dirty) else r for r in shown]
     recorded = tuple(
         r if isinstance(r, _C.TensorBase) and not _among(o, ctx._no_gradient) else None
         for r, o in zip(made, results, strict=True)
@@ -181,14 +180,14 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
         if _among(r, dirty):
             _C.mark_inplace(r, made[i])
             shown[i] = r
-    ctx._saved = [
-        (t, t._version if t is not None else 0, output) for t, _, output in saved
-    ]
+    ctx._saved = [(t, t._version if t is not None else 0, output) for t, _, output in saved]
     ctx._to_save = ()
     return shown
 
 
-def _saved_entry(t: Any, results: list[Any], made: list[Any], recorded: tuple[Any, ...]) -> tuple[Any, int, Any]:
+def _saved_entry(
+    t: Any, results: list[Any], made: list[Any], recorded: tuple[Any, ...]
+) -> tuple[Any, int, Any]:
     for i, r in enumerate(results):
         if t is r and recorded[i] is not None:
             return t.detach(), 0, i  # an output must not hold its own node
@@ -204,7 +203,9 @@ def run_backward(ctx: FunctionCtx, grads: tuple[Any, ...]) -> tuple[Any, ...]:
             for g, shape in zip(grads, ctx._shapes, strict=True)  # type: ignore[attr-defined]
         )
     cls: Any = ctx.function  # type: ignore[attr-defined]
-    backward = cls.backward if cls.backward is not Function.backward else getattr(cls, "vjp", cls.backward)
+    backward = (
+        cls.backward if cls.backward is not Function.backward else getattr(cls, "vjp", cls.backward)
+    )
     results = backward(ctx, *grads)
     if not isinstance(results, tuple):
         results = tuple(results) if isinstance(results, list) else (results,)
@@ -236,7 +237,9 @@ def once_differentiable(function: Any) -> Any:
         single = not isinstance(outputs, tuple)
         results = (outputs,) if single else outputs
         results = tuple(
-            _Refuse.apply(r, *(a for a in args if isinstance(a, _C.TensorBase))) if r is not None else None
+            _Refuse.apply(r, *(a for a in args if isinstance(a, _C.TensorBase)))
+            if r is not None
+            else None
             for r in results
         )
         return results[0] if single else results
@@ -251,7 +254,9 @@ class _Refuse(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )
 
 
 InplaceFunction = Function

@@ -17,13 +17,17 @@ def _tuple(x: Any, what: str) -> tuple[tuple[Any, ...], bool]:
     items = (x,) if single else tuple(x)
     for t in items:
         if not isinstance(t, _C.TensorBase):
-            raise TypeError(f"The {what} must be either a Tensor or a tuple of Tensors, got {type(t).__name__}")
+            raise TypeError(
+                f"The {what} must be either a Tensor or a tuple of Tensors, got {type(t).__name__}"
+            )
     return items, single
 
 
 def _leaves(inputs: tuple[Any, ...], create_graph: bool) -> tuple[Any, ...]:
     if create_graph:
-        return tuple(x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs)
+        return tuple(
+            x.view_as(x) if x.requires_grad else x.detach().requires_grad_() for x in inputs
+        )
     return tuple(x.detach().requires_grad_() for x in inputs)
 
 
@@ -33,21 +37,42 @@ def _back(values: Any, single: bool, create_graph: bool) -> Any:
     return values[0] if single else tuple(values)
 
 
-def _grads(outputs: Any, inputs: Any, seeds: Any, create_graph: bool, strict: bool) -> tuple[Any, ...]:
+def _grads(
+    outputs: Any, inputs: Any, seeds: Any, create_graph: bool, strict: bool
+) -> tuple[Any, ...]:
     from eagergrad.autograd import grad
 
     pairs = [(y, s) for y, s in zip(outputs, seeds, strict=True) if y.requires_grad]
     if not pairs:
         if strict:
-            raise RuntimeError("The output of the user-provided function is independent of the input. This is not allowed in strict mode.")
+            raise RuntimeError(
+                "The output of the user-provided function is independent of the input. This is not allowed in strict mode."
+            )
         return tuple(_ops["zeros_like"](x) for x in inputs)
-    found = grad([y for y, _ in pairs], inputs, [s for _, s in pairs], retain_graph=True, create_graph=create_graph, allow_unused=True)
+    found = grad(
+        [y for y, _ in pairs],
+        inputs,
+        [s for _, s in pairs],
+        retain_graph=True,
+        create_graph=create_graph,
+        allow_unused=True,
+    )
     if strict and any(g is None for g in found):
-        raise RuntimeError("The output of the user-provided function is independent of an input. This is not allowed in strict mode.")
-    return tuple(_ops["zeros_like"](x) if g is None else g for g, x in zip(found, inputs, strict=True))
+        raise RuntimeError(
+            "The output of the user-provided function is independent of an input. This is not allowed in strict mode."
+        )
+    return tuple(
+        _ops["zeros_like"](x) if g is None else g for g, x in zip(found, inputs, strict=True)
+    )
 
 
-def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
+def vjp(
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
+) -> Any:
     """Output of func, and the product of v with its Jacobian.
 
     >>> import eagergrad as eg
@@ -62,18 +87,28 @@ def vjp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
         ys, single_y = _tuple(func(*leaves), "outputs")
         if v is None:
             if len(ys) != 1 or ys[0].numel() != 1:
-                raise RuntimeError("The vector v can only be None if the user-provided function returns a single Tensor with a single element.")
+                raise RuntimeError(
+                    "The vector v can only be None if the user-provided function returns a single Tensor with a single element."
+                )
             vs: tuple[Any, ...] = (_ops["ones_like"](ys[0]),)
         else:
             vs, _ = _tuple(v, "v")
             for y, s in zip(ys, vs, strict=True):
                 if y.shape != s.shape:
-                    raise RuntimeError(f"v has invalid size: should be {list(y.shape)} but got {list(s.shape)}")
+                    raise RuntimeError(
+                        f"v has invalid size: should be {list(y.shape)} but got {list(s.shape)}"
+                    )
         grads = _grads(ys, leaves, vs, create_graph, strict)
     return _back(ys, single_y, create_graph), _back(grads, single, create_graph)
 
 
-def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
+def jvp(
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
+) -> Any:
     """Output of func, and the product of its Jacobian with v (by differentiating the vjp)."""
     from eagergrad.autograd.grad_mode import enable_grad
 
@@ -82,7 +117,9 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
         leaves = _leaves(xs, create_graph)
         if v is None:
             if len(xs) != 1 or xs[0].numel() != 1:
-                raise RuntimeError("The vector v can only be None if the input to the user-provided function is a single Tensor with a single element.")
+                raise RuntimeError(
+                    "The vector v can only be None if the input to the user-provided function is a single Tensor with a single element."
+                )
             vs: tuple[Any, ...] = (_ops["ones_like"](xs[0]),)
         else:
             vs, _ = _tuple(v, "v")
@@ -122,10 +159,14 @@ def jacobian(
                 seed[i] = 1
                 seeds = [_ops["zeros_like"](other) for other in ys]
                 seeds[at] = seed.reshape(y.shape)
-                for column, g in zip(columns, _grads(ys, leaves, seeds, create_graph, strict), strict=True):
+                for column, g in zip(
+                    columns, _grads(ys, leaves, seeds, create_graph, strict), strict=True
+                ):
                     column.append(g)
             parts = tuple(
-                _ops["stack"](c, 0).reshape(tuple(y.shape) + tuple(x.shape)) if c else _ops["zeros"](tuple(y.shape) + tuple(x.shape), dtype=x.dtype)
+                _ops["stack"](c, 0).reshape(tuple(y.shape) + tuple(x.shape))
+                if c
+                else _ops["zeros"](tuple(y.shape) + tuple(x.shape), dtype=x.dtype)
                 for c, x in zip(columns, leaves, strict=True)
             )
             rows.append(_back(parts, single, create_graph))
@@ -136,7 +177,9 @@ def _single_output(func: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         y = func(*args)
         if not isinstance(y, _C.TensorBase) or y.numel() != 1:
-            raise RuntimeError("The function given to hessian should return a single Tensor with a single element.")
+            raise RuntimeError(
+                "The function given to hessian should return a single Tensor with a single element."
+            )
         return y.reshape(())
 
     return call
@@ -162,7 +205,13 @@ def hessian(
     return result
 
 
-def vhp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
+def vhp(
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
+) -> Any:
     """Output of func, and the product of v with its Hessian."""
     from eagergrad.autograd.grad_mode import enable_grad
 
@@ -177,20 +226,41 @@ def vhp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
     return _back((y,), True, create_graph), _back(second, single, create_graph)
 
 
-def hvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool = False, strict: bool = False) -> Any:
+def hvp(
+    func: Callable[..., Any],
+    inputs: Any,
+    v: Any = None,
+    create_graph: bool = False,
+    strict: bool = False,
+) -> Any:
     """Output of func, and the product of its Hessian (symmetric) with v."""
     return vhp(func, inputs, v, create_graph, strict)
 
 
 def batched_grad(
-    outputs: Any, inputs: Any, grad_outputs: Any, retain_graph: Any, create_graph: bool, allow_unused: Any
+    outputs: Any,
+    inputs: Any,
+    grad_outputs: Any,
+    retain_graph: Any,
+    create_graph: bool,
+    allow_unused: Any,
 ) -> tuple[Any, ...]:
     """grad for each leading slice of the gradients, stacked: what is_grads_batched asks for."""
     from eagergrad.autograd import grad
 
     n = grad_outputs[0].shape[0]
     each = [
-        grad(outputs, inputs, [g[i] for g in grad_outputs], True, create_graph, allow_unused=allow_unused)
+        grad(
+            outputs,
+            inputs,
+            [g[i] for g in grad_outputs],
+            True,
+            create_graph,
+            allow_unused=allow_unused,
+        )
         for i in range(n)
     ]
-    return tuple(None if column[0] is None else _ops["stack"](list(column), 0) for column in zip(*each, strict=True))
+    return tuple(
+        None if column[0] is None else _ops["stack"](list(column), 0)
+        for column in zip(*each, strict=True)
+    )

@@ -18,7 +18,9 @@ def _outputs(function: Callable[..., Any], inputs: tuple[Any, ...]) -> list[Any]
     return [y for y in items if isinstance(y, _C.TensorBase) and y.dtype.is_floating_point]
 
 
-def _numerical(function: Callable[..., Any], inputs: tuple[Any, ...], x: Any, eps: float, at: int) -> Any:
+def _numerical(
+    function: Callable[..., Any], inputs: tuple[Any, ...], x: Any, eps: float, at: int
+) -> Any:
     """d outputs[at] / d x, one column for each element of x: shape (numel(y), numel(x))."""
     import eagergrad as eg
 
@@ -114,7 +116,15 @@ def gradcheck(
 
 
 def _elementwise(
-    func: Any, inputs: Any, x: Any, y: Any, at: int, number: int, eps: float, atol: float, rtol: float
+    func: Any,
+    inputs: Any,
+    x: Any,
+    y: Any,
+    at: int,
+    number: int,
+    eps: float,
+    atol: float,
+    rtol: float,
 ) -> None:
     numerical, analytic = _numerical(func, inputs, x, eps, at), _analytic(y, x)
     if numerical is None or analytic is None:
@@ -133,7 +143,15 @@ def _elementwise(
 
 
 def _along_direction(
-    func: Any, inputs: Any, x: Any, y: Any, at: int, number: int, eps: float, atol: float, rtol: float
+    func: Any,
+    inputs: Any,
+    x: Any,
+    y: Any,
+    at: int,
+    number: int,
+    eps: float,
+    atol: float,
+    rtol: float,
 ) -> None:
     import eagergrad as eg
 

@@ -91,13 +91,27 @@ _solve_ex = namedtuple("solve_ex", ("result", "info"))
 # -- norms -------------------------------------------------------------------------------------------
 
 
-def vector_norm(x: Any, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None) -> Any:
+def vector_norm(
+    x: Any,
+    ord: Any = 2,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+) -> Any:
     """The ord-norm of vectors along dims (of all elements by default)."""
     return _norm(x, ord, dim, keepdim, dtype=dtype)
 
 
 def matrix_norm(
-    A: Any, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *, dtype: Any = None, out: Any = None
+    A: Any,
+    ord: Any = "fro",
+    dim: Any = (-2, -1),
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
 ) -> Any:
     """A norm of matrices: "fro", "nuc", 2, -2 (singular values), 1, -1 (columns), inf, -inf (rows)."""
     A = A if dtype is None else A.to(dtype)
@@ -123,7 +137,15 @@ def matrix_norm(
     return y
 
 
-def norm(A: Any, ord: Any = None, dim: Any = None, keepdim: bool = False, *, out: Any = None, dtype: Any = None) -> Any:
+def norm(
+    A: Any,
+    ord: Any = None,
+    dim: Any = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    dtype: Any = None,
+) -> Any:
     """vector_norm or matrix_norm, by the number of dims and the kind of ord.
 
     >>> import eagergrad as eg
@@ -196,7 +218,9 @@ def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     return x.squeeze(-1) if vector else x
 
 
-def solve_ex(A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+def solve_ex(
+    A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None
+) -> Any:
     """solve with a tensor of error codes instead of an exception."""
     return _solve_ex(*_attempt(lambda: solve(A, B, left=left), A, check_errors))
 
@@ -228,7 +252,15 @@ def _eps(A: Any) -> float:
     return float(np.finfo(np.float64 if A.dtype.itemsize == 8 else np.float32).eps)
 
 
-def pinv(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False, rcond: Any = None, out: Any = None) -> Any:
+def pinv(
+    A: Any,
+    *,
+    atol: Any = None,
+    rtol: Any = None,
+    hermitian: bool = False,
+    rcond: Any = None,
+    out: Any = None,
+) -> Any:
     """Moore-Penrose inverse, by the singular values above max(atol, rtol * largest)."""
     check_float("linalg.pinv", A)
     if A.numel() == 0:
@@ -240,7 +272,11 @@ def pinv(A: Any, *, atol: Any = None, rtol: Any = None, hermitian: bool = False,
     largest = S.detach().amax(-1, True)
     limit = largest * rtol if not isinstance(rtol, _C.TensorBase) else largest * rtol.unsqueeze(-1)
     if atol is not None:
-        limit = _ops["maximum"](limit, _ops["zeros_like"](limit) + (atol.unsqueeze(-1) if isinstance(atol, _C.TensorBase) else atol))
+        limit = _ops["maximum"](
+            limit,
+            _ops["zeros_like"](limit)
+            + (atol.unsqueeze(-1) if isinstance(atol, _C.TensorBase) else atol),
+        )
     kept = S.detach() > limit
     inverse = _ops["where"](kept, S, 1.0).reciprocal() * kept.to(S.dtype)
     return (Vh.mT * inverse.unsqueeze(-2)) @ U.mT
@@ -265,9 +301,19 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     pivots_tensor = tensor(rows, dtype=_int32()).reshape((*A.shape[:-2], k))
     wide_l = L.tril(-1)
     if L.shape[-1] < U.shape[-1]:
-        wide_l = _ops["cat"]([wide_l, _ops["zeros"]((*L.shape[:-1], U.shape[-1] - L.shape[-1]), dtype=L.dtype)], -1)
+        wide_l = _ops["cat"](
+            [wide_l, _ops["zeros"]((*L.shape[:-1], U.shape[-1] - L.shape[-1]), dtype=L.dtype)], -1
+        )
     if U.shape[-2] < L.shape[-2]:
-        U = _ops["cat"]([U, _ops["zeros"]((*U.shape[:-2], L.shape[-2] - U.shape[-2], U.shape[-1]), dtype=U.dtype)], -2)
+        U = _ops["cat"](
+            [
+                U,
+                _ops["zeros"](
+                    (*U.shape[:-2], L.shape[-2] - U.shape[-2], U.shape[-1]), dtype=U.dtype
+                ),
+            ],
+            -2,
+        )
     return _lu_factor(wide_l + U, pivots_tensor)
 
 
@@ -320,12 +366,22 @@ def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
         below = (_ops["arange"](m).reshape(m, 1) > i).to(A.dtype)
         columns_l.append(column * below + (_ops["arange"](m).reshape(m, 1) == i).to(A.dtype))
         rows.append(current - (column * below) @ pivot_row)
-    L = _ops["cat"](columns_l, -1) if columns_l else _ops["zeros"]((*A.shape[:-2], m, 0), dtype=A.dtype)
-    U = _ops["cat"](rows_u, -2).triu() if rows_u else _ops["zeros"]((*A.shape[:-2], 0, n), dtype=A.dtype)
+    L = (
+        _ops["cat"](columns_l, -1)
+        if columns_l
+        else _ops["zeros"]((*A.shape[:-2], m, 0), dtype=A.dtype)
+    )
+    U = (
+        _ops["cat"](rows_u, -2).triu()
+        if rows_u
+        else _ops["zeros"]((*A.shape[:-2], 0, n), dtype=A.dtype)
+    )
     return _lu(P, L, U)
 
 
-def lu_solve(LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None) -> Any:
+def lu_solve(
+    LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None
+) -> Any:
     """X of A X = B from lu_factor(A)."""
     P, L, U = lu_unpack(LU, pivots)
     A = P @ L @ U
@@ -383,7 +439,9 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
     """Q and R with A = Q R; mode "reduced", "complete" or "r" (Q is then empty)."""
     check_float("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
-        raise RuntimeError(f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default), 'r', or 'complete'")
+        raise RuntimeError(
+            f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default), 'r', or 'complete'"
+        )
     Q, R = QR.apply(A, "complete" if mode == "complete" else "reduced")
     return _qr(_ops["empty"](0, dtype=A.dtype) if mode == "r" else Q, R)
 
@@ -425,11 +483,18 @@ def eig(A: Any, *, out: Any = None) -> Any:
     """Eigenvalues and eigenvectors where all are real; not recorded. Raises RuntimeError for complex ones."""
     check_square("linalg.eig", A)
     if A.requires_grad and _C.is_grad_enabled():
-        raise RuntimeError("linalg.eig has no gradient here: use eigh for symmetric matrices, or A.detach()")
+        raise RuntimeError(
+            "linalg.eig has no gradient here: use eigh for symmetric matrices, or A.detach()"
+        )
     values, vectors = np.linalg.eig(A.detach().numpy())
     if np.iscomplexobj(values) and np.abs(values.imag).max(initial=0) > 0:
-        raise RuntimeError("linalg.eig: the eigenvalues are complex, and complex dtypes are not supported")
-    return _eig(_C.from_array(np.ascontiguousarray(values.real)), _C.from_array(np.ascontiguousarray(vectors.real)))
+        raise RuntimeError(
+            "linalg.eig: the eigenvalues are complex, and complex dtypes are not supported"
+        )
+    return _eig(
+        _C.from_array(np.ascontiguousarray(values.real)),
+        _C.from_array(np.ascontiguousarray(vectors.real)),
+    )
 
 
 # -- functions of matrices -----------------------------------------------------------------------------
@@ -471,7 +536,13 @@ def matrix_exp(A: Any) -> Any:
 
 
 def matrix_rank(
-    A: Any, *, atol: Any = None, rtol: Any = None, tol: Any = None, hermitian: bool = False, out: Any = None
+    A: Any,
+    *,
+    atol: Any = None,
+    rtol: Any = None,
+    tol: Any = None,
+    hermitian: bool = False,
+    out: Any = None,
 ) -> Any:
     """Number of singular values above max(atol, rtol * largest)."""
     s = svdvals(A.detach())
@@ -518,7 +589,8 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
         for i in range(n - length):
             j = i + length
             cost[i][j], split[i][j] = min(
-                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k) for k in range(i, j)
+                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
+                for k in range(i, j)
             )
 
     def product(i: int, j: int) -> Any:

@@ -25,16 +25,22 @@ def check_float(op: str, A: Any) -> None:
     if not isinstance(A, _C.TensorBase):
         raise TypeError(f"{op}: expected a Tensor, got {type(A).__name__}")
     if not A.dtype.is_floating_point or A.dtype.itemsize < 4:
-        raise RuntimeError(f"{op}: Expected a floating point or complex tensor as input. Got {A.dtype}")
+        raise RuntimeError(
+            f"{op}: Expected a floating point or complex tensor as input. Got {A.dtype}"
+        )
 
 
 def check_square(op: str, A: Any) -> None:
     """Raises unless A holds square matrices of float32 or float64."""
     check_float(op, A)
     if A.dim() < 2:
-        raise RuntimeError(f"{op}: The input tensor A must have at least 2 dimensions. Got shape {list(A.shape)}")
+        raise RuntimeError(
+            f"{op}: The input tensor A must have at least 2 dimensions. Got shape {list(A.shape)}"
+        )
     if A.shape[-1] != A.shape[-2]:
-        raise RuntimeError(f"{op}: A must be batches of square matrices, but they are {A.shape[-2]} by {A.shape[-1]} matrices")
+        raise RuntimeError(
+            f"{op}: A must be batches of square matrices, but they are {A.shape[-2]} by {A.shape[-1]} matrices"
+        )
 
 
 def _array(A: Any) -> np.ndarray:
@@ -51,7 +57,10 @@ def _call(op: str, function: Any, *arrays: Any, **options: Any) -> Any:
     except np.linalg.LinAlgError as e:
         why = {
             "linalg.cholesky": "The factorization could not be completed because the input is not positive-definite",
-        }.get(op, "The diagonal element is zero, the inversion could not be completed because the input matrix is singular")
+        }.get(
+            op,
+            "The diagonal element is zero, the inversion could not be completed because the input matrix is singular",
+        )
         raise LinAlgError(f"{op}: {why} ({e}).") from None
 
 
@@ -110,7 +119,11 @@ class SolveTriangular(Function):
         diagonal = np.diagonal(T, axis1=-2, axis2=-1)
         if (diagonal == 0).any():  # as LAPACK's trtrs would: infinities rather than an error
             with np.errstate(all="ignore"):
-                X = np.full(np.broadcast_shapes(T.shape[:-2], B.shape[:-2]) + tuple(B.shape[-2:]), np.inf, T.dtype)
+                X = np.full(
+                    np.broadcast_shapes(T.shape[:-2], B.shape[:-2]) + tuple(B.shape[-2:]),
+                    np.inf,
+                    T.dtype,
+                )
         else:
             X = np.linalg.solve(T, _array(B))
         ctx.upper, ctx.unit = upper, unit
@@ -178,7 +191,9 @@ class QR(Function):
     @staticmethod
     def backward(ctx: Any, gQ: Any, gR: Any) -> Any:
         if ctx.refused:
-            raise RuntimeError("The QR decomposition is not differentiable when mode='complete' and nrows > ncols")
+            raise RuntimeError(
+                "The QR decomposition is not differentiable when mode='complete' and nrows > ncols"
+            )
         Q, R = ctx.saved_tensors
         m = Q.shape[-2]
         if not ctx.wide:
@@ -235,7 +250,11 @@ class SVD(Function):
         F = (1 - eye) / (gap + eye)
         inner_u, inner_v = U.mT @ gU, V.mT @ gV
         su, sv = S.unsqueeze(-2), S.unsqueeze(-1)
-        core = (F * (inner_u - inner_u.mT)) * su + sv * (F * (inner_v - inner_v.mT)) + _ops["diag_embed"](gS)
+        core = (
+            (F * (inner_u - inner_u.mT)) * su
+            + sv * (F * (inner_v - inner_v.mT))
+            + _ops["diag_embed"](gS)
+        )
         gA = U @ core @ Vh
         m, n = U.shape[-2], V.shape[-2]
         if m > k:

@@ -98,7 +98,9 @@ def sum_to_size(self: Any, *size: Any) -> Any:
     """Sums leading and broadcast dimensions until the shape is ``size``."""
     shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
     extra = self.dim() - len(shape)
-    dims = [d for d in range(self.dim()) if d < extra or (shape[d - extra] == 1 and self.shape[d] != 1)]
+    dims = [
+        d for d in range(self.dim()) if d < extra or (shape[d - extra] == 1 and self.shape[d] != 1)
+    ]
     return (self.sum(dims, True) if dims else self).reshape(shape)
 
 

@@ -99,7 +99,9 @@ def _array_of(data: Any) -> np.ndarray:
         for item in array.reshape(-1)[:1]:
             if isinstance(item, int):
                 raise RuntimeError("Overflow when unpacking long: the number does not fit 64 bits")
-            raise TypeError(f"can't make a tensor of {type(item).__name__} (in {type(data).__name__})")
+            raise TypeError(
+                f"can't make a tensor of {type(item).__name__} (in {type(data).__name__})"
+            )
     if array.dtype.kind in "US":
         raise TypeError("new(): invalid data type 'str'")
     if array.dtype.kind == "c":
@@ -159,7 +161,9 @@ def tensor(
         if isinstance(_first(data), (np.generic, np.ndarray, _C.TensorBase)):
             inferred = None  # lists of NumPy scalars, arrays or tensors keep their type
         result = _C.from_array(plain_array(array))
-        target = dtype or (_C.get_default_dtype() if array.size == 0 and array.dtype.kind == "f" else inferred)
+        target = dtype or (
+            _C.get_default_dtype() if array.size == 0 and array.dtype.kind == "f" else inferred
+        )
         if target is not None:
             result = _C.op_table["_cast"](result, target)
         dtype = None if target is not None else dtype

@@ -43,7 +43,14 @@ _UFUNCS = {
     "subtract": "sub",
     "true_divide": "div",
 }
-_REDUCTIONS = {"add": "sum", "multiply": "prod", "maximum": "amax", "minimum": "amin", "logical_and": "all", "logical_or": "any"}
+_REDUCTIONS = {
+    "add": "sum",
+    "multiply": "prod",
+    "maximum": "amax",
+    "minimum": "amin",
+    "logical_and": "all",
+    "logical_or": "any",
+}
 
 
 def _is_recorded(values: Any) -> bool:
@@ -133,7 +140,9 @@ def _functions() -> dict[Any, Callable[..., Any]]:
     import eagergrad as eg
 
     def axis_all(op: str) -> Callable[..., Any]:
-        def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **kw: Any) -> Any:
+        def call(
+            a: Any, axis: Any = None, out: Any = None, keepdims: Any = False, **kw: Any
+        ) -> Any:
             if kw and any(v is not np._NoValue for v in kw.values()):
                 raise TypeError(f"numpy.{op}: {', '.join(kw)} are not supported on tensors")
             return _ops[op](a, () if axis is None else axis, bool(keepdims))
@@ -144,7 +153,15 @@ def _functions() -> dict[Any, Callable[..., Any]]:
         return lambda a, axis=None, out=None, keepdims=False: _ops[op](a, axis, bool(keepdims))
 
     def spread(op: str) -> Callable[..., Any]:
-        def call(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **kw: Any) -> Any:
+        def call(
+            a: Any,
+            axis: Any = None,
+            dtype: Any = None,
+            out: Any = None,
+            ddof: Any = 0,
+            keepdims: Any = False,
+            **kw: Any,
+        ) -> Any:
             return _ops[op](a, axis, correction=ddof, keepdim=bool(keepdims))
 
         return call
@@ -163,22 +180,30 @@ def _functions() -> dict[Any, Callable[..., Any]]:
         np.amin: axis_all("amin"),
         np.all: axis_all("all"),
         np.any: axis_all("any"),
-        np.prod: lambda a, axis=None, **kw: _ops["prod"](a) if axis is None else _ops["prod"](a, axis),
+        np.prod: lambda a, axis=None, **kw: (
+            _ops["prod"](a) if axis is None else _ops["prod"](a, axis)
+        ),
         np.std: spread("std"),
         np.var: spread("var"),
         np.argmax: position("argmax"),
         np.argmin: position("argmin"),
-        np.concatenate: lambda arrays, axis=0, out=None, **kw: eg.cat(tensors(arrays), 0 if axis is None else axis)
-        if axis is not None
-        else eg.cat([t.reshape(-1) for t in tensors(arrays)]),
+        np.concatenate: lambda arrays, axis=0, out=None, **kw: (
+            eg.cat(tensors(arrays), 0 if axis is None else axis)
+            if axis is not None
+            else eg.cat([t.reshape(-1) for t in tensors(arrays)])
+        ),
         np.stack: lambda arrays, axis=0, out=None, **kw: eg.stack(tensors(arrays), axis),
         np.vstack: lambda tup, **kw: eg.vstack(tensors(tup)),
         np.hstack: lambda tup, **kw: eg.hstack(tensors(tup)),
         np.dstack: lambda tup, **kw: eg.dstack(tensors(tup)),
         np.where: lambda condition, *xy: eg.where(eg.as_tensor(condition), *map(_as_operand, xy)),
-        np.reshape: lambda a, shape=None, *rest, newshape=None, **kw: a.reshape(newshape if shape is None else shape),
+        np.reshape: lambda a, shape=None, *rest, newshape=None, **kw: a.reshape(
+            newshape if shape is None else shape
+        ),
         np.ravel: lambda a, order="C": a.reshape(-1),
-        np.transpose: lambda a, axes=None: a.permute(*(range(a.ndim)[::-1] if axes is None else axes)),
+        np.transpose: lambda a, axes=None: a.permute(
+            *(range(a.ndim)[::-1] if axes is None else axes)
+        ),
         np.swapaxes: lambda a, axis1, axis2: a.swapaxes(axis1, axis2),
         np.moveaxis: lambda a, source, destination: a.movedim(source, destination),
         np.expand_dims: lambda a, axis: a.unsqueeze(axis),
@@ -187,26 +212,44 @@ def _functions() -> dict[Any, Callable[..., Any]]:
         np.repeat: lambda a, repeats, axis=None: a.repeat_interleave(repeats, axis),
         np.tile: lambda A, reps: eg.tile(A, (reps,) if isinstance(reps, int) else reps),
         np.flip: lambda m, axis=None: m.flip(tuple(range(m.ndim)) if axis is None else axis),
-        np.roll: lambda a, shift, axis=None: eg.roll(a, shift) if axis is None else eg.roll(a, shift, axis),
-        np.split: lambda ary, indices_or_sections, axis=0: eg.tensor_split(ary, indices_or_sections, axis),
+        np.roll: lambda a, shift, axis=None: (
+            eg.roll(a, shift) if axis is None else eg.roll(a, shift, axis)
+        ),
+        np.split: lambda ary, indices_or_sections, axis=0: eg.tensor_split(
+            ary, indices_or_sections, axis
+        ),
         np.dot: lambda a, b, out=None: _dot(_as_operand(a), _as_operand(b)),
         np.vdot: lambda a, b: (_as_operand(a).reshape(-1) * _as_operand(b).reshape(-1)).sum(),
         np.inner: lambda a, b: eg.inner(_as_operand(a), _as_operand(b)),
-        np.outer: lambda a, b, out=None: eg.outer(_as_operand(a).reshape(-1), _as_operand(b).reshape(-1)),
+        np.outer: lambda a, b, out=None: eg.outer(
+            _as_operand(a).reshape(-1), _as_operand(b).reshape(-1)
+        ),
         np.tensordot: lambda a, b, axes=2: eg.tensordot(_as_operand(a), _as_operand(b), axes),
-        np.einsum: lambda equation, *operands, **kw: eg.einsum(equation, *map(_as_operand, operands)),
+        np.einsum: lambda equation, *operands, **kw: eg.einsum(
+            equation, *map(_as_operand, operands)
+        ),
         np.kron: lambda a, b: eg.kron(_as_operand(a), _as_operand(b)),
         np.trace: lambda a, *args, **kw: eg.trace(a),
-        np.cumsum: lambda a, axis=None, dtype=None, out=None: a.reshape(-1).cumsum(0) if axis is None else a.cumsum(axis),
-        np.cumprod: lambda a, axis=None, dtype=None, out=None: a.reshape(-1).cumprod(0) if axis is None else a.cumprod(axis),
+        np.cumsum: lambda a, axis=None, dtype=None, out=None: (
+            a.reshape(-1).cumsum(0) if axis is None else a.cumsum(axis)
+        ),
+        np.cumprod: lambda a, axis=None, dtype=None, out=None: (
+            a.reshape(-1).cumprod(0) if axis is None else a.cumprod(axis)
+        ),
         np.clip: lambda a, a_min=None, a_max=None, out=None, **kw: eg.clamp(a, a_min, a_max),
         np.diag: lambda v, k=0: eg.diag(v, k),
         np.tril: lambda m, k=0: eg.tril(m, k),
         np.triu: lambda m, k=0: eg.triu(m, k),
         np.sort: lambda a, axis=-1, **kw: eg.sort(a, axis)[0],
         np.argsort: lambda a, axis=-1, **kw: eg.argsort(a, axis),
-        np.take: lambda a, indices, axis=None, **kw: a.take(_as_operand(indices)) if axis is None else a.index_select(axis, _as_operand(indices)),
-        np.take_along_axis: lambda arr, indices, axis=-1: eg.take_along_dim(arr, _as_operand(indices), axis),
+        np.take: lambda a, indices, axis=None, **kw: (
+            a.take(_as_operand(indices))
+            if axis is None
+            else a.index_select(axis, _as_operand(indices))
+        ),
+        np.take_along_axis: lambda arr, indices, axis=-1: eg.take_along_dim(
+            arr, _as_operand(indices), axis
+        ),
         np.zeros_like: lambda a, **kw: eg.zeros_like(a),
         np.ones_like: lambda a, **kw: eg.ones_like(a),
         np.empty_like: lambda prototype, **kw: eg.empty_like(prototype),
@@ -219,15 +262,24 @@ def _functions() -> dict[Any, Callable[..., Any]]:
         np.allclose: lambda a, b, **kw: bool(np.allclose(_plain(a), _plain(b), **kw)),
         np.array_equal: lambda a1, a2, **kw: bool(np.array_equal(_plain(a1), _plain(a2), **kw)),
         np.isclose: lambda a, b, **kw: _as_operand(np.isclose(_plain(a), _plain(b), **kw)),
-        np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: eg.nan_to_num(x, nan, posinf, neginf),
-        np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: eg.norm(x, 2 if ord is None else ord, axis, keepdims),
+        np.nan_to_num: lambda x, copy=True, nan=0.0, posinf=None, neginf=None: eg.nan_to_num(
+            x, nan, posinf, neginf
+        ),
+        np.linalg.norm: lambda x, ord=None, axis=None, keepdims=False: eg.norm(
+            x, 2 if ord is None else ord, axis, keepdims
+        ),
         np.array_repr: lambda arr, *args, **kw: repr(arr),
         np.array_str: lambda a, *args, **kw: str(a),
     }
 
 
 def _dot(a: Any, b: Any) -> Any:
-    if not isinstance(a, _C.TensorBase) or not isinstance(b, _C.TensorBase) or not a.ndim or not b.ndim:
+    if (
+        not isinstance(a, _C.TensorBase)
+        or not isinstance(b, _C.TensorBase)
+        or not a.ndim
+        or not b.ndim
+    ):
         return a * b
     if b.ndim <= 2:
         return a @ b
@@ -254,7 +306,12 @@ def array_function(self: Any, func: Any, types: Any, args: Any, kwargs: Any) -> 
 
 
 def to_dlpack_capsule(
-    self: Any, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None
+    self: Any,
+    *,
+    stream: Any = None,
+    max_version: Any = None,
+    dl_device: Any = None,
+    copy: bool | None = None,
 ) -> Any:
     """Tensor.__dlpack__: the memory as a DLPack capsule; BufferError if grad is required."""
     if self.requires_grad:

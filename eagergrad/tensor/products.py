@@ -51,12 +51,17 @@ def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[list[Any]], lis
             f"einsum(): {'more' if len(terms) < len(operands) else 'fewer'} operands were provided than specified in "
             f"the equation: {len(operands)} operands, {equation!r}"
         )
-    labels = [_term_labels(term, x.dim(), at) for at, (term, x) in enumerate(zip(terms, operands, strict=True))]
+    labels = [
+        _term_labels(term, x.dim(), at)
+        for at, (term, x) in enumerate(zip(terms, operands, strict=True))
+    ]
     dots = max((sum(isinstance(k, tuple) for k in term) for term in labels), default=0)
     ellipsis: list[Any] = [("...", i) for i in range(dots, 0, -1)]
     if arrow:
         if right.count("...") > 1 or right.count(".") not in (0, 3):
-            raise RuntimeError("einsum(): found '.' for output but an ellipsis (...) was already found")
+            raise RuntimeError(
+                "einsum(): found '.' for output but an ellipsis (...) was already found"
+            )
         before, found, after = right.partition("...")
         output: list[Any] = [*before, *(ellipsis if found else []), *after]
     else:
@@ -67,9 +72,13 @@ def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[list[Any]], lis
         if isinstance(k, str) and not k.isalpha():
             raise RuntimeError(f"einsum(): invalid subscript given at the output: {k!r}")
         if k not in known and isinstance(k, str):
-            raise RuntimeError(f"einsum(): output subscript {k} does not appear in the equation for any input operand")
+            raise RuntimeError(
+                f"einsum(): output subscript {k} does not appear in the equation for any input operand"
+            )
         if output.count(k) > 1:
-            raise RuntimeError(f"einsum(): output subscript {k} appears more than once in the output")
+            raise RuntimeError(
+                f"einsum(): output subscript {k} appears more than once in the output"
+            )
     return labels, output
 
 
@@ -79,7 +88,9 @@ def _term_labels(term: str, ndim: int, at: int) -> list[Any]:
         raise RuntimeError(f"einsum(): found '.' for operand {at} that is not part of any ellipsis")
     for k in before + after:
         if not k.isalpha():
-            raise RuntimeError(f"einsum(): invalid subscript given at index {term.index(k)} in the equation string: {k!r}")
+            raise RuntimeError(
+                f"einsum(): invalid subscript given at index {term.index(k)} in the equation string: {k!r}"
+            )
     dots = ndim - len(before) - len(after)
     if dots < 0 or (dots and not found):
         raise RuntimeError(
@@ -105,7 +116,9 @@ def _diagonals(x: Any, labels: list[Any]) -> tuple[Any, list[Any]]:
     return x, labels
 
 
-def _contract(a: Any, la: list[Any], b: Any, lb: list[Any], keep: set[Any]) -> tuple[Any, list[Any]]:
+def _contract(
+    a: Any, la: list[Any], b: Any, lb: list[Any], keep: set[Any]
+) -> tuple[Any, list[Any]]:
     """One pairwise product as a batched matrix product; labels not in keep are summed."""
     a, la = _sum_out(a, la, keep | set(lb))
     b, lb = _sum_out(b, lb, keep | set(la))
@@ -277,16 +290,24 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     return norm((input - other).reshape(-1), p)
 
 
-def cdist(x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Any:
+def cdist(
+    x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
+) -> Any:
     """Distances of all pairs of rows: (..., P, M) and (..., R, M) give (..., P, R)."""
     if x1.dim() < 2 or x2.dim() < 2:
-        raise RuntimeError("cdist only supports at least 2D tensors, got " f"{x1.dim()}D and {x2.dim()}D")
+        raise RuntimeError(
+            f"cdist only supports at least 2D tensors, got {x1.dim()}D and {x2.dim()}D"
+        )
     if x1.shape[-1] != x2.shape[-1]:
-        raise RuntimeError(f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}")
+        raise RuntimeError(
+            f"X1 and X2 must have the same number of columns. X1: {x1.shape[-1]} X2: {x2.shape[-1]}"
+        )
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     large = x1.shape[-2] > 25 or x2.shape[-2] > 25
-    mm = compute_mode == "use_mm_for_euclid_dist" or (large and compute_mode != "donot_use_mm_for_euclid_dist")
+    mm = compute_mode == "use_mm_for_euclid_dist" or (
+        large and compute_mode != "donot_use_mm_for_euclid_dist"
+    )
     if p == 2 and mm and x1.dtype.is_floating_point:
         squares = (x1 * x1).sum(-1, True) + (x2 * x2).sum(-1).unsqueeze(-2)
         squared = (squares - 2 * (x1 @ x2.mT)).clamp(min=0)

@@ -48,7 +48,12 @@ def _dims(dim: Any, ndim: int) -> list[int]:
 
 
 def norm(
-    input: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+    input: Any,
+    p: Any = "fro",
+    dim: Any = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
 ) -> Any:
     """The p-norm of the elements along dims: p a number, inf, -inf, 0, "fro" (2) or "nuc".
 
@@ -126,7 +131,11 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
     if dim is None:
         flat = input.reshape(-1)
         if flat.numel() == 0:
-            return _ops["full"]((), math.nan, dtype=input.dtype) if input.dtype.is_floating_point else flat.sum()
+            return (
+                _ops["full"]((), math.nan, dtype=input.dtype)
+                if input.dtype.is_floating_point
+                else flat.sum()
+            )
         return _lower_median(flat, 0, False, skip_nan, name).values
     if input.dim() == 0:
         return _median(input.clone(), _ops["zeros"]((), dtype=ALL[5]))
@@ -190,7 +199,13 @@ def _tensor(values: Any, **kw: Any) -> Any:
 
 
 def _quantile(
-    input: Any, q: Any, dim: int | None, keepdim: bool, interpolation: str, skip_nan: bool, name: str
+    input: Any,
+    q: Any,
+    dim: int | None,
+    keepdim: bool,
+    interpolation: str,
+    skip_nan: bool,
+    name: str,
 ) -> Any:
     if not input.dtype.is_floating_point or input.dtype.itemsize < 4:
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
@@ -218,7 +233,11 @@ def _quantile(
     x = _ops["sort"](x, dim=axis)[0].movedim(axis, -1)
     bad = x.detach().isnan()
     good = (x.shape[-1] - bad.sum(-1, True)).to(x.dtype)
-    ranks = q.reshape(-1) * (good - 1).clamp(min=0) if skip_nan else (q.reshape(-1) * (x.shape[-1] - 1)).expand(*x.shape[:-1], -1)
+    ranks = (
+        q.reshape(-1) * (good - 1).clamp(min=0)
+        if skip_nan
+        else (q.reshape(-1) * (x.shape[-1] - 1)).expand(*x.shape[:-1], -1)
+    )
     low, high = ranks.floor(), ranks.ceil()
     if interpolation == "lower":
         high = low
@@ -243,14 +262,26 @@ def _quantile(
 
 
 def quantile(
-    input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+    input: Any,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
 ) -> Any:
     """The q-th quantiles (q in [0, 1], a number or a vector) of all elements or along dim."""
     return _quantile(input, q, dim, keepdim, interpolation, False, "quantile")
 
 
 def nanquantile(
-    input: Any, q: Any, dim: int | None = None, keepdim: bool = False, *, interpolation: str = "linear", out: Any = None
+    input: Any,
+    q: Any,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    interpolation: str = "linear",
+    out: Any = None,
 ) -> Any:
     """quantile of the elements that are not NaN."""
     return _quantile(input, q, dim, keepdim, interpolation, True, "nanquantile")
@@ -259,7 +290,9 @@ def nanquantile(
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     """Covariance matrix of variables in rows."""
     if input.dim() > 2:
-        raise RuntimeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions")
+        raise RuntimeError(
+            f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions"
+        )
     x = input.reshape(1, -1) if input.dim() < 2 else input
     x = x if x.dtype.is_floating_point else x.to(_C.get_default_dtype())
     w: Any = None
@@ -330,7 +363,9 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
     if isinstance(spacing, _C.TensorBase):
         spacings = [spacing]
     if len(spacings) != len(dims):
-        raise RuntimeError(f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(dims)}")
+        raise RuntimeError(
+            f"torch.gradient expected spacing to be unspecified, a scalar, or a list of length {len(dims)}"
+        )
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     return [_derivative(input, s, d, edge_order) for s, d in zip(spacings, dims, strict=True)]
@@ -339,7 +374,9 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
 def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
     n = f.shape[dim]
     if n < edge_order + 1:
-        raise RuntimeError("torch.gradient expected each dimension size to be at least edge_order+1")
+        raise RuntimeError(
+            "torch.gradient expected each dimension size to be at least edge_order+1"
+        )
     f = f if f.dtype.is_floating_point else f.to(_C.get_default_dtype())
 
     def at(i: int, length: int = 1) -> Any:
@@ -362,30 +399,44 @@ def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
 
     m = n - 2
     inside = (
-        at(2, m) * h0 / (h1 * (h0 + h1)) - at(0, m) * h1 / (h0 * (h0 + h1)) + at(1, m) * (h1 - h0) / (h0 * h1)
+        at(2, m) * h0 / (h1 * (h0 + h1))
+        - at(0, m) * h1 / (h0 * (h0 + h1))
+        + at(1, m) * (h1 - h0) / (h0 * h1)
     )
     if edge_order == 1:
         first = (at(1) - at(0)) / step(0)
         last = (at(n - 1) - at(n - 2)) / step(n - 2)
     else:
         a, b = step(0), step(1)
-        first = at(0) * (-(2 * a + b) / (a * (a + b))) + at(1) * ((a + b) / (a * b)) - at(2) * (a / (b * (a + b)))
+        first = (
+            at(0) * (-(2 * a + b) / (a * (a + b)))
+            + at(1) * ((a + b) / (a * b))
+            - at(2) * (a / (b * (a + b)))
+        )
         a, b = step(n - 3), step(n - 2)
-        last = at(n - 3) * (b / (a * (a + b))) - at(n - 2) * ((a + b) / (a * b)) + at(n - 1) * ((2 * b + a) / (b * (a + b)))
+        last = (
+            at(n - 3) * (b / (a * (a + b)))
+            - at(n - 2) * ((a + b) / (a * b))
+            + at(n - 1) * ((2 * b + a) / (b * (a + b)))
+        )
     return _ops["cat"]([first, inside, last], dim)
 
 
 # -- whole tensors -------------------------------------------------------------------------------------
 
 
-def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Any:
+def isclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> Any:
     """Element by element: ``|input - other| <= atol + rtol |other|``."""
     if not isinstance(input, _C.TensorBase) or not isinstance(other, _C.TensorBase):
         raise TypeError("isclose(): expected two Tensors")
     if input.dtype is not other.dtype:
         raise RuntimeError(f"{input.dtype} did not match {other.dtype}")
     if rtol < 0 or atol < 0:
-        raise RuntimeError(f"rtol and atol must be greater than or equal to zero, but got rtol={rtol}, atol={atol}")
+        raise RuntimeError(
+            f"rtol and atol must be greater than or equal to zero, but got rtol={rtol}, atol={atol}"
+        )
     a, b = input.detach(), other.detach()
     close = a == b
     if equal_nan and a.dtype.is_floating_point:
@@ -397,7 +448,9 @@ def isclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, eq
     return close | (((a - b).abs() <= atol + (rtol * b).abs()) & b.isfinite())
 
 
-def allclose(input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> bool:
+def allclose(
+    input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
+) -> bool:
     """Whether all elements are close, as isclose."""
     return bool(isclose(input, other, rtol, atol, equal_nan).all())
 
@@ -420,10 +473,13 @@ def broadcast_shapes(*shapes: Any) -> Size:
     for s in tuples:
         for i, length in enumerate(s, n - len(s)):
             if length < 0:
-                raise RuntimeError(f"Trying to create tensor with negative dimension ({length}): ({length})")
+                raise RuntimeError(
+                    f"Trying to create tensor with negative dimension ({length}): ({length})"
+                )
             if length != 1 and out[i] not in (1, length):
                 raise RuntimeError(
-                    "Shape mismatch: objects cannot be broadcast to a single shape: " + ", ".join(str(list(t)) for t in tuples)
+                    "Shape mismatch: objects cannot be broadcast to a single shape: "
+                    + ", ".join(str(list(t)) for t in tuples)
                 )
             out[i] = length if length != 1 else out[i]
     return Size(out)
@@ -457,6 +513,10 @@ def can_cast(from_: dtype, to: dtype) -> bool:
     return from_ is ALL[0] or to is not ALL[0]
 
 
-def scalar_tensor(s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Any:
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Any:
     """A 0-d tensor of a number, in the default dtype."""
-    return _tensor(s, dtype=dtype or _C.get_default_dtype(), device=device, requires_grad=requires_grad)
+    return _tensor(
+        s, dtype=dtype or _C.get_default_dtype(), device=device, requires_grad=requires_grad
+    )

@@ -43,7 +43,9 @@ class Tensor(_C.TensorBase):
     __slots__ = ()
     __array_priority__ = 1000
     layout = "eagergrad.strided"
-    is_sparse = is_sparse_csr = is_quantized = is_mkldnn = is_mps = is_xpu = is_meta = is_nested = False
+    is_sparse = is_sparse_csr = is_quantized = is_mkldnn = is_mps = is_xpu = is_meta = is_nested = (
+        False
+    )
     is_complex_ = False
     names: tuple[None, ...] = ()
 
@@ -117,7 +119,9 @@ class Tensor(_C.TensorBase):
         """This tensor in the CPU's memory."""
         return self
 
-    def cuda(self, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    def cuda(
+        self, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+    ) -> Tensor:
         """This tensor on a GPU. Raises RuntimeError where there is none."""
         return self.to(Device("cuda" if device is None else device))
 
@@ -145,7 +149,9 @@ class Tensor(_C.TensorBase):
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
         if t.dtype is bfloat16:
-            raise TypeError("Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use x.float()")
+            raise TypeError(
+                "Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use x.float()"
+            )
         return np.asarray(memoryview(t.detach()))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -172,14 +178,18 @@ class Tensor(_C.TensorBase):
     def mT(self) -> Tensor:
         """The last two dimensions swapped."""
         if self.ndim < 2:
-            raise RuntimeError(f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor.")
+            raise RuntimeError(
+                f"tensor.mT is only supported on matrices or batches of matrices. Got {self.ndim}-D tensor."
+            )
         return self.transpose(-2, -1)
 
     @property
     def H(self) -> Tensor:
         """The transposed matrix."""
         if self.ndim not in (0, 2):
-            raise RuntimeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor.")
+            raise RuntimeError(
+                f"tensor.H is only supported on matrices (2-D tensors). Got {self.ndim}-D tensor."
+            )
         return self.t() if self.ndim == 2 else self
 
     mH = mT
@@ -324,7 +334,9 @@ class Tensor(_C.TensorBase):
 
     # -- new tensors like this one ----------------------------------------------------------------------------
 
-    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False) -> Tensor:
+    def new_tensor(
+        self, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False
+    ) -> Tensor:
         """A tensor of the data with this one's dtype and device."""
         from eagergrad.tensor.creation import tensor
 
@@ -337,30 +349,68 @@ class Tensor(_C.TensorBase):
         """The old spelling of new_empty and new_tensor."""
         return _legacy_values(args, self.dtype)
 
-    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any) -> Tensor:
+    def new_zeros(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: Any = False,
+        **kw: Any,
+    ) -> Tensor:
         """Zeros of this tensor's dtype."""
-        return _ops["zeros"](*_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return _ops["zeros"](
+            *_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad
+        )
 
-    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any) -> Tensor:
+    def new_ones(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: Any = False,
+        **kw: Any,
+    ) -> Tensor:
         """Ones of this tensor's dtype."""
-        return _ops["ones"](*_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return _ops["ones"](
+            *_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad
+        )
 
-    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any) -> Tensor:
+    def new_empty(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: Any = False,
+        **kw: Any,
+    ) -> Tensor:
         """Uninitialised memory of this tensor's dtype."""
-        return _ops["empty"](*_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return _ops["empty"](
+            *_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad
+        )
 
     def new_full(
-        self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: Any = False, **kw: Any
+        self,
+        size: Any,
+        fill_value: Any,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: Any = False,
+        **kw: Any,
     ) -> Tensor:
         """A tensor of one value with this one's dtype."""
-        return _ops["full"](size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad)
+        return _ops["full"](
+            size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad
+        )
 
     # -- in place ---------------------------------------------------------------------------------------------
 
     def apply_(self, function: Any) -> Tensor:
         """Replaces each element by ``function(element)``: a Python loop, for experiments."""
         if self.requires_grad:
-            raise RuntimeError("apply_() is not recorded: call it on a tensor that does not require grad")
+            raise RuntimeError(
+                "apply_() is not recorded: call it on a tensor that does not require grad"
+            )
         array = self.numpy()
         array[...] = np.vectorize(function, otypes=[array.dtype])(array) if array.size else array
         return self
@@ -463,7 +513,9 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | No
     positional = list(args)
     if positional and isinstance(positional[0], _C.TensorBase):
         other = positional.pop(0)
-    elif positional and (isinstance(positional[0], (str, Device)) or type(positional[0]) is builtin_int):
+    elif positional and (
+        isinstance(positional[0], (str, Device)) or type(positional[0]) is builtin_int
+    ):
         where = positional.pop(0)
         if positional and (isinstance(positional[0], dtype) or positional[0] is None):
             target = positional.pop(0)
@@ -495,7 +547,9 @@ def _legacy_type(name: str, kind: dtype) -> type:
         def __call__(cls, *args: Any, device: Any = None) -> Any:
             return _legacy_values(args, kind)
 
-    return Meta(name, (), {"_dtype": kind, "__module__": "eagergrad", "__doc__": f"Tensors of {kind}."})
+    return Meta(
+        name, (), {"_dtype": kind, "__module__": "eagergrad", "__doc__": f"Tensors of {kind}."}
+    )
 
 
 LEGACY_TYPES = {name: _legacy_type(name, kind) for name, kind in TYPE_NAMES.items()}
