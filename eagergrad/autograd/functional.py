@@ -113,7 +113,7 @@ def jvp(
     from eagergrad.autograd.grad_mode import enable_grad
 
     with enable_grad():
-        xs, single = _tuple(inputs, "inputs")
+        xs, _ = _tuple(inputs, "inputs")
         leaves = _leaves(xs, create_graph)
         if v is None:
             if len(xs) != 1 or xs[0].numel() != 1:

@@ -179,7 +179,7 @@ class Cholesky(Function):
 
 class QR(Function):
     @staticmethod
-    def forward(ctx: Any, A: Any, mode: str) -> Any:
+    def forward(ctx: Any, A: Any, mode: Any) -> Any:
         q, r = np.linalg.qr(_array(A), mode)
         Q, R = _tensor(q), _tensor(r)
         ctx.save_for_backward(Q, R)
