@@ -69,9 +69,25 @@ EG_INLINE void write_row(int64_t n, const T* x, T mean, T rstd, const T* w, cons
   }
 }
 
+// The same past the caches; n is a multiple of the vector, y aligned to it.
+template <class T>
+EG_INLINE void stream_row(int64_t n, const T* x, T mean, T rstd, const T* w, const T* b, T* y) {
+  for (int64_t i = 0; i < n; i += kLanes<T>) {
+    Vec<T> v = (load(x + i) - mean) * rstd;
+    if (w) v *= load(w + i);
+    if (b) v += load(b + i);
+    store_past_caches(y + i, v);
+  }
+}
+
+// Results of this many bytes leave the second-level cache before anybody reads them.
+constexpr int64_t kBeyondCache = 8 << 20;
+
 template <class T>
 void row_forward(int64_t rows, int64_t n, bool center, T eps, const T* x, const T* w, const T* b,
                  T* y, T* mean, T* rstd) {
+  const bool stream = rows * n * int64_t(sizeof(T)) > kBeyondCache && n % kLanes<T> == 0 &&
+                      reinterpret_cast<uintptr_t>(y) % kVectorBytes == 0;
   parallel_for(rows, rows_per_task(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * n;
@@ -80,7 +96,9 @@ void row_forward(int64_t rows, int64_t n, bool center, T eps, const T* x, const 
       if (center) mean[r] = m;
       rstd[r] = s;
       T* to = y + r * n;
-      if (w && b)
+      if (stream)
+        stream_row(n, row, m, s, w, b, to);
+      else if (w && b)
         write_row<T, true, true>(n, row, m, s, w, b, to);
       else if (w)
         write_row<T, true, false>(n, row, m, s, w, b, to);
@@ -89,6 +107,7 @@ void row_forward(int64_t rows, int64_t n, bool center, T eps, const T* x, const 
       else
         write_row<T, false, false>(n, row, m, s, w, b, to);
     }
+    drain_stores();
   });
 }
 
