@@ -543,6 +543,9 @@ Call binary_call(Binary op, const Tensor* const* inputs) {
   if (op == Binary::sub) check_bool_arithmetic(op, a, b);
   if (op == Binary::remainder || op == Binary::fmod || op == Binary::floor_divide)
     check_divisor(row, b, common);
+  if (op == Binary::pow && b.is_weak() && is_integral(common))
+    EG_CHECK(b.item().to_double() >= 0,
+             "[pow] Integers to negative integer powers are not allowed.");
   const auto& loops = kernels<BinaryKernels>();
   const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, common))];
   if (!loop) refuse_dtype(row, common);
