@@ -151,8 +151,12 @@ def test_dlpack_to_and_from_torch() -> None:
     u[0] = 9.0
     assert t[0].item() == 9.0
     assert torch.from_dlpack(eg.ones(3)).tolist() == [1.0, 1.0, 1.0]
-    h = eg.ones(3, dtype=eg.bfloat16)
-    assert torch.from_dlpack(h).dtype == torch.bfloat16
+
+
+@pytest.mark.ours
+def test_dlpack_of_bfloat16_is_refused_with_a_hint() -> None:
+    with pytest.raises((TypeError, BufferError), match="float"):
+        eg.ones(3, dtype=eg.bfloat16).__dlpack__()
 
 
 def test_dlpack_of_a_recorded_tensor_is_refused() -> None:
