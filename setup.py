@@ -45,7 +45,7 @@ BASE_FLAGS = [
     "-fno-lto",
     "-fwrapv",  # integer tensors wrap around
 ]
-KERNEL_FLAGS = ["-O3", "-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
+KERNEL_FLAGS = ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 WARNING_FLAGS = [
     "-Wall",
     "-Wextra",
@@ -142,9 +142,15 @@ class Toolchain:
         return self.base if self.sanitize else [*self.base, "-O2"]
 
     def kernel(self, level: int) -> list[str]:
-        flags = [*self.base, *KERNEL_FLAGS, f"-DEG_ISA_LEVEL={level}"]
         if self.sanitize:
-            flags += ["-O1"]
+            optimize = ["-O1"]
+        elif (
+            level == 2
+        ):  # the fallback of old processors: half the size, a third of the time to compile
+            optimize = ["-O2", "-ftree-vectorize"]
+        else:
+            optimize = ["-O3"]
+        flags = [*self.base, *optimize, *KERNEL_FLAGS, f"-DEG_ISA_LEVEL={level}"]
         if level:
             flags += [f"-march=x86-64-v{level}"]
         if IS_X86_64 and IS_GLIBC:

@@ -77,7 +77,7 @@ def test_the_package_and_its_blas_are_small() -> None:
     blas = next((p for p in map(Path, sys.path) if (p / "scipy_openblas32").is_dir()), None)
     assert blas is not None
     caches = sum(size(p) for p in PACKAGE.rglob("__pycache__"))
-    assert size(PACKAGE) - caches + size(blas / "scipy_openblas32") < 40e6
+    assert size(PACKAGE) - caches + size(blas / "scipy_openblas32") < 40 * 2**20
 
 
 def test_the_version_is_the_distributions() -> None:
