@@ -82,12 +82,16 @@ EG_INLINE void stream_row(int64_t n, const T* x, T mean, T rstd, const T* w, con
 
 // Results of this many bytes leave the second-level cache before anybody reads them.
 constexpr int64_t kBeyondCache = 8 << 20;
+template <class T>
+EG_INLINE bool streams(int64_t rows, int64_t n, const T* to) {
+  return rows * n * int64_t(sizeof(T)) > kBeyondCache && n % kLanes<T> == 0 &&
+         reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0;
+}
 
 template <class T>
 void row_forward(int64_t rows, int64_t n, bool center, T eps, const T* x, const T* w, const T* b,
                  T* y, T* mean, T* rstd) {
-  const bool stream = rows * n * int64_t(sizeof(T)) > kBeyondCache && n % kLanes<T> == 0 &&
-                      reinterpret_cast<uintptr_t>(y) % kVectorBytes == 0;
+  const bool stream = streams(rows, n, y);
   parallel_for(rows, rows_per_task(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       const T* row = x + r * n;
@@ -161,9 +165,14 @@ struct RowBackward {
     }
   }
 
-  EG_INLINE void dx(double level, double along, T* to) const {
+  EG_INLINE void dx(double level, double along, bool stream, T* to) const {
     const T slope = T(along / double(n)) * rstd * rstd * rstd;
     const T shift = center ? T(level / double(n)) * rstd : T(0);
+    if (stream) {
+      for (int64_t i = 0; i < n; i += kLanes<T>)
+        store_past_caches(to + i, weighted(i) * rstd - (load(x + i) - mean) * slope - shift);
+      return;
+    }
     if (w) {
 #pragma GCC ivdep
       for (int64_t i = 0; i < n; ++i) to[i] = g[i] * w[i] * rstd - (x[i] - mean) * slope - shift;
@@ -178,6 +187,7 @@ template <class T>
 void row_backward(int64_t rows, int64_t n, bool center, const T* g, const T* x, const T* w,
                   const T* mean, const T* rstd, T* dx, T* dw, T* db, T* scratch) {
   const int64_t each = rows_per_part(rows), parts = parts_of(rows);
+  const bool stream = streams(rows, n, dx);
   T *part_w = scratch, *part_b = scratch + parts * n;
   parallel_for(parts, rows_per_task(n * each), [&](int64_t begin, int64_t end) {
     for (int64_t p = begin; p < end; ++p) {
@@ -190,9 +200,10 @@ void row_backward(int64_t rows, int64_t n, bool center, const T* g, const T* x, 
                                  rstd[r]};
         double level, along;
         row.sums(pw, pb, &level, &along);
-        if (dx) row.dx(level, along, dx + r * n);
+        if (dx) row.dx(level, along, stream, dx + r * n);
       }
     }
+    drain_stores();
   });
   const auto total = [&](const T* part, T* out) {
     memset(out, 0, n * sizeof(T));
