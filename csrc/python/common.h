@@ -107,6 +107,7 @@ PyObject* from_sizes(IntSpan sizes);  // eagergrad.Size
 
 // Called by Python when the package is put together.
 PyObject* register_types(PyObject*, PyObject* args);
+PyObject* from_nested(PyObject*, PyObject* data);
 
 // Objects of the package that the binding needs: registered under a name.
 PyObject* helper(const char* name);  // borrowed; raises if missing

@@ -148,6 +148,7 @@ PYBIND11_MODULE(_C, m) {
     throw py::error_already_set();
   }
   static PyMethodDef functions[] = {{"register_types", register_types, METH_O, nullptr},
+                                    {"from_nested", from_nested, METH_VARARGS, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
   PyModule_AddFunctions(m.ptr(), functions);
   m.def("install_site_hooks",

@@ -144,6 +144,11 @@ def tensor(
     >>> eg.tensor([[1, 2], [3, 4]]).shape
     eagergrad.Size([2, 2])
     """
+    quick = _C.from_nested(data, dtype)
+    if quick is not None:
+        if device is not None:
+            quick = quick.to(device)
+        return quick.requires_grad_() if requires_grad else quick
     if isinstance(data, _C.TensorBase):
         warnings.warn(
             "To copy construct from a tensor, it is recommended to use sourceTensor.detach().clone() "
