@@ -147,7 +147,9 @@ def test_a_forked_child_can_compute() -> None:
 def interrupted(code: str, after: float = 0.5) -> float:
     """Run code, send SIGINT once it prints "go", and return the seconds until it had stopped."""
     root = str(Path(eg.__file__).resolve().parents[1])
-    program = textwrap.dedent(code)
+    # A shell starts background jobs with SIGINT ignored, and children inherit that.
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    program = heard + textwrap.dedent(code)
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         stdout=subprocess.PIPE,
