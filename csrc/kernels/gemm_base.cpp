@@ -109,8 +109,9 @@ void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const 
   }
   const bool rows = m >= n;
   const int64_t longer = rows ? m : n;
-  const int64_t chunk = std::max<int64_t>(std::min<int64_t>(128, (longer / 2 + 15) / 16 * 16),
-                                          (longer / 8 + 31) / 32 * 32);
+  // Each chunk packs the shared operand again: at least 256 rows (or half of them) keep that below a few per cent.
+  const int64_t pieces = std::min<int64_t>(std::max<int64_t>(longer / 256, 2), 16);
+  const int64_t chunk = ((longer + pieces - 1) / pieces + 15) / 16 * 16;
   const int64_t chunks = (longer + chunk - 1) / chunk;
   parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
