@@ -98,7 +98,7 @@ void serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T*
 }
 
 // Below this many multiply-adds a second thread is not woken.
-constexpr double kWorthwhile = 2e6;
+constexpr double kWorthwhile = 7e5;
 
 template <class T>
 void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
@@ -109,8 +109,10 @@ void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const 
   }
   const bool rows = m >= n;
   const int64_t longer = rows ? m : n;
-  // Each chunk packs the shared operand again: at least 256 rows (or half of them) keep that below a few per cent.
-  const int64_t pieces = std::min<int64_t>(std::max<int64_t>(longer / 256, 2), 16);
+  // Each chunk packs the shared operand again: 256 rows keep that below a few per cent. Small products still come in four
+  // pieces, so that nobody waits for a thread that wakes late.
+  const int64_t pieces =
+      std::min<int64_t>(std::max<int64_t>(longer / 256, std::min<int64_t>(longer / 64, 4)), 16);
   const int64_t chunk = ((longer + pieces - 1) / pieces + 15) / 16 * 16;
   const int64_t chunks = (longer + chunk - 1) / chunk;
   parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
