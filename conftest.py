@@ -5,9 +5,10 @@ eagergrad/ would hide the installed one. After an in-place build, the checkout i
 """
 
 import sys
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
 
-if not any((ROOT / "eagergrad").glob("_C.*")):
+if not any((ROOT / "eagergrad" / f"_C{suffix}").exists() for suffix in EXTENSION_SUFFIXES):
     sys.path[:] = [p for p in sys.path if Path(p or ".").resolve() != ROOT] + [str(ROOT)]
