@@ -5,9 +5,11 @@ import random
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -356,7 +358,8 @@ def test_workers_end_when_the_iterator_is_dropped():
 def test_interrupt_ends_all_workers():
     program = textwrap.dedent(
         """
-        import os, time
+        import os, signal, time
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job may ignore it
         from eagergrad.utils.data import DataLoader
         it = iter(DataLoader(range(10**6), num_workers=2))
         next(it)
@@ -369,8 +372,14 @@ def test_interrupt_ends_all_workers():
             print("interrupted", flush=True)
         """
     )
+    root = str(Path(eg.__file__).resolve().parents[1])
     child = subprocess.Popen(
-        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", program],
+        stdout=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": root},
+        cwd=tempfile.gettempdir(),  # the checkout's folder of the package need not be built
+        text=True,
+        start_new_session=True,
     )
     pids = [int(p) for p in child.stdout.readline().split()]
     os.killpg(child.pid, signal.SIGINT)

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import threading
 import time
@@ -155,6 +156,7 @@ def interrupted(code: str, after: float = 0.5) -> float:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         env={**os.environ, "PYTHONPATH": root},
+        cwd=tempfile.gettempdir(),  # the checkout's folder of the package need not be built
         text=True,
     )
     try:
