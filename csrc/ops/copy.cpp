@@ -36,7 +36,6 @@ bool copy_transposed(const Tensor& dst, const Tensor& src) {
   walk.add(src.raw(), outer, IntSpan(src.strides().data(), n - 2), size);
   walk.finish();
   const int64_t dst_row = dst.strides()[n - 2], src_col = src.strides()[n - 1];
-  const int64_t* stride = walk.line_strides();
   constexpr int64_t kPanel = 64;
   const int64_t panels = (rows + kPanel - 1) / kPanel;
   parallel_for(walk.numel() * panels, std::max<int64_t>(1, kParallelGrain / (kPanel * cols)),
@@ -50,7 +49,6 @@ bool copy_transposed(const Tensor& dst, const Tensor& src) {
                    });
                  }
                });
-  (void)stride;
   return true;
 }
 

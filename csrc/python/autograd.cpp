@@ -52,7 +52,6 @@ struct PythonHook final : Hook {
 };
 
 struct RetainGrad final : Hook {
-  explicit RetainGrad(TensorImpl* t) : tensor(t) {}
   // The node may outlive the tensor: the tensor's wrapper object says whether it is still there.
   Tensor call(const Tensor& grad) override {
     const Object alive(PyObject_CallNoArgs(weak.get()));
@@ -65,7 +64,6 @@ struct RetainGrad final : Hook {
     t.set_grad(before.defined() ? add(before, grad) : (grad_enabled() ? grad : clone(grad)));
     return {};
   }
-  TensorImpl* tensor;
   Object weak;
 };
 
@@ -422,7 +420,7 @@ PyObject* retain_grad(PyObject*, PyObject* o) {
     const Tensor t = unwrap(o);
     EG_CHECK(t.requires_grad(), "can't retain_grad on Tensor that has requires_grad=False");
     if (t.is_leaf() || t.meta().retain_grad) return Py_NewRef(Py_None);
-    auto* hook = new RetainGrad(t.impl());
+    auto* hook = new RetainGrad;
     Ref<Hook> keep(hook);
     hook->weak = checked(PyWeakref_NewRef(o, nullptr));
     t.grad_fn()->retain_hooks.push_back({t->output_nr, keep});

@@ -76,10 +76,6 @@ class FunctionCtx:
         return self._node.next_functions
 
 
-class _BackwardCtx(FunctionCtx):
-    pass
-
-
 class Function:
     """Base of recorded functions written in Python.
 
@@ -128,7 +124,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward unrecorded and puts this function on the tape."""
-        ctx: Any = type(cls.__name__ + "Ctx", (FunctionCtx,), {})() if False else FunctionCtx()
+        ctx: Any = FunctionCtx()
         ctx.function = cls
         recording = _C.is_grad_enabled()
         ctx.needs_input_grad = tuple(isinstance(a, _C.TensorBase) and a.requires_grad for a in args)

@@ -28,7 +28,6 @@ from eagergrad.linalg._factors import (
     check_square,
 )
 from eagergrad.tensor.products import cross as _cross
-from eagergrad.tensor.products import tensordot
 from eagergrad.tensor.products import vander as _vander
 from eagergrad.tensor.statistics import norm as _norm
 
@@ -82,7 +81,6 @@ _eigh = namedtuple("eigh", ("eigenvalues", "eigenvectors"))
 _lstsq = namedtuple("lstsq", ("solution", "residuals", "rank", "singular_values"))
 _lu = namedtuple("lu", ("P", "L", "U"))
 _lu_factor = namedtuple("lu_factor", ("LU", "pivots"))
-_ex = namedtuple("ex", ("value", "info"))
 _inv_ex = namedtuple("inv_ex", ("inverse", "info"))
 _cholesky_ex = namedtuple("cholesky_ex", ("L", "info"))
 _solve_ex = namedtuple("solve_ex", ("result", "info"))
@@ -653,6 +651,3 @@ def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
         A = A.movedim(tuple(dims), tuple(range(A.dim() - len(dims), A.dim())))
     shape = tuple(A.shape[B.dim() :])
     return solve(A.reshape(B.numel(), math.prod(shape)), B.reshape(-1)).reshape(shape)
-
-
-_ = tensordot

@@ -10,7 +10,6 @@ from eagergrad import _C
 from eagergrad.tensor import printing
 from eagergrad.tensor.creation import _array_of, plain_array
 from eagergrad.tensor.device import device as Device
-from eagergrad.tensor.device import get_default_device
 from eagergrad.tensor.dtype import ALL, NAMES, bfloat16, dtype
 from eagergrad.tensor.size import Size
 
@@ -441,9 +440,6 @@ class Tensor(_C.TensorBase):
     def resize_as_(self, other: Tensor, memory_format: Any = None) -> Tensor:
         return self.resize_(*other.shape)
 
-    def ndimension_(self) -> Any:
-        return self.ndim
-
 
 builtin_bool = bool
 
@@ -528,13 +524,6 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | No
     if where is not None:
         check_device(Device(where))
     return (None if target is None else _as_dtype(target)), builtin_bool(copy)
-
-
-def check_default_device() -> None:
-    """Factories call this when a default device is set."""
-    from eagergrad.tensor.device import check_device
-
-    check_device(get_default_device())
 
 
 def _legacy_type(name: str, kind: dtype) -> type:
