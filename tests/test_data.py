@@ -363,8 +363,8 @@ def test_interrupt_ends_all_workers():
         from eagergrad.utils.data import DataLoader
         it = iter(DataLoader(range(10**6), num_workers=2))
         next(it)
-        print(*[p.process.pid for p in it._processes], flush=True)
         try:
+            print(*[p.process.pid for p in it._processes], flush=True)  # here the signal may come
             while True:
                 next(it); time.sleep(0.01)
         except KeyboardInterrupt:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import multiprocessing
 import os
@@ -326,6 +327,19 @@ def _default_context() -> Any:
     return multiprocessing.get_context(chosen)
 
 
+@contextlib.contextmanager
+def _interrupt_held() -> Iterator[None]:
+    """Keeps Ctrl-C waiting in this thread and in processes started meanwhile, which let it in themselves."""
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 class _Process:
     """A worker as the loader sees it."""
 
@@ -348,7 +362,8 @@ class _Process:
         with warnings.catch_warnings():
             # Python warns of forking beside threads; the core's own are ready for it.
             warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
-            self.process.start()
+            with _interrupt_held():  # until the worker can answer it
+                self.process.start()
         theirs.close()
         self.number = number
         self.receiver = Receiver(self.connection)

@@ -171,4 +171,6 @@ def worker_main(config: WorkerConfig, connection: Connection) -> None:
     """Entry point of a worker process."""
     signal.signal(signal.SIGINT, lambda *_: os._exit(INTERRUPTED))
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if hasattr(signal, "pthread_sigmask"):  # the loader held it back until here
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     _Worker(config, connection).run()
