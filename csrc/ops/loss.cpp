@@ -66,6 +66,16 @@ struct Classes {
   }
 };
 
+// Class of each row as a column to gather with: 0 where the row is ignored.
+Tensor gatherable(const Tensor& target, int64_t ignore) {
+  Tensor safe = empty({target.numel(), 1}, DType::Int64);
+  for (int64_t i = 0; i < target.numel(); ++i) {
+    const int64_t c = target.data<int64_t>()[i];
+    safe.data<int64_t>()[i] = c == ignore ? 0 : c;
+  }
+  return safe;
+}
+
 // Weight of each row, 0 for ignored ones.
 Tensor row_weights(const Tensor& target, const std::optional<Tensor>& weight, int64_t ignore,
                    DType t) {
@@ -78,11 +88,14 @@ Tensor row_weights(const Tensor& target, const std::optional<Tensor>& weight, in
   }
   return cast_data(w, t);
 }
-void check_weight(const char* op, const std::optional<Tensor>& weight, int64_t classes) {
-  if (weight)
-    EG_CHECK(weight->dim() == 1 && weight->sizes()[0] == classes, "[", op,
-             "] weight tensor should be defined either for all ", classes,
-             " classes or no classes but got weight tensor of shape: ", IntSpan(weight->sizes()));
+void check_weight(const char* op, const std::optional<Tensor>& weight, const Tensor& input,
+                  int64_t classes) {
+  if (!weight) return;
+  EG_CHECK(weight->dim() == 1 && weight->sizes()[0] == classes, "[", op,
+           "] weight tensor should be defined either for all ", classes,
+           " classes or no classes but got weight tensor of shape: ", IntSpan(weight->sizes()));
+  EG_CHECK(weight->dtype() == input.dtype(), "[", op, "] weight: expected scalar type ",
+           input.dtype(), " but found ", weight->dtype());
 }
 
 Tensor weighted(const Tensor& losses, const Tensor& weights, const std::string& reduction) {
@@ -171,9 +184,12 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
            input.dtype());
   EG_CHECK(input.dim() >= 1, "[cross_entropy] expected scores of at least one dimension");
   const int64_t classes = input.sizes()[input.dim() == 1 ? 0 : 1];
-  check_weight("cross_entropy", weight, classes);
-  if (target.sizes() == input.sizes() && (target.is_floating() || input.dim() != 1))
+  check_weight("cross_entropy", weight, input, classes);
+  if (target.sizes() == input.sizes() && (target.is_floating() || input.dim() != 1)) {
+    EG_CHECK(ignore_index < 0,
+             "[cross_entropy] ignore_index is not supported for floating point target");
     return soft_cross_entropy(input, target, weight, reduction, label_smoothing);
+  }
   const Classes c("cross_entropy", input, target);
   const Tensor t = checked_target("cross_entropy", target, classes, ignore_index);
   if (weight && label_smoothing > 0) {
@@ -181,9 +197,8 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
     const Tensor logp = log_softmax(c.lines, 1), w = cast_data(weight->detach(), input.dtype());
     const Tensor rows = row_weights(t, weight, ignore_index, input.dtype());
     const Tensor present = row_weights(t, std::nullopt, ignore_index, input.dtype());
-    Tensor safe = maximum(t, Tensor(0));
     const Tensor hard =
-        mul(neg(view(gather(logp, 1, view(safe, {safe.numel(), 1})), {safe.numel()})), rows);
+        mul(neg(view(gather(logp, 1, gatherable(t, ignore_index)), {t.numel()})), rows);
     const Tensor soft = mul(neg(sum(mul(logp, w), {1})), present);
     const Tensor losses = add(mul(hard, Tensor(1 - label_smoothing)),
                               mul(soft, Tensor(label_smoothing / double(classes))));
@@ -208,12 +223,9 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor>
                 int64_t ignore_index, const std::string& reduction) {
   EG_CHECK(input.dim() >= 1, "[nll_loss] expected log-probabilities of at least one dimension");
   const Classes c("nll_loss", input, target);
-  check_weight("nll_loss", weight, c.count);
+  check_weight("nll_loss", weight, input, c.count);
   const Tensor t = checked_target("nll_loss", target, c.count, ignore_index);
-  Tensor safe = empty({t.numel(), 1}, DType::Int64);
-  for (int64_t i = 0; i < t.numel(); ++i)
-    safe.data<int64_t>()[i] = t.data<int64_t>()[i] == ignore_index ? 0 : t.data<int64_t>()[i];
-  const Tensor losses = neg(view(gather(c.lines, 1, safe), {t.numel()}));
+  const Tensor losses = neg(view(gather(c.lines, 1, gatherable(t, ignore_index)), {t.numel()}));
   // An ignored row counts 0 even where its log-probability is infinite.
   const Tensor weights = row_weights(t, weight, ignore_index, input.dtype());
   const Tensor present = row_weights(t, std::nullopt, ignore_index, input.dtype());

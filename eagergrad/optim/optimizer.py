@@ -85,6 +85,10 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     return hooked
 
 
+def _option_lines(group: Group) -> list[str]:
+    return [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
+
+
 def _typename(x: object) -> str:
     kind = type(x)
     return (
@@ -213,11 +217,11 @@ class Optimizer:
         self.defaults.setdefault("differentiable", False)
 
     def __repr__(self) -> str:
-        lines = [f"{type(self).__name__} ("]
-        for index, group in enumerate(self.param_groups):
-            lines.append(f"Parameter Group {index}")
-            lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
-        return "\n".join(lines) + "\n)"
+        blocks = [
+            "\n".join([f"Parameter Group {index}", *_option_lines(group)])
+            for index, group in enumerate(self.param_groups)
+        ]
+        return f"{type(self).__name__} (\n" + "\n\n".join(blocks) + "\n)"
 
     # ---- hooks ----------------------------------------------------------------------------------
 

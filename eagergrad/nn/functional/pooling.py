@@ -397,10 +397,15 @@ def _fractional(
                 f"[{name}] output {out} and kernel {kernel} do not fit in input {spatial}"
             )
     lead = tuple(input.shape)[:-n]
+    batch = 1 if input.dim() == n + 1 else lead[0]
     if random_samples is None:
-        batch = 1 if input.dim() == n + 1 else lead[0]
         random_samples = eg.rand(batch, lead[-1], n, dtype=input.dtype)
-    samples = random_samples.reshape(-1, n)
+    drawn = tuple(random_samples.shape)
+    if len(drawn) != 3 or drawn[0] < batch or drawn[1:] != (lead[-1], n):
+        raise RuntimeError(
+            f"[{name}] expected _random_samples of shape {(batch, lead[-1], n)}, got {drawn}"
+        )
+    samples = random_samples[:batch].reshape(-1, n)
     planes = samples.shape[0]
     # position of every element of every window, dimension by dimension
     position = eg.zeros((planes, 1, 1), dtype=eg.int64)

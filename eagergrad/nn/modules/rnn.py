@@ -67,7 +67,7 @@ class RNNBase(Module):
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
         self.proj_size = proj_size
-        _check_arguments(mode, hidden_size, num_layers, dropout, proj_size)
+        _check_arguments(self, dropout)
         self._all_weights: list[list[str]] = []
         for layer in range(num_layers):
             for direction in range(self._directions):
@@ -285,17 +285,20 @@ class RNNBase(Module):
         self.__dict__.setdefault("proj_size", 0)
 
 
-def _check_arguments(
-    mode: str, hidden_size: int, num_layers: int, dropout: Any, proj_size: int
-) -> None:
-    if mode not in _GATES:
-        raise ValueError("Unrecognized RNN mode: " + mode)
-    if not isinstance(hidden_size, int):
-        raise TypeError(f"hidden_size should be of type int, got: {type(hidden_size).__name__}")
-    if hidden_size <= 0:
-        raise ValueError("hidden_size must be greater than zero")
-    if num_layers <= 0:
-        raise ValueError("num_layers must be greater than zero")
+def _check_arguments(rnn: RNNBase, dropout: Any) -> None:
+    if rnn.mode not in _GATES:
+        raise ValueError("Unrecognized RNN mode: " + rnn.mode)
+    kinds = {"bias": bool, "batch_first": bool, "input_size": int, "hidden_size": int}
+    for name, kind in kinds.items():
+        value = getattr(rnn, name)
+        if not isinstance(value, kind):
+            raise TypeError(
+                f"{name} should be of type {kind.__name__}, got: {type(value).__name__}"
+            )
+    for name in ("input_size", "hidden_size", "num_layers"):
+        if getattr(rnn, name) <= 0:
+            raise ValueError(f"{name} must be greater than zero")
+    num_layers, hidden_size, proj_size = rnn.num_layers, rnn.hidden_size, rnn.proj_size
     if (
         not isinstance(dropout, numbers.Number)
         or isinstance(dropout, bool)
@@ -312,7 +315,7 @@ def _check_arguments(
             f"num_layers={num_layers}",
             stacklevel=4,
         )
-    if proj_size and mode != "LSTM":
+    if proj_size and rnn.mode != "LSTM":
         raise ValueError("proj_size argument is only supported for LSTM, not RNN or GRU")
     if proj_size < 0:
         raise ValueError("proj_size should be a positive integer or zero to disable projections")

@@ -1,0 +1,92 @@
+"""What layers and losses refuse, with the exceptions PyTorch raises, and values at the edges of their arguments."""
+
+import math
+
+import pytest
+
+import eagergrad as eg
+import eagergrad.nn.functional as F
+from eagergrad import nn
+
+
+@pytest.mark.parametrize("layer", [nn.RNN, nn.LSTM, nn.GRU])
+@pytest.mark.parametrize(
+    ("kwargs", "error", "match"),
+    [
+        ({"bias": 1}, TypeError, "bias should be of type bool, got: int"),
+        ({"bias": "yes"}, TypeError, "bias should be of type bool, got: str"),
+        ({"batch_first": 0}, TypeError, "batch_first should be of type bool, got: int"),
+        ({"input_size": 2.0}, TypeError, "input_size should be of type int, got: float"),
+        ({"hidden_size": "4"}, TypeError, "hidden_size should be of type int, got: str"),
+        ({"input_size": 0}, ValueError, "input_size must be greater than zero"),
+        ({"input_size": -1}, ValueError, "input_size must be greater than zero"),
+        ({"hidden_size": 0}, ValueError, "hidden_size must be greater than zero"),
+        ({"num_layers": 0}, ValueError, "num_layers must be greater than zero"),
+        ({"dropout": 1.5}, ValueError, "dropout should be a number in range"),
+        ({"dropout": True}, ValueError, "dropout should be a number in range"),
+    ],
+)
+def test_recurrent_layers_refuse(layer, kwargs, error, match):
+    with pytest.raises(error, match=match):
+        layer(**{"input_size": 3, "hidden_size": 4, **kwargs})
+
+
+@pytest.mark.parametrize("eps", [0.0, -1.0])
+@pytest.mark.parametrize("training", [True, False])
+def test_batch_norm_needs_a_positive_eps(eps, training):
+    layer = nn.BatchNorm1d(3, eps=eps).train(training)
+    with pytest.raises(ValueError, match="eps must be positive"):
+        layer(eg.randn(2, 3))
+
+
+def test_losses_refuse():
+    with pytest.raises(TypeError, match="delta must be a float or int"):
+        nn.HuberLoss(delta=1j)
+    with pytest.raises(RuntimeError, match="weight shape"):
+        nn.LinearCrossEntropyLoss(4, 2, weight=eg.ones(3))
+    with pytest.raises(RuntimeError, match="label_smoothing"):
+        nn.LinearCrossEntropyLoss(4, 2, label_smoothing=2.0)
+    probabilities = eg.full((2, 3), 1 / 3)
+    with pytest.raises(RuntimeError, match="ignore_index is not supported for floating point"):
+        nn.CrossEntropyLoss(ignore_index=1)(eg.zeros(2, 3), probabilities)
+
+
+@pytest.mark.parametrize("loss", [F.cross_entropy, F.nll_loss])
+def test_class_weights_have_the_dtype_of_the_scores(loss):
+    with pytest.raises(RuntimeError, match="expected scalar type float32 but found float64"):
+        loss(eg.zeros(2, 3), eg.tensor([0, 1]), eg.ones(3, dtype=eg.float64))
+
+
+def test_an_ignored_class_may_lie_outside_the_classes():
+    # With smoothing and weights: only the first row counts. -log p = log 2 for both classes.
+    scores = eg.zeros(2, 2, requires_grad=True)
+    weight = eg.tensor([1.0, 3.0])
+    loss = F.cross_entropy(scores, eg.tensor([1, 9]), weight, ignore_index=9, label_smoothing=0.5)
+    hard, soft = 3.0, (1.0 + 3.0) / 2
+    assert math.isclose(float(loss), math.log(2) * (hard + soft) / 2 / 3, rel_tol=1e-6)
+    loss.backward()
+    assert scores.grad[1].tolist() == [0.0, 0.0]
+
+
+def test_fractional_pooling_draws_one_sample_a_plane_and_takes_no_fewer():
+    x, samples = eg.randn(2, 5, 5, 5), eg.rand(2, 2, 3)
+    alone = F.fractional_max_pool3d(x, 2, output_size=2, _random_samples=samples)
+    batch = F.fractional_max_pool3d(x[None], 2, output_size=2, _random_samples=samples[:1])
+    assert alone.tolist() == batch[0].tolist()
+    with pytest.raises(RuntimeError, match="_random_samples of shape"):
+        F.fractional_max_pool3d(x, 2, output_size=2, _random_samples=eg.rand(2, 1, 3))
+
+
+def test_relu_passes_the_gradient_of_nan():
+    x = eg.tensor([math.nan, -1.0, 0.0, 2.0], requires_grad=True)
+    eg.relu(x).sum().backward()
+    assert x.grad.tolist() == [1.0, 0.0, 0.0, 1.0]
+
+
+def test_optimizer_groups_are_printed_apart():
+    first, second = nn.Parameter(eg.ones(1)), nn.Parameter(eg.ones(1))
+    sgd = eg.optim.SGD([{"params": [first]}, {"params": [second], "lr": 0.5}], lr=0.25)
+    lines = repr(sgd).splitlines()
+    assert lines[:2] == ["SGD (", "Parameter Group 0"]
+    assert lines[lines.index("Parameter Group 1") - 1] == ""
+    assert lines[-1] == ")"
