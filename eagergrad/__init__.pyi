@@ -22,6 +22,7 @@ from eagergrad import nn as nn
 from eagergrad import optim as optim
 from eagergrad import random as random
 from eagergrad import serialization as serialization
+from eagergrad import sparse as sparse
 from eagergrad import special as special
 from eagergrad import testing as testing
 from eagergrad import train as train

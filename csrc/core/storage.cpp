@@ -176,15 +176,27 @@ Ref<Storage> Storage::borrow(void* data, size_t bytes, Device device, bool writa
   return s;
 }
 
+Ref<Storage> Storage::defer(std::unique_ptr<DeferredMemory> memory, size_t bytes, Device device) {
+  Ref<Storage> s = create(0);
+  s->data_ = nullptr;
+  s->bytes_ = bytes;
+  s->device_ = device;
+  s->deferred_ = std::move(memory);
+  return s;
+}
+
+void* Storage::deferred_data() const { return deferred_ ? deferred_->memory(*this) : nullptr; }
+
 void Storage::resize(size_t bytes) {
   if (bytes <= bytes_) return;
   void* grown = allocate(bytes);
-  std::memcpy(grown, data_, bytes_);
+  std::memcpy(grown, data(), bytes_);
   if (own_data_) deallocate(data_, bytes_);
   if (drop_) std::exchange(drop_, nullptr)();
   data_ = grown;
   bytes_ = bytes;
   own_data_ = true;
+  deferred_.reset();
 }
 
 void Storage::destroy() {

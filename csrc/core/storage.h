@@ -2,6 +2,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "core/site.h"
 #include "core/small.h"
@@ -22,6 +23,14 @@ void empty_cache();
 void* allocate(size_t bytes);
 void deallocate(void* p, size_t bytes);
 
+class Storage;
+
+// Memory that is made when somebody first asks for it: that of a row-sparse gradient (ops/row_sparse.h).
+struct DeferredMemory {
+  virtual ~DeferredMemory() = default;
+  virtual void* memory(const Storage& storage) = 0;
+};
+
 class Storage final : public Counted {
  public:
   // Header and data live in one block.
@@ -29,8 +38,10 @@ class Storage final : public Counted {
   // Foreign memory; `drop` runs when the last tensor over it is gone.
   static Ref<Storage> borrow(void* data, size_t bytes, Device device, bool writable,
                              std::function<void()> drop);
+  static Ref<Storage> defer(std::unique_ptr<DeferredMemory> memory, size_t bytes, Device device);
 
-  void* data() const { return data_; }
+  void* data() const { return EG_LIKELY(data_ != nullptr) ? data_ : deferred_data(); }
+  DeferredMemory* deferred() const { return deferred_.get(); }
   size_t bytes() const { return bytes_; }
   Device device() const { return device_; }
   bool writable() const { return writable_; }
@@ -48,6 +59,7 @@ class Storage final : public Counted {
  private:
   Storage() = default;
   void destroy() override;
+  void* deferred_data() const;
 
   void* data_ = nullptr;
   size_t bytes_ = 0;
@@ -58,6 +70,7 @@ class Storage final : public Counted {
   uint32_t version_ = 0;
   Site last_write_;
   std::function<void()> drop_;
+  std::unique_ptr<DeferredMemory> deferred_;
 };
 
 }  // namespace eg

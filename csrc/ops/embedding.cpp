@@ -1,5 +1,6 @@
 // Lookup of rows in a table.
 #include "ops/index.h"
+#include "ops/row_sparse.h"
 
 namespace eg {
 namespace {
@@ -31,6 +32,7 @@ struct Embedding {
   static constexpr const char* name = "Embedding";
   int64_t padding_idx;
   bool by_frequency;
+  bool sparse;
   Dims table;
 
   Tensor forward(Context& ctx, const Tensor& weight, const Tensor& index) {
@@ -49,12 +51,25 @@ struct Embedding {
     const Tensor saved = ctx.saved(0);
     const Tensor index = make_view(saved, {saved.numel()}, {1}, saved.offset());
     Tensor g = reshape(grad, {index.numel(), table[1]});
+    if (sparse && wants_rows(ctx, 0)) return {sparse_gradient(g, index), Tensor()};
     if (padding_idx >= 0) {
       const Tensor padding = unsqueeze(eq(index, full({}, Scalar(padding_idx), DType::Int64)), 1);
       g = masked_fill(g, padding, zeros({}, g.dtype()));
     }
     if (by_frequency) g = mul(g, inverse_frequency(index, table[0], g.dtype()));
     return {spread_rows(ctx, 0, g, 0, index, table), Tensor()};
+  }
+
+  // Row padding_idx is not among the rows.
+  Tensor sparse_gradient(Tensor g, Tensor index) const {
+    if (by_frequency) g = mul(g, inverse_frequency(index, table[0], g.dtype()));
+    if (padding_idx >= 0) {
+      const Tensor padding = full({}, Scalar(padding_idx), DType::Int64);
+      const Tensor kept = reshape(nonzero(ne(index, padding)), {-1});
+      g = index_select(g, 0, kept);
+      index = index_select(index, 0, kept);
+    }
+    return row_sparse_sum(index, g, table);
   }
 };
 
@@ -64,7 +79,7 @@ Tensor embedding(const Tensor& indices, const Tensor& weight, int64_t padding_id
   EG_CHECK(indices.dtype() == DType::Int64 || indices.dtype() == DType::Int32,
            "[embedding] expected int32 or int64 indices, got ", indices.dtype());
   const Tensor index = table_rows("embedding", indices, weight);
-  return eg::apply(Embedding{padding_idx, scale_grad_by_freq, {}}, weight, index);
+  return eg::apply(Embedding{padding_idx, scale_grad_by_freq, sparse, {}}, weight, index);
 }
 
 // --- bags ---------------------------------------------------------------------------------------------
@@ -73,6 +88,7 @@ struct AddRows {
   static constexpr const char* name = "EmbeddingBag";
   int64_t rows;       // of the result
   bool by_frequency;  // divides x's gradient by how often a row occurs in `from`
+  bool sparse;        // x's gradient may be row-sparse
   int64_t in_rows = 0;
 
   Tensor forward(Context& ctx, const Tensor& given, const Tensor& scale, const Tensor& from,
@@ -100,7 +116,14 @@ struct AddRows {
         const Tensor share = reshape(inverse_frequency(from, in_rows, g.dtype()), {-1});
         weights = scale.defined() ? mul(scale, share) : share;
       }
-      out[0] = eg::apply(AddRows{in_rows, false}, g, weights, to, from);
+      if (sparse && wants_rows(ctx, 0)) {
+        const DistinctRows touched = distinct_rows(from, in_rows);
+        const Tensor values =
+            eg::apply(AddRows{touched.rows.numel(), false, false}, g, weights, to, touched.place);
+        out[0] = row_sparse(touched.rows, values, {in_rows, g.sizes()[1]});
+      } else {
+        out[0] = eg::apply(AddRows{in_rows, false, false}, g, weights, to, from);
+      }
     }
     if (ctx.needs(1))
       out[1] = sum(mul(index_select(ctx.saved(3), 0, from), index_select(g, 0, to)), {1});
@@ -124,7 +147,7 @@ Tensor largest_rows(const Tensor& weight, const Tensor& from, const Tensor& to, 
 
 Tensor embedding_bag(const Tensor& indices, const Tensor& bag, int64_t bags, const Tensor& weight,
                      const std::string& mode, const std::optional<Tensor>& per_sample_weights,
-                     bool scale_grad_by_freq) {
+                     bool scale_grad_by_freq, bool sparse) {
   EG_CHECK(weight.dim() == 2 && weight.is_floating(),
            "[embedding_bag] expected a 2-d floating point "
            "weight, got ",
@@ -144,7 +167,7 @@ Tensor embedding_bag(const Tensor& indices, const Tensor& bag, int64_t bags, con
     scale = *per_sample_weights;
   }
   if (mode == "mean") scale = reshape(inverse_frequency(to, bags, weight.dtype()), {-1});
-  return eg::apply(AddRows{bags, scale_grad_by_freq}, weight, scale, from, to);
+  return eg::apply(AddRows{bags, scale_grad_by_freq, sparse}, weight, scale, from, to);
 }
 
 EG_OP(&embedding,
@@ -153,7 +176,7 @@ EG_OP(&embedding,
 
 EG_OP(&embedding_bag,
       "embedding_bag(indices, bag, bags, weight, mode, per_sample_weights=None, "
-      "scale_grad_by_freq=False)",
+      "scale_grad_by_freq=False, sparse=False)",
       "Sum, mean or max of the rows of weight that fall into each bag; `bag` does not fall.",
       kInternal)
 

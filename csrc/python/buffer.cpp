@@ -1,6 +1,7 @@
 // Memory shared with NumPy and everything else that speaks the buffer protocol.
 #include "core/gil.h"
 #include "ops/ops.h"
+#include "ops/row_sparse.h"
 #include "python/common.h"
 
 namespace eg::python {
@@ -54,6 +55,8 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
     EG_CHECK_KIND(Buffer, writable || !(flags & PyBUF_WRITABLE), "the tensor is read-only");
     EG_CHECK_KIND(Buffer, t.is_contiguous() || (flags & PyBUF_STRIDES) == PyBUF_STRIDES,
                   "the tensor is not contiguous");
+    EG_CHECK_KIND(Buffer, !row_parts(t), "a row-sparse tensor has no memory to export");
+    if (may_be_row_sparse(t)) t.storage().mark_written();  // writes from outside go unseen
     const size_t n = t.sizes().size();
     auto* numbers = new Py_ssize_t[2 * n + 1];
     for (size_t i = 0; i < n; ++i) {

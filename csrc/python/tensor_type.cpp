@@ -5,6 +5,7 @@
 
 #include "ops/copy.h"
 #include "ops/ops.h"
+#include "ops/row_sparse.h"
 #include "python/autocast.h"
 #include "python/common.h"
 #include "tape/engine.h"
@@ -26,6 +27,15 @@ PyObject* wrap_as(PyTypeObject* type, const Tensor& t) {
   return o;
 }
 
+static PyTypeObject* class_of(const Tensor& t) {
+  if (!row_parts(t)) return tensor_class;
+  static PyObject* const row_sparse = [] {
+    const Object module = checked(PyImport_ImportModule("eagergrad.sparse.row_sparse"));
+    return checked(PyObject_GetAttrString(module.get(), "RowSparse")).release();
+  }();
+  return reinterpret_cast<PyTypeObject*>(row_sparse);
+}
+
 PyObject* wrap(const Tensor& t) {
   if (!t.defined()) return Py_NewRef(Py_None);
   if (t->pyobj) return Py_NewRef(static_cast<PyObject*>(t->pyobj));
@@ -34,6 +44,7 @@ PyObject* wrap(const Tensor& t) {
     Tensor own = scalar_tensor(t.item(), t.is_floating() ? default_dtype() : t.dtype());
     return wrap_as(tensor_class, own);
   }
+  if (EG_UNLIKELY(may_be_row_sparse(t))) return wrap_as(class_of(t), t);
   return wrap_as(tensor_class, t);
 }
 
@@ -204,6 +215,7 @@ EG_GETTER(retains_grad, PyBool_FromLong(!t.is_leaf() && t->meta && t->meta->reta
 // .data: the same memory with a version counter of its own, as in PyTorch: writes through it are not the tape's business.
 static Tensor untracked(const Tensor& t) {
   Tensor d = t.detach();
+  if (may_be_row_sparse(t)) return d;  // its versions tell whether its rows still hold
   const Ref<Storage> owner = t->storage;
   d->storage = Storage::borrow(owner->data(), owner->bytes(), owner->device(), owner->writable(),
                                [owner] {});

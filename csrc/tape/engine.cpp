@@ -6,6 +6,7 @@
 
 #include "core/gil.h"
 #include "ops/ops.h"
+#include "ops/row_sparse.h"
 
 namespace eg {
 namespace {
@@ -25,6 +26,8 @@ bool sole_owner(const Tensor& t) {
 }
 
 void add_in_place(const Tensor& sum, const Tensor& g) {
+  if (EG_UNLIKELY(may_be_row_sparse(g)))
+    if (const auto rows = row_parts(g)) return add_rows_into(sum, *rows);
   const DType compute = is_reduced(sum.dtype()) ? DType::Float32 : sum.dtype();
   const LoopOperand operands[] = {{&sum, compute}, {&g, compute}};
   run_elementwise(kernels<BinaryKernels>().forward[int(Binary::add)][compute_index(compute)], sum,
@@ -307,15 +310,17 @@ class Run {
     }
     Tensor& sum = target.grads[edge.nr];
     if (!sum.defined()) {
-      target.owned[edge.nr] = from && sole_owner(g) && g.is_contiguous();
+      target.owned[edge.nr] = from && sole_owner(g) && g.is_contiguous() && !may_be_row_sparse(g);
       sum = std::move(g);
     } else if (options_.create_graph) {
       sum = add(sum, g);
     } else if (target.owned[edge.nr]) {
       add_in_place(sum, g);
     } else {
-      sum = add(sum, g);
-      target.owned[edge.nr] = sum.is_contiguous();  // what ops add to in place must be row-major
+      sum = add_gradients(sum, g);
+      target.owned[edge.nr] =
+          sum.is_contiguous() &&
+          !may_be_row_sparse(sum);  // what ops add to in place must be row-major
     }
   }
 
@@ -333,10 +338,12 @@ class Run {
       } else {
         // The Visit holds one reference, the caller's is the same object.
         const bool steal = sole_owner(g) && g.sizes() == leaf.sizes() && g.is_contiguous();
-        leaf.set_grad(steal ? g.detach() : clone(g.detach()));
+        leaf.set_grad(steal ? g.detach() : clone_gradient(g.detach()));
       }
     } else if (options_.create_graph) {
       leaf.set_grad(add(before, g));
+    } else if (EG_UNLIKELY(may_be_row_sparse(before))) {
+      leaf.set_grad(add_gradients(before, g));
     } else {
       add_in_place(before, g);
       before.storage().mark_written();

@@ -43,8 +43,8 @@ def embedding(
     """weight[input]: integers (...) into (V, D) give (..., D).
 
     Row `padding_idx` gets no gradient; `max_norm` first shrinks the rows in use, in place; `scale_grad_by_freq`
-    divides a row's gradient by how often it occurs; `sparse` makes the gradient row-sparse. IndexError for an
-    index outside the table.
+    divides a row's gradient by how often it occurs; `sparse` makes the gradient of a leaf row-sparse
+    (`eagergrad.sparse.RowSparse`). IndexError for an index outside the table.
 
     >>> import eagergrad as eg
     >>> embedding(eg.tensor([1, 0]), eg.tensor([[1.0], [2.0]])).tolist()
@@ -53,8 +53,6 @@ def embedding(
     row = -1 if padding_idx is None else _row_of(padding_idx, weight)
     if max_norm is not None:
         _renorm_(weight, input, max_norm, norm_type)
-    if sparse:
-        weight._row_sparse_grad = True  # SparseAdam leaves the rows of zeros alone
     return _ops.embedding(input, weight, row, scale_grad_by_freq, sparse)
 
 
@@ -74,6 +72,7 @@ def embedding_bag(
     """Sum, mean or max of the rows of `weight` over bags of indices: (B, N), or (N,) cut at `offsets`, give (B, D).
 
     Empty bags give zeros; `padding_idx` counts for nothing; `per_sample_weights` (with mode "sum") scales rows.
+    `sparse` makes the gradient of a leaf row-sparse, except with mode "max".
 
     >>> import eagergrad as eg
     >>> table = eg.tensor([[1.0], [2.0], [4.0]])
@@ -81,6 +80,8 @@ def embedding_bag(
     [[3.0], [4.0]]
     """
     _check_bags(input, offsets, mode, per_sample_weights, scale_grad_by_freq)
+    if mode == "max" and sparse:
+        raise ValueError("[embedding_bag] max mode does not support sparse weights")
     if input.dim() == 2:
         bags, length = input.shape
         bag = eg.arange(bags, device=input.device).repeat_interleave(length)
@@ -94,9 +95,7 @@ def embedding_bag(
         scale = None if scale is None else scale[keep]
     if max_norm is not None:
         _renorm_(weight, flat, max_norm, norm_type)
-    if sparse:
-        weight._row_sparse_grad = True
-    return _ops.embedding_bag(flat, bag, bags, weight, mode, scale, scale_grad_by_freq)
+    return _ops.embedding_bag(flat, bag, bags, weight, mode, scale, scale_grad_by_freq, sparse)
 
 
 def _check_bags(

@@ -1,0 +1,410 @@
+"""Row-sparse gradients: what they are, where they come from, what takes them."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+
+import eagergrad as eg
+from eagergrad.nn import functional as F
+from eagergrad.sparse import RowSparse
+
+ROWS, WIDTH = 7, 3
+
+
+def some(rows: list[int], width: int = WIDTH, size: int = ROWS, seed: int = 0) -> Any:
+    """A row-sparse tensor with numbers in these rows."""
+    values = np.random.default_rng(seed).standard_normal((len(rows), width))
+    return RowSparse(rows, eg.tensor(values), (size, width))
+
+
+def same_bits(a: Any, b: Any) -> bool:
+    a, b = (t.to_dense() if t.is_sparse else t for t in (a.detach(), b.detach()))
+    return a.dtype == b.dtype and a.shape == b.shape and bytes_of(a) == bytes_of(b)
+
+
+def bytes_of(t: Any) -> bytes:
+    return (t.float() if t.dtype is eg.bfloat16 else t).numpy().tobytes()
+
+
+# ---- the tensor ------------------------------------------------------------------------------------
+
+
+def test_rows_are_sorted_and_repeated_ones_added_up() -> None:
+    g = RowSparse([5, 1, 5], eg.tensor([[1.0, 2.0], [3.0, 4.0], [10.0, 20.0]]), (6, 2))
+    assert g.indices().tolist() == [[1, 5]] and g.indices().dtype is eg.int64
+    assert g.values().tolist() == [[3.0, 4.0], [11.0, 22.0]]
+    assert (g._nnz(), g.sparse_dim(), g.dense_dim(), g.is_coalesced()) == (2, 1, 1, True)
+    assert (tuple(g.shape), g.dtype, g.device.type) == ((6, 2), eg.float32, "cpu")
+    assert g.is_sparse and isinstance(g, eg.Tensor) and g.coalesce() is g
+    assert "sparse_coo" in repr(g) and "nnz=2" in repr(g)
+
+
+@pytest.mark.parametrize("size", [4, 10, 200_000])
+def test_many_rows_add_up_as_the_dense_sum_does(size: int) -> None:
+    rng = np.random.default_rng(1)
+    rows, values = rng.integers(0, size, 50), rng.standard_normal((50, 2)).astype(np.float32)
+    g = RowSparse(eg.tensor(rows), eg.tensor(values), (size, 2))
+    dense = eg.zeros(size, 2).index_add(0, eg.tensor(rows), eg.tensor(values))
+    assert g.indices().tolist() == [sorted(set(rows.tolist()))]
+    assert same_bits(g, dense)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 2, 3), (0, 4), (5, 0)])
+def test_shapes_of_any_number_of_dimensions(shape: tuple[int, ...]) -> None:
+    rows = [3, 0] if shape[0] else []
+    g = RowSparse(eg.tensor(rows, dtype=eg.int32), eg.ones(len(rows), *shape[1:]), shape)
+    expected = eg.zeros(*shape)
+    expected[rows] = 1
+    assert same_bits(g, expected) and tuple(g.shape) == shape
+
+
+@pytest.mark.parametrize(
+    ("rows", "values", "size", "error"),
+    [
+        ([7], (1, 3), (7, 3), IndexError),
+        ([-1], (1, 3), (7, 3), IndexError),
+        ([2**62], (1, 3), (7, 3), IndexError),
+        ([1, 2], (1, 3), (7, 3), RuntimeError),
+        ([1], (1, 4), (7, 3), RuntimeError),
+        ([1], (1,), (7, 3), RuntimeError),
+        ([1], (1,), (), ValueError),
+        ([1], (1, 3), (-7, 3), ValueError),
+    ],
+)
+def test_bad_parts_are_refused(rows: Any, values: Any, size: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        RowSparse(rows, eg.ones(*values), size)
+
+
+def test_bad_dtypes_are_refused() -> None:
+    with pytest.raises(TypeError):
+        RowSparse(eg.tensor([1.0]), eg.ones(1, 3), (7, 3))
+    with pytest.raises(TypeError):
+        RowSparse(eg.tensor([1]), eg.ones(1, 3, dtype=eg.int64), (7, 3))
+    with pytest.raises(RuntimeError):
+        RowSparse(eg.tensor([[1]]), eg.ones(1, 3), (7, 3))
+
+
+# ---- arithmetic ------------------------------------------------------------------------------------
+
+
+STAY_SPARSE: dict[str, Any] = {
+    "add": lambda a, b: a + b,
+    "sub": lambda a, b: a - b,
+    "sub_alpha": lambda a, b: a.sub(b, alpha=2),
+    "add_alpha": lambda a, b: a.add(b, alpha=0.5),
+    "mul": lambda a, b: a * 3,
+    "rmul": lambda a, b: 3 * a,
+    "mul_0d": lambda a, b: a * eg.tensor(3.0, dtype=eg.float64),
+    "div": lambda a, b: a / 3,
+    "neg": lambda a, b: -a,
+    "clone": lambda a, b: a.clone(),
+    "detach": lambda a, b: a.detach(),
+    "data": lambda a, b: a.data,
+    "add_": lambda a, b: a.add_(b),
+    "iadd": lambda a, b: a.__iadd__(b),
+    "sub_": lambda a, b: a.sub_(b, alpha=2),
+    "mul_": lambda a, b: a.mul_(3),
+    "div_": lambda a, b: a.div_(3),
+    "neg_": lambda a, b: a.neg_(),
+    "zero_": lambda a, b: a.zero_(),
+    "copy_": lambda a, b: a.copy_(b),
+    "to": lambda a, b: a.to(eg.float32),
+}
+BECOME_DENSE: dict[str, Any] = {
+    "add_number": lambda a, b: a + 1,
+    "mul_tensor": lambda a, b: a * b.to_dense() if b.is_sparse else a * b,
+    "rsub": lambda a, b: 1 - a,
+    "rdiv": lambda a, b: 1 / a,
+    "exp": lambda a, b: a.exp(),
+    "relu": lambda a, b: F.relu(a),
+    "sum": lambda a, b: a.sum(0),
+    "norm_dim": lambda a, b: a.norm(dim=1),
+    "row": lambda a, b: a[5],
+    "view": lambda a, b: a.view(-1),
+    "transpose": lambda a, b: a.t(),
+    "matmul": lambda a, b: a @ a.t(),
+    "cat": lambda a, b: eg.cat([a, b]),
+    "where": lambda a, b: eg.where(a > 0, a, b),
+    "add_dense_": lambda a, b: a.add_(eg.ones(ROWS, WIDTH, dtype=eg.float64)),
+    "fill_": lambda a, b: a.fill_(2.0),
+    "item_": lambda a, b: a.__setitem__(0, 5.0),
+    "clamp_": lambda a, b: a.clamp_(0.5, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", [*STAY_SPARSE, *BECOME_DENSE])
+def test_ops_give_what_they_give_for_the_dense_tensor(name: str) -> None:
+    op = {**STAY_SPARSE, **BECOME_DENSE}[name]
+    a, b = some([1, 4, 5]), some([0, 4], seed=1)
+    dense_a, dense_b = a.to_dense(), b.to_dense()
+    result, expected = op(a, b), op(dense_a, dense_b)
+    if result is not None:
+        assert result.is_sparse == (name in STAY_SPARSE)
+        np.testing.assert_array_equal(
+            result.to_dense().numpy() if result.is_sparse else result.numpy(), expected.numpy()
+        )
+    np.testing.assert_array_equal(a.to_dense().numpy(), dense_a.numpy())
+    np.testing.assert_array_equal(b.to_dense().numpy(), dense_b.numpy())
+
+
+def test_norms_of_the_stored_elements() -> None:
+    g = some([1, 4])
+    for p in (1, 2, float("inf")):
+        np.testing.assert_allclose(float(g.norm(p)), float(g.to_dense().norm(p)), rtol=1e-14)
+
+
+def test_dense_copies_follow_writes_to_the_values() -> None:
+    g = some([1, 4])
+    before = g.sum().item()
+    g.values().mul_(2)
+    assert g.is_sparse and g.sum().item() == pytest.approx(2 * before)
+    g.mul_(3)
+    assert g.is_sparse and g.sum().item() == pytest.approx(6 * before)
+
+
+def test_a_dense_write_ends_the_rows() -> None:
+    g = some([1, 4])
+    g[0] = 1.0
+    assert not g.is_sparse and g.detach().is_sparse is False and g.layout == "eagergrad.strided"
+    assert g.to_dense()[0].tolist() == [1.0] * WIDTH
+    assert np.asarray(g)[0].tolist() == [1.0] * WIDTH
+    with pytest.raises(RuntimeError, match="dense"):
+        g.values()
+    assert copy.deepcopy(g).tolist() == g.tolist()
+
+
+def test_a_write_through_a_view_ends_the_rows() -> None:
+    g = some([1, 4])
+    g.view(-1)[0] = 5.0
+    assert not g.is_sparse and g[0, 0].item() == 5.0
+
+
+def test_memory_is_not_shown_to_numpy() -> None:
+    g = some([1, 4])
+    for read in (g.numpy, lambda: np.asarray(g)):
+        with pytest.raises(TypeError, match="to_dense"):
+            read()
+    with pytest.raises(RuntimeError, match="data pointer"):
+        g.data_ptr()
+    with pytest.raises(BufferError):
+        memoryview(g)
+    np.asarray(g[0])[0] = 7.0
+    assert not g.is_sparse and g[0, 0].item() == 7.0
+
+
+def test_copies_and_pickles_are_row_sparse_and_their_own() -> None:
+    g = some([1, 4])
+    for other in (copy.copy(g), copy.deepcopy(g), g.clone(), pickle.loads(pickle.dumps(g))):
+        assert other.is_sparse and same_bits(g, other)
+        other.mul_(2)
+        assert not same_bits(g, other)
+
+
+# ---- where they come from ------------------------------------------------------------------------------
+
+
+def both(make: Any, use: Any) -> tuple[Any, Any]:
+    """The weight's gradient with sparse=True and with sparse=False."""
+    grads = []
+    for sparse in (True, False):
+        eg.manual_seed(0)
+        layer = make(sparse)
+        use(layer).backward()
+        grads.append(layer.weight.grad)
+    return grads[0], grads[1]
+
+
+INDEX = eg.tensor([[1, 4, 1], [0, 5, 4]])
+
+
+@pytest.mark.parametrize("options", [{}, {"padding_idx": 4}, {"scale_grad_by_freq": True}])
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64, eg.bfloat16, eg.float16])
+def test_embedding(options: dict[str, Any], dtype: Any) -> None:
+    def make(sparse: bool) -> Any:
+        return eg.nn.Embedding(ROWS, WIDTH, sparse=sparse, dtype=dtype, **options)
+
+    sparse, dense = both(make, lambda e: (e(INDEX) * e(INDEX)).sum())
+    assert sparse.is_sparse and not dense.is_sparse and same_bits(sparse, dense)
+    assert 4 not in sparse.indices().tolist()[0] or "padding_idx" not in options
+
+
+@pytest.mark.parametrize("mode", ["sum", "mean"])
+@pytest.mark.parametrize("options", [{}, {"padding_idx": 4}, {"scale_grad_by_freq": True}])
+def test_embedding_bag(mode: str, options: dict[str, Any]) -> None:
+    def make(sparse: bool) -> Any:
+        return eg.nn.EmbeddingBag(ROWS, WIDTH, mode=mode, sparse=sparse, **options)
+
+    sparse, dense = both(make, lambda e: (e(INDEX) ** 2).sum())
+    assert sparse.is_sparse and same_bits(sparse, dense)
+
+
+def test_bags_with_weights_of_their_own() -> None:
+    weights = eg.rand(2, 3, requires_grad=True)
+    sparse, dense = both(
+        lambda sparse: eg.nn.EmbeddingBag(ROWS, WIDTH, mode="sum", sparse=sparse),
+        lambda e: (e(INDEX, per_sample_weights=weights) ** 2).sum(),
+    )
+    assert sparse.is_sparse and same_bits(sparse, dense)
+    assert weights.grad is not None
+
+
+def test_mode_max_refuses_sparse_gradients() -> None:
+    with pytest.raises(ValueError, match="max"):
+        eg.nn.EmbeddingBag(ROWS, WIDTH, mode="max", sparse=True)(INDEX)
+
+
+def test_gradients_add_up() -> None:
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    dense = eg.nn.Embedding(ROWS, WIDTH, _weight=e.weight.detach().clone())
+    for index in ([1, 4], [4, 5, 5], [0]):
+        for layer in (e, dense):
+            (layer(eg.tensor(index)) ** 2).sum().backward()
+        assert e.weight.grad.is_sparse and same_bits(e.weight.grad, dense.weight.grad)
+    assert e.weight.grad._nnz() == 4
+    for layer in (e, dense):
+        (layer.weight * 2).sum().backward()
+    assert not e.weight.grad.is_sparse and same_bits(e.weight.grad, dense.weight.grad)
+    for layer in (e, dense):
+        (layer(eg.tensor([1, 4])) ** 2).sum().backward()
+    assert not e.weight.grad.is_sparse and same_bits(e.weight.grad, dense.weight.grad)
+
+
+@pytest.mark.parametrize("sparse_first", [True, False])
+def test_one_backward_with_rows_and_a_dense_part(sparse_first: bool) -> None:
+    grads = []
+    for sparse in (True, False):
+        w = eg.arange(12.0).reshape(6, 2).requires_grad_()
+        parts = [
+            lambda w=w, sparse=sparse: (
+                F.embedding(eg.tensor([1, 4]), w, sparse=sparse) ** 2
+            ).sum(),
+            lambda w=w: (w**3).sum(),
+        ]
+        made = [part() for part in (parts if sparse_first else parts[::-1])]
+        (made[0] + made[1]).backward()
+        grads.append(w.grad)
+    assert same_bits(*grads)
+
+
+def test_other_tensors_get_dense_gradients() -> None:
+    w = eg.ones(ROWS, WIDTH, requires_grad=True)
+    (F.embedding(INDEX, w * 2, sparse=True) ** 2).sum().backward()
+    assert not w.grad.is_sparse and w.grad[1].tolist() == [16.0] * WIDTH
+
+
+def test_gradients_of_gradients_are_dense() -> None:
+    w = eg.ones(ROWS, WIDTH, dtype=eg.float64, requires_grad=True)
+    out = (F.embedding(INDEX, w, sparse=True) ** 3).sum()
+    (g,) = eg.autograd.grad(out, w, create_graph=True)
+    assert not g.is_sparse
+    (h,) = eg.autograd.grad(g.sum(), w)
+    assert h[1].tolist() == [12.0] * WIDTH
+    assert eg.autograd.gradcheck(lambda w: F.embedding(INDEX, w, sparse=True) ** 2, (w,))
+    assert eg.autograd.gradgradcheck(lambda w: F.embedding(INDEX, w, sparse=True) ** 2, (w,))
+
+
+def test_grad_returns_them_too() -> None:
+    w = eg.ones(ROWS, WIDTH, requires_grad=True)
+    (g,) = eg.autograd.grad((F.embedding(INDEX, w, sparse=True) ** 2).sum(), w)
+    assert g.is_sparse and w.grad is None
+
+
+# ---- what takes them -------------------------------------------------------------------------------------
+
+
+def test_hooks_see_and_replace_them() -> None:
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    seen = []
+    e.weight.register_hook(lambda g: seen.append(g.is_sparse) or g * 2)
+    e.weight.register_post_accumulate_grad_hook(lambda p: seen.append(p.grad.is_sparse))
+    e(eg.tensor([1])).sum().backward()
+    assert seen == [True, True] and e.weight.grad.values().tolist() == [[2.0] * WIDTH]
+
+
+def test_a_gradient_kept_elsewhere_does_not_change() -> None:
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    kept = []
+    e.weight.register_hook(lambda g: kept.append(g))
+    for _ in range(2):
+        e(eg.tensor([1])).sum().backward()
+    assert kept[0].values().tolist() == [[1.0] * WIDTH]
+    assert e.weight.grad.values().tolist() == [[2.0] * WIDTH]
+
+
+def test_clipping() -> None:
+    sparse, dense = (eg.nn.Parameter(eg.zeros(ROWS, WIDTH, dtype=eg.float64)) for _ in range(2))
+    for clip in (
+        lambda p: eg.nn.utils.clip_grad_norm_([p], 0.5),
+        lambda p: eg.nn.utils.clip_grad_norm_([p], 0.5, float("inf")),
+        lambda p: eg.nn.utils.clip_grad_value_([p], 0.3),
+    ):
+        sparse.grad = some([1, 4])
+        dense.grad = some([1, 4]).to_dense()
+        results = [clip(p) for p in (sparse, dense)]
+        if results[0] is not None:
+            assert float(results[0]) == pytest.approx(float(results[1]), rel=1e-14)
+        assert sparse.grad.is_sparse
+        np.testing.assert_allclose(sparse.grad.to_dense().numpy(), dense.grad.numpy(), rtol=1e-14)
+    assert float(eg.nn.utils.get_total_norm([sparse.grad])) == pytest.approx(
+        float(dense.grad.norm())
+    )
+
+
+def test_grad_scaler() -> None:
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    optimizer = eg.optim.SGD(e.parameters(), lr=0.5)
+    before = e.weight.detach().clone()
+    scaler = eg.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(e(eg.tensor([1])).sum()).backward()
+    scaler.step(optimizer)
+    scaler.update()
+    assert e.weight.grad.values().tolist() == [[1.0] * WIDTH]
+    before[1] -= 0.5
+    np.testing.assert_array_equal(e.weight.detach().numpy(), before.numpy())
+    scaler.scale(e(eg.tensor([1])).sum() * float("inf")).backward()
+    scaler.step(optimizer)
+    np.testing.assert_array_equal(e.weight.detach().numpy(), before.numpy())
+
+
+def test_zero_grad_keeps_or_drops_them() -> None:
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    e(eg.tensor([1])).sum().backward()
+    e.zero_grad(set_to_none=False)
+    assert e.weight.grad.is_sparse and e.weight.grad._nnz() == 0
+    e(eg.tensor([2])).sum().backward()
+    assert e.weight.grad.indices().tolist() == [[2]]
+    e.zero_grad()
+    assert e.weight.grad is None
+
+
+def test_weight_decay_by_hand_makes_it_dense() -> None:
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    e(eg.tensor([1])).sum().backward()
+    e.weight.grad.add_(e.weight.detach(), alpha=0.1)
+    assert not e.weight.grad.is_sparse
+    expected = 0.1 * e.weight.detach()
+    expected[1] += 1
+    np.testing.assert_allclose(e.weight.grad.numpy(), expected.numpy(), rtol=1e-6)
+
+
+def test_modules_with_them_are_copied() -> None:
+    w = eg.ones(ROWS, WIDTH, requires_grad=True)
+    F.embedding(INDEX, w, sparse=True).sum().backward()
+    other = copy.deepcopy(w)
+    assert other.grad.is_sparse and same_bits(other.grad, w.grad)
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    e(INDEX).sum().backward()
+    assert copy.deepcopy(e).weight.grad is None
+    assert list(e.state_dict()) == ["weight"]
+
+
+def test_anomaly_mode_finds_nan_in_them() -> None:
+    e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
+    with eg.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan"):
+        (e(eg.tensor([1])) * 0).sqrt().mul(0).sum().backward()
