@@ -245,3 +245,48 @@ def test_tolist_and_item() -> None:
     assert type(eg.tensor(1).item()) is int and type(eg.tensor(True).item()) is bool
     with pytest.raises((ValueError, RuntimeError)):
         eg.ones(2).item()
+
+
+def _scalar(value, dtype=None):
+    return eg.tensor(value, dtype=dtype)
+
+
+# what torch.tensor makes of the same nested values
+NESTED = [
+    (lambda: [_scalar(1.5)], eg.float32, [1.5]),
+    (lambda: [_scalar(2), _scalar(1.5)], eg.float32, [2.0, 1.5]),
+    (lambda: [_scalar(1.5, eg.float16), 2], eg.float16, [1.5, 2.0]),
+    (lambda: [_scalar(1.5, eg.float16), 2.0], eg.float32, [1.5, 2.0]),
+    (lambda: [_scalar(1.5), _scalar(1.5, eg.float64)], eg.float64, [1.5, 1.5]),
+    (lambda: [_scalar(True), _scalar(2)], eg.int64, [1, 2]),
+    (lambda: [[1, _scalar(1.5)]], eg.float32, [[1.0, 1.5]]),
+    (lambda: [eg.tensor([1.0]), eg.tensor([[2.0]])], eg.float32, [1.0, 2.0]),
+    (lambda: [np.float32(1), 2.5], eg.float32, [1.0, 2.5]),
+    (lambda: [2.5, np.float64(1)], eg.float64, [2.5, 1.0]),
+    (lambda: [np.int32(1), 2], eg.int64, [1, 2]),
+    (lambda: [np.uint8(3), np.int8(3)], eg.int16, [3, 3]),
+    (lambda: [np.array([1.0, 2.0]), [2, 3]], eg.float64, [[1.0, 2.0], [2.0, 3.0]]),
+    (lambda: [True, 2.0], eg.float32, [1.0, 2.0]),
+]
+
+
+@pytest.mark.parametrize(("values", "dtype", "expected"), NESTED)
+def test_nested_values_promote(values, dtype, expected):
+    t = eg.tensor(values())
+    assert t.dtype == dtype
+    assert t.tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "error", "match"),
+    [
+        ([None], RuntimeError, "Could not infer dtype of NoneType"),
+        ([1.5, None], RuntimeError, "Could not infer dtype of NoneType"),
+        (["a"], ValueError, "too many dimensions"),
+        ([[1], [1, 2]], ValueError, "equal length"),
+        ([2**70], RuntimeError, "Overflow"),
+    ],
+)
+def test_nested_values_that_are_no_tensor(data, error, match):
+    with pytest.raises(error, match=match):
+        eg.tensor(data)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
 from typing import Any
 
@@ -73,11 +74,13 @@ def from_numpy(array: np.ndarray) -> Any:
 def _values(data: Any) -> Any:
     """Nested lists with tensors and arrays in them as plain nested lists."""
     if isinstance(data, _C.TensorBase):
-        return data.detach().tolist()
+        return data.item() if data.numel() == 1 else data.detach().tolist()
     if isinstance(data, np.ndarray):
         return data.tolist()
     if isinstance(data, (list, tuple)):
         return [_values(item) for item in data]
+    if isinstance(data, str):
+        raise ValueError(f"[tensor] too many dimensions: nested data holds the str {data!r}")
     if isinstance(data, (range, np.generic)) or not hasattr(data, "__len__"):
         return data
     return [_values(item) for item in data] if hasattr(data, "__getitem__") else data
@@ -96,12 +99,10 @@ def _array_of(data: Any) -> np.ndarray:
             f"expected sequences of equal length to make a tensor of: {_ragged(data)}"
         ) from e
     if array.dtype.kind == "O":
-        for item in array.reshape(-1)[:1]:
-            if isinstance(item, int):
-                raise RuntimeError("Overflow when unpacking long: the number does not fit 64 bits")
-            raise TypeError(
-                f"can't make a tensor of {type(item).__name__} (in {type(data).__name__})"
-            )
+        if all(isinstance(item, (int, float)) for item in array.flat):
+            raise RuntimeError("Overflow when unpacking long: the number does not fit 64 bits")
+        other = next(item for item in array.flat if not isinstance(item, (int, float)))
+        raise RuntimeError(f"[tensor] Could not infer dtype of {type(other).__name__}")
     if array.dtype.kind in "US":
         raise TypeError("new(): invalid data type 'str'")
     if array.dtype.kind == "c":
@@ -109,10 +110,23 @@ def _array_of(data: Any) -> np.ndarray:
     return array
 
 
-def _first(data: Any) -> Any:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return data
+def _leaf_type(data: Any) -> dtype | None:
+    """What nested values promote to: tensors, arrays and NumPy scalars by their dtype, Python floats by the default."""
+    if isinstance(data, _C.TensorBase):
+        return data.dtype
+    if isinstance(data, (np.ndarray, np.generic)):
+        return _C.from_array(plain_array(data)).dtype
+    if isinstance(data, (list, tuple)):
+        kinds = {_leaf_type(item) for item in data} - {None}
+        return functools.reduce(_promoted, kinds) if kinds else None
+    if isinstance(data, float):
+        return _C.get_default_dtype()
+    return ALL[0] if isinstance(data, bool) else ALL[5] if isinstance(data, int) else None
+
+
+def _promoted(a: dtype | None, b: dtype | None) -> Any:
+    empty = _C.op_table["empty"]
+    return _C.op_table["maximum"](empty(0, dtype=a), empty(0, dtype=b)).dtype
 
 
 def _ragged(data: Any, at: str = "data") -> str:
@@ -162,16 +176,11 @@ def tensor(
         result = _C.from_array(plain_array(np.asarray(data))).clone()
     else:
         array = _array_of(data)
-        inferred = _C.get_default_dtype() if array.dtype.kind == "f" else None
-        if isinstance(_first(data), (np.generic, np.ndarray, _C.TensorBase)):
-            inferred = None  # lists of NumPy scalars, arrays or tensors keep their type
         result = _C.from_array(plain_array(array))
-        target = dtype or (
-            _C.get_default_dtype() if array.size == 0 and array.dtype.kind == "f" else inferred
-        )
-        if target is not None:
-            result = _C.op_table["_cast"](result, target)
-        dtype = None if target is not None else dtype
+        if dtype is None:
+            dtype = _leaf_type(data)
+        if dtype is None and array.dtype.kind == "f":
+            dtype = _C.get_default_dtype()
     if dtype is not None:
         result = _C.op_table["_cast"](result, dtype)
     if device is not None:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from eagergrad import _C
-from eagergrad.tensor import printing
+from eagergrad.tensor import printing, sharing
 from eagergrad.tensor.creation import _array_of, plain_array
 from eagergrad.tensor.device import device as Device
 from eagergrad.tensor.dtype import ALL, NAMES, bfloat16, dtype
@@ -132,10 +132,15 @@ class Tensor(_C.TensorBase):
         return False
 
     def share_memory_(self) -> Tensor:
-        return self
+        """Move the values to memory that other processes see, in place.
+
+        Processes that are forked, or that get the tensor through `multiprocessing`, then write to the same values.
+        """
+        return sharing.share_memory_(self)
 
     def is_shared(self) -> bool:
-        return False
+        """Whether the values lie in memory that processes share."""
+        return sharing.is_shared(self)
 
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as an array that shares this tensor's memory.

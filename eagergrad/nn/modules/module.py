@@ -545,8 +545,8 @@ class Module:
         return self._apply(lambda t: eg.empty_like(t, device=device), recurse=recurse)
 
     def share_memory(self: T) -> T:
-        """There to be called by programs that start processes: memory is shared by fork already; returns self."""
-        return self
+        """Move parameters, gradients and buffers to memory that processes share, in place; returns self."""
+        return self._apply(lambda t: t.share_memory_())
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """There to be called: eagergrad runs every module as it is written."""
