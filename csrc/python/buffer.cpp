@@ -46,11 +46,27 @@ static bool dtype_of_format(const char* format, Py_ssize_t item_size, DType* out
   }
 }
 
+// scipy.sparse's `matrix @ x` reads any x as an array, where the product would lose its history, unless that fails: then
+// it leaves the product to x (see Tensor.__array__).
+static bool asked_by_a_sparse_product() {
+  static PyObject* const module = PyUnicode_InternFromString("scipy.sparse");
+  static PyObject* const product = PyUnicode_InternFromString("_matmul_dispatch");
+  const Object loaded(PyImport_GetModule(module));
+  if (!loaded) return false;
+  const Object frame(reinterpret_cast<PyObject*>(PyThreadState_GetFrame(PyThreadState_Get())));
+  if (!frame) return false;
+  PyCodeObject* code = PyFrame_GetCode(reinterpret_cast<PyFrameObject*>(frame.get()));
+  const bool asked = code->co_name == product;
+  Py_DECREF(code);
+  return asked;
+}
+
 int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
   return guarded_int([&] {
     const Tensor t = unwrap(self);
     EG_CHECK_KIND(Buffer, t.device().is_cpu(), "can't export the memory of a tensor on ",
                   t.device());
+    EG_CHECK_KIND(Buffer, !asked_by_a_sparse_product(), "a sparse product is the tensor's work");
     const bool writable = t.storage().writable();
     EG_CHECK_KIND(Buffer, writable || !(flags & PyBUF_WRITABLE), "the tensor is read-only");
     EG_CHECK_KIND(Buffer, t.is_contiguous() || (flags & PyBUF_STRIDES) == PyBUF_STRIDES,

@@ -147,6 +147,22 @@ class Results final : public ResultSink {
 
 // --- calls ---------------------------------------------------------------------------------------------------------------
 
+// Where no overload takes the arguments, one of them may be of a class that knows the op: a sparse tensor, or whatever has
+// PyTorch's __torch_function__. Null: none does.
+PyObject* overridden(PyObject* op, PyObject* const* args, Py_ssize_t n, PyObject* kwnames) {
+  const Object positional = checked(PyTuple_New(n));
+  for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(positional.get(), i, Py_NewRef(args[i]));
+  const Object named = checked(PyDict_New());
+  for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); ++i)
+    checked(PyDict_SetItem(named.get(), PyTuple_GET_ITEM(kwnames, i), args[n + i]));
+  PyObject* result = checked(PyObject_CallFunctionObjArgs(helper("override"), op, positional.get(),
+                                                          named.get(), nullptr))
+                         .release();
+  if (result != Py_NotImplemented) return result;
+  Py_DECREF(result);
+  return nullptr;
+}
+
 [[noreturn]] void refuse(OpObject* op, const std::string& only_reason) {
   const auto& overloads = overloads_of(op);
   if (overloads.size() == 1) fail(ErrorKind::Type, only_reason);
@@ -192,6 +208,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
     const auto& overloads = overloads_of(op);
     const Py_ssize_t n = PyVectorcall_NARGS(nargsf);
     PyObject* const* kwvalues = args + n;
+    PyObject* const given_names = kwnames;
     Keywords keywords;
     uint32_t flags = 0;
     for (const auto& s : overloads) flags |= s->entry().flags;
@@ -228,6 +245,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       }
       return results.take(keywords.extras, inplace ? &target : nullptr);
     }
+    if (PyObject* result = overridden(self, args, n, given_names)) return result;
     refuse(op, reason);
   });
 }

@@ -83,11 +83,21 @@ static bool operand(PyObject* o, Tensor* out) {
   return true;
 }
 
+// What a foreign operand (a sparse matrix) makes of the op of this name: perhaps NotImplemented.
+static PyObject* foreign(const char* name, PyObject* a, PyObject* b) {
+  return PyObject_CallFunction(helper("override"), "s(OO){}", name, a, b);
+}
+
+#define EG_BINARY(NAME, ...) #NAME,
+static constexpr const char* binary_names[] = {
+#include "ops/elementwise.def"
+};
+
 template <Binary op>
 static PyObject* nb_binary(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
     Tensor x, y;
-    if (!operand(a, &x) || !operand(b, &y)) return Py_NewRef(Py_NotImplemented);
+    if (!operand(a, &x) || !operand(b, &y)) return foreign(binary_names[int(op)], a, b);
     return wrap(binary(op, x, y));
   });
 }
@@ -125,7 +135,7 @@ static PyObject* nb_inplace_power(PyObject* a, PyObject* b, PyObject*) {
 static PyObject* nb_matmul(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
     Tensor x, y;
-    if (!operand(a, &x) || !operand(b, &y)) return Py_NewRef(Py_NotImplemented);
+    if (!operand(a, &x) || !operand(b, &y)) return foreign("matmul", a, b);
     if (EG_UNLIKELY(autocast_on())) return wrap(matmul(autocast(x), autocast(y)));
     return wrap(matmul(x, y));
   });
