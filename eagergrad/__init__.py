@@ -46,7 +46,9 @@ from eagergrad.tensor.size import Size
 
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
-strided, contiguous_format, preserve_format = "eagergrad.strided", "contiguous", "preserve"
+contiguous_format, preserve_format = "contiguous", "preserve"
+strided, sparse_coo = "eagergrad.strided", "eagergrad.sparse_coo"
+sparse_csr, sparse_csc = "eagergrad.sparse_csr", "eagergrad.sparse_csc"
 channels_last = channels_last_3d = contiguous_format
 inf, nan, pi, e = _np.inf, _np.nan, _np.pi, _np.e
 newaxis = None
@@ -69,6 +71,7 @@ _put_together()
 
 from eagergrad.tensor import attach as _attach  # noqa: E402
 from eagergrad.tensor import creation as _creation  # noqa: E402
+from eagergrad.tensor import foreign as _foreign  # noqa: E402
 from eagergrad.tensor.creation import (  # noqa: E402
     as_tensor,
     asarray,
@@ -102,6 +105,7 @@ _C.register_types(
         "run_backward": _run_backward,
         "handle": _TapeHandle,
         "find_op": _attach.find_op,
+        "override": _foreign.override,
     }
 )
 
@@ -194,6 +198,12 @@ _ELSEWHERE = {
     "set_autocast_dtype": "eagergrad.amp.autocast_mode",
     "set_autocast_enabled": "eagergrad.amp.autocast_mode",
 }
+_ELSEWHERE.update(
+    dict.fromkeys(
+        "hspmm sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm".split(),
+        "eagergrad.sparse",
+    )
+)
 # Functions of layers that PyTorch also shows at the top.
 _ELSEWHERE.update(
     dict.fromkeys(

@@ -93,6 +93,12 @@ from eagergrad.nn.functional.vision import pixel_shuffle as pixel_shuffle
 from eagergrad.nn.functional.vision import pixel_unshuffle as pixel_unshuffle
 from eagergrad.serialization import load as load
 from eagergrad.serialization import save as save
+from eagergrad.sparse.construct import sparse_compressed_tensor as sparse_compressed_tensor
+from eagergrad.sparse.construct import sparse_coo_tensor as sparse_coo_tensor
+from eagergrad.sparse.construct import sparse_csc_tensor as sparse_csc_tensor
+from eagergrad.sparse.construct import sparse_csr_tensor as sparse_csr_tensor
+from eagergrad.sparse.products import mm as hspmm
+from eagergrad.sparse.products import mm as spmm
 from eagergrad.special import frexp as frexp
 from eagergrad.special import logit as logit
 from eagergrad.special import mvlgamma as mvlgamma
@@ -210,6 +216,9 @@ ops: Any
 pi: _float
 preserve_format: _str
 short: _dtype
+sparse_coo: _str
+sparse_csc: _str
+sparse_csr: _str
 strided: _str
 uint8: _dtype
 

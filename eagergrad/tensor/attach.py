@@ -60,6 +60,9 @@ def attach_methods(tensor_class: type) -> None:
                 setattr(tensor_class, name, getattr(module, name))
     for name in ("logit", "mvlgamma", "frexp"):
         setattr(tensor_class, name, _later("eagergrad.special", name))
+    for name in ("to_sparse", "to_sparse_coo", "to_sparse_csc", "to_sparse_csr"):
+        setattr(tensor_class, name, _later("eagergrad.sparse.construct", name))
+    tensor_class.sparse_mask = _later("eagergrad.sparse.dispatch", "sparse_mask")  # type: ignore[attr-defined]
     for name in ("logit", "mvlgamma"):
         setattr(tensor_class, name + "_", _writing(name))
     tensor_class.polygamma = lambda self, n: _C.op_table["_polygamma"](self, n)  # type: ignore[attr-defined]

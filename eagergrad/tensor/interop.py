@@ -7,6 +7,7 @@ does: history is never dropped in silence.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -131,6 +132,13 @@ def _write(out: Any, result: Any, name: str) -> Any:
         )
     out[...] = _plain(result)
     return out
+
+
+def left_to_the_tensor() -> Any:
+    """For ``__array__``: what scipy.sparse's product takes for "no array", so that it leaves ``matrix @ x`` to x; None for
+    any other caller."""
+    caller = sys._getframe(2).f_code
+    return np.array(None, object) if caller.co_name == "_matmul_dispatch" else None
 
 
 # -- functions ---------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import numpy as np
@@ -142,6 +143,10 @@ class Tensor(_C.TensorBase):
         """Whether the values lie in memory that processes share."""
         return sharing.is_shared(self)
 
+    def to_dense(self, dtype: Any = None, *, masked_grad: Any = None) -> Tensor:
+        """This tensor: it is dense."""
+        return self if dtype is None else self.to(dtype)
+
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as an array that shares this tensor's memory.
 
@@ -159,6 +164,12 @@ class Tensor(_C.TensorBase):
         return np.asarray(memoryview(t.detach()))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if "scipy.sparse" in sys.modules:
+            from eagergrad.tensor.interop import left_to_the_tensor
+
+            nothing = left_to_the_tensor()
+            if nothing is not None:
+                return nothing
         t = self.detach()
         array = np.asarray(memoryview(t.float() if t.dtype is bfloat16 else t))
         if dtype is not None and array.dtype != dtype:

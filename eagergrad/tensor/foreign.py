@@ -1,0 +1,49 @@
+"""Ops on objects that are no tensors of the core: what PyTorch's ``__torch_function__`` is for.
+
+Nothing here runs for tensors, numbers and arrays: the core asks only where no overload of an op takes the arguments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def is_scipy_sparse(x: Any) -> bool:
+    """Whether x is a scipy.sparse matrix or array; does not import SciPy."""
+    return any(c.__module__.startswith("scipy.sparse.") for c in type(x).__mro__)
+
+
+def _handler(x: Any) -> Any:
+    found = getattr(type(x), "__torch_function__", None)
+    if found is None and is_scipy_sparse(x):
+        from eagergrad.sparse import SparseTensor
+
+        return SparseTensor.__torch_function__
+    return found
+
+
+def _leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+    for x in (*args, *kwargs.values()):
+        if isinstance(x, (list, tuple)):
+            yield from x
+        else:
+            yield x
+
+
+def override(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What the first argument with a ``__torch_function__`` makes of the op; NotImplemented without one.
+
+    ``op`` is the op, or for an operator its name.
+    """
+    types = []
+    result: Any = NotImplemented
+    for x in _leaves(args, kwargs):
+        handler = _handler(x)
+        if handler is None or type(x) in types:
+            continue
+        types.append(type(x))
+        result = handler(op, tuple(types), args, kwargs)
+        if result is not NotImplemented:
+            break
+    return result
