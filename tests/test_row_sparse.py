@@ -115,6 +115,8 @@ STAY_SPARSE: dict[str, Any] = {
     "zero_": lambda a, b: a.zero_(),
     "copy_": lambda a, b: a.copy_(b),
     "to": lambda a, b: a.to(eg.float32),
+    "float": lambda a, b: a.float(),
+    "type": lambda a, b: a.type(eg.float32),
 }
 BECOME_DENSE: dict[str, Any] = {
     "add_number": lambda a, b: a + 1,
@@ -408,3 +410,388 @@ def test_anomaly_mode_finds_nan_in_them() -> None:
     e = eg.nn.Embedding(ROWS, WIDTH, sparse=True)
     with eg.autograd.detect_anomaly(), pytest.raises(RuntimeError, match="nan"):
         (e(eg.tensor([1])) * 0).sqrt().mul(0).sum().backward()
+
+
+# ---- optimizers --------------------------------------------------------------------------------------------
+
+CASES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "SGD": (eg.optim.SGD, {"lr": 0.1}),
+    "SGD decay": (eg.optim.SGD, {"lr": 0.1, "weight_decay": 0.1}),
+    "SGD momentum": (eg.optim.SGD, {"lr": 0.1, "momentum": 0.9, "dampening": 0.2}),
+    "SGD nesterov": (
+        eg.optim.SGD,
+        {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1},
+    ),
+    "Adam": (eg.optim.Adam, {"lr": 0.1}),
+    "Adam decay": (eg.optim.Adam, {"lr": 0.1, "weight_decay": 0.1, "maximize": True}),
+    "AMSGrad": (eg.optim.Adam, {"lr": 0.1, "amsgrad": True}),
+    "AdamW": (eg.optim.AdamW, {"lr": 0.1, "weight_decay": 0.1}),
+    "Adamax": (eg.optim.Adamax, {"lr": 0.1, "weight_decay": 0.1}),
+    "NAdam": (eg.optim.NAdam, {"lr": 0.1, "weight_decay": 0.1, "decoupled_weight_decay": True}),
+    "RAdam": (eg.optim.RAdam, {"lr": 0.1, "weight_decay": 0.1}),
+    "Adagrad": (eg.optim.Adagrad, {"lr": 0.1, "lr_decay": 0.1, "weight_decay": 0.1}),
+    "Adadelta": (eg.optim.Adadelta, {"lr": 1.0, "weight_decay": 0.1}),
+    "RMSprop": (eg.optim.RMSprop, {"lr": 0.1, "weight_decay": 0.1}),
+    "RMSprop all": (eg.optim.RMSprop, {"lr": 0.1, "momentum": 0.9, "centered": True}),
+    "Rprop": (eg.optim.Rprop, {"lr": 0.1}),
+    "ASGD": (eg.optim.ASGD, {"lr": 0.1, "t0": 2, "lambd": 0.01, "weight_decay": 0.1}),
+    "Lion": (eg.optim.Lion, {"lr": 0.1, "weight_decay": 0.1}),
+}
+LAZY = pytest.mark.parametrize("case", CASES)
+
+
+def table(dtype: Any = eg.float64, rows: int = ROWS, width: int = WIDTH) -> Any:
+    values = np.random.default_rng(5).standard_normal((rows, width))
+    return eg.nn.Parameter(eg.tensor(values).to(dtype))
+
+
+def seen_rows(step: int, rows: int) -> list[int]:
+    rng = np.random.default_rng(100 + step)
+    return sorted(rng.choice(rows, size=int(rng.integers(0, rows)), replace=False).tolist())
+
+
+def train(
+    make: Any, dtype: Any, *, sparse: bool, steps: int = 9, rows: int = ROWS, width: int = WIDTH
+) -> tuple[Any, Any]:
+    p = table(dtype, rows, width)
+    optimizer = make([p])
+    for step in range(steps):
+        g = some(seen_rows(step, rows), width, rows, seed=step).to(dtype)
+        p.grad = g if sparse else g.to_dense()
+        optimizer.step()
+    return p, optimizer
+
+
+@LAZY
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64, eg.bfloat16, eg.float16])
+def test_a_step_is_the_dense_step_to_the_bit(case: str, dtype: Any) -> None:
+    cls, options = CASES[case]
+    for rows, width in ((ROWS, WIDTH), (5, 700)):
+        runs = [
+            train(lambda ps: cls(ps, **options), dtype, sparse=sparse, rows=rows, width=width)
+            for sparse in (True, False)
+        ]
+        (p, one), (q, other) = runs
+        assert same_bits(p, q)
+        assert list(one.state[p]) == list(other.state[q])
+        for name, value in one.state[p].items():
+            assert same_bits(value, other.state[q][name]), name
+
+
+@LAZY
+def test_a_lazy_step_with_all_rows_is_the_dense_step_to_the_bit(case: str) -> None:
+    cls, options = CASES[case]
+    params = [table(eg.float32), table(eg.float32)]
+    for lazy, p in zip((True, False), params, strict=True):
+        optimizer = cls([p], lazy=lazy, **options)
+        for step in range(5):
+            g = some(list(range(ROWS)), seed=step).float()
+            p.grad = g if lazy else g.to_dense()
+            optimizer.step()
+    assert same_bits(*params)
+
+
+def test_rows_that_are_not_seen_stay_as_they_are() -> None:
+    for case, (cls, options) in CASES.items():
+        p = table()
+        before = p.detach().clone()
+        optimizer = cls([p], lazy=True, **options)
+        for step in range(3):
+            p.grad = some([1, 4], seed=step)
+            optimizer.step()
+        rest = [0, 2, 3, 5, 6]
+        assert same_bits(p.detach()[rest], before[rest]), case
+        assert not same_bits(p.detach()[[1, 4]], before[[1, 4]])
+
+
+def test_sgd_with_decay_alone_ends_where_the_dense_one_does() -> None:
+    p, optimizer = train(
+        lambda ps: eg.optim.SGD(ps, lr=0.1, weight_decay=0.1, lazy=True), eg.float64, sparse=True
+    )
+    q, _ = train(lambda ps: eg.optim.SGD(ps, lr=0.1, weight_decay=0.1), eg.float64, sparse=True)
+    optimizer.catch_up()
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-13)
+    assert optimizer.state[p]["row_step"].tolist() == [9] * ROWS
+    again = p.detach().clone()
+    optimizer.catch_up()
+    assert same_bits(p, again)
+
+
+def test_moments_catch_up_to_those_of_the_dense_run() -> None:
+    for case in ("Adam", "AMSGrad", "AdamW", "NAdam", "Adadelta", "RMSprop all", "Lion"):
+        cls, options = CASES[case]
+        options = {**options, "weight_decay": 0}
+        p, lazy = train(lambda ps: cls(ps, lazy=True, **options), eg.float64, sparse=True)
+        q, dense = train(lambda ps: cls(ps, **options), eg.float64, sparse=True)
+        lazy.catch_up()
+        for name, value in dense.state[q].items():
+            np.testing.assert_allclose(
+                lazy.state[p][name].numpy(), value.numpy(), rtol=1e-12, atol=1e-15
+            )
+
+
+def test_asgd_means_catch_up_with_a_parameter_that_stands_still() -> None:
+    options = {"lr": 0.1, "t0": 1, "lambd": 0.0}
+    p, lazy = train(lambda ps: eg.optim.ASGD(ps, lazy=True, **options), eg.float64, sparse=True)
+    q, dense = train(lambda ps: eg.optim.ASGD(ps, **options), eg.float64, sparse=True)
+    lazy.catch_up()
+    np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(lazy.state[p]["ax"].numpy(), dense.state[q]["ax"].numpy(), rtol=1e-6)
+
+
+def test_long_lags() -> None:
+    p = table()
+    before = p.detach().clone()
+    optimizer = eg.optim.AdamW([p], lr=0.1, weight_decay=0.1, lazy=True)
+    p.grad = some([0])
+    optimizer.step()
+    moments = optimizer.state[p]["exp_avg"][0].clone()
+    p.grad = some([1])
+    for _ in range(1000):
+        optimizer.step()
+    optimizer.catch_up()
+    np.testing.assert_allclose(
+        optimizer.state[p]["exp_avg"][0].numpy(), moments * 0.9**1000, rtol=1e-9
+    )
+    np.testing.assert_allclose(p.detach()[5].numpy(), before[5] * 0.99**1001, rtol=1e-12)
+
+
+def test_a_group_may_become_lazy_and_cease_to_be() -> None:
+    params = []
+    for lazy in (True, False):
+        p = table()
+        optimizer = eg.optim.Adam([p], lr=0.1, weight_decay=0.1, decoupled_weight_decay=True)
+        for step in range(9):
+            optimizer.param_groups[0]["lazy"] = lazy and 3 <= step < 6
+            p.grad = some(
+                list(range(ROWS)) if step in (2, 3, 4, 5) else seen_rows(step, ROWS), seed=step
+            )
+            optimizer.step()
+            assert ("row_step" in optimizer.state[p]) == (lazy and 3 <= step < 6)
+        params.append(p)
+    assert same_bits(*params)
+
+
+def test_a_dense_gradient_in_a_lazy_group_brings_all_rows_up_to_date() -> None:
+    p = table()
+    before = p.detach().clone()
+    optimizer = eg.optim.SGD([p], lr=0.5, weight_decay=0.1, lazy=True)
+    for _ in range(3):
+        p.grad = some([1])
+        optimizer.step()
+    p.grad = eg.zeros_like(p)
+    optimizer.step()
+    np.testing.assert_allclose(p.detach()[0].numpy(), before[0] * 0.95**4, rtol=1e-13)
+    assert optimizer.state[p]["row_step"].tolist() == [4] * ROWS
+
+
+def test_parameters_in_other_layouts() -> None:
+    for lazy in (True, False):
+        results = []
+        for layout in (lambda t: t, lambda t: t.t().contiguous().t()):
+            p = eg.nn.Parameter(layout(table(eg.float64).detach()))
+            optimizer = eg.optim.AdamW([p], lr=0.1, lazy=lazy)
+            for step in range(4):
+                p.grad = some(seen_rows(step, ROWS), seed=step)
+                optimizer.step()
+            results.append(p.detach().contiguous())
+        assert same_bits(*results)
+
+
+def test_several_threads_give_the_same_bits() -> None:
+    before = eg.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2):
+            eg.set_num_threads(threads)
+            for lazy in (True, False):
+                results.append(
+                    train(
+                        lambda ps: eg.optim.AdamW(ps, lr=0.1, lazy=lazy),
+                        eg.float32,
+                        sparse=True,
+                        rows=4000,
+                        width=32,
+                        steps=3,
+                    )[0]
+                )
+    finally:
+        eg.set_num_threads(before)
+    assert same_bits(results[0], results[2]) and same_bits(results[1], results[3])
+
+
+def test_state_dicts_keep_the_rows_steps() -> None:
+    p, optimizer = train(
+        lambda ps: eg.optim.AdamW(ps, lr=0.1, lazy=True), eg.float32, sparse=True, steps=4
+    )
+    q = eg.nn.Parameter(p.detach().clone())
+    other = eg.optim.AdamW([q], lr=0.1, lazy=True)
+    other.load_state_dict(pickle.loads(pickle.dumps(optimizer.state_dict())))
+    assert other.state[q]["row_step"].dtype is eg.int64
+    third = copy.deepcopy(optimizer)
+    for o, t in ((optimizer, p), (other, q), (third, third.param_groups[0]["params"][0])):
+        t.grad = some([0, 5]).float()
+        o.step()
+    assert same_bits(p, q) and same_bits(p, third.param_groups[0]["params"][0])
+
+
+def test_bad_row_steps_are_refused() -> None:
+    p, optimizer = train(lambda ps: eg.optim.AdamW(ps, lazy=True), eg.float64, sparse=True, steps=2)
+    before = p.detach().clone()
+    for bad in (eg.zeros(3, dtype=eg.int64), eg.zeros(ROWS), 5):
+        optimizer.state[p]["row_step"] = bad
+        with pytest.raises((RuntimeError, TypeError), match="row_step"):
+            optimizer.step()
+    assert same_bits(p, before)
+    w = table()
+    w.grad = some([1])
+    with pytest.raises(ValueError, match="lazy or differentiable"):
+        eg.optim.SGD([w], lazy=True, differentiable=True).step()
+
+
+def test_differentiable_steps_take_them_as_dense() -> None:
+    w = table().detach().clone().requires_grad_() * 1
+    w.retain_grad()
+    w.grad = some([1, 4])
+    before = w.detach().clone()
+    eg.optim.SGD([w], lr=0.5, differentiable=True).step()
+    np.testing.assert_allclose(w.detach().numpy(), (before - 0.5 * some([1, 4]).to_dense()).numpy())
+
+
+def test_lbfgs_takes_them_as_dense() -> None:
+    results = []
+    for sparse in (True, False):
+        e = eg.nn.Embedding(ROWS, WIDTH, sparse=sparse, _weight=table().detach())
+        optimizer = eg.optim.LBFGS(e.parameters(), max_iter=4)
+
+        def closure(e: Any = e, optimizer: Any = optimizer) -> Any:
+            optimizer.zero_grad()
+            loss = (e(INDEX) ** 2).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+        results.append(e.weight)
+    np.testing.assert_allclose(results[0].detach().numpy(), results[1].detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["Muon", "Adafactor"])
+def test_optimizers_of_whole_matrices_refuse_them(name: str) -> None:
+    p = table()
+    p.grad = some([1])
+    with pytest.raises(RuntimeError, match="sparse"):
+        getattr(eg.optim, name)([p]).step()
+
+
+TORCH_CASES: dict[str, dict[str, Any]] = {
+    "SGD": {"lr": 0.1},
+    "SGD momentum": {"lr": 0.1, "momentum": 0.9},
+    "Adagrad": {"lr": 0.1, "lr_decay": 0.1},
+    "SparseAdam": {"lr": 0.1, "betas": (0.8, 0.95), "eps": 1e-3},
+}
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")
+@pytest.mark.parametrize("case", TORCH_CASES)
+def test_torch_does_the_same_with_sparse_gradients(case: str) -> None:
+    torch = pytest.importorskip("torch")
+    name = case.split()[0]
+    results = []
+    for root in (eg, torch):
+        e = root.nn.Embedding(
+            ROWS, WIDTH, sparse=True, _weight=root.tensor(table().detach().tolist())
+        )
+        optimizer = getattr(root.optim, name)(e.parameters(), **TORCH_CASES[case])
+        for step in range(6):
+            optimizer.zero_grad()
+            index = root.tensor([*seen_rows(step, ROWS), 2, 2], dtype=root.int64)
+            (e(index) ** 2).sum().backward()
+            assert e.weight.grad.is_sparse
+            optimizer.step()
+        results.append(e.weight.detach().numpy())
+    np.testing.assert_allclose(*results, rtol=2e-5)
+
+
+def test_torch_gives_the_same_sparse_gradients() -> None:
+    torch = pytest.importorskip("torch")
+    grads = []
+    for root in (eg, torch):
+        bag = root.nn.EmbeddingBag(
+            ROWS, WIDTH, mode="sum", sparse=True, _weight=root.tensor(table().detach().tolist())
+        )
+        (bag(root.tensor([[1, 4, 1], [0, 5, 4]])) ** 2).sum().backward()
+        grads.append(bag.weight.grad.coalesce())
+    mine, theirs = grads
+    np.testing.assert_array_equal(mine.indices().numpy(), theirs.indices().numpy())
+    np.testing.assert_allclose(mine.values().numpy(), theirs.values().numpy(), rtol=1e-6)
+    assert (mine._nnz(), mine.sparse_dim(), mine.dense_dim()) == (
+        theirs._nnz(),
+        theirs.sparse_dim(),
+        theirs.dense_dim(),
+    )
+
+
+def reference(case: str, steps: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A lazy run row by row: each is a dense optimizer's parameter of its own, which sees the steps that have the row."""
+    cls, options = CASES[case]
+    decay = 1 - options["lr"] * options.get("weight_decay", 0)
+    beta1, beta2 = options.get("betas", (0.9, 0.99) if case == "Lion" else (0.9, 0.999))
+    momentum = options.get("momentum", 0)
+    fades = {
+        "exp_avg": beta2 if case == "Lion" else beta1,
+        "exp_avg_sq": beta2,
+        "exp_inf": beta2,
+        "momentum_buffer": momentum,
+        "square_avg": 0.9 if case == "Adadelta" else 0.99,
+        "acc_delta": 0.9,
+        "grad_avg": 0.99,
+        "prev": 0.0,
+    }
+    params, states = table().detach().numpy().copy(), {}
+    for row in range(ROWS):
+        p = eg.nn.Parameter(eg.tensor(params[row].copy()))
+        optimizer = cls([p], **options)
+        last = 0
+        for step in range(1, steps + 1):
+            g = some(seen_rows(step - 1, ROWS), seed=step - 1)
+            if row not in g.indices().tolist()[0]:
+                # A scalar like NAdam's product goes on; what the row itself keeps waits.
+                kept = {k: v.clone() for k, v in optimizer.state[p].items() if v.ndim}
+                before = p.detach().clone()
+                p.grad = eg.zeros_like(p)
+                optimizer.step()
+                for k, v in optimizer.state[p].items():
+                    if v.ndim:
+                        v.copy_(kept[k] if k in kept else eg.zeros_like(v))
+                        if k == "step_size" and k not in kept:
+                            v.fill_(options["lr"])
+                p.detach().copy_(before)
+                continue
+            skipped = step - 1 - last
+            last = step
+            if skipped and optimizer.state[p]:
+                for k, v in optimizer.state[p].items():
+                    if k in fades:
+                        v.mul_(fades[k] ** skipped)
+            if skipped:
+                p.detach().mul_(decay**skipped)
+            p.grad = g.to_dense()[row]
+            optimizer.step()
+        params[row] = p.detach().numpy()
+        for k, v in optimizer.state[p].items():
+            if v.ndim:
+                states.setdefault(k, {})[row] = v.numpy()
+    return params, states
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case != "ASGD"])
+def test_lazy_rows_catch_up(case: str) -> None:
+    cls, options = CASES[case]
+    p, optimizer = train(lambda ps: cls(ps, lazy=True, **options), eg.float64, sparse=True)
+    params, states = reference(case, 9)
+    np.testing.assert_allclose(p.detach().numpy(), params, rtol=1e-9, atol=1e-12)
+    for name, rows in states.items():
+        for row, value in rows.items():
+            np.testing.assert_allclose(
+                optimizer.state[p][name][row].numpy(), value, rtol=1e-9, atol=1e-12
+            )

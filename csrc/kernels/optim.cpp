@@ -28,10 +28,32 @@ EG_INLINE void update_part(const Rule& rule, const OptimItem& item, int64_t begi
                s[0], s[1], s[2], n);
 }
 
+template <class T>
+EG_INLINE void shrink(T* x, int64_t n, double factor) {
+  const T by = T(factor);
+  for (int64_t i = 0; i < n; ++i) x[i] = factor == 0 ? T(0) : x[i] * by;
+}
+
+// Makes up for steps without a gradient, Note [Rows that lag behind].
+template <class T>
+void fade_part(const Fading& by, int states, const OptimItem& item, int64_t begin, int64_t n) {
+  T* p = static_cast<T*>(item.param) + begin;
+  for (int k = 0; k < states; ++k) {
+    T* s = static_cast<T*>(item.state[k]) + begin;
+    if (by.follows) {
+      for (int64_t i = 0; i < n; ++i) s[i] = p[i] + (s[i] - p[i]) * T(by.state[k]);
+    } else if (by.state[k] != 1) {
+      shrink(s, n, by.state[k]);
+    }
+  }
+  if (by.param != 1) shrink(p, n, by.param);
+}
+
 struct Steps {
   int states;
   void (*prepare)(const OptimOptions&, OptimItem&);
   void (*update)(const OptimOptions&, const OptimItem&, int64_t, int64_t);
+  Fading (*fading)(const OptimOptions&, const OptimItem&, double);
 };
 template <class Kind>
 struct Stepper {
@@ -45,12 +67,15 @@ struct Stepper {
       update_part<float>(Rule<float>(o, item), item, begin, n);
     }
   }
+  static Fading fading(const OptimOptions& o, const OptimItem& item, double k) {
+    return Rule<float>::fading(o, item, k);
+  }
 };
 
 Steps choose(OptimRule rule, const OptimOptions& options) {
   return visit_rule(rule, options, [](auto kind) {
     using S = Stepper<decltype(kind)>;
-    return Steps{S::template Rule<float>::kStates, &S::prepare, &S::update};
+    return Steps{S::template Rule<float>::kStates, &S::prepare, &S::update, &S::fading};
   });
 }
 
@@ -68,9 +93,9 @@ EG_INLINE void store(BFloat16& to, float from) { to = to_bfloat16(from); }
 
 constexpr int64_t kStrip = 512;
 
-template <class H>
-void update_half(const Steps& steps, const OptimOptions& o, const OptimItem& item, int64_t begin,
-                 int64_t n) {
+// f(strip, n) for one strip after the other. Without a gradient only param and states are there.
+template <class H, class F>
+EG_INLINE void in_strips(int states, const OptimItem& item, int64_t begin, int64_t n, F&& f) {
   float wide[kOptimStates + 2][kStrip];
   H* narrow[kOptimStates + 2] = {static_cast<H*>(item.param),
                                  static_cast<H*>(const_cast<void*>(item.grad))};
@@ -78,16 +103,16 @@ void update_half(const Steps& steps, const OptimOptions& o, const OptimItem& ite
   strip.dtype = DType::Float32;
   strip.param = wide[0];
   strip.grad = wide[1];
-  for (int k = 0; k < steps.states; ++k) {
+  for (int k = 0; k < states; ++k) {
     narrow[k + 2] = static_cast<H*>(item.state[k]);
     strip.state[k] = wide[k + 2];
   }
-  const int tensors = steps.states + 2;
+  const int tensors = states + 2;
   for (int64_t from = begin; from < begin + n; from += kStrip) {
     const int64_t left = begin + n - from, m = left < kStrip ? left : kStrip;
     for (int k = 0; k < tensors; ++k)
-      for (int64_t i = 0; i < m; ++i) wide[k][i] = to_float(narrow[k][from + i]);
-    steps.update(o, strip, 0, m);
+      for (int64_t i = 0; narrow[k] && i < m; ++i) wide[k][i] = to_float(narrow[k][from + i]);
+    f(strip, m);
     for (int k = 0; k < tensors; ++k)
       for (int64_t i = 0; k != 1 && i < m; ++i) store(narrow[k][from + i], wide[k][i]);
   }
@@ -95,9 +120,28 @@ void update_half(const Steps& steps, const OptimOptions& o, const OptimItem& ite
 
 void update(const Steps& steps, const OptimOptions& o, const OptimItem& item, int64_t begin,
             int64_t n) {
-  if (item.dtype == DType::Float16) return update_half<Half>(steps, o, item, begin, n);
-  if (item.dtype == DType::BFloat16) return update_half<BFloat16>(steps, o, item, begin, n);
+  const auto strip = [&](const OptimItem& wide, int64_t m) { steps.update(o, wide, 0, m); };
+  if (item.dtype == DType::Float16) return in_strips<Half>(steps.states, item, begin, n, strip);
+  if (item.dtype == DType::BFloat16)
+    return in_strips<BFloat16>(steps.states, item, begin, n, strip);
   steps.update(o, item, begin, n);
+}
+
+void fade(const Steps& steps, const Fading& by, const OptimItem& item, int64_t begin, int64_t n) {
+  const int states = steps.states;
+  const auto strip = [&](const OptimItem& wide, int64_t m) {
+    fade_part<float>(by, states, wide, 0, m);
+  };
+  switch (item.dtype) {
+    case DType::Float16:
+      return in_strips<Half>(states, item, begin, n, strip);
+    case DType::BFloat16:
+      return in_strips<BFloat16>(states, item, begin, n, strip);
+    case DType::Float64:
+      return fade_part<double>(by, states, item, begin, n);
+    default:
+      return fade_part<float>(by, states, item, begin, n);
+  }
 }
 
 // ---- all items together
@@ -140,12 +184,121 @@ void for_each_part(const Span* spans, int64_t count, F&& f) {
   });
 }
 
+// ---- items by rows
+// --------------------------------------------------------------------------------
+
+// The factors for the commonest lags, computed once a step.
+constexpr int64_t kFadings = 256;
+
+class RowStep {
+ public:
+  RowStep(const Steps& steps, const OptimOptions& options, const OptimItem& item)
+      : steps_(steps), options_(options), item_(item), bytes_(int64_t(item_size(item.dtype))) {
+    int64_t longest = 0;
+    const int64_t n = units();
+    for (int64_t i = 0; item.row_steps && i < n; ++i) {
+      const int64_t k = lag(row(i));
+      longest = k > longest ? k : longest;
+    }
+    known_ = item.row_steps ? least(longest + 1, kFadings) : 0;
+    for (int64_t k = 0; k < known_; ++k) fadings_[k] = steps.fading(options, item, double(k));
+  }
+
+  // Rows that are looked at at all.
+  int64_t units() const { return skips() ? item_.touched_rows : item_.rows; }
+
+  void run(int64_t begin, int64_t end) const {
+    if (item_.row_steps)
+      for (int64_t i = begin; i < end; ++i) catch_up(row(i));
+    if (!item_.updates || begin == end) return;
+    const int64_t first = row(begin), last = row(end - 1) + 1;
+    if (!item_.touched) return update_rows(first, last, item_.grad);
+    int64_t i = skips() ? begin : before(first), at = first;
+    while (i < item_.touched_rows && item_.touched[i] < last) {
+      int64_t j = i + 1;
+      while (j < item_.touched_rows && item_.touched[j] < last &&
+             item_.touched[j] == item_.touched[j - 1] + 1)
+        ++j;
+      const int64_t from = item_.touched[i], to = item_.touched[j - 1] + 1;
+      if (!skips()) update_without(at, from);
+      update_rows(from, to, static_cast<const char*>(item_.grad) + (i - from) * row_bytes());
+      at = to;
+      i = j;
+    }
+    if (!skips()) update_without(at, last);
+  }
+
+ private:
+  bool skips() const { return item_.lazy && item_.touched; }
+  int64_t row(int64_t unit) const { return skips() ? item_.touched[unit] : unit; }
+  int64_t row_bytes() const { return item_.width * bytes_; }
+  static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+  int64_t lag(int64_t row) const {
+    const int64_t done = int64_t(item_.step) - 1;
+    return item_.row_steps[row] < done ? done - item_.row_steps[row] : 0;
+  }
+  // How many of the touched rows come before this one.
+  int64_t before(int64_t row) const {
+    int64_t low = 0, high = item_.touched_rows;
+    while (low < high) {
+      const int64_t middle = low + (high - low) / 2;
+      if (item_.touched[middle] < row)
+        low = middle + 1;
+      else
+        high = middle;
+    }
+    return low;
+  }
+
+  void catch_up(int64_t row) const {
+    const int64_t k = lag(row);
+    if (k > 0) {
+      OptimItem bare = item_;
+      bare.grad = nullptr;
+      fade(steps_, k < known_ ? fadings_[k] : steps_.fading(options_, item_, double(k)), bare,
+           row * item_.width, item_.width);
+    }
+    item_.row_steps[row] = int64_t(item_.step) - (item_.updates ? 0 : 1);
+  }
+  // grad: such that row r has its gradient r rows further on.
+  void update_rows(int64_t first, int64_t last, const void* grad) const {
+    OptimItem part = item_;
+    part.grad = grad;
+    update(steps_, options_, part, first * item_.width, (last - first) * item_.width);
+  }
+  // Rows whose gradient is 0.
+  void update_without(int64_t first, int64_t last) const {
+    static const double zeros[kStrip] = {};
+    const int64_t end = last * item_.width;
+    OptimItem part = item_;
+    for (int64_t at = first * item_.width; at < end; at += kStrip) {
+      part.grad = reinterpret_cast<const char*>(zeros) - at * bytes_;
+      update(steps_, options_, part, at, least(end - at, kStrip));
+    }
+  }
+
+  const Steps& steps_;
+  const OptimOptions& options_;
+  const OptimItem& item_;
+  int64_t bytes_;
+  int64_t known_;
+  Fading fadings_[kFadings];
+};
+
+void step_rows(const Steps& steps, const OptimOptions& options, const OptimItem& item) {
+  const RowStep rows(steps, options, item);
+  const int64_t grain = item.width > 0 ? (kParallelGrain + item.width - 1) / item.width : 1;
+  parallel_for(rows.units(), grain, [&](int64_t begin, int64_t end) { rows.run(begin, end); });
+}
+
 void step(OptimRule rule, const OptimOptions& options, OptimItem* items, int64_t count) {
   const Steps steps = choose(rule, options);
   prepare_all(steps, options, items, count);
   for_each_part(items, count, [&](const OptimItem& item, int64_t begin, int64_t n) {
     update(steps, options, item, begin, n);
   });
+  for (int64_t k = 0; k < count; ++k)
+    if (items[k].rows > 0) step_rows(steps, options, items[k]);
 }
 
 // ---- norms, scaling

@@ -17,8 +17,9 @@ enum class OptimRule : uint8_t {
   Rprop,
   ASGD,
   Lion,
+  SparseAdam,
 };
-constexpr int kOptimRules = 11;
+constexpr int kOptimRules = 12;
 
 // What a parameter group says, under the names it has there. A rule reads only its own fields.
 struct OptimConstants {
@@ -38,6 +39,7 @@ struct OptimConstants {
   bool decoupled = false;
   bool decays = false;        // is there a weight decay?
   bool has_momentum = false;  // is there a momentum?
+  bool lazy = false;          // do rows without a gradient stay as they are?
 };
 // And what may be a tensor. N is double, or Tensor where the step itself is differentiated.
 template <class N>
@@ -66,6 +68,14 @@ struct OptimItemOf {
   double step = 1;                         // the number of this update, from 1
   double scalar[kOptimScalars] = {};       // running scalars: NAdam's mu_product, ASGD's eta and mu
   N coefficient[kOptimCoefficients] = {};  // filled by step()
+
+  // By rows, where the gradient or the states are: `size` is 0 then. See Note [Rows that lag behind].
+  int64_t rows = 0, width = 0;
+  const int64_t* touched = nullptr;  // the rows that grad holds, ascending; null: all of them
+  int64_t touched_rows = 0;
+  bool lazy = false;             // the others are not updated
+  int64_t* row_steps = nullptr;  // the number of each row's last update
+  bool updates = true;           // else rows only catch up
 };
 using OptimItem = OptimItemOf<double>;
 

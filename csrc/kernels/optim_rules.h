@@ -1,7 +1,8 @@
 // The arithmetic of every optimizer, once. A rule is a struct with
 //   kStates    how many state tensors it keeps,
 //   prepare    the numbers that depend on the step count, once a parameter,
-//   operator() the update of one element.
+//   operator() the update of one element,
+//   fading     what steps without a gradient do, for rows that lag behind.
 // T is what an element is: float or double in the kernels, Tensor where the step itself is differentiated; N is what
 // an option is: double, or Tensor. Names of functions are those of vocabulary.h, which exist for Tensors too.
 // References to the papers stand in eagergrad/optim.
@@ -56,6 +57,22 @@ struct Moments {
   }
 };
 
+// Note [Rows that lag behind]. With a lazy group a row is looked at only in steps that have a gradient for it. When it
+// comes back after k others, they are made up for at once, as if its gradient had been 0 in them: averages are
+// multiplied by decay^k, the parameter by (1 - lr * weight_decay)^k, whether the decay is decoupled or not. What momentum
+// would have moved the parameter by in the k steps is left out, as in PyTorch's SparseAdam.
+struct Fading {
+  double param = 1;
+  double state[kOptimStates] = {1, 1, 1};
+  bool follows = false;  // states are means of the parameter: they fade towards it
+};
+EG_INLINE double kept(const OptimOptions& o, double k) {
+  return o.decays ? ::pow(1 - o.lr * o.weight_decay, k) : 1;
+}
+EG_INLINE Fading fading_moments(const OptimOptions& o, double k) {
+  return {kept(o, k), {::pow(o.beta1, k), ::pow(o.beta2, k), 1}};
+}
+
 // ---- rules ------------------------------------------------------------------------------------------
 
 template <class T, class N, bool kMomentum>
@@ -73,6 +90,9 @@ struct SGD {
         weight(T(1 - o.dampening)),
         nesterov(o.nesterov),
         fresh(item.fresh) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return {kept(o, k), {::pow(o.momentum, k), 1, 1}};
+  }
   EG_INLINE void operator()(T& p, T g, T& buffer, T&, T&) const {
     g = decay.grad(g, p);
     if constexpr (kMomentum) {
@@ -100,6 +120,9 @@ struct Adam {
         step_size(T(item.coefficient[0])),
         inverse_root(T(item.coefficient[1])),
         eps(T(o.eps)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return fading_moments(o, k);
+  }
   EG_INLINE void operator()(T& p, T g, T& m, T& v, T& largest) const {
     g = decay.grad(g, p);
     moments(m, v, g);
@@ -121,6 +144,9 @@ struct Adamax {
   }
   Adamax(const OptimOptionsOf<N>& o, const OptimItemOf<N>& item)
       : decay(o), moments(o), step_size(T(item.coefficient[0])), eps(T(o.eps)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return fading_moments(o, k);
+  }
   EG_INLINE void operator()(T& p, T g, T& m, T& largest, T&) const {
     g = decay.grad(g, p);
     m = average(m, g, moments.weight1);
@@ -153,6 +179,9 @@ struct NAdam {
         moment_size(T(item.coefficient[1])),
         inverse_bias(T(item.coefficient[2])),
         eps(T(o.eps)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return fading_moments(o, k);
+  }
   EG_INLINE void operator()(T& p, T g, T& m, T& v, T&) const {
     p = decay.shrunk(p);
     g = decay.grad(g, p);
@@ -191,6 +220,9 @@ struct RAdam {
         step_size(T(item.coefficient[0])),
         eps(T(o.eps)),
         rectified(is_rectified(o, item.step)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return fading_moments(o, k);
+  }
   EG_INLINE void operator()(T& p, T g, T& m, T& v, T&) const {
     p = decay.shrunk(p);
     g = decay.grad(g, p);
@@ -210,6 +242,9 @@ struct Adagrad {
   }
   Adagrad(const OptimOptionsOf<N>& o, const OptimItemOf<N>& item)
       : decay(o), step_size(T(item.coefficient[0])), eps(T(o.eps)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return {kept(o, k), {1, 1, 1}};
+  }
   EG_INLINE void operator()(T& p, T g, T& sum, T&, T&) const {
     g = decay.grad(g, p);
     sum = sum + g * g;
@@ -226,6 +261,9 @@ struct Adadelta {
   static void prepare(const OptimOptionsOf<N>&, OptimItemOf<N>&) {}
   Adadelta(const OptimOptionsOf<N>& o, const OptimItemOf<N>&)
       : decay(o), lr(T(o.lr)), rho(T(o.rho)), weight(T(1 - o.rho)), eps(T(o.eps)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return {kept(o, k), {::pow(o.rho, k), ::pow(o.rho, k), 1}};
+  }
   EG_INLINE void operator()(T& p, T g, T& square_avg, T& acc_delta, T&) const {
     g = decay.grad(g, p);
     square_avg = rho * square_avg + weight * g * g;
@@ -250,6 +288,10 @@ struct RMSprop {
         weight(T(1 - o.alpha)),
         eps(T(o.eps)),
         momentum(T(o.momentum)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    const double decay = ::pow(o.alpha, k);
+    return {kept(o, k), {decay, kMomentum ? ::pow(o.momentum, k) : decay, decay}};
+  }
   EG_INLINE void operator()(T& p, T g, T& square_avg, T& second, T& third) const {
     g = decay.grad(g, p);
     square_avg = alpha * square_avg + weight * g * g;
@@ -277,6 +319,9 @@ struct Rprop {
         eta_plus(T(o.eta_plus)),
         step_min(T(o.step_min)),
         step_max(T(o.step_max)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return {1, {k > 0 ? 0.0 : 1.0, 1, 1}};  // no previous sign
+  }
   EG_INLINE void operator()(T& p, T g, T& previous, T& step_size, T&) const {
     g = g * direction;
     const T agreement = g * previous, zero = T(0.0), one = T(1.0);
@@ -309,6 +354,13 @@ struct ASGD {
         shrink(T(1 - o.lambd * item.coefficient[0])),
         mu(T(item.coefficient[1])),
         averages(item.averages) {}
+  // The mean took its 1 / n of the parameter in step n + 1 + t0.
+  static Fading fading(const OptimOptions& o, const OptimItem& item, double k) {
+    const double eta = item.coefficient[0], last = item.step - 2 - o.t0, first = last - k;
+    return {::pow(1 - eta * (o.lambd + o.weight_decay), k),
+            {k > 0 ? (first > 0 ? first / last : 0.0) : 1.0, 1, 1},
+            true};
+  }
   EG_INLINE void operator()(T& p, T g, T& mean, T&, T&) const {
     g = decay.grad(g, p);
     p = p * shrink - eta * g;
@@ -325,12 +377,24 @@ struct Lion {
 
   static void prepare(const OptimOptionsOf<N>&, OptimItemOf<N>&) {}
   Lion(const OptimOptionsOf<N>& o, const OptimItemOf<N>&) : decay(o), moments(o), lr(T(o.lr)) {}
+  static Fading fading(const OptimOptions& o, const OptimItem&, double k) {
+    return {kept(o, k), {::pow(o.beta2, k), 1, 1}};
+  }
   EG_INLINE void operator()(T& p, T g, T& m, T&, T&) const {
     g = decay.grad(g, p);
     const T update = sign(average(m, g, moments.weight1));
     m = average(m, g, moments.weight2);
     p = decay.shrunk(p) - lr * update;
   }
+};
+
+// Adam of rows alone: its eps is added to the root before the bias is corrected, as in PyTorch.
+template <class T, class N>
+struct SparseAdam : Adam<T, N, false> {
+  SparseAdam(const OptimOptionsOf<N>& o, const OptimItemOf<N>& item) : Adam<T, N, false>(o, item) {
+    this->eps = T(o.eps * item.coefficient[1]);
+  }
+  static Fading fading(const OptimOptions&, const OptimItem&, double) { return {}; }
 };
 
 // Calls f with a template of rules: f(kind) where kind.template rule<T, N> is the rule's type.
@@ -355,6 +419,7 @@ EG_RULE_KIND(CenteredMomentumRMSprop, RMSprop<T, N, true, true>)
 EG_RULE_KIND(AnyRprop, Rprop<T, N>)
 EG_RULE_KIND(AnyASGD, ASGD<T, N>)
 EG_RULE_KIND(AnyLion, Lion<T, N>)
+EG_RULE_KIND(AnySparseAdam, SparseAdam<T, N>)
 #undef EG_RULE_KIND
 
 template <class N, class F>
@@ -383,6 +448,8 @@ EG_INLINE auto visit_rule(OptimRule rule, const OptimOptionsOf<N>& o, F&& f) {
       return f(AnyASGD{});
     case OptimRule::Lion:
       return f(AnyLion{});
+    case OptimRule::SparseAdam:
+      return f(AnySparseAdam{});
   }
   __builtin_unreachable();
 }

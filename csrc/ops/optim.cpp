@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "kernels/optim_rules.h"
 #include "ops/registry.h"
 #include "tape/node.h"
 
@@ -20,6 +21,7 @@ constexpr OptimNames kNames[kOptimRules] = {
     {"Rprop", {"prev", "step_size"}, {}, true},
     {"ASGD", {"ax"}, {"eta", "mu"}, true},
     {"Lion", {"exp_avg"}, {}, false},
+    {"SparseAdam", {"exp_avg", "exp_avg_sq"}, {}, true},
 };
 
 // ---- checks
@@ -43,19 +45,31 @@ void check_scalar(const char* rule, const Tensor& t, const char* what, size_t in
            t.defined() ? str(", but got ", IntSpan(t.sizes()), " ", t.dtype()) : std::string());
 }
 
+// Is there a step count?
+bool counts(const OptimNames& names, const OptimParam& p) {
+  return names.counts || p.row_step.defined();
+}
+
 void check_param(const OptimNames& names, const OptimParam& p, size_t index) {
   EG_CHECK(p.param.is_floating(), "[", names.rule, "] parameter ", index,
            " must be floating point, but is ", p.param.dtype());
   EG_CHECK(p.param.device().is_cpu(), "[", names.rule, "] parameter ", index, " is on ",
            p.param.device(), "; this step runs on the CPU");
-  check_like(names.rule, p.param, p.grad, "gradient", index);
+  if (p.grad.defined()) check_like(names.rule, p.param, p.grad, "gradient", index);
   EG_CHECK(!has_internal_overlap(p.param) && p.param.storage().writable(), "[", names.rule,
            "] parameter ", index, " is read-only or its elements share memory; clone() it first");
   for (int k = 0; k < kOptimStates && names.state[k]; ++k)
     check_like(names.rule, p.param, p.state[k], names.state[k], index);
   for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k)
     check_scalar(names.rule, p.scalar[k], names.scalar[k], index);
-  if (names.counts) check_scalar(names.rule, p.step, "step", index);
+  if (counts(names, p)) check_scalar(names.rule, p.step, "step", index);
+  if (p.row_step.defined())
+    EG_CHECK(p.param.dim() > 0 && p.row_step.dtype() == DType::Int64 && p.row_step.dim() == 1 &&
+                 p.row_step.sizes()[0] == p.param.sizes()[0] && p.row_step.is_contiguous() &&
+                 p.row_step.device().is_cpu(),
+             "[", names.rule, "] expected `row_step` of parameter ", index,
+             " to be an int64 vector with one number a row of ", IntSpan(p.param.sizes()),
+             ", but got ", IntSpan(p.row_step.sizes()), " ", p.row_step.dtype());
 }
 
 // ---- layout
@@ -85,11 +99,13 @@ bool same_strides(const Tensor& a, const Tensor& b) {
 // Do all tensors of p hold their elements in the same order, so that loops may run over plain
 // memory?
 bool flat(const OptimNames& names, const OptimParam& p) {
-  bool contiguous = p.param.is_contiguous() && p.grad.is_contiguous();
+  const bool by_rows = p.rows || p.row_step.defined();
+  bool contiguous = p.param.is_contiguous() && (by_rows || p.grad.is_contiguous());
   for (int k = 0; k < kOptimStates && names.state[k]; ++k)
     contiguous = contiguous && p.state[k].is_contiguous();
-  if (EG_LIKELY(contiguous)) return true;
-  if (!is_dense(p.param) || !same_strides(p.param, p.grad)) return false;
+  if (EG_LIKELY(contiguous))
+    return !by_rows || p.rows || !p.grad.defined() || p.grad.is_contiguous();
+  if (by_rows || !is_dense(p.param) || !same_strides(p.param, p.grad)) return false;
   for (int k = 0; k < kOptimStates && names.state[k]; ++k)
     if (!same_strides(p.param, p.state[k])) return false;
   return true;
@@ -139,13 +155,31 @@ OptimItem make_item(const OptimNames& names, const OptimParam& p, Staging& stagi
   OptimItem item;
   const bool direct = flat(names, p);
   item.param = direct ? p.param.raw() : staging.open(p.param);
-  item.grad = direct ? p.grad.raw() : staging.read(p.grad);
+  if (p.rows) {
+    item.grad = staging.read(p.rows->values);
+  } else if (p.grad.defined()) {
+    item.grad = direct ? p.grad.raw() : staging.read(p.grad);
+  }
   for (int k = 0; k < kOptimStates && names.state[k]; ++k)
     item.state[k] = direct ? p.state[k].raw() : staging.open(p.state[k]);
   item.size = p.param.numel();
   item.dtype = p.param.dtype();
   item.fresh = p.fresh;
   return item;
+}
+
+// Lets the item be worked on by rows where its gradient or its states ask for it.
+void go_by_rows(const OptimParam& p, bool lazy, bool updates, OptimItem& item) {
+  if (!p.rows && !p.row_step.defined()) return;
+  item.rows = p.param.sizes()[0];
+  item.width = item.rows > 0 ? item.size / item.rows : 0;
+  item.size = 0;
+  item.lazy = lazy;
+  item.updates = updates;
+  if (p.row_step.defined()) item.row_steps = p.row_step.data<int64_t>();
+  if (!p.rows) return;
+  item.touched = p.rows->rows.data<int64_t>();
+  item.touched_rows = p.rows->rows.numel();
 }
 
 void mark_written(const OptimNames& names, const OptimParam& p) {
@@ -194,14 +228,26 @@ void check_params(const OptimNames& names, const std::vector<OptimParam>& params
   for (size_t k = 0; k < params.size(); ++k) check_param(names, params[k], k);
 }
 
+bool rows_lag(OptimRule rule, const OptimOptions& options) {
+  return optim_rules::visit_rule(rule, options, [&](auto kind) {
+    OptimItem item;
+    item.step = 2;
+    const auto owed = decltype(kind)::template rule<float, double>::fading(options, item, 1);
+    bool none = owed.param == 1;
+    for (double factor : owed.state) none = none && factor == 1;
+    return !none;
+  });
+}
+
 double next_step(const OptimNames& names, const OptimParam& p) {
-  if (!names.counts) return 1;
+  if (!counts(names, p)) return 1;
   const double step = read(p.step) + 1;
   write(p.step, step);
   return step;
 }
 
-void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params) {
+void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params,
+                    bool updates) {
   const OptimNames names = optim_names(rule, options);
   check_params(names, params);
   Staging staging;
@@ -210,14 +256,16 @@ void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<Opt
   for (const OptimParam& p : params) {
     items.push_back(make_item(names, p, staging));
     OptimItem& item = items.back();
-    item.step = next_step(names, p);
+    item.step = updates ? next_step(names, p) : read(p.step) + 1;
+    go_by_rows(p, options.lazy || rule == OptimRule::SparseAdam, updates, item);
     for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k) item.scalar[k] = read(p.scalar[k]);
   }
   run(rule, options, items);
   staging.close();
   for (size_t k = 0; k < params.size(); ++k) {
     mark_written(names, params[k]);
-    for (int j = 0; j < kOptimScalars && names.scalar[j]; ++j)
+    if (params[k].row_step.defined()) params[k].row_step.storage().mark_written();
+    for (int j = 0; updates && j < kOptimScalars && names.scalar[j]; ++j)
       write(params[k].scalar[j], items[k].scalar[j]);
   }
 }

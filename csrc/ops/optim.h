@@ -3,6 +3,7 @@
 
 #include "core/tensor.h"
 #include "kernels/optim.h"
+#include "ops/row_sparse.h"
 
 namespace eg {
 
@@ -14,6 +15,8 @@ struct OptimParam {
   Tensor step;                   // number of updates so far, one element
   Tensor scalar[kOptimScalars];  // NAdam: mu_product; ASGD: eta, mu
   bool fresh = false;            // the states were made for this step
+  std::optional<RowParts> rows;  // of a row-sparse grad
+  Tensor row_step;               // number of each row's last update, where rows may lag behind
 };
 
 // Names under which a rule's tensors stand in an optimizer's state dict, in the order of
@@ -29,9 +32,13 @@ OptimNames optim_names(OptimRule rule, const OptimOptions& options);
 // Raises ValueError for an unknown name.
 OptimRule optim_rule(const char* name);
 
-// Updates every parameter in place. All shapes, dtypes and devices are checked before anything is
+// Does a row that is not looked at in a step owe anything for it, under these options?
+bool rows_lag(OptimRule rule, const OptimOptions& options);
+
+// Updates every parameter in place, or (updates = false) only makes up for what rows owe. All shapes, dtypes and devices are checked before anything is
 // written.
-void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params);
+void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<OptimParam>& params,
+                    bool updates = true);
 
 // The same, recorded on the tape: gradients reach what the parameters, gradients, states and tensor options came from.
 // `options` holds the numbers, `tensors` the same with those that users may give as tensors.

@@ -54,6 +54,7 @@ constexpr const char* kNeeded[kOptimRules] = {
     "lr maximize etas step_sizes",
     "lr weight_decay maximize lambd alpha t0",
     "lr weight_decay maximize betas",
+    "lr maximize eps betas",
 };
 
 struct Needed {
@@ -168,9 +169,8 @@ bool complete(PyObject* entries, const std::vector<Slot>& slots) {
   return true;
 }
 
-// The dict of one parameter, in which Python has filled in what was missing.
-Object entries_of(PyObject* state, PyObject* param, PyObject* group, PyObject* init,
-                  const std::vector<Slot>& slots, OptimParam& p) {
+// The dict of one parameter.
+Object entries_of(PyObject* state, PyObject* param) {
   Object entries = Object::borrow(lookup(state, param));
   if (!entries) {
     entries = checked(PyDict_New());
@@ -179,13 +179,10 @@ Object entries_of(PyObject* state, PyObject* param, PyObject* group, PyObject* i
   if (!PyDict_Check(entries.get()))
     fail(ErrorKind::Type, "[optimizer_step] the state of a parameter must be a dict, not ",
          Py_TYPE(entries.get())->tp_name);
-  if (complete(entries.get(), slots)) return entries;
-  p.fresh = true;
-  checked(PyObject_CallFunctionObjArgs(init, param, group, entries.get(), nullptr));
   return entries;
 }
 
-void read_state(PyObject* entries, const std::vector<Slot>& slots, OptimParam& p) {
+void read_slots(PyObject* entries, const std::vector<Slot>& slots, OptimParam& p) {
   for (const Slot& slot : slots) {
     PyObject* value = lookup(entries, slot.key.get());
     if (!value || !is_tensor(value))
@@ -196,44 +193,92 @@ void read_state(PyObject* entries, const std::vector<Slot>& slots, OptimParam& p
   }
 }
 
+// Steps through one group's parameters.
+class GroupStep {
+ public:
+  GroupStep(PyObject* rule, PyObject* group, PyObject* state, PyObject* init)
+      : group_(group), state_(state), init_(init) {
+    const char* name = PyUnicode_AsUTF8(rule);
+    if (!name) throw PythonError();
+    rule_ = optim_rule(name);
+    options_ = read_options(rule_, group);
+    options_.lazy = is_true(group, "lazy");
+    slots_ = slots_of(optim_names(rule_, options_));
+  }
+
+  void run(bool updates) {
+    PyObject* listed = PyDict_GetItemString(group_, "params");
+    if (!listed) fail(ErrorKind::Key, "params");
+    const Object sequence = checked(PySequence_Fast(listed, "params must be a list"));
+    params_.reserve(static_cast<size_t>(PySequence_Fast_GET_SIZE(sequence.get())));
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(sequence.get()); ++k)
+      take(PySequence_Fast_GET_ITEM(sequence.get(), k), updates);
+    if (updates && is_true(group_, "differentiable")) {
+      EG_CHECK_VALUE(!options_.lazy, "[optimizer_step] a group is either lazy or differentiable");
+      optimizer_step(rule_, options_, tensor_options(options_, group_), params_);
+    } else {
+      optimizer_step(rule_, options_, params_, updates);
+    }
+    for (const Object& entries : settled_) checked(PyDict_DelItemString(entries.get(), "row_step"));
+  }
+
+ private:
+  void take(PyObject* param, bool updates) {
+    if (!is_tensor(param))
+      fail(ErrorKind::Type, "[optimizer_step] parameters must be tensors, but got ",
+           Py_TYPE(param)->tp_name);
+    OptimParam p;
+    p.param = unwrap(param);
+    if (updates) {
+      p.grad = p.param.grad();
+      if (!p.grad.defined()) return;
+      p.rows = row_parts(p.grad);
+    }
+    const bool lags = options_.lazy && p.rows && rows_lag(rule_, options_);
+    const Object entries = updates && (lags || !slots_.empty())
+                               ? entries_of(state_, param)
+                               : Object::borrow(lookup(state_, param));
+    const bool lagged =
+        entries && PyDict_Check(entries.get()) && PyDict_GetItemString(entries.get(), "row_step");
+    if (!updates && !lagged) return;
+    if (entries) {
+      p.fresh = !complete(entries.get(), slots_);
+      if (updates && (p.fresh || (lags && !lagged)))
+        checked(PyObject_CallFunctionObjArgs(init_, param, group_, entries.get(),
+                                             lags ? Py_True : Py_False, nullptr));
+      read_slots(entries.get(), slots_, p);
+      read_rows(entries, p);
+    }
+    params_.push_back(std::move(p));
+  }
+
+  // Rows that lag behind: all of them catch up in this step if the group is lazy no more.
+  void read_rows(const Object& entries, OptimParam& p) {
+    PyObject* rows = PyDict_GetItemString(entries.get(), "row_step");
+    if (!rows) return;
+    PyObject* step = PyDict_GetItemString(entries.get(), "step");
+    EG_CHECK_TYPE(is_tensor(rows) && step && is_tensor(step),
+                  "[optimizer_step] expected the states `row_step` and `step` to be tensors");
+    p.row_step = unwrap(rows);
+    p.step = unwrap(step);
+    if (!options_.lazy) settled_.push_back(entries);
+  }
+
+  PyObject *group_, *state_, *init_;
+  OptimRule rule_;
+  OptimOptions options_;
+  std::vector<Slot> slots_;
+  std::vector<OptimParam> params_;
+  std::vector<Object> settled_;  // their states without rows that lag behind, from now on
+};
+
 // optimizer_step(rule, group, state, init): updates the parameters of a group that have a gradient. `init(param, group,
-// entries)` fills missing entries of a parameter's state.
+// entries, lags)` fills missing entries of a parameter's state. Without init: rows that lag behind catch up.
 PyObject* step(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded([&]() -> PyObject* {
     if (count != 4 || !PyDict_Check(args[1]) || !PyDict_Check(args[2]))
       fail(ErrorKind::Type, "[optimizer_step] expected (rule, group, state, init)");
-    const char* name = PyUnicode_AsUTF8(args[0]);
-    if (!name) throw PythonError();
-    PyObject *group = args[1], *state = args[2], *init = args[3];
-    const OptimRule rule = optim_rule(name);
-    const OptimOptions options = read_options(rule, group);
-    const std::vector<Slot> slots = slots_of(optim_names(rule, options));
-
-    PyObject* listed = PyDict_GetItemString(group, "params");
-    if (!listed) fail(ErrorKind::Key, "params");
-    const Object sequence = checked(PySequence_Fast(listed, "params must be a list"));
-    std::vector<OptimParam> params;
-    params.reserve(static_cast<size_t>(PySequence_Fast_GET_SIZE(sequence.get())));
-    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(sequence.get()); ++k) {
-      const Object param = Object::borrow(PySequence_Fast_GET_ITEM(sequence.get(), k));
-      if (!is_tensor(param.get()))
-        fail(ErrorKind::Type, "[optimizer_step] parameters must be tensors, but got ",
-             Py_TYPE(param.get())->tp_name);
-      OptimParam p;
-      p.param = unwrap(param.get());
-      p.grad = p.param.grad();
-      if (!p.grad.defined()) continue;
-      if (!slots.empty()) {
-        const Object entries = entries_of(state, param.get(), group, init, slots, p);
-        read_state(entries.get(), slots, p);
-      }
-      params.push_back(std::move(p));
-    }
-    if (is_true(group, "differentiable")) {
-      optimizer_step(rule, options, tensor_options(options, group), params);
-    } else {
-      optimizer_step(rule, options, params);
-    }
+    GroupStep(args[0], args[1], args[2], args[3]).run(args[3] != Py_None);
     Py_RETURN_NONE;
   });
 }

@@ -44,6 +44,7 @@ class Adadelta(FusedOptimizer):
         capturable: bool = False,
         maximize: bool = False,
         differentiable: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(0.0 <= rho <= 1.0, "rho value", rho)
@@ -59,7 +60,7 @@ class Adadelta(FusedOptimizer):
             "maximize": maximize,
             "differentiable": differentiable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "square_avg", "acc_delta")

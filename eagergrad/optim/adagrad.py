@@ -50,6 +50,7 @@ class Adagrad(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(lr_decay >= 0.0, "lr_decay value", lr_decay)
@@ -72,7 +73,7 @@ class Adagrad(FusedOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
         for group in self.param_groups:
             for p in group["params"]:
                 self.init_state(p, group, self.state[p])

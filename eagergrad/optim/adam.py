@@ -62,6 +62,7 @@ class Adam(FusedOptimizer):
         differentiable: bool = False,
         fused: bool | None = None,
         decoupled_weight_decay: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr, foreach, capturable)
         _check(eps >= 0.0, "epsilon value", eps)
@@ -82,7 +83,7 @@ class Adam(FusedOptimizer):
             "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "exp_avg", "exp_avg_sq")
@@ -131,6 +132,7 @@ class AdamW(Adam):
         capturable: bool = False,
         differentiable: bool = False,
         fused: bool | None = None,
+        lazy: bool = False,
     ) -> None:
         super().__init__(
             params,
@@ -145,6 +147,7 @@ class AdamW(Adam):
             differentiable=differentiable,
             fused=fused,
             decoupled_weight_decay=True,
+            lazy=lazy,
         )
 
     def __setstate__(self, state: dict[str, Any]) -> None:

@@ -52,6 +52,7 @@ class Adamax(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(eps >= 0.0, "epsilon value", eps)
@@ -67,7 +68,7 @@ class Adamax(FusedOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "exp_avg", "exp_inf")

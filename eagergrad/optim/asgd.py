@@ -45,6 +45,7 @@ class ASGD(FusedOptimizer):
         maximize: bool = False,
         differentiable: bool = False,
         capturable: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(weight_decay >= 0.0, "weight_decay value", weight_decay)
@@ -59,7 +60,7 @@ class ASGD(FusedOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "ax")

@@ -56,6 +56,7 @@ class NAdam(FusedOptimizer):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(eps >= 0.0, "epsilon value", eps)
@@ -74,7 +75,7 @@ class NAdam(FusedOptimizer):
             "capturable": capturable,
             "differentiable": differentiable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "exp_avg", "exp_avg_sq")

@@ -382,17 +382,27 @@ class Optimizer:
 
 
 class FusedOptimizer(Optimizer):
-    """An optimizer whose step is one call a group into the core, where its arithmetic is written."""
+    """An optimizer whose step is one call a group into the core, where its arithmetic is written.
+
+    A group with the option `lazy` leaves rows alone that a row-sparse gradient does not have; see docs/optim.md.
+    """
 
     rule: ClassVar[str]
     # Options that state dicts of older versions lack.
     late_options: ClassVar[Mapping[str, Any]] = {}
+
+    def __init__(self, params: ParamsT, defaults: dict[str, Any], lazy: bool = False) -> None:
+        if lazy:  # absent otherwise: state dicts stay those of PyTorch
+            defaults["lazy"] = True
+        super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         for group in self.param_groups:
             for name, value in self.late_options.items():
                 group.setdefault(name, value)
+            if self.defaults.get("lazy"):
+                group.setdefault("lazy", True)
             for p in group["params"]:
                 _scalars_to_tensors(self.state.get(p))
 
@@ -400,8 +410,20 @@ class FusedOptimizer(Optimizer):
         """Update all parameters that have a gradient; return what `closure`, if given, returned."""
         loss = None if closure is None else _evaluate(closure)
         for group in self.param_groups:
-            _C.optimizer_step(self.rule, group, self.state, self.init_state)
+            _C.optimizer_step(self.rule, group, self.state, self._fill_state)
         return loss
+
+    def catch_up(self) -> None:
+        """Apply the decay that rows of lazy groups still owe, as before an evaluation or a save."""
+        for group in self.param_groups:
+            _C.optimizer_step(self.rule, group, self.state, None)
+
+    def _fill_state(self, p: Any, group: Group, state: dict[str, Any], lags: bool) -> None:
+        self.init_state(p, group, state)
+        if lags and "row_step" not in state:
+            if "step" not in state:
+                state["step"] = _scalar()
+            state["row_step"] = eg.full((p.shape[0],), int(state["step"]), dtype=eg.int64)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         """Put what is missing into the state of parameter `p`; called when its first gradient
@@ -466,6 +488,8 @@ def _adopt(p: Any, group: Group, value: Any, key: object = None) -> Any:
     ):
         value = eg.tensor(np.asarray(value))
     if isinstance(value, eg.Tensor):
+        if key == "row_step":
+            return value.to(dtype=eg.int64, copy=True)
         if key == "step":
             on_device = group.get("capturable") or group.get("fused")
             return value.to(device=p.device, dtype=eg.float32) if on_device else value.clone()

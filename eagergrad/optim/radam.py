@@ -54,6 +54,7 @@ class RAdam(FusedOptimizer):
         maximize: bool = False,
         capturable: bool = False,
         differentiable: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(eps >= 0.0, "epsilon value", eps)
@@ -70,7 +71,7 @@ class RAdam(FusedOptimizer):
             "capturable": capturable,
             "differentiable": differentiable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "exp_avg", "exp_avg_sq")

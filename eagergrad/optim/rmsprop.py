@@ -48,6 +48,7 @@ class RMSprop(FusedOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(eps >= 0.0, "epsilon value", eps)
@@ -66,7 +67,7 @@ class RMSprop(FusedOptimizer):
             "maximize": maximize,
             "differentiable": differentiable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "square_avg")

@@ -45,6 +45,7 @@ class Rprop(FusedOptimizer):
         foreach: bool | None = None,
         maximize: bool = False,
         differentiable: bool = False,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         if not 0.0 < etas[0] < 1.0 < etas[1]:
@@ -58,7 +59,7 @@ class Rprop(FusedOptimizer):
             "maximize": maximize,
             "differentiable": differentiable,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "prev")

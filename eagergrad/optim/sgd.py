@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import eagergrad as eg
-
-from .optimizer import FusedOptimizer, Group, ParamsT, _check, _check_fused, _check_lr
+from .optimizer import (
+    FusedOptimizer,
+    Group,
+    ParamsT,
+    _check,
+    _check_fused,
+    _check_lr,
+    _fill_missing,
+)
 
 __all__ = ["SGD"]
 
@@ -50,6 +56,7 @@ class SGD(FusedOptimizer):
         foreach: bool | None = None,
         differentiable: bool = False,
         fused: bool | None = None,
+        lazy: bool = False,
     ) -> None:
         _check_lr(lr)
         _check(momentum >= 0.0, "momentum value", momentum)
@@ -68,7 +75,8 @@ class SGD(FusedOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
-        super().__init__(params, defaults)
+        super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
-        state["momentum_buffer"] = eg.zeros_like(p)
+        if group["momentum"] != 0:
+            _fill_missing(state, p, "momentum_buffer", step=False)

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
-import eagergrad as eg
-
-from .optimizer import Closure, Optimizer, ParamsT, _check, _check_betas, _check_lr, _evaluate
+from .optimizer import (
+    Closure,
+    FusedOptimizer,
+    Group,
+    ParamsT,
+    _check,
+    _check_betas,
+    _check_lr,
+    _evaluate,
+    _fill_missing,
+)
 
 __all__ = ["SparseAdam"]
 
 
-class SparseAdam(Optimizer):
-    """Adam whose moments and parameters move only where a sparse gradient has entries.
+class SparseAdam(FusedOptimizer):
+    """Adam whose moments and parameters move only in the rows of a row-sparse gradient.
 
-    Parameters are dense, gradients sparse: those of Embedding(sparse=True), which are stored with
-    their rows of zeros here. RuntimeError for other gradients. State: "step" (an int), "exp_avg",
-    "exp_avg_sq".
+    Parameters are dense, gradients those of Embedding(sparse=True) and the like. Nothing decays in other rows; for
+    moments that do, at the same cost, see `Adam(lazy=True)`. State: "step", "exp_avg", "exp_avg_sq". RuntimeError for
+    dense gradients.
 
     >>> import eagergrad as eg
     >>> table = eg.nn.Embedding(5, 2, sparse=True)
     >>> optimizer = eg.optim.SparseAdam(table.parameters(), lr=0.1)
+    >>> before = table.weight.detach().clone()
+    >>> table(eg.tensor([3])).sum().backward()
+    >>> optimizer.step()
+    >>> (before != table.weight).any(dim=1).tolist()
+    [False, False, False, True, False]
     """
+
+    rule = "SparseAdam"
+    late_options = {"maximize": False}
 
     def __init__(
         self,
@@ -49,45 +64,15 @@ class SparseAdam(Optimizer):
             )
 
     def step(self, closure: Closure | None = None) -> Any:
-        """Update the entries of all parameters that have a sparse gradient."""
+        """Update the rows of all parameters that have a row-sparse gradient."""
         loss = None if closure is None else _evaluate(closure)
-        with eg.no_grad():
-            for group in self.param_groups:
-                for p in group["params"]:
-                    if p.grad is not None:
-                        self._update(p, group)
+        grads = [p.grad for group in self.param_groups for p in group["params"]]
+        if any(g is not None and not g.is_sparse for g in grads):
+            raise RuntimeError(
+                "SparseAdam does not support dense gradients, please consider Adam instead"
+            )
+        super().step()
         return loss
 
-    def _update(self, p: Any, group: dict[str, Any]) -> None:
-        where, g = _entries(p)
-        state = self.state[p]
-        if not state:
-            state["step"] = 0
-            state["exp_avg"], state["exp_avg_sq"] = eg.zeros_like(p), eg.zeros_like(p)
-        state["step"] += 1
-        if g.numel() == 0:
-            return
-        if group.get("maximize", False):
-            g = -g
-        beta1, beta2 = (float(beta) for beta in group["betas"])
-        t = state["step"]
-        m = state["exp_avg"][where].lerp(g, 1 - beta1)
-        v = state["exp_avg_sq"][where].lerp(g * g, 1 - beta2)
-        state["exp_avg"][where] = m
-        state["exp_avg_sq"][where] = v
-        step_size = float(group["lr"]) * math.sqrt(1 - beta2**t) / (1 - beta1**t)
-        p[where] -= step_size * m / (v.sqrt() + group["eps"])
-
-
-def _entries(p: Any) -> tuple[tuple[Any, ...], Any]:
-    """Where the gradient of `p` has entries, as an index, and these."""
-    grad = p.grad
-    if grad.is_sparse:
-        grad = grad.coalesce()  # the update is not linear: each entry once
-        return tuple(grad.indices().unbind(0)), grad.values()
-    if not getattr(p, "_row_sparse_grad", False):
-        raise RuntimeError(
-            "SparseAdam does not support dense gradients, please consider Adam instead"
-        )
-    rows = (grad.flatten(1) != 0).any(dim=1).nonzero().flatten()
-    return (rows,), grad[rows]
+    def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
+        _fill_missing(state, p, "exp_avg", "exp_avg_sq")

@@ -226,6 +226,21 @@ class RowSparse(Tensor):
         values = self._values().to(*args, **kwargs)
         return self if values is self._values() else self._like(values)
 
+    def type(self, dtype: Any = None, non_blocking: Any = False) -> Any:
+        return super().type() if dtype is None else self.to(super().type(dtype).dtype)
+
+    def float(self) -> Any:
+        return self.to(eg.float32)
+
+    def double(self) -> Any:
+        return self.to(eg.float64)
+
+    def half(self) -> Any:
+        return self.to(eg.float16)
+
+    def bfloat16(self) -> Any:
+        return self.to(eg.bfloat16)
+
     def numpy(self, *, force: Any = False) -> Any:
         if self.is_sparse:
             raise TypeError(

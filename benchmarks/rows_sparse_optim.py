@@ -1,0 +1,85 @@
+"""Rows about gradients that have few rows: their optimizers, and lookups that give them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .harness import Function, row
+
+TABLE = (10000, 256)
+
+
+def _some_rows(F: Any, sparse: bool) -> list[Any]:
+    """Gradients of a quarter of the table's rows, a different quarter each."""
+    rng = np.random.default_rng(0)
+    grads = []
+    for _ in range(8):
+        rows = np.sort(rng.choice(TABLE[0], TABLE[0] // 4, replace=False))
+        values = F.randn(len(rows), TABLE[1])
+        if F.__name__ == "eagergrad":
+            made = F.sparse.RowSparse(F.tensor(rows), values, TABLE)
+        else:
+            made = F.sparse_coo_tensor(
+                F.tensor(rows)[None], values, TABLE, check_invariants=True
+            ).coalesce()
+        grads.append(made if sparse else made.to_dense())
+    return grads
+
+
+def _steps(F: Any, optimizer: str, sparse: bool = True, **options: Any) -> Function:
+    p = F.nn.Parameter(F.randn(*TABLE))
+    made = getattr(F.optim, optimizer)([p], **options)
+    grads = _some_rows(F, sparse)
+    count = 0
+
+    def step() -> None:
+        nonlocal count
+        p.grad = grads[count % len(grads)]
+        count += 1
+        made.step()
+
+    return step
+
+
+def _fused_adam(F: Any) -> Function:
+    return _steps(F, "Adam", sparse=False, fused=True)
+
+
+@row(
+    "row-sparse Adam, lazy, a quarter of 10000x256, against dense fused=True",
+    2,
+    against=_fused_adam,
+)
+def lazy_adam(F: Any) -> Function:
+    return _steps(F, "Adam", lazy=True)
+
+
+@row("row-sparse SparseAdam, a quarter of 10000x256", 5)
+def sparse_adam(F: Any) -> Function:
+    return _steps(F, "SparseAdam")
+
+
+@row("row-sparse Adagrad, a quarter of 10000x256", 3)
+def adagrad(F: Any) -> Function:
+    lazy = {"lazy": True} if F.__name__ == "eagergrad" else {}
+    return _steps(F, "Adagrad", **lazy)
+
+
+@row("row-sparse SGD, a quarter of 10000x256", 1)
+def sgd(F: Any) -> Function:
+    lazy = {"lazy": True} if F.__name__ == "eagergrad" else {}
+    return _steps(F, "SGD", lr=0.01, **lazy)
+
+
+@row("row-sparse EmbeddingBag, 128 bags of 50 in 10000x256, fwd+bwd", 1.2)
+def embedding_bag(F: Any) -> Function:
+    bags = F.nn.EmbeddingBag(*TABLE, mode="sum", sparse=True)
+    index = F.randint(0, TABLE[0], (128, 50))
+
+    def step() -> None:
+        bags.weight.grad = None
+        bags(index).sum().backward()
+
+    return step
