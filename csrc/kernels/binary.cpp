@@ -1,4 +1,5 @@
 #include "kernels/elementwise.h"
+#include "kernels/loop.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
@@ -7,6 +8,8 @@ namespace {
 
 #define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB)                                                 \
   struct NAME##_op {                                                                              \
+    static constexpr bool padded = calls_library(#Y);                                             \
+    static constexpr bool padded_backward = calls_library(#GA) || calls_library(#GB);             \
     template <class T>                                                                            \
     static EG_INLINE auto forward(T a, T b) {                                                     \
       return Y;                                                                                   \
@@ -34,15 +37,12 @@ void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*)
     for (int64_t i = 0; i < n; ++i) y[i] = both;
   } else if (step[1] == 0) {
     const T first = *a;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(first, b[i]));
+    each_element<Op::padded>([first](T v) { return Op::forward(first, v); }, n, y, b);
   } else if (step[2] == 0) {
     const T second = *b;
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(a[i], second));
+    each_element<Op::padded>([second](T v) { return Op::forward(v, second); }, n, y, a);
   } else {
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(a[i], b[i]));
+    each_element<Op::padded>([](T v, T w) { return Op::forward(v, w); }, n, y, a, b);
   }
 }
 
@@ -53,8 +53,10 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double*) {
   const T* a = reinterpret_cast<const T*>(p[2]);
   const T* b = reinterpret_cast<const T*>(p[3]);
   const T* y = reinterpret_cast<const T*>(p[4]);
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) out[i] = Op::template backward<which>(g[i], a[i], b[i], y[i]);
+  const auto rule = [](T gi, T ai, T bi, T yi) {
+    return Op::template backward<which>(gi, ai, bi, yi);
+  };
+  each_element<Op::padded_backward>(rule, n, out, g, a, b, y);
 }
 
 template <class Op, Domain domain, class T>

@@ -14,6 +14,7 @@
 #include "core/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
+#include "kernels/rnn.h"
 
 namespace eg {
 namespace {
@@ -100,9 +101,28 @@ void serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T*
 // Below this many multiply-adds a second thread is not woken.
 constexpr double kWorthwhile = 7e5;
 
+// Gradients of a layer's weights and input in a loop over steps, where one of the sizes is the batch: OpenBLAS, which
+// packs both sides, takes 1.4 to 2 times as long.
+template <class T>
+bool own(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
+         const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
+  if (ta == tb || alpha != T(1) || (beta != T(0) && beta != T(1))) return false;
+  constexpr DType type = sizeof(T) == 4 ? DType::Float32 : DType::Float64;
+  const auto& own = kernels<RnnKernels>();
+  const bool add = beta == T(1);
+  if (ta && k >= 4 && k <= 64 && n >= 32)
+    own.weight_gradient(type, k, m, n, a, lda, b, ldb, c, ldc, add);
+  else if (tb && m >= 24 && m <= 96 && n >= 64 && k >= 64)
+    own.transposed_product(type, m, n, k, a, lda, b, ldb, c, ldc, add);
+  else
+    return false;
+  return true;
+}
+
 template <class T>
 void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
               const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
+  if (own(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)) return;
   if (double(m) * double(n) * double(k) < kWorthwhile || std::max(m, n) < 64) {
     serial(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     return;

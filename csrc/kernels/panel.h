@@ -13,6 +13,7 @@
 #endif
 
 #include "core/common.h"
+#include "kernels/float_math.h"
 
 namespace eg {
 namespace {
@@ -296,7 +297,58 @@ EG_INLINE void add_transposed_product(int64_t k, int64_t m, int64_t n, const T* 
   }
 }
 
-EG_INLINE float fast_exp(float x) { return ::expf(x); }
+// tile += a^T @ b: k rows of a (R columns of it) and of b (N vectors).
+template <class T, int R, int N>
+EG_INLINE void multiply_add_transposed(Tile<T, R, N>& tile, int64_t k, const T* a, int64_t lda,
+                                       const T* b, int64_t ldb) {
+  for (int64_t p = 0; p < k; ++p, a += lda, b += ldb) {
+    Vec<T> w[N];
+#pragma GCC unroll 8
+    for (int n = 0; n < N; ++n) w[n] = load(b + n * kLanes<T>);
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r)
+#pragma GCC unroll 8
+      for (int n = 0; n < N; ++n) tile.v[r][n] += a[r] * w[n];
+  }
+}
+
+// So few rows of a and b stay in the first-level cache as they are.
+constexpr int64_t kShortProduct = 64;
+template <class T>
+constexpr int64_t kShortColumns = 4 * kLanes<T>;
+
+// c[m, n] (+)= a[k, m]^T @ b[k, n] for k <= kShortProduct. `edge` is room for k * kShortColumns elements.
+template <class T>
+EG_INLINE void short_product(int64_t k, int64_t m, int64_t n, const T* a, int64_t lda, const T* b,
+                             int64_t ldb, T* c, int64_t ldc, bool add, T* edge) {
+  constexpr int64_t L = kLanes<T>, width = kShortColumns<T>;
+  const int64_t whole = n / width * width;
+  if (n > whole) pack_columns(b + whole, ldb, n - whole, k, edge, width);
+  for_row_blocks(m, [&](auto rows, int64_t first) {
+    constexpr int R = decltype(rows)::value;
+    for (int64_t j = 0; j < n; j += width) {
+      T* to = c + first * ldc + j;
+      Tile<T, R, 4> sums{};
+      if (j == whole) {
+        multiply_add_transposed(sums, k, a + first, lda, edge, width);
+        for (int r = 0; r < R; ++r)
+          for (int64_t l = 0; j + l < n; ++l) {
+            const T v = sums.v[r][l / L][l % L];
+            to[r * ldc + l] = add ? to[r * ldc + l] + v : v;
+          }
+        continue;
+      }
+      if (add)
+        for (int r = 0; r < R; ++r)
+          for (int v = 0; v < 4; ++v) sums.v[r][v] = load(to + r * ldc + v * L);
+      multiply_add_transposed(sums, k, a + first, lda, b + j, ldb);
+      for (int r = 0; r < R; ++r)
+        for (int v = 0; v < 4; ++v) store(to + r * ldc + v * L, sums.v[r][v]);
+    }
+  });
+}
+
+EG_INLINE float fast_exp(float x) { return float_math::exp(x); }
 EG_INLINE double fast_exp(double x) { return ::exp(x); }
 EG_INLINE float fast_log(float x) { return ::logf(x); }
 EG_INLINE double fast_log(double x) { return ::log(x); }

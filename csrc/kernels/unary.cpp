@@ -1,4 +1,5 @@
 #include "kernels/elementwise.h"
+#include "kernels/loop.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
@@ -7,6 +8,7 @@ namespace {
 
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX)                       \
   struct NAME##_op {                                                                              \
+    static constexpr bool padded = calls_library(#Y), padded_backward = calls_library(#GX);       \
     template <class T>                                                                            \
     static EG_INLINE auto forward([[maybe_unused]] T x, const double* p) {                        \
       [[maybe_unused]] const T P0 = T(p[0]), P1 = T(p[1]), P2 = T(p[2]);                          \
@@ -28,8 +30,7 @@ void forward_loop(char* const* p, const int64_t*, int64_t n, const double* attri
   R* y = reinterpret_cast<R*>(p[0]);
   const T* x = reinterpret_cast<const T*>(p[1]);
   const double a[3] = {attributes[0], attributes[1], attributes[2]};
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) y[i] = R(Op::forward(x[i], a));
+  each_element<Op::padded>([a](T v) { return Op::forward(v, a); }, n, y, x);
 }
 
 template <class Op, class T>
@@ -39,8 +40,8 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double* attr
   const T* x = reinterpret_cast<const T*>(p[2]);
   const T* y = reinterpret_cast<const T*>(p[3]);
   const double a[3] = {attributes[0], attributes[1], attributes[2]};
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) gx[i] = Op::backward(g[i], x[i], y[i], a);
+  const auto rule = [a](T gi, T xi, T yi) { return Op::backward(gi, xi, yi, a); };
+  each_element<Op::padded_backward>(rule, n, gx, g, x, y);
 }
 
 template <class Op, Domain domain, class T>

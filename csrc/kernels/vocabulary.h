@@ -5,6 +5,7 @@
 #include <math.h>
 
 #include "core/common.h"
+#include "kernels/float_math.h"
 
 namespace eg::vocabulary {
 namespace {
@@ -20,7 +21,8 @@ EG_INLINE T where(bool c, T a, T b) {
 #define EG_MATH2(name)                                               \
   EG_INLINE float name(float a, float b) { return ::name##f(a, b); } \
   EG_INLINE double name(double a, double b) { return ::name(a, b); }
-EG_MATH1(exp)
+EG_INLINE float exp(float x) { return float_math::exp(x); }
+EG_INLINE double exp(double x) { return ::exp(x); }
 EG_MATH1(exp2)
 EG_MATH1(expm1)
 EG_MATH1(log)
@@ -40,7 +42,8 @@ EG_MATH1(tanh)
 EG_MATH1(asinh)
 EG_MATH1(acosh)
 EG_MATH1(atanh)
-EG_MATH1(erf)
+EG_INLINE float erf(float x) { return float_math::erf(x); }
+EG_INLINE double erf(double x) { return ::erf(x); }
 EG_MATH1(erfc)
 EG_MATH2(atan2)
 EG_MATH2(hypot)

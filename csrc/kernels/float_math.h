@@ -1,0 +1,87 @@
+// exp and erf of float as plain arithmetic without branches: loops over them vectorise at every instruction-set level, and
+// elements get the same bits wherever they stand. Largest errors over all floats: exp 1.2 ulp, erf 1.4 ulp (the C library's
+// vector functions: 2.5 and 4.0), NaN, infinities and subnormals right. exp takes as long as the library's, erf two thirds.
+// (The library's tanh, 1.4 ulp, was not beaten at AVX-512.)
+#pragma once
+
+#include "core/common.h"
+
+namespace eg::float_math {
+namespace {
+
+EG_INLINE float multiply_add(float a, float b, float c) {
+#if defined(__FMA__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+EG_INLINE int32_t bits_of(float x) {
+  int32_t i;
+  __builtin_memcpy(&i, &x, sizeof(i));
+  return i;
+}
+EG_INLINE float from_bits(int32_t i) {
+  float x;
+  __builtin_memcpy(&x, &i, sizeof(x));
+  return x;
+}
+EG_INLINE float polynomial(float, float c) { return c; }
+template <class... Rest>
+EG_INLINE float polynomial(float x, float c, Rest... rest) {  // c + x * (...)
+  return multiply_add(x, polynomial(x, rest...), c);
+}
+
+// x = n ln 2 + r. Adding 1.5 * 2^23 rounds to a whole number and leaves it, plus Bias, in the low bits; 355/512 times n is
+// exact.
+struct Reduced {
+  float r;
+  int32_t n_plus_bias;  // and bits above the ninth that shifts drop
+};
+template <int Bias>
+EG_INLINE Reduced reduce(float x) {
+  constexpr float kRound = 12582912.0f + Bias;
+  const float shifted = multiply_add(x, 1.44269504f, kRound), n = shifted - kRound;
+  const float r = multiply_add(n, 2.12194440e-4f, multiply_add(n, -0.693359375f, x));
+  return {r, bits_of(shifted)};
+}
+
+// exp(r) for |r| <= ln 2 / 2; minimax, relative error 0.06 ulp.
+EG_INLINE float exp_near_zero(float r) {
+  return polynomial(r, 1.0f, 1.0f, 0.49999994f, 0.16666521f, 0.04166829f, 0.008368704f,
+                    0.0013818939f);
+}
+// Where neither x nor the result comes near the ends of the range of float.
+EG_INLINE float moderate_exp(float x) {
+  const Reduced p = reduce<127>(x);
+  return exp_near_zero(p.r) * from_bits(p.n_plus_bias << 23);
+}
+
+EG_INLINE float exp(float x) {
+  const bool high = x > 89.0f,
+             low = x < -104.0f;  // both of x itself: GCC makes four operations of it
+  x = high ? 89.0f : x;
+  x = low ? -104.0f : x;
+  const Reduced p = reduce<2 * 127>(x);
+  // In two steps: 2^n itself may be beyond the range of float while the result is not.
+  const int32_t half = p.n_plus_bias >> 1 << 23;
+  return exp_near_zero(p.r) * from_bits(half) * from_bits((p.n_plus_bias << 23) - half);
+}
+
+// 1 - exp(p(|x|)), and an odd polynomial near zero. From 3.93 on, 1 is the nearest float.
+EG_INLINE float erf(float x) {
+  const float a = __builtin_fabsf(x);
+  const bool is_near = a < 0.92f, is_one = a > 3.93f;
+  const float b = is_one ? 3.93f : a, z = b * b;
+  const float far = 1 - moderate_exp(polynomial(b, -0x1.9a5bdep-13f, -0x1.20af5ap+0f,
+                                                -0x1.463cbep-1f, -0x1.a9b442p-4f, 0x1.6c2a9ep-6f,
+                                                -0x1.8ee1b4p-9f, 0x1.9ae952p-13f));
+  const float near = multiply_add(b,
+                                  polynomial(z, 0x1.06eba6p-3f, -0x1.8126eap-2f, 0x1.ce1b0ep-4f,
+                                             -0x1.b6939p-6f, 0x1.476884p-8f, -0x1.3ac5a8p-11f),
+                                  b);
+  return __builtin_copysignf(is_near ? near : far, x);
+}
+
+}  // namespace
+}  // namespace eg::float_math

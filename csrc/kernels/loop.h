@@ -1,0 +1,62 @@
+// The loop behind the lines of the table that call functions of the C library.
+#pragma once
+
+#include "core/common.h"
+
+namespace eg {
+namespace {
+
+// Does the text of a line call a function whose vector form rounds otherwise than its scalar form?
+constexpr bool calls_library(const char* text) {
+  constexpr const char* names[] = {"exp", "log", "sin", "cos", "tan", "erf", "pow", "hypot"};
+  for (; *text; ++text)
+    for (const char* name : names) {
+      int i = 0;
+      while (name[i] && text[i] == name[i]) ++i;
+      if (!name[i]) return true;
+    }
+  return false;
+}
+
+constexpr int64_t kStep = 16;  // whole vectors of float and double at every level
+
+template <class T>
+struct Strip {
+  T v[kStep];
+};
+// `count` elements, and the first one again behind them.
+template <class T>
+EG_INLINE Strip<T> padded(const T* x, int64_t count) {
+  Strip<T> s;
+  for (int64_t i = 0; i < kStep; ++i) s.v[i] = x[i < count ? i : 0];
+  return s;
+}
+
+template <class F, class R, class... T>
+__attribute__((noinline)) void run_steps(F f, int64_t n, R* y, const T*... x) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n / kStep * kStep; ++i) y[i] = R(f(x[i]...));
+}
+template <class F, class R, class... T>
+EG_INLINE void run_rest(F f, int64_t count, R* y, const Strip<T>&... x) {
+  Strip<R> out;
+  run_steps(f, kStep, out.v, x.v...);
+  for (int64_t i = 0; i < count; ++i) y[i] = out.v[i];
+}
+
+// y[i] = f(x[i]...). With Padded, the end of the arrays goes through the same vector code as the rest of them, so that the
+// bits of an element do not depend on where it stands.
+template <bool Padded, class F, class R, class... T>
+EG_INLINE void each_element(F f, int64_t n, R* y, const T*... x) {
+  if constexpr (Padded) {
+    const int64_t whole = n / kStep * kStep;
+    if (whole) run_steps(f, whole, y, x...);
+    if (n > whole) run_rest(f, n - whole, y + whole, padded(x + whole, n - whole)...);
+  } else {
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) y[i] = R(f(x[i]...));
+  }
+}
+
+}  // namespace
+}  // namespace eg
