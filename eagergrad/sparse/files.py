@@ -114,6 +114,7 @@ class SparseFile:
 
     layout = eg.sparse_csr
     ndim = 2
+    takes_index_tensor = True  # for DataLoader: whole batches at once
 
     def __init__(self, file: Any) -> None:
         path = os.fspath(file)
@@ -150,6 +151,12 @@ class SparseFile:
     @property
     def dtype(self) -> Any:
         return eg.as_tensor(self._data[:0]).dtype
+
+    def __reduce__(self) -> Any:
+        return SparseFile, (self.path,)
+
+    def dim(self) -> int:
+        return 2
 
     def _nnz(self) -> int:
         return len(self._idx)

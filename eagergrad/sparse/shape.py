@@ -76,6 +76,16 @@ def _sliced(form: Form, start: int, stop: int) -> Form:
     return Form(form.values[low:high], pattern, form.turned)
 
 
+def _filtered(form: Form, start: int, stop: int) -> Form:
+    """Neighbouring places of the other dimension, at the cost of the entries alone."""
+    p = form.pattern
+    inside = (p.idx >= start) & (p.idx < stop)
+    before = eg.cat([eg.zeros(1, dtype=eg.int64), inside.cumsum(0)])
+    ptr = before.index_select(0, p.ptr).to(p.ptr.dtype)
+    pattern = Pattern(ptr, p.idx[inside] - start, p.rows, stop - start)
+    return Form(form.values[inside], pattern, form.turned)
+
+
 def _taken(form: Form, rows: Tensor) -> Form:
     p = form.pattern
     ptr, idx, at = _ops._sparse_take_rows(p.ptr, p.idx, p.cols, rows)
@@ -112,13 +122,15 @@ def _select_many(x: SparseTensor, dim: int, index: Any) -> SparseTensor:
     size = x.shape[dim]
     if x.is_sparse and (x.ndim != 2 or x.dense_dim()):
         return _select_coo(x, dim, index)
-    form = _along(x._form(), dim)
-    if isinstance(index, slice):
-        start, stop, step = index.indices(size)
-        if step == 1:
-            made = _sliced(form, start, max(start, stop))
-        else:
-            made = _taken(form, _positions(range(start, stop, step), size))
+    form = x._form()
+    start, stop, step = index.indices(size) if isinstance(index, slice) else (0, 0, 0)
+    if step == 1 and form.turned != (dim == 1):
+        return SparseTensor._of(_filtered(form, start, max(start, stop)), x.layout)
+    form = _along(form, dim)
+    if step == 1:
+        made = _sliced(form, start, max(start, stop))
+    elif step:
+        made = _taken(form, _positions(range(start, stop, step), size))
     else:
         made = _taken(form, _positions(index, size))
     return SparseTensor._of(made, x.layout)

@@ -414,7 +414,7 @@ class SparseTensor:
             where: tuple[Any, ...] = (self._idx, None)
         else:
             where = (self._pattern.ptr, self._pattern.idx)
-        return _rebuild, (self.layout, tuple(self.shape), self._vals, *where, self._coalesced)
+        return rebuild, (self.layout, tuple(self.shape), self._vals, *where, self._coalesced)
 
     def __copy__(self) -> SparseTensor:
         return self._with(self._vals)
@@ -427,10 +427,10 @@ class SparseTensor:
         return made
 
 
-def _rebuild(
+def rebuild(
     layout: str, shape: Any, values: Tensor, first: Tensor, second: Any, coalesced: bool
 ) -> SparseTensor:
-    """A sparse tensor from the parts that pickling stores, checked anew."""
+    """A sparse tensor from the parts that pickles and files store, checked anew."""
     from eagergrad.sparse import construct
 
     if layout == eg.sparse_coo:

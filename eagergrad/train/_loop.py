@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 import eagergrad as eg
+from eagergrad.tensor.foreign import is_scipy_sparse
 from eagergrad.train._progress import Progress
 from eagergrad.train.history import History
 from eagergrad.train.metrics import loss_by_name, metrics_by_name
@@ -30,13 +31,22 @@ def _tensors(x: Any) -> Any:
     return eg.as_tensor(x) if isinstance(x, np.ndarray) else x
 
 
+def _has_rows(x: Any) -> bool:
+    """An array, a tensor (sparse ones too), a SciPy matrix or a sparse matrix on disk."""
+    return (
+        isinstance(x, eg.Tensor | np.ndarray)
+        or is_scipy_sparse(x)
+        or getattr(type(x), "takes_index_tensor", False)
+    )
+
+
 def _loader(data: Any, batch_size: int, shuffle: bool, num_workers: int) -> Iterable:
     """Batches from a loader, a dataset, a tuple of arrays, or any iterable of batches."""
     from eagergrad.utils.data import DataLoader, Dataset, IterableDataset, TensorDataset
 
-    if isinstance(data, eg.Tensor | np.ndarray):
+    if _has_rows(data):
         data = (data,)
-    if isinstance(data, tuple) and all(isinstance(d, eg.Tensor | np.ndarray) for d in data):
+    if isinstance(data, tuple) and all(map(_has_rows, data)):
         data = TensorDataset(*map(_tensors, data))
     if isinstance(data, IterableDataset):
         return DataLoader(data, batch_size, num_workers=num_workers)
@@ -342,8 +352,9 @@ def fit(
     """Train a model and return the `History` of what was measured.
 
     Args:
-        data: a DataLoader, a Dataset, a tuple of arrays or tensors, or an iterable of batches. The
-            last part of a batch is the target; a batch of one part is its own target.
+        data: a DataLoader, a Dataset, a tuple of arrays or tensors (sparse ones and SciPy matrices
+            too), or an iterable of batches. The last part of a batch is the target; a batch of one
+            part is its own target.
         loss: function of output and target, or ``"cross_entropy"`` (classes in the last
             dimension), ``"mse"``, ``"l1"`` or ``"bce"`` (of log-odds). A recurrent layer's output
             is passed without its state.

@@ -113,7 +113,10 @@ class Encoder:
         return _tagged("ref", id=node.label)
 
     def _fill(self, node: Node, obj: Any, kind: type, path: str) -> None:
-        if isinstance(obj, eg.Tensor):
+        if isinstance(obj, eg.Tensor) and not issubclass(kind, eg.Tensor):
+            parts = obj.__reduce_ex__(2)[1]
+            node.kind, node.value = "sparse", {"items": [self.encode(p, path) for p in parts]}
+        elif isinstance(obj, eg.Tensor):
             node.kind = "tensor"
             self._tensors.append((obj, node, path))
         elif isinstance(obj, np.ndarray):
@@ -462,6 +465,11 @@ class Decoder:
                 else t.as_subclass(cls)
             )
         return self._label(node, t.requires_grad_(node.get("requires_grad", False)))
+
+    def _sparse(self, node: dict) -> Any:
+        from eagergrad.sparse.tensor import rebuild
+
+        return self._label(node, rebuild(*self._values(node)))
 
     def _global(self, node: dict) -> Any:
         return self._label(node, self._find(node["name"]))

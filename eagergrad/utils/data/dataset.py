@@ -63,8 +63,20 @@ class IterableDataset(Dataset[T_co], Iterable[T_co]):
         return ChainDataset([self, other])
 
 
+def _by_rows(x: Any) -> Any:
+    """Sparse matrices, SciPy's too, as CSR, whose rows cost what they hold; everything else as it is."""
+    from eagergrad.tensor.foreign import is_scipy_sparse
+
+    if is_scipy_sparse(x):
+        return eg.sparse.csr(x)
+    other = getattr(x, "layout", None) in (eg.sparse_coo, eg.sparse_csc)
+    return x.to_sparse_csr() if other and x.dim() == 2 and not x.dense_dim() else x
+
+
 class TensorDataset(Dataset[tuple]):
     """Tensors of equal length, sample ``i`` being the tuple of their ``i``-th rows.
+
+    Tensors may be sparse, SciPy's matrices too, or a `sparse.SparseFile`: a DataLoader makes CSR minibatches of them.
 
     Raises:
         AssertionError: the first dimensions differ.
@@ -76,7 +88,8 @@ class TensorDataset(Dataset[tuple]):
 
     tensors: tuple[Tensor, ...]
 
-    def __init__(self, *tensors: Tensor) -> None:
+    def __init__(self, *tensors: Any) -> None:
+        tensors = tuple(map(_by_rows, tensors))
         lengths = [len(t) for t in tensors]
         if len(set(lengths)) > 1:
             raise AssertionError(

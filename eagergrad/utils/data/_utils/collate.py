@@ -113,7 +113,7 @@ def collate(batch: list, *, collate_fn_map: dict[Any, Callable] | None = None) -
     """
     table = {} if collate_fn_map is None else collate_fn_map
     first = batch[0]
-    fn = _function_for(type(first), table)
+    fn = _function_for(first.__class__, table)  # sparse tensors say Tensor
     if fn is not None:
         return fn(batch, collate_fn_map=collate_fn_map)
     if isinstance(first, collections.abc.Mapping):

@@ -21,11 +21,16 @@ def whole_batch_reader(dataset: Any, collate_fn: Callable) -> Fetch | None:
     return _rows(dataset) if collate_fn is default_collate else None
 
 
+def _takes_index_tensor(x: Any) -> bool:
+    """Dense and sparse tensors (whose __class__ is Tensor), and sparse matrices on disk."""
+    return x.__class__ is eg.Tensor or getattr(type(x), "takes_index_tensor", False)
+
+
 def _rows(dataset: Any) -> Fetch | None:
     kind = type(dataset)
     if isinstance(dataset, TensorDataset):
         plain = kind.__getitem__ is TensorDataset.__getitem__ and not hasattr(kind, "__getitems__")
-        if not plain or not all(type(t) is eg.Tensor for t in dataset.tensors):
+        if not plain or not all(map(_takes_index_tensor, dataset.tensors)):
             return None
         return lambda index: [t[index] for t in dataset.tensors]
     if kind is Subset:
