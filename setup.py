@@ -32,7 +32,15 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
-ONCE = ("core", "tape", "ops", "python")
+ONCE = ("core", "tape", "ops", "cuda", "python")
+# What CUDA kernels share with the host's sources: an installed package carries copies.
+SHARED = (
+    "core/common.h",
+    "cuda/layouts.h",
+    "kernels/special.h",
+    "kernels/vocabulary.h",
+    "ops/elementwise.def",
+)
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)
 IS_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -238,6 +246,11 @@ class BuildExtension(build_ext):
     def run(self) -> None:
         self.keep_symbols = bool(self.inplace)  # the base class clears inplace while it builds
         super().run()
+        if not self.keep_symbols:
+            for name in SHARED:
+                target = Path(self.build_lib, "eagergrad", "cuda", "shared", name)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                self.copy_file(str(ROOT / "csrc" / name), str(target))
 
     def build_extension(self, ext: Extension) -> None:
         if sys.platform == "win32":

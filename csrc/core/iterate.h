@@ -21,6 +21,12 @@ class Walk {
   int64_t numel() const { return numel_; }
   int64_t line() const { return sizes_[0]; }
   const int64_t* line_strides() const { return strides_[0]; }
+  // After finish(): what is left of the shape.
+  int operands() const { return operands_; }
+  int dims() const { return dims_; }
+  int64_t size(int dim) const { return sizes_[dim]; }
+  int64_t stride(int dim, int operand) const { return strides_[dim][operand]; }
+  char* data(int operand) const { return data_[operand]; }
   // Calls f(pointers, n) for stretches of lines that cover elements [begin, end).
   void run(int64_t begin, int64_t end, FunctionRef<void(char* const*, int64_t)> f) const;
 

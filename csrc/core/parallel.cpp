@@ -12,6 +12,7 @@
 #include <thread>
 #include <vector>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/gil.h"
 
@@ -187,6 +188,7 @@ bool in_parallel() { return inside; }
 
 void parallel_for(int64_t n, int64_t grain, FunctionRef<void(int64_t, int64_t)> body) {
   if (n <= 0) return;
+  if (EG_UNLIKELY(!active_device.is_cpu())) return body(0, n);  // see Note [The active device]
   grain = std::max<int64_t>(grain, 1);
   const int limit = num_threads();
   if (n <= grain || limit == 1 || inside) {

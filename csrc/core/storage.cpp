@@ -165,6 +165,17 @@ Ref<Storage> Storage::create(size_t bytes) {
   return s;
 }
 
+Ref<Storage> Storage::create(size_t bytes, Device device) {
+  check_device(device);
+  EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), "cannot allocate ", bytes, " bytes on ", device);
+  Ref<Storage> s = create(0);
+  s->device_ = device;
+  s->data_ = device_memory->allocate(device, bytes);
+  s->bytes_ = bytes;
+  s->own_data_ = true;
+  return s;
+}
+
 Ref<Storage> Storage::borrow(void* data, size_t bytes, Device device, bool writable,
                              std::function<void()> drop) {
   Ref<Storage> s = create(0);
@@ -189,9 +200,15 @@ void* Storage::deferred_data() const { return deferred_ ? deferred_->memory(*thi
 
 void Storage::resize(size_t bytes) {
   if (bytes <= bytes_) return;
-  void* grown = allocate(bytes);
-  std::memcpy(grown, data(), bytes_);
-  if (own_data_) deallocate(data_, bytes_);
+  void* grown;
+  if (device_.is_cpu()) {
+    grown = allocate(bytes);
+    std::memcpy(grown, data(), bytes_);
+  } else {
+    grown = device_memory->allocate(device_, bytes);
+    device_memory->copy(device_, grown, device_, data(), bytes_);
+  }
+  release_data();
   if (drop_) std::exchange(drop_, nullptr)();
   data_ = grown;
   bytes_ = bytes;
@@ -199,9 +216,18 @@ void Storage::resize(size_t bytes) {
   deferred_.reset();
 }
 
+void Storage::release_data() {
+  if (!own_data_) return;
+  if (device_.is_cpu()) {
+    deallocate(data_, bytes_);
+  } else {
+    device_memory->release(device_, data_, bytes_);
+  }
+}
+
 void Storage::destroy() {
   if (drop_) drop_();
-  if (own_data_) deallocate(data_, bytes_);
+  release_data();
   const size_t block = block_bytes_;
   this->~Storage();
   deallocate(this, block);

@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/device.h"
 #include "core/site.h"
 #include "core/small.h"
 
@@ -35,6 +36,8 @@ class Storage final : public Counted {
  public:
   // Header and data live in one block.
   static Ref<Storage> create(size_t bytes);
+  // On a device; the header stays on the host.
+  static Ref<Storage> create(size_t bytes, Device device);
   // Foreign memory; `drop` runs when the last tensor over it is gone.
   static Ref<Storage> borrow(void* data, size_t bytes, Device device, bool writable,
                              std::function<void()> drop);
@@ -60,11 +63,12 @@ class Storage final : public Counted {
   Storage() = default;
   void destroy() override;
   void* deferred_data() const;
+  void release_data();
 
   void* data_ = nullptr;
   size_t bytes_ = 0;
   size_t block_bytes_ = 0;  // of the block this header starts, if it was allocated as one
-  bool own_data_ = false;   // data_ is a block of its own (after resize)
+  bool own_data_ = false;   // data_ is a block of its own (on a device, or after resize)
   Device device_;
   bool writable_ = true;
   uint32_t version_ = 0;

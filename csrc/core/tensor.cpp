@@ -43,9 +43,10 @@ int64_t reach(IntSpan sizes, IntSpan strides, int64_t offset) {
 }  // namespace
 
 Tensor empty(IntSpan sizes, DType dtype, Device device) {
-  EG_CHECK(device.is_cpu(), "no memory can be allocated on ", device);
   const int64_t numel = checked_numel(sizes);
-  return make(Storage::create(size_t(numel) * item_size(dtype)), sizes, numel, dtype);
+  const size_t bytes = size_t(numel) * item_size(dtype);
+  return make(EG_LIKELY(device.is_cpu()) ? Storage::create(bytes) : Storage::create(bytes, device),
+              sizes, numel, dtype);
 }
 
 Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device) {
@@ -61,7 +62,11 @@ Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device)
 
 Tensor zeros(IntSpan sizes, DType dtype, Device device) {
   Tensor t = empty(sizes, dtype, device);
-  std::memset(t.raw(), 0, size_t(t.numel()) * t.item_size());
+  if (EG_LIKELY(device.is_cpu())) {
+    std::memset(t.raw(), 0, size_t(t.numel()) * t.item_size());
+  } else {
+    fill(t, Scalar(0));
+  }
   return t;
 }
 
@@ -107,16 +112,43 @@ Tensor::Tensor(const Scalar& value)
 
 Scalar Tensor::item() const {
   EG_CHECK(numel() == 1, "a Tensor with ", numel(), " elements cannot be converted to Scalar");
+  char bytes[8];
+  if (EG_LIKELY(device().is_cpu())) {
+    std::memcpy(bytes, raw(), item_size());
+  } else {
+    device_memory->copy(Device{}, bytes, device(), raw(), item_size());
+  }
   return visit_all(dtype(), [&](auto zero) -> Scalar {
     using T = decltype(zero);
     T x;
-    std::memcpy(&x, raw(), sizeof(T));
+    std::memcpy(&x, bytes, sizeof(T));
     if constexpr (std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>) {
       return Scalar(to_float(x));
     } else {
       return Scalar(x);
     }
   });
+}
+
+void OpDevice::add(const Tensor& t) {
+  if (!t.defined()) return;
+  const Device d = t.device();
+  const bool number = d.is_cpu() && t.dim() == 0;
+  if (!decided_) {
+    // A number decides too, until something else does: two numbers are computed on the host.
+    active_device = d;
+    decided_ = !number;
+  } else if (!number) {
+    EG_CHECK(d == active_device, "[", op_,
+             "] Expected all tensors to be on the same device, but found at least two devices, ",
+             active_device, " and ", d, "!");
+  }
+}
+
+void OpDevice::prefer(const Tensor& t) {
+  if (!t.defined() || decided_) return;
+  active_device = t.device();
+  decided_ = !(t.device().is_cpu() && t.dim() == 0);
 }
 
 Tensor alias(const Tensor& t, IntSpan sizes, IntSpan strides, int64_t offset) {

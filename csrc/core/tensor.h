@@ -4,6 +4,7 @@
 #include <memory>
 #include <optional>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/scalar.h"
 #include "core/small.h"
@@ -99,6 +100,27 @@ class Tensor {
 using Tensors = SmallVec<Tensor, 3>;
 using TensorList = std::vector<Tensor>;
 
+// The device of an op's inputs as the active one, while this lives. Numbers and 0-d tensors on the host go with any device;
+// else RuntimeError names both. Free of cost while no device is in use.
+class OpDevice {
+ public:
+  explicit OpDevice(const char* op) : op_(op), before_(active_device) {}
+  OpDevice(const char* op, const Tensor* const* inputs, int n) : OpDevice(op) {
+    if (EG_UNLIKELY(devices_in_use))
+      for (int i = 0; i < n; ++i) add(*inputs[i]);
+  }
+  ~OpDevice() { active_device = before_; }
+  OpDevice(const OpDevice&) = delete;
+  void add(const Tensor& t);
+  // Follows t without objecting: for callers whose ops check for themselves.
+  void prefer(const Tensor& t);
+
+ private:
+  const char* op_;
+  Device before_;
+  bool decided_ = false;  // by an input that is not just a number
+};
+
 // --- shapes -----------------------------------------------------------------------------------
 constexpr size_t kMaxDims = 64;
 Dims contiguous_strides(IntSpan sizes);
@@ -128,12 +150,13 @@ inline DType result_type(const Tensor& a, const Tensor& b) {
 inline DType float_type(DType t) { return is_floating(t) ? t : default_dtype(); }
 
 // --- creation (not recorded) ----------------------------------------------------------------------
-Tensor empty(IntSpan sizes, DType dtype = DType::Float32, Device device = {});
-Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device = {});
-Tensor zeros(IntSpan sizes, DType dtype = DType::Float32, Device device = {});
-Tensor full(IntSpan sizes, const Scalar& value, DType dtype, Device device = {});
+// On the active device unless another is named.
+Tensor empty(IntSpan sizes, DType dtype = DType::Float32, Device device = active_device);
+Tensor empty_strided(IntSpan sizes, IntSpan strides, DType dtype, Device device = active_device);
+Tensor zeros(IntSpan sizes, DType dtype = DType::Float32, Device device = active_device);
+Tensor full(IntSpan sizes, const Scalar& value, DType dtype, Device device = active_device);
 inline Tensor empty_like(const Tensor& t) { return empty(t.sizes(), t.dtype(), t.device()); }
-// A weak 0-d tensor of the given number.
+// A 0-d tensor of the given number, always on the host: ops on any device read it from there.
 Tensor scalar_tensor(const Scalar& value, DType dtype, bool weak = false);
 // Another view of t's storage; no history. offset in elements from the storage's start. Bounds are checked.
 Tensor alias(const Tensor& t, IntSpan sizes, IntSpan strides, int64_t offset);
@@ -146,6 +169,12 @@ void fill(const Tensor& dst, const Scalar& value);
 Tensor contiguous_data(const Tensor& t);
 // Cast copy or t itself; never recorded.
 Tensor cast_data(const Tensor& t, DType dtype);
+// A copy on another device or t itself; never recorded.
+Tensor device_data(const Tensor& t, Device device);
+// t's values where the host can read them: for decisions that the host takes.
+inline Tensor host_data(const Tensor& t) {
+  return EG_LIKELY(t.device().is_cpu()) ? t : device_data(t, Device{});
+}
 
 // Could two elements of t share memory (expanded or overlapping strides)? Such tensors refuse in-place writes.
 bool has_internal_overlap(const Tensor& t);

@@ -35,6 +35,16 @@ enum class Ternary : uint16_t {
   count
 };
 
+// A loop by name, for devices that compile their own from the table's text. Arity 1 with op == Unary::count copies and casts;
+// arity 3 with op == Ternary::count is where().
+struct LoopName {
+  uint8_t arity;
+  int16_t op;
+  int8_t gradient = -1;  // of which input; -1: the forward loop
+};
+constexpr LoopName kCopyLoop = {1, int16_t(Unary::count)};
+constexpr LoopName kWhereLoop = {3, int16_t(Ternary::count)};
+
 struct UnaryKernels {
   ElementwiseLoop forward[int(Unary::count)][kComputeTypes];  // null: no such type
   ElementwiseLoop backward[int(Unary::count)][2];             // gx from g, x, y

@@ -12,7 +12,7 @@
 // namespaces and EG_INLINE only; a test looks through the objects for weak functions.
 #pragma once
 
-#include "core/common.h"
+#include "core/device.h"
 
 #ifndef EG_ISA_LEVEL
 #define EG_ISA_LEVEL 0  // 0 plain, 2 x86-64-v2, 3 x86-64-v3 (AVX2), 4 x86-64-v4 (AVX-512)
@@ -23,25 +23,37 @@ namespace eg {
 // Highest level this machine may use: the CPU's, lowered by the environment variable EAGERGRAD_ISA.
 int isa_level();
 
+constexpr int kDeviceTypes = 2;
+
 template <class Family>
 struct KernelSlot {
-  static const Family* table;
-  static int level;
+  static const Family* table[kDeviceTypes];
+  static int level;  // of the CPU's table
 };
 template <class Family>
-const Family* KernelSlot<Family>::table = nullptr;
+const Family* KernelSlot<Family>::table[kDeviceTypes] = {};
 template <class Family>
 int KernelSlot<Family>::level = -1;
 
+[[noreturn]] void refuse_missing_kernels();
+
+// The family's kernels for the active device; NotImplementedError if it has none.
 template <class Family>
 EG_INLINE const Family& kernels() {
-  return *KernelSlot<Family>::table;
+  const Family* table = KernelSlot<Family>::table[static_cast<int>(active_device.type)];
+  if (EG_UNLIKELY(!table)) refuse_missing_kernels();
+  return *table;
+}
+// The host's, whatever the active device.
+template <class Family>
+EG_INLINE const Family& host_kernels() {
+  return *KernelSlot<Family>::table[0];
 }
 
 template <class Family>
 EG_INLINE bool register_kernels(const Family* table, int level) {
   if (level > isa_level() || level <= KernelSlot<Family>::level) return false;
-  KernelSlot<Family>::table = table;
+  KernelSlot<Family>::table[0] = table;
   KernelSlot<Family>::level = level;
   return true;
 }

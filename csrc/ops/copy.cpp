@@ -43,13 +43,38 @@ bool copy_transposed(const Tensor& dst, const Tensor& src) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t matrix = i / panels, row = i % panels * kPanel;
                    walk.run(matrix, matrix + 1, [&](char* const* p, int64_t) {
-                     kernels<CopyKernels>().transpose(p[0] + row * dst_row * size, dst_row,
-                                                      p[1] + row * size, src_col,
-                                                      std::min(kPanel, rows - row), cols, size);
+                     host_kernels<CopyKernels>().transpose(
+                         p[0] + row * dst_row * size, dst_row, p[1] + row * size, src_col,
+                         std::min(kPanel, rows - row), cols, size);
                    });
                  }
                });
   return true;
+}
+
+// One strided loop on the device where both are, or the bytes of a dense copy between two.
+void copy_with_device(const Tensor& dst, const Tensor& src) {
+  const bool number = src.device().is_cpu() && src.numel() == 1;
+  if (dst.device() == src.device() || number) {
+    Tensor from = src;
+    if (may_overlap(dst, src)) {
+      from = empty(src.sizes(), src.dtype(), src.device());
+      copy_into(from, src);
+    }
+    const LoopOperand operand = {&from, dst.dtype()};
+    run_elementwise(kCopyLoop, nullptr, dst, dst.dtype(), &operand, 1, nullptr, false);
+    return;
+  }
+  const DeviceScope there(src.device());
+  Tensor dense = contiguous_data(cast_data(src, dst.dtype()));
+  if (dst.is_contiguous() && dst.sizes() == src.sizes()) {
+    device_memory->copy(dst.device(), dst.raw(), src.device(), dense.raw(),
+                        size_t(dst.numel()) * dst.item_size());
+    return;
+  }
+  Tensor arrived = empty(src.sizes(), dst.dtype(), dst.device());
+  copy_into(arrived, dense);
+  copy_into(dst, arrived);
 }
 
 }  // namespace
@@ -59,7 +84,10 @@ void copy_into(const Tensor& dst, const Tensor& src) {
            IntSpan(dst.sizes()), " must match the existing size: cannot copy a tensor of shape ",
            IntSpan(src.sizes()), " into one of shape ", IntSpan(dst.sizes()));
   if (dst.numel() == 0) return;
-  const CopyKernels& copy = kernels<CopyKernels>();
+  if (EG_UNLIKELY(devices_in_use) && !(dst.device().is_cpu() && src.device().is_cpu()))
+    return copy_with_device(dst, src);
+  const DeviceScope host(Device{});
+  const CopyKernels& copy = host_kernels<CopyKernels>();
   if (may_overlap(dst, src)) {
     if (dst.offset() == src.offset() && dst.strides() == src.strides() &&
         dst.sizes() == src.sizes() && dst.dtype() == src.dtype())
@@ -93,28 +121,36 @@ void copy_into(const Tensor& dst, const Tensor& src) {
 void fill(const Tensor& dst, const Scalar& value) {
   if (dst.numel() == 0) return;
   const Tensor one = scalar_tensor(value, dst.dtype());
-  if (!dst.is_contiguous()) {
+  if (!dst.is_contiguous() || !dst.device().is_cpu()) {
     copy_into(dst, one);
     return;
   }
   const int64_t size = dst.item_size();
   parallel_for(dst.numel(), 2 * kParallelGrain, [&](int64_t begin, int64_t end) {
-    kernels<CopyKernels>().fill(dst.raw() + begin * size, one.raw(), static_cast<int>(size),
-                                end - begin);
+    host_kernels<CopyKernels>().fill(dst.raw() + begin * size, one.raw(), static_cast<int>(size),
+                                     end - begin);
   });
 }
 
 Tensor contiguous_data(const Tensor& t) {
   if (t.is_contiguous()) return t;
-  Tensor copy = empty(t.sizes(), t.dtype());
+  Tensor copy = empty(t.sizes(), t.dtype(), t.device());
   copy_into(copy, t);
   return copy;
 }
 
 Tensor cast_data(const Tensor& t, DType dtype) {
   if (t.dtype() == dtype) return t;
-  Tensor copy = empty(t.sizes(), dtype);
+  Tensor copy = empty(t.sizes(), dtype, t.device());
   copy_into(copy, t);
+  return copy;
+}
+
+Tensor device_data(const Tensor& t, Device device) {
+  if (t.device() == device) return t;
+  Tensor copy = empty(t.sizes(), t.dtype(), device);
+  copy_into(copy, t);
+  copy->weak = t.is_weak();
   return copy;
 }
 
@@ -132,6 +168,14 @@ struct Cast {
     return y;
   }
   Tensors backward(Context&, const Tensor& g) { return {g}; }  // the engine casts back
+};
+
+// To another device; the gradient goes back.
+struct Move {
+  static constexpr const char* name = "ToCopy";
+  Device device, from;
+  Tensor forward(Context&, const Tensor& x) { return device_data(x, device); }
+  Tensors backward(Context&, const Tensor& g) { return {to(g, from)}; }
 };
 
 struct Clone {
@@ -161,15 +205,21 @@ struct CopyValue {
 Tensor to(const Tensor& x, DType dtype) {
   return x.dtype() == dtype && !x.is_weak() ? x : apply(Cast{dtype}, x);
 }
+Tensor to(const Tensor& x, Device device) {
+  check_device(device);
+  return x.device() == device ? x : apply(Move{device, x.device()}, x);
+}
 Tensor clone(const Tensor& x) { return apply(Clone{false}, x); }
 Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply(Clone{true}, x); }
 Tensor zeros_like(const Tensor& x) {
+  const DeviceScope scope(x.device());
   const Tensor* one[] = {&x};
   Tensor y = empty_result(x.sizes(), x.dtype(), one, 1);
   fill(y, Scalar(0));
   return y;
 }
 Tensor ones_like(const Tensor& x) {
+  const DeviceScope scope(x.device());
   const Tensor* one[] = {&x};
   Tensor y = empty_result(x.sizes(), x.dtype(), one, 1);
   fill(y, Scalar(1));
@@ -230,8 +280,13 @@ EG_OP(
     "clone(input, *, memory_format=None)", "A recorded copy.")
 EG_OP(&contiguous, "contiguous(input)", "Row-major in memory: a copy if it is not already.",
       kMethodOnly)
-EG_OP(&to, "_cast(input, dtype)", "Elements converted to a dtype; the gradient is converted back.",
-      kInternal)
+EG_OP(
+    +[](const Tensor& input, DType dtype) { return to(input, dtype); }, "_cast(input, dtype)",
+    "Elements converted to a dtype; the gradient is converted back.", kInternal)
+EG_OP(
+    +[](const Tensor& input, Device device) { return to(input, device); },
+    "_to_device(input, device)",
+    "The same values on another device, or the tensor itself; the gradient comes back.", kInternal)
 EG_OP(
     +[](const Tensor& input, const Operand& src, bool) {
       Tensor self = input;

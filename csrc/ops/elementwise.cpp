@@ -51,7 +51,7 @@ struct Plan {
       return;
     }
     Strips strips;
-    const CopyKernels& copy = kernels<CopyKernels>();
+    const CopyKernels& copy = host_kernels<CopyKernels>();
     char* q[kMaxOperands];
     for (int o = 1; o < operands; ++o) {
       q[o] = direct[o] ? p[o] : strips.bytes[o];
@@ -80,12 +80,18 @@ struct Plan {
 
 }  // namespace
 
-void run_elementwise(ElementwiseLoop loop, const Tensor& out, DType out_compute,
+void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DType out_compute,
                      const LoopOperand* inputs, int n, const double* attributes,
                      bool scalar_steps) {
   static const double none[3] = {0, 0, 0};
   const int64_t numel = out.numel();
   if (numel == 0) return;
+  if (EG_UNLIKELY(!out.device().is_cpu())) {
+    const DeviceScope scope(out.device());
+    kernels<ElementwiseKernels>().run(
+        {name, &out, out_compute, inputs, n, attributes ? attributes : none});
+    return;
+  }
   Plan plan;
   plan.loop = loop;
   plan.attributes = attributes ? attributes : none;
@@ -326,8 +332,8 @@ using BackwardLoops = ElementwiseLoop const (*)[2];  // [input][float or double]
 
 class ElementwiseNode final : public Node {
  public:
-  ElementwiseNode(const Row& row, BackwardLoops loops, const double* attributes)
-      : row_(row), loops_(loops) {
+  ElementwiseNode(const Row& row, int16_t op, BackwardLoops loops, const double* attributes)
+      : row_(row), op_(op), loops_(loops) {
     if (attributes) std::copy(attributes, attributes + 3, attributes_);
   }
   std::string name() const override {
@@ -392,8 +398,9 @@ class ElementwiseNode final : public Node {
       operands[i + 1] = {read ? &v[i] : &g, compute};  // unread operands only need a valid address
     }
     Tensor out = g.is_contiguous() ? empty(g.sizes(), dtype) : empty_like_layout(g);
-    run_elementwise(loops_[input][float_index(compute)], out, compute, operands, row_.inputs + 2,
-                    attributes_, false);
+    const LoopName name = {row_.inputs, op_, static_cast<int8_t>(input)};
+    run_elementwise(name, loops_[input][float_index(compute)], out, compute, operands,
+                    row_.inputs + 2, attributes_, false);
     return out;
   }
   static Tensor empty_like_layout(const Tensor& g) {
@@ -402,6 +409,7 @@ class ElementwiseNode final : public Node {
   }
 
   const Row& row_;
+  int16_t op_;
   BackwardLoops loops_;
   double attributes_[3] = {0, 0, 0};
   int8_t place_[4] = {-1, -1, -1, -1};
@@ -438,6 +446,7 @@ Dims common_shape(const Row& row, const Tensor* const* inputs) {
 
 struct Call {
   const Row& row;
+  int16_t op;
   ElementwiseLoop loop;
   BackwardLoops backward;
   const Tensor* const* inputs;
@@ -448,8 +457,8 @@ struct Call {
     const DType in = loop_dtype(row, common);
     LoopOperand operands[3];
     for (int i = 0; i < row.inputs; ++i) operands[i] = {inputs[i], in};
-    run_elementwise(loop, out, row.domain == Bool ? DType::Bool : in, operands, row.inputs,
-                    attributes, row.inputs == 2);
+    run_elementwise({row.inputs, op}, loop, out, row.domain == Bool ? DType::Bool : in, operands,
+                    row.inputs, attributes, row.inputs == 2);
   }
   Tensor run() const {
     Tensor out =
@@ -458,7 +467,7 @@ struct Call {
             : empty_result(common_shape(row, inputs), out_dtype(row, common), inputs, row.inputs);
     compute(out);
     if (needs_node(row, inputs) && out.is_floating()) {
-      Ref<ElementwiseNode> node(new ElementwiseNode(row, backward, attributes));
+      Ref<ElementwiseNode> node(new ElementwiseNode(row, op, backward, attributes));
       for (int i = 0; i < row.inputs; ++i) node->add_input(*inputs[i]);
       node->record(inputs, out);
     }
@@ -509,7 +518,8 @@ void check_bool_arithmetic(Binary op, const Tensor& a, const Tensor& b) {
 // Whole numbers divided by zero: refused, as there is no infinity to give back.
 void check_divisor(const Row& row, const Tensor& b, DType common) {
   if (is_floating(common)) return;
-  const Tensor dense = contiguous_data(b);
+  const DeviceScope host(Device{});
+  const Tensor dense = contiguous_data(host_data(b));
   visit_integral(dense.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* p = dense.data<T>();
@@ -523,21 +533,19 @@ Call unary_call(Unary op, const Tensor* const* inputs, const double* attributes)
   const Row& row = unary_rows[int(op)];
   const Tensor& x = *inputs[0];
   const DType dtype = x.is_weak() && x.is_floating() ? default_dtype() : x.dtype();
-  const auto& loops = kernels<UnaryKernels>();
+  const auto& loops = host_kernels<UnaryKernels>();
   if (op == Unary::neg)
     EG_CHECK(dtype != DType::Bool,
              "[neg] Negation, the `-` operator, on a bool tensor is not supported. If you are "
              "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
   const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, dtype))];
   if (!loop) refuse_dtype(row, dtype);
-  return {row, loop, &loops.backward[int(op)], inputs, attributes, dtype};
+  return {row, int16_t(op), loop, &loops.backward[int(op)], inputs, attributes, dtype};
 }
 
 Call binary_call(Binary op, const Tensor* const* inputs) {
   const Row& row = binary_rows[int(op)];
   const Tensor &a = *inputs[0], &b = *inputs[1];
-  EG_CHECK(a.device() == b.device(), "[", row.name, "] expected all tensors on one device, got ",
-           a.device(), " and ", b.device());
   const bool same = a.dtype() == b.dtype() && !a.is_weak() && !b.is_weak();
   const DType common = same ? a.dtype() : result_type(a, b);
   if (op == Binary::sub) check_bool_arithmetic(op, a, b);
@@ -546,10 +554,10 @@ Call binary_call(Binary op, const Tensor* const* inputs) {
   if (op == Binary::pow && b.is_weak() && is_integral(common))
     EG_CHECK(b.item().to_double() >= 0,
              "[pow] Integers to negative integer powers are not allowed.");
-  const auto& loops = kernels<BinaryKernels>();
+  const auto& loops = host_kernels<BinaryKernels>();
   const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, common))];
   if (!loop) refuse_dtype(row, common);
-  return {row, loop, loops.backward[int(op)], inputs, nullptr, common};
+  return {row, int16_t(op), loop, loops.backward[int(op)], inputs, nullptr, common};
 }
 
 }  // namespace
@@ -561,18 +569,22 @@ void check_castable(const char* op, DType from, DType to) {
 
 Tensor unary(Unary op, const Tensor& x, const double* attributes) {
   const Tensor* inputs[] = {&x};
+  const OpDevice device(unary_rows[int(op)].name, inputs, 1);
   return unary_call(op, inputs, attributes).run();
 }
 Tensor binary(Binary op, const Tensor& a, const Tensor& b) {
   const Tensor* inputs[] = {&a, &b};
+  const OpDevice device(binary_rows[int(op)].name, inputs, 2);
   return binary_call(op, inputs).run();
 }
 void unary_(Unary op, const Tensor& x, const double* attributes) {
   const Tensor* inputs[] = {&x};
+  const OpDevice device(unary_rows[int(op)].name, inputs, 1);
   unary_call(op, inputs, attributes).run_inplace();
 }
 void binary_(Binary op, const Tensor& a, const Tensor& b) {
   const Tensor* inputs[] = {&a, &b};
+  const OpDevice device(binary_rows[int(op)].name, inputs, 2);
   binary_call(op, inputs).run_inplace();
 }
 
@@ -580,6 +592,7 @@ Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, do
   const Row& row = ternary_rows[int(op)];
   const Tensor all[] = {a, b, c};
   const Tensor* inputs[] = {&a, &b, &c};
+  const OpDevice device(row.name, inputs, 3);
   DType common = result_type(all, 3);
   EG_CHECK(common != DType::Bool, "[", row.name, "] not implemented for bool");
   if (op == Ternary::lerp)
@@ -590,10 +603,10 @@ Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, do
              "[addcdiv] integer division with addcdiv is not supported: use floating point "
              "operands");
   const double attributes[] = {attribute, 0, 0};
-  const auto& loops = kernels<TernaryKernels>();
+  const auto& loops = host_kernels<TernaryKernels>();
   const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, common))];
   if (!loop) refuse_dtype(row, common);
-  return Call{row, loop, loops.backward[int(op)], inputs, attributes, common}.run();
+  return Call{row, int16_t(op), loop, loops.backward[int(op)], inputs, attributes, common}.run();
 }
 
 // --- where -----------------------------------------------------------------------------------------------------------------
@@ -621,12 +634,13 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
            condition.dtype());
   const DType dtype = result_type(a, b);
   const Tensor* inputs[] = {&condition, &a, &b};
+  const OpDevice device("where", inputs, 3);
   const Dims shape = broadcast_shapes(broadcast_shapes(condition.sizes(), a.sizes()), b.sizes());
   const Tensor out = empty_result(shape, dtype, inputs, 3);
   const DType compute = is_reduced(dtype) ? DType::Float32 : dtype;
   const LoopOperand operands[] = {{&condition, DType::Bool}, {&a, compute}, {&b, compute}};
-  run_elementwise(kernels<TernaryKernels>().where[compute_index(compute)], out, compute, operands,
-                  3, nullptr, false);
+  run_elementwise(kWhereLoop, host_kernels<TernaryKernels>().where[compute_index(compute)], out,
+                  compute, operands, 3, nullptr, false);
   if (grad_enabled() && out.is_floating() && (a.requires_grad() || b.requires_grad())) {
     Ref<WhereNode> node(new WhereNode);
     node->add_input(a);

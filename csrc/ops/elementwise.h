@@ -14,10 +14,24 @@ struct LoopOperand {
 };
 constexpr int kMaxOperands = 6;
 
+// What another device is asked for instead: strides in bytes by way of `walk`, or everything dense (or one number) if it is
+// null. An input on the host is one number.
+struct DeviceLoop {
+  LoopName name;
+  const Tensor* out;
+  DType out_compute;
+  const LoopOperand* inputs;
+  int n;
+  const double* attributes;  // three
+};
+struct ElementwiseKernels {
+  void (*run)(const DeviceLoop& loop);
+};
+
 // out[...] = loop(inputs...), inputs broadcast to out's shape. Operands are strided and of any dtype: what the loop cannot
 // take as it lies in memory goes through buffers of a few KB. Runs on several threads when there is enough work.
 // scalar_steps: the loop takes inputs that are one number (step 0).
-void run_elementwise(ElementwiseLoop loop, const Tensor& out, DType out_compute,
+void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DType out_compute,
                      const LoopOperand* inputs, int n, const double* attributes, bool scalar_steps);
 
 // An uninitialised result of the given shape with the memory layout of the operands (dense permuted inputs give a dense

@@ -34,6 +34,7 @@ Tensor flatten(const Tensor& x, int64_t start, int64_t end);
 Tensor power(const Tensor& a, const Tensor& b);
 
 // --- copies ------------------------------------------------------------------------------------------------------
+Tensor to(const Tensor& x, Device device);
 Tensor to(const Tensor& x, DType dtype);  // x itself if nothing changes; gradient cast back
 Tensor clone(const Tensor& x);            // keeps dense strides, as PyTorch's preserve_format
 Tensor contiguous(const Tensor& x);

@@ -143,7 +143,7 @@ Tensor from_array(PyObject* array) {
         delete view;
         PyGILState_Release(state);
       });
-  Tensor whole = empty({0}, dtype);
+  Tensor whole = empty({0}, dtype, Device{});
   whole->storage = std::move(storage);
   return alias(whole, sizes, strides, 0);
 }

@@ -29,6 +29,8 @@ Generator* generator_of(PyObject* o) {
   return py::cast<PyGenerator&>(py::handle(o)).generator.get();
 }
 
+void add_cuda(py::module_& m);  // cuda.cpp
+
 static void add_generator(py::module_& m) {
   auto c =
       py::class_<PyGenerator>(m, "Generator",
@@ -52,7 +54,7 @@ static void add_generator(py::module_& m) {
           .def(
               "get_state",
               [](PyGenerator& g) {
-                Tensor t = empty({16}, DType::UInt8);
+                Tensor t = empty({16}, DType::UInt8, Device{});
                 const uint64_t words[] = {g.generator->initial_seed(), g.generator->offset()};
                 std::memcpy(t.raw(), words, 16);
                 return py::reinterpret_steal<py::object>(wrap(t));
@@ -119,7 +121,7 @@ PYBIND11_MODULE(_C, m) {
   using namespace eg;
   using namespace eg::python;
   m.doc() = "eagergrad's core: tensors, tape and CPU kernels.";
-  if (!KernelSlot<CopyKernels>::table)
+  if (!KernelSlot<CopyKernels>::table[0])
     throw py::import_error("this build of eagergrad has no kernels for instruction-set level " +
                            std::to_string(isa_level()) +
                            " or below (EAGERGRAD_BUILD_ISA, EAGERGRAD_ISA)");
@@ -143,6 +145,7 @@ PYBIND11_MODULE(_C, m) {
     add_optim(m.ptr());
     add_autocast(m.ptr());
     add_nn_module(m.ptr());
+    add_cuda(m);
   } catch (...) {
     set_python_error();
     throw py::error_already_set();

@@ -67,7 +67,7 @@ PyObject* from_nested(PyObject*, PyObject* args) {
                         : nothing || reader.kind == Scalar::Kind::Float ? default_dtype()
                         : reader.kind == Scalar::Kind::Int              ? DType::Int64
                                                                         : DType::Bool;
-    Tensor t = empty(reader.sizes, dtype);
+    Tensor t = empty(reader.sizes, dtype, Device{});
     visit_all(dtype, [&](auto zero) {
       using T = decltype(zero);
       T* p = t.data<T>();

@@ -202,6 +202,24 @@ struct Keywords {
   }
 };
 
+// Where an op that makes tensors makes them: on the device it is given, else with its tensors.
+void follow_arguments(OpDevice& device, const Signature& s, PyObject* const* values) {
+  for (size_t i = 0; i < s.parameters().size(); ++i) {
+    PyObject* v = values[i];
+    if (!v || v == Py_None) continue;
+    Device named;
+    if (s.parameters()[i].type.kind == ArgKind::Device) {
+      if (as_device(v, &named)) active_device = named;
+    } else if (is_tensor(v)) {
+      device.prefer(unwrap(v));
+    } else if (PyList_Check(v) || PyTuple_Check(v)) {
+      for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(v); ++k)
+        if (PyObject* item = PySequence_Fast_GET_ITEM(v, k); is_tensor(item))
+          device.prefer(unwrap(item));
+    }
+  }
+}
+
 PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   auto* op = reinterpret_cast<OpObject*>(self);
   return guarded([&]() -> PyObject* {
@@ -228,6 +246,8 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       SmallVec<Object, 4> cast;
       if (EG_UNLIKELY(op->autocast && autocast_on()))
         autocast(values, s->parameters().size(), cast);
+      OpDevice device(op->name);
+      if (EG_UNLIKELY(devices_in_use)) follow_arguments(device, *s, values);
       PyArgs source(*s, values);
       Results results(op, *s);
       Tensor target;

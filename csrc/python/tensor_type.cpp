@@ -365,7 +365,7 @@ static PyObject* nested(const Tensor& t, char* p, int64_t dim) {
 }
 static PyObject* m_tolist(PyObject* o, PyObject*) {
   return guarded([&] {
-    const Tensor t = unwrap(o);
+    const Tensor t = host_data(unwrap(o));
     return nested(t, t.raw(), 0);
   });
 }

@@ -30,8 +30,9 @@ void add_in_place(const Tensor& sum, const Tensor& g) {
     if (const auto rows = row_parts(g)) return add_rows_into(sum, *rows);
   const DType compute = is_reduced(sum.dtype()) ? DType::Float32 : sum.dtype();
   const LoopOperand operands[] = {{&sum, compute}, {&g, compute}};
-  run_elementwise(kernels<BinaryKernels>().forward[int(Binary::add)][compute_index(compute)], sum,
-                  compute, operands, 2, nullptr, false);
+  run_elementwise({2, int16_t(Binary::add)},
+                  host_kernels<BinaryKernels>().forward[int(Binary::add)][compute_index(compute)],
+                  sum, compute, operands, 2, nullptr, false);
 }
 
 // One backward at a time: nodes carry the run's notes. A thread may start a second one inside a hook. Others wait without the
@@ -54,7 +55,7 @@ class Turn {
 
 bool has_nan(const Tensor& t) {
   if (!t.defined() || !t.is_floating()) return false;
-  const Tensor wide = contiguous_data(cast_data(t, DType::Float64));
+  const Tensor wide = contiguous_data(host_data(cast_data(t, DType::Float64)));
   const double* p = wide.data<double>();
   for (int64_t i = 0; i < wide.numel(); ++i)
     if (p[i] != p[i]) return true;
@@ -225,6 +226,7 @@ class Run {
       for (size_t i = 0; i < node.edges.size(); ++i) accumulators[i] = buffer_of(node.edges[i]);
     }
     Context ctx(&node, accumulators.data());
+    const DeviceScope scope(node.outputs.empty() ? active_device : node.outputs[0].device);
     Tensors results;
     try {
       results = node.backward(ctx, v.grads);
@@ -297,6 +299,7 @@ class Run {
       g = sum_to(g, want.sizes);
     }
     if (g.dtype() != want.dtype) g = to(g, want.dtype);
+    if (EG_UNLIKELY(g.device() != want.device)) g = to(g, want.device);
     return g;
   }
 

@@ -47,6 +47,10 @@ inline void mark_views(const Tensor& out, const Tensor& of) { mark_view(out, of)
 inline void mark_views(const TensorList& outs, const Tensor& of) {
   for (const Tensor& t : outs) mark_view(t, of);
 }
+inline void collect_devices(OpDevice& device, const Tensor& t) { device.add(t); }
+inline void collect_devices(OpDevice& device, const TensorList& list) {
+  for (const Tensor& t : list) device.add(t);
+}
 template <class First, class... Rest>
 const First& first(const First& f, const Rest&...) {
   return f;
@@ -72,6 +76,8 @@ class FunctionNode final : public Node {
 template <class F, class... In>
 auto apply(F fn, const In&... inputs) {
   constexpr bool view = detail::is_view<F>::value;
+  OpDevice device(F::name);
+  if (EG_UNLIKELY(devices_in_use)) (detail::collect_devices(device, inputs), ...);
   const bool grad_mode = grad_enabled();
   if (!grad_mode || !(detail::wants_grad(inputs) || ...)) {
     Context ctx;

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from eagergrad import _C
+from eagergrad.tensor import device as devices
 from eagergrad.tensor.device import check_device, device
 from eagergrad.tensor.dtype import ALL, bfloat16, dtype
 
@@ -142,6 +143,13 @@ def _ragged(data: Any, at: str = "data") -> str:
     return ""
 
 
+def _place(device: Any) -> Any:
+    """Where a factory puts its result: None leaves it on the host."""
+    if device is None and devices.get_default_device() is not devices.CPU:
+        return devices.get_default_device()
+    return device
+
+
 def tensor(
     data: Any,
     *,
@@ -159,6 +167,7 @@ def tensor(
     eagergrad.Size([2, 2])
     """
     quick = _C.from_nested(data, dtype)
+    device = _place(device)
     if quick is not None:
         if device is not None:
             quick = quick.to(device)
@@ -193,6 +202,7 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
     if isinstance(data, _C.TensorBase):
         result = data
     elif isinstance(data, np.ndarray):
+        device = _place(device)
         result = _C.from_array(data if data.dtype in _NUMPY_KINDS else plain_array(data))
     else:
         result = tensor(data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from eagergrad import _C
+
 
 class device:
     """``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)``, ``device("cuda:1")``, ``device(1)``.
@@ -72,11 +74,16 @@ _default = CPU
 
 
 def check_device(d: device) -> None:
-    """Raises with the reason if nothing can be placed on d."""
-    if d.type != "cpu":
+    """Raises with the reason if nothing can be placed on d; starts the GPU at its first use."""
+    if d.type == "cpu":
+        return
+    from eagergrad.cuda import _runtime
+
+    _runtime.start()
+    count = _C.cuda_device_count()
+    if (d.index or 0) >= count:
         raise RuntimeError(
-            "no CUDA device can be used: this build of eagergrad computes on the CPU. "
-            'Use device="cpu", or guard with eagergrad.cuda.is_available()'
+            f"invalid device ordinal: {d} was asked for, and there are {count} GPUs, cuda:0 to cuda:{count - 1}"
         )
 
 
@@ -90,4 +97,5 @@ def set_default_device(d: Any) -> None:
     global _default
     d = CPU if d is None else device(d)
     check_device(d)
+    _C.set_active_device(d.type, d.index or 0)
     _default = d

@@ -15,7 +15,12 @@ from eagergrad.tensor.dtype import ALL, NAMES, bfloat16, dtype
 from eagergrad.tensor.size import Size
 
 _ops = _C.op_table
+_NOT_ON_HOST = (
+    "can't convert {} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
+    "first."
+)
 _cast = _ops["_cast"]
+_move = _ops["_to_device"]
 
 # PyTorch's names of tensor types: "torch.FloatTensor", FloatTensor(...), x.type().
 TYPE_NAMES = {
@@ -71,8 +76,10 @@ class Tensor(_C.TensorBase):
         """
         if len(args) == 1 and not kwargs and isinstance(args[0], dtype):
             return _cast(self, args[0])
-        target, copy = _parse_to(args, kwargs)
+        target, where, copy = _parse_to(args, kwargs)
         result = self if target is None else _cast(self, target)
+        if where is not None:
+            result = _move(result, where)
         return result.clone() if copy and result is self else result
 
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -116,8 +123,8 @@ class Tensor(_C.TensorBase):
         return _cast(self, ALL[0])
 
     def cpu(self, memory_format: Any = None) -> Tensor:
-        """This tensor in the CPU's memory."""
-        return self
+        """This tensor in the CPU's memory: itself, or a copy of a GPU's tensor."""
+        return _move(self, "cpu")
 
     def cuda(
         self, device: Any = None, non_blocking: bool = False, memory_format: Any = None
@@ -157,6 +164,10 @@ class Tensor(_C.TensorBase):
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )
+        if t.device.type != "cpu":
+            if not force:
+                raise TypeError(_NOT_ON_HOST.format(t.device))
+            t = t.detach().cpu()
         if t.dtype is bfloat16:
             raise TypeError(
                 "Got unsupported ScalarType BFloat16: NumPy has no bfloat16; use x.float()"
@@ -171,6 +182,8 @@ class Tensor(_C.TensorBase):
             if nothing is not None:
                 return nothing
         t = self.detach()
+        if t.device.type != "cpu":
+            raise TypeError(_NOT_ON_HOST.format(t.device))
         array = np.asarray(memoryview(t.float() if t.dtype is bfloat16 else t))
         if dtype is not None and array.dtype != dtype:
             if copy is False:
@@ -510,10 +523,8 @@ def _as_dtype(spec: Any) -> dtype:
 builtin_float, builtin_int = float, int
 
 
-def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, bool]:
-    """The dtype and the copy flag of Tensor.to's arguments; the device is checked."""
-    from eagergrad.tensor.device import check_device
-
+def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, Any, bool]:
+    """The dtype, the device and the copy flag of Tensor.to's arguments."""
     target = kwargs.pop("dtype", None)
     where = kwargs.pop("device", None)
     copy = kwargs.pop("copy", False)
@@ -537,9 +548,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | No
         copy = positional[1]
     if other is not None:
         target, where = other.dtype, other.device
-    if where is not None:
-        check_device(Device(where))
-    return (None if target is None else _as_dtype(target)), builtin_bool(copy)
+    return (None if target is None else _as_dtype(target)), where, builtin_bool(copy)
 
 
 def _legacy_type(name: str, kind: dtype) -> type:

@@ -1,0 +1,157 @@
+#include "cuda/launch.h"
+
+#include <mutex>
+#include <unordered_map>
+
+#include "core/gil.h"
+#include "cuda/memory.h"
+
+namespace eg::cuda {
+namespace {
+
+const Driver* the_driver = nullptr;
+Compile* compile = nullptr;
+
+struct KernelKey {
+  const char* file;
+  uint64_t name;
+  uint64_t arguments;
+  int device;
+  bool operator==(const KernelKey& o) const {
+    return file == o.file && name == o.name && arguments == o.arguments && device == o.device;
+  }
+};
+struct Hash {
+  size_t operator()(const KernelKey& k) const {
+    uint64_t h = reinterpret_cast<uint64_t>(k.file) * 0x9e3779b97f4a7c15u;
+    h = (h ^ k.name) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ (h >> 29) ^ k.arguments) * 0x94d049bb133111ebu;
+    return static_cast<size_t>(h ^ (h >> 32) ^ uint64_t(k.device));
+  }
+};
+
+std::mutex& kernels_mutex() {
+  static auto* m = new std::mutex;
+  return *m;
+}
+std::unordered_map<KernelKey, void*, Hash>& compiled() {
+  static auto* map = new std::unordered_map<KernelKey, void*, Hash>;
+  return *map;
+}
+
+template <class F>
+void* find(const KernelKey& key, const char* file, F&& expression) {
+  {
+    std::lock_guard<std::mutex> lock(kernels_mutex());
+    const auto found = compiled().find(key);
+    if (found != compiled().end()) return found->second;
+  }
+  void* made = (*compile)(key.device, file, expression().c_str());
+  std::lock_guard<std::mutex> lock(kernels_mutex());
+  return compiled().emplace(key, made).first->second;
+}
+
+}  // namespace
+
+const Driver& driver() {
+  EG_CHECK(the_driver, "no GPU has been started");
+  return *the_driver;
+}
+
+void check(int error, const char* what) {
+  if (EG_UNLIKELY(error != 0))
+    fail(ErrorKind::Runtime, "CUDA error in ", what, ": ", driver().describe(error));
+}
+
+const char* type_name(DType t) {
+  constexpr const char* names[kDTypes] = {"bool",    "uint8_t", "int8_t",   "int16_t",
+                                          "int32_t", "int64_t", "eg::Half", "eg::BFloat16",
+                                          "float",   "double"};
+  return names[static_cast<int>(t)];
+}
+
+void* kernel(const char* file, const char* name, std::initializer_list<Argument> arguments) {
+  uint64_t packed = 1;
+  for (const Argument& a : arguments) packed = packed * 67 + uint64_t(a.value) * 2 + a.is_type;
+  const KernelKey key = {file, reinterpret_cast<uint64_t>(name), packed, active_device.index};
+  return find(key, file, [&] {
+    std::string expression = name;
+    const char* before = "<";
+    for (const Argument& a : arguments) {
+      expression += before;
+      before = ", ";
+      expression += a.is_type ? type_name(static_cast<DType>(a.value)) : std::to_string(a.value);
+    }
+    return arguments.size() ? expression + ">" : expression;
+  });
+}
+
+void* kernel(const char* file, uint64_t key, const std::function<std::string()>& expression) {
+  return find({file, key, 0, active_device.index}, file, expression);
+}
+
+Grid::Grid(int64_t x, int64_t y, int64_t z, int tx, int ty, int tz, unsigned shared)
+    : blocks{unsigned(x), unsigned(y), unsigned(z)},
+      threads{unsigned(tx), unsigned(ty), unsigned(tz)},
+      shared_bytes(shared) {
+  EG_CHECK(x > 0 && x <= 0x7fffffff && y > 0 && y <= 65535 && z > 0 && z <= 65535, "a grid of ", x,
+           " x ", y, " x ", z, " blocks cannot be launched");
+}
+
+Grid elements(int64_t n, int per_thread, int threads) {
+  const int64_t per_block = int64_t(threads) * per_thread;
+  const int64_t blocks = (n + per_block - 1) / per_block;
+  const int64_t most = int64_t(driver().multiprocessors) * 2048 / threads * 8;
+  return Grid(std::max<int64_t>(1, std::min(blocks, most)), threads);
+}
+
+void launch_raw(void* kernel, const Grid& grid, void** arguments) {
+  const Driver& d = driver();
+  const int device = active_device.index;
+  check(d.use(device), "choosing the device");
+  check(d.launch(kernel, grid.blocks, grid.threads, grid.shared_bytes, d.stream(device), arguments),
+        "a launch");
+}
+
+Uploaded::Uploaded(const void* host, size_t bytes) : scratch_(bytes) {
+  const Driver& d = driver();
+  check(d.use(active_device.index), "choosing the device");
+  if (bytes)
+    check(d.to_device(scratch_.get(), host, bytes, d.stream(active_device.index)), "a copy");
+}
+
+void download(void* host, const void* device, size_t bytes) {
+  const Driver& d = driver();
+  check(d.use(active_device.index), "choosing the device");
+  check(d.to_host(host, device, bytes, d.stream(active_device.index)), "a copy");
+}
+
+void copy_bytes(void* to, const void* from, size_t bytes) {
+  const Driver& d = driver();
+  check(d.use(active_device.index), "choosing the device");
+  check(d.within(to, from, bytes, d.stream(active_device.index)), "a copy");
+}
+
+void fill_zero(void* p, size_t bytes) {
+  static const char* file = "elementwise.cu";
+  static const char* name = "zero_bytes";
+  if (bytes)
+    launch(kernel(file, name), elements(static_cast<int64_t>(bytes), 16), static_cast<char*>(p),
+           static_cast<int64_t>(bytes));
+}
+
+void synchronize() {
+  const Driver& d = driver();
+  check(d.use(active_device.index), "choosing the device");
+  ReleaseGil released;
+  check(d.synchronize(d.stream(active_device.index)), "waiting");
+}
+
+void start(const Driver* driver, Compile with) {
+  the_driver = driver;
+  compile = new Compile(std::move(with));
+  install_memory();
+  devices_in_use = true;
+}
+
+}  // namespace eg::cuda

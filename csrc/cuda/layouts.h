@@ -1,0 +1,31 @@
+// Structures that the host hands to kernels by value: read by the C++ compiler and by NVRTC.
+#pragma once
+
+#include <cstdint>
+
+namespace eg {
+
+constexpr int kLoopInputs = 5;
+constexpr int kLoopDims = 12;
+
+struct LoopInput {
+  const void* data;  // null: the number, in the type the loop computes in
+  int64_t step;      // elements; of dense loops
+  int32_t dtype;
+  alignas(8) char number[8];
+};
+struct LoopInputs {
+  LoopInput of[kLoopInputs];
+  double attributes[3];
+};
+// Dimension 0 is the innermost; strides in bytes, the output's first.
+struct StridedLoop {
+  char* out;
+  int64_t n;
+  int32_t dims, dtype;
+  int64_t sizes[kLoopDims];
+  int64_t strides[kLoopDims][kLoopInputs + 1];
+  LoopInputs in;
+};
+
+}  // namespace eg

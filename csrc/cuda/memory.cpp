@@ -1,0 +1,136 @@
+#include "cuda/memory.h"
+
+#include <map>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "cuda/launch.h"
+
+namespace eg::cuda {
+namespace {
+
+constexpr size_t kSmall = size_t(1) << 20;
+
+// Multiples of 512 bytes up to 1 MiB, then of 2 MiB: what a later tensor of nearly the same size can use.
+size_t rounded(size_t bytes) {
+  const size_t step = bytes <= kSmall ? 512 : size_t(2) << 20;
+  return std::max<size_t>(step, (bytes + step - 1) / step * step);
+}
+
+class Pool {
+ public:
+  void* take(int device, size_t asked) {
+    const size_t bytes = rounded(asked);
+    const Driver& d = driver();
+    void* const stream = d.stream(device);
+    std::unique_lock<std::mutex> lock(mutex_);
+    Card& card = cards_[device];
+    std::vector<void*>& kept = card.kept[{stream, bytes}];
+    void* p = nullptr;
+    if (!kept.empty()) {
+      p = kept.back();
+      kept.pop_back();
+      card.stats.cached -= static_cast<int64_t>(bytes);
+    } else {
+      lock.unlock();  // the driver may run Python
+      p = fresh(device, bytes, asked);
+      lock.lock();
+    }
+    card.streams[p] = stream;
+    card.stats.live += static_cast<int64_t>(bytes);
+    card.stats.peak = std::max(card.stats.peak, card.stats.live);
+    ++card.stats.allocations;
+    return p;
+  }
+
+  void give(int device, void* p, size_t asked) {
+    const size_t bytes = rounded(asked);
+    std::lock_guard<std::mutex> lock(mutex_);
+    Card& card = cards_[device];
+    card.stats.live -= static_cast<int64_t>(bytes);
+    card.stats.cached += static_cast<int64_t>(bytes);
+    const auto at = card.streams.find(p);
+    card.kept[{at->second, bytes}].push_back(p);
+    card.streams.erase(at);
+  }
+
+  void empty() {
+    std::vector<std::pair<int, void*>> all;
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      for (auto& [device, card] : cards_) {
+        for (auto& [key, blocks] : card.kept)
+          for (void* p : blocks) all.push_back({device, p});
+        card.kept.clear();
+        card.stats.cached = 0;
+      }
+    }
+    for (const auto& [device, p] : all) driver().release(device, p);
+  }
+
+  MemoryStats stats(int device) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return cards_[device].stats;
+  }
+  void reset_peak(int device) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    cards_[device].stats.peak = cards_[device].stats.live;
+  }
+
+ private:
+  struct Card {
+    std::map<std::pair<void*, size_t>, std::vector<void*>> kept;
+    std::unordered_map<void*, void*> streams;  // of live blocks: who may use them next
+    MemoryStats stats;
+  };
+
+  void* fresh(int device, size_t bytes, size_t asked) {
+    void* p = nullptr;
+    if (driver().allocate(device, bytes, &p) == 0 && p) return p;
+    empty();
+    if (driver().allocate(device, bytes, &p) == 0 && p) return p;
+    fail(ErrorKind::Memory, "CUDA out of memory: tried to allocate ", asked,
+         " bytes on cuda:", device, "; tensors hold ", stats(device).live, " bytes there");
+  }
+
+  std::mutex mutex_;
+  std::map<int, Card> cards_;
+};
+
+Pool& pool() {
+  static auto* p = new Pool;
+  return *p;
+}
+
+int count() { return driver().device_count; }
+void* allocate(Device d, size_t bytes) { return pool().take(d.index, bytes); }
+void release(Device d, void* p, size_t bytes) { pool().give(d.index, p, bytes); }
+
+void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
+  if (bytes == 0) return;
+  const Driver& d = driver();
+  const int device = to.is_cpu() ? from.index : to.index;
+  check(d.use(device), "choosing the device");
+  void* const stream = d.stream(device);
+  check(to.is_cpu()     ? d.to_host(dst, src, bytes, stream)
+        : from.is_cpu() ? d.to_device(dst, src, bytes, stream)
+                        : d.within(dst, src, bytes, stream),
+        "a copy");
+}
+
+void wait(Device device) {
+  const DeviceScope scope(device);
+  synchronize();
+}
+
+const DeviceMemory table = {&count, &allocate, &release, &copy, &wait};
+
+}  // namespace
+
+void install_memory() { device_memory = &table; }
+MemoryStats memory_stats(int device) { return pool().stats(device); }
+void reset_peak_memory(int device) { pool().reset_peak(device); }
+void empty_cache() { pool().empty(); }
+
+}  // namespace eg::cuda

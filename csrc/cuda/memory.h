@@ -1,0 +1,14 @@
+// Device memory: blocks in size classes, kept for reuse by the stream that freed them.
+#pragma once
+
+#include "core/storage.h"
+
+namespace eg::cuda {
+
+void install_memory();
+MemoryStats memory_stats(int device);
+void reset_peak_memory(int device);
+// Gives what is kept back to the driver's pool.
+void empty_cache();
+
+}  // namespace eg::cuda

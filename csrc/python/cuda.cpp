@@ -1,0 +1,90 @@
+// Starting a GPU and asking after its memory.
+#include <pybind11/pybind11.h>
+
+#include "core/device.h"
+#include "cuda/launch.h"
+#include "cuda/memory.h"
+#include "cuda/nvidia.h"
+#include "python/common.h"
+
+namespace py = pybind11;
+
+namespace eg::python {
+
+// Python compiles kernels: compile(device, file, expression) -> the address of what the driver launches.
+static cuda::Compile compiler(py::object compile) {
+  auto* kept = new py::object(std::move(compile));  // lives as long as the process
+  return [kept](int device, const char* file, const char* expression) {
+    const py::gil_scoped_acquire gil;
+    const Object made =
+        checked(PyObject_CallFunction(kept->ptr(), "iss", device, file, expression));
+    void* p = PyLong_AsVoidPtr(made.get());
+    if (!p && PyErr_Occurred()) throw PythonError();
+    return p;
+  };
+}
+
+// CuPy's current stream, by the function that its own modules call (a capsule "intptr_t (void)"), or by Python.
+static std::function<void*(int)> stream_getter(const py::object& source) {
+  if (PyCapsule_IsValid(source.ptr(), "intptr_t (void)")) {
+    auto* get =
+        reinterpret_cast<intptr_t (*)()>(PyCapsule_GetPointer(source.ptr(), "intptr_t (void)"));
+    return [get](int) {
+      const py::gil_scoped_acquire gil;
+      return reinterpret_cast<void*>(get());
+    };
+  }
+  auto* kept = new py::object(source);
+  return [kept](int) {
+    const py::gil_scoped_acquire gil;
+    return PyLong_AsVoidPtr(checked(PyObject_CallNoArgs(kept->ptr())).get());
+  };
+}
+
+// allocate(device, bytes) -> address, 0 if there is no memory; release(device, address); stream: see above.
+static size_t nvidia(py::object allocate, py::object release, const py::object& stream) {
+  auto* take = new py::object(std::move(allocate));
+  auto* give = new py::object(std::move(release));
+  cuda::Host host;
+  host.allocate = [take](int device, size_t bytes) -> void* {
+    const py::gil_scoped_acquire gil;
+    return PyLong_AsVoidPtr(
+        checked(PyObject_CallFunction(take->ptr(), "in", device, Py_ssize_t(bytes))).get());
+  };
+  host.release = [give](int device, void* p) {
+    const py::gil_scoped_acquire gil;
+    const Object address = checked(PyLong_FromVoidPtr(p));
+    checked(PyObject_CallFunction(give->ptr(), "iO", device, address.get()));
+  };
+  host.stream = stream_getter(stream);
+  return reinterpret_cast<size_t>(cuda::nvidia_driver(std::move(host)));
+}
+
+void add_cuda(py::module_& m) {
+  m.def("cuda_count", [] {
+    std::string why;
+    const int n = cuda::count_devices(&why);
+    return py::make_tuple(n, why);
+  });
+  m.def("cuda_nvidia", &nvidia);
+  m.def("cuda_set_tf32", &cuda::set_tf32);
+  m.def("cuda_start", [](size_t driver, py::object compile) {
+    cuda::start(reinterpret_cast<const cuda::Driver*>(driver), compiler(std::move(compile)));
+  });
+  m.def("cuda_started", [] { return devices_in_use; });
+  m.def("cuda_device_count", [] { return cuda::driver().device_count; });
+  m.def("cuda_memory_stats", [](int device) {
+    const MemoryStats s = cuda::memory_stats(device);
+    return py::make_tuple(s.live, s.cached, s.peak, s.allocations);
+  });
+  m.def("cuda_reset_peak", &cuda::reset_peak_memory);
+  m.def("cuda_empty_cache", [] { cuda::empty_cache(); });
+  m.def("cuda_synchronize", [](int device) {
+    device_memory->synchronize(Device{DeviceType::CUDA, static_cast<int8_t>(device)});
+  });
+  m.def("set_active_device", [](const std::string& type, int index) {
+    active_device = type == "cpu" ? Device{} : Device{DeviceType::CUDA, static_cast<int8_t>(index)};
+  });
+}
+
+}  // namespace eg::python

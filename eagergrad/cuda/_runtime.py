@@ -1,0 +1,142 @@
+"""Starts the GPU: CuPy gives memory, streams and compiled kernels; the core launches them itself."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+from eagergrad import _C
+
+FOLDER = Path(__file__).parent
+# Sources that the kernels share with the host's: in a checkout they are in csrc, in an installed package beside this file.
+SHARED = FOLDER / "shared"
+CHECKOUT = FOLDER.parents[1] / "csrc"
+OPTIONS = ("--std=c++17", "-default-device")
+
+_lock = threading.Lock()
+_modules: dict[tuple[int, str, str], Any] = {}
+_kernels: list[Any] = []
+_blocks: dict[int, Any] = {}
+
+
+def find_source(name: str) -> Path | None:
+    """The file that an #include "..." in a kernel source means."""
+    places = [FOLDER / name]
+    for root in (SHARED, CHECKOUT):
+        places += [root / name, root / "cuda" / name]
+    return next((p for p in places if p.is_file()), None)
+
+
+def flat_source(name: str, nvrtc: bool = True) -> str:
+    """A kernel source with everything that it includes, as one text: what CuPy's cache of compiled kernels goes by.
+
+    `nvrtc` puts stand-ins for the C and C++ headers in, of which NVRTC has none.
+    """
+    seen: set[Path] = set()
+
+    def expand(path: Path) -> str:
+        text = path.read_text()
+        if "#pragma once" in text:
+            if path in seen:
+                return ""
+            seen.add(path)
+            text = text.replace("#pragma once", "")
+
+        def include(match: re.Match[str]) -> str:
+            standard = match[1] == "<"
+            found = FOLDER / "nvrtc" / match[2] if standard else find_source(match[2])
+            if (standard and not nvrtc) or found is None or not found.is_file():
+                return match[0]
+            return expand(found)
+
+        return re.sub(r'^[ \t]*#include ([<"])([^>"]+)[>"]', include, text, flags=re.MULTILINE)
+
+    source = find_source(name)
+    if source is None:
+        raise RuntimeError(f"[cuda] the kernel source {name} is missing from the package")
+    return expand(source)
+
+
+def import_cupy() -> Any:
+    """CuPy; RuntimeError with the command that installs it."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise RuntimeError(
+            "the GPU needs CuPy, which is not installed: pip install 'eagergrad[cuda13]' "
+            "(CUDA 12: 'eagergrad[cuda12]')"
+        ) from error
+    return cupy
+
+
+def unavailable() -> str:
+    """Why no GPU can be used; an empty string if one can. Does not import CuPy."""
+    if _C.cuda_started():
+        return ""
+    if importlib.util.find_spec("cupy") is None:
+        return (
+            "CuPy is not installed: pip install 'eagergrad[cuda13]' (CUDA 12: 'eagergrad[cuda12]')"
+        )
+    return _C.cuda_count()[1]
+
+
+def device_count() -> int:
+    """The number of GPUs that can be used."""
+    if _C.cuda_started():
+        return _C.cuda_device_count()
+    return 0 if importlib.util.find_spec("cupy") is None else _C.cuda_count()[0]
+
+
+def compile_kernel(device: int, file: str, expression: str) -> int:
+    """The driver's handle of one kernel, compiled now or found in CuPy's cache on disk."""
+    cupy = import_cupy()
+    with _lock, cupy.cuda.Device(device):
+        module = cupy.RawModule(
+            code=flat_source(file), options=OPTIONS, name_expressions=[expression]
+        )
+        function = module.get_function(expression)
+        _kernels.append((module, function))
+        return function.kernel.ptr
+
+
+def _allocate(device: int, size: int) -> int:
+    cupy = import_cupy()
+    try:
+        with cupy.cuda.Device(device):
+            block = cupy.cuda.alloc(size)
+    except cupy.cuda.memory.OutOfMemoryError:
+        return 0
+    _blocks[block.ptr] = block
+    return block.ptr
+
+
+def _release(device: int, address: int) -> None:
+    del _blocks[address]
+
+
+def _current_stream() -> Any:
+    """What the core asks for the current stream: CuPy's own C function where it can be had."""
+    from cupy_backends.cuda import stream
+
+    capsule = getattr(stream, "__pyx_capi__", {}).get("get_current_stream_ptr")
+    return capsule or (lambda: import_cupy().cuda.get_current_stream().ptr)
+
+
+def start() -> None:
+    """Start using the GPU; RuntimeError with the reason where there is none."""
+    if _C.cuda_started():
+        return
+    reason = unavailable()
+    if reason:
+        raise RuntimeError(
+            f"no CUDA device can be used: {reason}. "
+            'Use device="cpu", or guard with eagergrad.cuda.is_available()'
+        )
+    cupy = import_cupy()
+    cupy.cuda.runtime.getDeviceCount()
+    with cupy.cuda.Device(0):
+        cupy.cuda.device.get_cublas_handle()  # loads cuBLAS
+    _C.cuda_start(_C.cuda_nvidia(_allocate, _release, _current_stream()), compile_kernel)

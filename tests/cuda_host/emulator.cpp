@@ -1,0 +1,261 @@
+// A GPU for tests: device memory that the host cannot touch except through the driver's functions, and kernels that run on the
+// host. See cuda_host.h.
+#include <setjmp.h>
+#include <sys/mman.h>
+#include <ucontext.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "core/common.h"
+#include "cuda/driver.h"
+
+struct dim3 {
+  unsigned x, y, z;
+};
+
+extern "C" {
+dim3 threadIdx, blockIdx, blockDim, gridDim;
+char* eg_dynamic_shared = nullptr;
+}
+
+namespace {
+
+// --- threads of a block ---------------------------------------------------------------------------------------------
+
+constexpr size_t kStack = 128 << 10;
+enum State { kReady, kAtBlockBarrier, kAtWarpBarrier, kDone };
+
+struct Fiber {
+  ucontext_t first;
+  jmp_buf where;
+  bool started = false;
+  State state = kReady;
+  dim3 index;
+  uint64_t slot = 0;
+};
+
+std::vector<Fiber> fibers;
+std::vector<char*> stacks;
+ucontext_t scheduler_context;
+jmp_buf scheduler;
+unsigned running = 0;
+void (*entry)(void**) = nullptr;
+void** entry_arguments = nullptr;
+
+void yield(State s) {
+  Fiber& me = fibers[running];
+  me.state = s;
+  if (_setjmp(me.where) == 0) _longjmp(scheduler, 1);
+}
+
+void fiber_main() {
+  entry(entry_arguments);
+  fibers[running].state = kDone;
+  _longjmp(scheduler, 1);
+}
+
+void resume(unsigned i) {
+  running = i;
+  Fiber& f = fibers[i];
+  threadIdx = f.index;
+  if (_setjmp(scheduler) != 0) return;
+  if (f.started) _longjmp(f.where, 1);
+  f.started = true;
+  getcontext(&f.first);
+  f.first.uc_stack.ss_sp = stacks[i];
+  f.first.uc_stack.ss_size = kStack;
+  f.first.uc_link = &scheduler_context;
+  makecontext(&f.first, fiber_main, 0);
+  setcontext(&f.first);
+}
+
+// Lets go of a group whose live threads all wait at the same kind of barrier.
+bool release(unsigned begin, unsigned end, State barrier) {
+  bool any = false;
+  for (unsigned i = begin; i < end; ++i) {
+    if (fibers[i].state == kDone) continue;
+    if (fibers[i].state != barrier) return false;
+    any = true;
+  }
+  if (any)
+    for (unsigned i = begin; i < end; ++i)
+      if (fibers[i].state == barrier) fibers[i].state = kReady;
+  return any;
+}
+
+void run_block() {
+  const unsigned n = blockDim.x * blockDim.y * blockDim.z;
+  while (stacks.size() < n) stacks.push_back(static_cast<char*>(std::malloc(kStack)));
+  fibers.assign(n, Fiber());
+  for (unsigned i = 0; i < n; ++i)
+    fibers[i].index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
+  while (true) {
+    bool moved = false, alive = false;
+    for (unsigned i = 0; i < n; ++i) {
+      if (fibers[i].state == kReady) {
+        resume(i);
+        moved = true;
+      }
+      alive = alive || fibers[i].state != kDone;
+    }
+    if (!alive) return;
+    for (unsigned w = 0; w < n; w += 32)
+      moved = release(w, w + 32 < n ? w + 32 : n, kAtWarpBarrier) || moved;
+    moved = release(0, n, kAtBlockBarrier) || moved;
+    if (!moved) {
+      std::fprintf(stderr, "cuda_host: the threads of a block wait for each other for ever\n");
+      std::abort();
+    }
+  }
+}
+
+// --- memory -----------------------------------------------------------------------------------------------------------
+
+constexpr size_t kArena = size_t(8) << 30;
+char* arena = nullptr;
+size_t used = 0;
+std::map<size_t, std::vector<char*>> free_blocks;
+std::map<char*, size_t> sizes;
+std::mutex mutex;
+
+void open_arena() { mprotect(arena, used, PROT_READ | PROT_WRITE); }
+void close_arena() { mprotect(arena, used, PROT_NONE); }
+
+int allocate(int, size_t bytes, void** out) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (!arena)
+    arena = static_cast<char*>(mmap(nullptr, kArena, PROT_NONE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  std::vector<char*>& kept = free_blocks[bytes];
+  if (!kept.empty()) {
+    *out = kept.back();
+    kept.pop_back();
+    return 0;
+  }
+  const size_t whole = (bytes + 4095) / 4096 * 4096;
+  if (used + whole > kArena) return 2;
+  char* p = arena + used;
+  used += whole;
+  mprotect(p, whole, PROT_READ | PROT_WRITE);
+  std::memset(p, 0xa5, whole);  // what was never written shows
+  mprotect(p, whole, PROT_NONE);
+  sizes[p] = bytes;
+  *out = p;
+  return 0;
+}
+int release_memory(int, void* p) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  free_blocks[sizes[static_cast<char*>(p)]].push_back(static_cast<char*>(p));
+  return 0;
+}
+int is_device_memory(const void* p) {
+  return arena && p >= arena && p < arena + kArena;
+}
+
+int move(void* to, const void* from, size_t bytes, void*) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  open_arena();
+  std::memmove(to, from, bytes);
+  close_arena();
+  return 0;
+}
+
+// --- launches -----------------------------------------------------------------------------------------------------------
+
+int launch(void* kernel, const unsigned* grid, const unsigned* block, unsigned shared_bytes, void*,
+           void** arguments) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  if (block[0] * block[1] * block[2] > 1024) return 1;
+  if (shared_bytes > 227 * 1024) return 1;
+  open_arena();
+  std::vector<char> shared(shared_bytes + 64);
+  eg_dynamic_shared = shared.data() + (64 - reinterpret_cast<uintptr_t>(shared.data()) % 64) % 64;
+  entry = reinterpret_cast<void (*)(void**)>(kernel);
+  entry_arguments = arguments;
+  gridDim = {grid[0], grid[1], grid[2]};
+  blockDim = {block[0], block[1], block[2]};
+  for (blockIdx.z = 0; blockIdx.z < grid[2]; ++blockIdx.z)
+    for (blockIdx.y = 0; blockIdx.y < grid[1]; ++blockIdx.y)
+      for (blockIdx.x = 0; blockIdx.x < grid[0]; ++blockIdx.x) run_block();
+  close_arena();
+  return 0;
+}
+
+double load(const void* p, int64_t i, int type) {
+  switch (static_cast<eg::DType>(type)) {
+    case eg::DType::Float16:
+      return eg::to_float(static_cast<const eg::Half*>(p)[i]);
+    case eg::DType::BFloat16:
+      return eg::to_float(static_cast<const eg::BFloat16*>(p)[i]);
+    case eg::DType::Float32:
+      return static_cast<const float*>(p)[i];
+    default:
+      return static_cast<const double*>(p)[i];
+  }
+}
+void store(void* p, int64_t i, int type, double v) {
+  switch (static_cast<eg::DType>(type)) {
+    case eg::DType::Float16:
+      static_cast<eg::Half*>(p)[i] = eg::to_half(float(v));
+      break;
+    case eg::DType::BFloat16:
+      static_cast<eg::BFloat16*>(p)[i] = eg::to_bfloat16(float(v));
+      break;
+    case eg::DType::Float32:
+      static_cast<float*>(p)[i] = float(v);
+      break;
+    default:
+      static_cast<double*>(p)[i] = v;
+  }
+}
+int gemm(int, const eg::cuda::Gemm* g, void*) {
+  const std::lock_guard<std::mutex> lock(mutex);
+  open_arena();
+  for (int64_t b = 0; b < g->batch; ++b)
+    for (int64_t i = 0; i < g->m; ++i)
+      for (int64_t j = 0; j < g->n; ++j) {
+        double sum = 0;
+        for (int64_t l = 0; l < g->k; ++l)
+          sum += load(g->a, b * g->stride_a + (g->trans_a ? l * g->lda + i : i * g->lda + l), g->type) *
+                 load(g->b, b * g->stride_b + (g->trans_b ? j * g->ldb + l : l * g->ldb + j), g->type);
+        const int64_t at = b * g->stride_c + i * g->ldc + j;
+        const double old = g->beta == 0 ? 0 : g->beta * load(g->c, at, g->type);
+        store(g->c, at, g->type, g->alpha * sum + old);
+      }
+  close_arena();
+  return 0;
+}
+
+const eg::cuda::Driver table = {
+    1,
+    allocate,
+    release_memory,
+    [](int) { return 0; },
+    [](int) -> void* { return nullptr; },
+    [](void*) { return 0; },
+    move,
+    move,
+    move,
+    launch,
+    gemm,
+    is_device_memory,
+    [](int e) { return e == 2 ? "out of memory" : "invalid launch"; },
+    2,
+};
+
+}  // namespace
+
+extern "C" {
+void eg_block_barrier() { yield(kAtBlockBarrier); }
+void eg_warp_barrier() { yield(kAtWarpBarrier); }
+uint64_t* eg_slot(unsigned thread) { return &fibers[thread].slot; }
+bool eg_alive(unsigned thread) {
+  return thread < fibers.size() && fibers[thread].state != kDone;
+}
+const eg::cuda::Driver* eg_emulated_driver() { return &table; }
+}

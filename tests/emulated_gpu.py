@@ -1,0 +1,76 @@
+"""A GPU for tests on machines that have none: kernels run on the host, device memory is out of the host's reach.
+
+`start()` compiles tests/cuda_host/emulator.cpp with the machine's C++ compiler and gives it to the core as its GPU driver.
+Kernels are compiled one by one when they are first used and kept in the folder that EAGERGRAD_CUDA_HOST_CACHE names.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+from eagergrad import _C
+from eagergrad.cuda import _runtime
+
+HERE = Path(__file__).parent / "cuda_host"
+CSRC = Path(__file__).parents[1] / "csrc"
+FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fno-math-errno", "-fwrapv", "-w"]
+
+_loaded: list[ctypes.CDLL] = []
+_cache: Path | None = None
+
+
+def cache_folder() -> Path:
+    global _cache
+    if _cache is None:
+        named = os.environ.get("EAGERGRAD_CUDA_HOST_CACHE")
+        _cache = Path(named or tempfile.mkdtemp(prefix="eagergrad-cuda-host-"))
+        _cache.mkdir(parents=True, exist_ok=True)
+    return _cache
+
+
+def build(name: str, text: str, *flags: str) -> Path:
+    """Compile a C++ text to a shared library, or find the one compiled before."""
+    key = hashlib.sha256("\0".join([text, *FLAGS, *flags]).encode()).hexdigest()[:24]
+    target = cache_folder() / f"{name}-{key}.so"
+    if not target.exists():
+        source = target.with_suffix(".cpp")
+        source.write_text(text)
+        made = target.with_suffix(f".{os.getpid()}.tmp")
+        compiler = os.environ.get("CXX", "g++").split()
+        command = [*compiler, *FLAGS, *flags, str(source), "-o", str(made)]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}\n{done.stderr[:4000]}")
+        made.rename(target)
+    return target
+
+
+def load(path: Path, mode: int = ctypes.DEFAULT_MODE) -> ctypes.CDLL:
+    library = ctypes.CDLL(str(path), mode=mode)
+    _loaded.append(library)
+    return library
+
+
+def compile_kernel(device: int, file: str, expression: str) -> int:
+    text = _runtime.flat_source(file, nvrtc=False)
+    text = (
+        f'#include "{HERE / "cuda_host.h"}"\n{text}\n'
+        f'extern "C" void entry(void** a) {{ using namespace eg; eg_host::call(&{expression}, a); }}\n'
+    )
+    library = load(build(Path(file).stem, text))
+    return ctypes.cast(library.entry, ctypes.c_void_p).value or 0
+
+
+def start() -> None:
+    """Make the emulation this process's GPU."""
+    if _C.cuda_started():
+        return
+    source = (HERE / "emulator.cpp").read_text()
+    emulator = load(build("emulator", source, f"-I{CSRC}"), ctypes.RTLD_GLOBAL)
+    emulator.eg_emulated_driver.restype = ctypes.c_void_p
+    _C.cuda_start(emulator.eg_emulated_driver(), compile_kernel)
