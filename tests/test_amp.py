@@ -57,6 +57,54 @@ def test_other_ops_compute_as_they_are(f: Any) -> None:
         assert f().dtype == eg.float32
 
 
+def half(*sizes: int) -> Any:
+    return eg.full(sizes, 0.5, dtype=eg.bfloat16)
+
+
+def signs() -> Any:
+    return eg.tensor([1, -1])
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [
+        lambda: F.cross_entropy(half(2, 3), eg.tensor([0, 2])),
+        lambda: F.nll_loss(half(2, 3), eg.tensor([0, 2])),
+        lambda: F.mse_loss(half(2), half(2)),
+        lambda: F.l1_loss(half(2), half(2)),
+        lambda: F.smooth_l1_loss(half(2), half(2)),
+        lambda: F.huber_loss(half(2), half(2)),
+        lambda: F.binary_cross_entropy(half(2), half(2)),
+        lambda: F.binary_cross_entropy_with_logits(half(2), half(2)),
+        lambda: F.kl_div(half(2), half(2), reduction="sum"),
+        lambda: F.poisson_nll_loss(half(2), half(2)),
+        lambda: F.soft_margin_loss(half(2), half(2)),
+        lambda: F.hinge_embedding_loss(half(2), signs()),
+        lambda: F.margin_ranking_loss(half(2), half(2), signs()),
+        lambda: F.cosine_embedding_loss(half(2, 3), half(2, 3), signs()),
+        lambda: F.triplet_margin_loss(half(2, 3), half(2, 3), half(2, 3)),
+        lambda: F.multi_margin_loss(half(2, 3), eg.tensor([0, 2])),
+        lambda: half(3).prod(),
+        lambda: F.avg_pool3d(half(1, 1, 2, 2, 2), 2),
+    ],
+)
+def test_losses_run_in_float32(loss: Any) -> None:
+    assert loss().dtype == eg.bfloat16
+    with eg.autocast("cpu"):
+        value = loss()
+    assert value.dtype == eg.float32
+    assert eg.isfinite(value).all()
+
+
+def test_a_loss_in_a_region_gives_the_outputs_their_gradient() -> None:
+    scores = eg.zeros(1, 2, dtype=eg.bfloat16, requires_grad=True)
+    with eg.autocast("cpu"):
+        loss = F.cross_entropy(scores, eg.tensor([1]))
+    loss.backward()
+    assert scores.grad.dtype == eg.bfloat16
+    assert scores.grad.tolist() == [[0.5, -0.5]]
+
+
 def test_doubles_and_integers_are_left_alone() -> None:
     with eg.autocast("cpu"):
         assert (x(2, 2).double() @ x(2, 2).double()).dtype == eg.float64

@@ -1,5 +1,7 @@
 #include "python/autocast.h"
 
+#include <algorithm>
+
 #include "ops/ops.h"
 
 namespace eg::python {
@@ -9,7 +11,7 @@ thread_local bool region_open = false;
 thread_local DType region_dtype = DType::BFloat16;
 
 // What PyTorch runs in lower precision on the CPU.
-constexpr const char* kReached[] = {
+constexpr const char* kLower[] = {
     "matmul",
     "mm",
     "mv",
@@ -27,10 +29,25 @@ constexpr const char* kReached[] = {
     "conv_transpose3d",
     "scaled_dot_product_attention",
     "rnn_layer",
-    "lstm_cell",
-    "gru_cell",
     "rnn_tanh_cell",
     "rnn_relu_cell",
+    "prelu",
+};
+// What it runs in float32 there, whatever dtype comes.
+constexpr const char* kFull[] = {
+    "avg_pool3d",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "ctc_loss",
+    "grid_sampler",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+    "prod",
+    "smooth_l1_loss",
 };
 
 // set_autocast(dtype or None), for this thread.
@@ -44,36 +61,46 @@ PyObject* set_autocast(PyObject*, PyObject* dtype) {
   });
 }
 
+PyObject* is_on(PyObject*, PyObject*) { return PyBool_FromLong(region_open); }
+
 PyMethodDef methods[] = {{"set_autocast", set_autocast, METH_O, "set_autocast(dtype)"},
+                         {"autocast_on", is_on, METH_NOARGS, "autocast_on() -> bool"},
                          {nullptr, nullptr, 0, nullptr}};
+
+template <size_t n>
+bool among(const char* const (&names)[n], const std::string& op) {
+  const size_t start = op.find_first_not_of('_');
+  if (start == std::string::npos) return false;
+  return std::any_of(names, names + n, [&](const char* name) {
+    return op.compare(start, std::string::npos, name) == 0;
+  });
+}
 
 }  // namespace
 
 bool autocast_on() { return region_open; }
 
-bool autocasts(const std::string& op) {
-  const size_t start = op.find_first_not_of('_');
-  for (const char* name : kReached)
-    if (start != std::string::npos && op.compare(start, std::string::npos, name) == 0) return true;
-  return false;
+Autocast autocasts(const std::string& op) {
+  return among(kLower, op) ? Autocast::Lower : among(kFull, op) ? Autocast::Full : Autocast::None;
 }
 
-Tensor autocast(const Tensor& t) {
+Tensor autocast(const Tensor& t, Autocast kind) {
   const bool reached = t.is_floating() && t.dtype() != DType::Float64 && t.device().is_cpu();
-  return reached && t.dtype() != region_dtype ? to(t, region_dtype) : t;
+  const DType wanted = kind == Autocast::Full ? DType::Float32 : region_dtype;
+  return reached && t.dtype() != wanted ? to(t, wanted) : t;
 }
 
 namespace {
 
 // A list of tensors (the states and weights of a recurrent layer), each cast; null for anything else.
-Object autocast_list(PyObject* items) {
+Object autocast_list(PyObject* items, Autocast kind) {
   if (!PyList_Check(items) && !PyTuple_Check(items)) return {};
   const Py_ssize_t n = PySequence_Fast_GET_SIZE(items);
   for (Py_ssize_t i = 0; i < n; ++i)
     if (!is_tensor(PySequence_Fast_GET_ITEM(items, i))) return {};
   Object list = checked(PyList_New(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
-    Object item = checked(wrap(autocast(unwrap(PySequence_Fast_GET_ITEM(items, i)))));
+    Object item = checked(wrap(autocast(unwrap(PySequence_Fast_GET_ITEM(items, i)), kind)));
     PyList_SET_ITEM(list.get(), i, item.release());
   }
   return list;
@@ -81,11 +108,11 @@ Object autocast_list(PyObject* items) {
 
 }  // namespace
 
-void autocast(PyObject** values, size_t n, SmallVec<Object, 4>& kept) {
+void autocast(PyObject** values, size_t n, Autocast kind, SmallVec<Object, 4>& kept) {
   for (size_t i = 0; i < n; ++i) {
     if (!values[i]) continue;
-    Object cast = is_tensor(values[i]) ? checked(wrap(autocast(unwrap(values[i]))))
-                                       : autocast_list(values[i]);
+    Object cast = is_tensor(values[i]) ? checked(wrap(autocast(unwrap(values[i]), kind)))
+                                       : autocast_list(values[i], kind);
     if (!cast) continue;
     kept.push_back(cast);
     values[i] = kept.back().get();

@@ -136,7 +136,8 @@ static PyObject* nb_matmul(PyObject* a, PyObject* b) {
   return guarded([&]() -> PyObject* {
     Tensor x, y;
     if (!operand(a, &x) || !operand(b, &y)) return foreign("matmul", a, b);
-    if (EG_UNLIKELY(autocast_on())) return wrap(matmul(autocast(x), autocast(y)));
+    if (EG_UNLIKELY(autocast_on()))
+      return wrap(matmul(autocast(x, Autocast::Lower), autocast(y, Autocast::Lower)));
     return wrap(matmul(x, y));
   });
 }

@@ -98,7 +98,7 @@ def _tell_core() -> None:
 
 class autocast:
     """A context, or a decorator, in which products, linear layers, convolutions and attention take
-    their float32 inputs as `dtype`.
+    their float32 inputs as `dtype`, and losses their half precision inputs as float32.
 
     Everything else computes in the dtypes it is given. The default is bfloat16 on the CPU and
     float16 on "cuda"; without a GPU autocast for "cuda" warns and does nothing. RuntimeError for

@@ -11,6 +11,7 @@ import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
 
+from ._autocast import full_precision
 from ._legacy import legacy_reduction
 from .distance import pairwise_distance
 
@@ -207,6 +208,7 @@ def _lengths(lengths: Any, targets: Tensor) -> Tensor:
     return eg.tensor(lengths, dtype=eg.int64, device=targets.device)
 
 
+@full_precision
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -241,6 +243,7 @@ def multi_margin_loss(
     return _reduced(loss.reshape(()) if single and target.dim() == 0 else loss, reduction)
 
 
+@full_precision
 def multilabel_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -378,6 +381,7 @@ def huber_loss(
     return _reduced(_ops.huber_loss(input, target, "none", delta) * weight, reduction)
 
 
+@full_precision
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -470,6 +474,7 @@ def kl_div(
 # ---- margins and embeddings --------------------------------------------------------------------------------------
 
 
+@full_precision
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -482,6 +487,7 @@ def soft_margin_loss(
     return _reduced(-_ops.log_sigmoid(target * input), reduction)
 
 
+@full_precision
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -502,6 +508,7 @@ def hinge_embedding_loss(
     return _reduced(apart + close, reduction)
 
 
+@full_precision
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -521,6 +528,7 @@ def margin_ranking_loss(
     return _reduced((-target * (input1 - input2) + margin).clamp_min(0), reduction)
 
 
+@full_precision
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -548,6 +556,7 @@ def cosine_embedding_loss(
     return _reduced(alike + unlike, reduction)
 
 
+@full_precision
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
