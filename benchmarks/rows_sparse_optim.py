@@ -1,4 +1,4 @@
-"""Rows about gradients that have few rows: their optimizers, and lookups that give them."""
+"""Rows about gradients that have few rows, and experts that run on few rows."""
 
 from __future__ import annotations
 
@@ -81,5 +81,48 @@ def embedding_bag(F: Any) -> Function:
     def step() -> None:
         bags.weight.grad = None
         bags(index).sum().backward()
+
+    return step
+
+
+EXPERTS, ROWS_IN, WIDE = 16, 4096, 512
+
+
+def _expert_rows(F: Any) -> list[int]:
+    """How many of twice ROWS_IN rows each expert gets."""
+    assigned = F.randint(0, EXPERTS, (2 * ROWS_IN,))
+    return F.bincount(assigned, minlength=EXPERTS).tolist()  # type: ignore[no-any-return]
+
+
+def _products_alone(F: Any) -> Function:
+    """The six products of each expert's two layers, forward and backward, in eagergrad itself."""
+    import eagergrad as eg
+
+    width = TABLE[1]
+    experts = [
+        (eg.randn(n, width), eg.randn(n, WIDE), eg.randn(width, WIDE), eg.randn(WIDE, width))
+        for n in _expert_rows(eg)
+    ]
+
+    def step() -> None:
+        for x, h, w1, w2 in experts:
+            for a, b in ((x, w1), (h, w2), (x, w2.t()), (h.t(), x), (h, w1.t()), (x.t(), h)):
+                a @ b
+
+    return step
+
+
+@row(
+    "mixture of 16 experts, k=2, fwd+bwd, against its products alone", 0.77, against=_products_alone
+)
+def mixture(F: Any) -> Function:
+    layer = F.nn.MixtureOfExperts(TABLE[1], EXPERTS, WIDE, k=2)
+    x = F.randn(ROWS_IN, TABLE[1], requires_grad=True)
+
+    def step() -> None:
+        layer.zero_grad()
+        x.grad = None
+        y, loss = layer(x)
+        (y.sum() + loss).backward()
 
     return step

@@ -1,5 +1,7 @@
 // Matrix products by NumPy's rules, and their gradients. Everything below rests on two ops, Mm and Bmm, and on Linear, which is Mm
 // with the weight as nn.Linear keeps it and the bias added in the same pass.
+#include "ops/matmul.h"
+
 #include "core/parallel.h"
 #include "kernels/gemm.h"
 #include "ops/ops.h"
@@ -62,7 +64,8 @@ void float_product(const Tensor& a, const Tensor& b, const Tensor& out, T beta) 
                 mb.owner.data<T>(), mb.ld, beta, out.data<T>(), n);
 }
 
-// out (row-major) = a b + beta out, for 2-d a and b.
+}  // namespace
+
 void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
   switch (out.dtype()) {
     case DType::Float64:
@@ -82,6 +85,8 @@ void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
   EG_CHECK(out.dtype() != DType::Bool, "\"matmul\" not implemented for 'Bool'");
   visit_integral(out.dtype(), [&](auto zero) { integer_product<decltype(zero)>(a, b, out); });
 }
+
+namespace {
 
 Tensor matrix_at(const Tensor& t, int64_t i) {
   return alias(t, {t.sizes()[1], t.sizes()[2]}, {t.strides()[1], t.strides()[2]},

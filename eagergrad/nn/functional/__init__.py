@@ -6,6 +6,7 @@ from .channelshuffle import *
 from .conv import *
 from .distance import *
 from .dropout import *
+from .experts import *
 from .fold import *
 from .linear import *
 from .loss import *

@@ -10,6 +10,7 @@ from . import (
     conv,
     distance,
     dropout,
+    experts,
     flatten,
     fold,
     instancenorm,
@@ -35,6 +36,7 @@ from .container import *
 from .conv import *
 from .distance import *
 from .dropout import *
+from .experts import *
 from .flatten import *
 from .fold import *
 from .instancenorm import *
@@ -62,6 +64,7 @@ __all__ += container.__all__
 __all__ += conv.__all__
 __all__ += distance.__all__
 __all__ += dropout.__all__
+__all__ += experts.__all__
 __all__ += flatten.__all__
 __all__ += fold.__all__
 __all__ += instancenorm.__all__

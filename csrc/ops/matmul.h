@@ -1,0 +1,11 @@
+// Products that write into memory at hand, unrecorded.
+#pragma once
+
+#include "core/tensor.h"
+
+namespace eg {
+
+// out (row-major) = a b + beta out, for 2-d a and b of one dtype.
+void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta);
+
+}  // namespace eg
