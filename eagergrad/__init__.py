@@ -143,6 +143,7 @@ _SUBMODULES = frozenset(
         "amp",
         "autograd",
         "backends",
+        "compiler",
         "cuda",
         "distributed",
         "distributions",

@@ -9,6 +9,7 @@ from eagergrad import accelerator as accelerator
 from eagergrad import amp as amp
 from eagergrad import autograd as autograd
 from eagergrad import backends as backends
+from eagergrad import compiler as compiler
 from eagergrad import cuda as cuda
 from eagergrad import distributed as distributed
 from eagergrad import distributions as distributions
@@ -19,6 +20,7 @@ from eagergrad import linalg as linalg
 from eagergrad import memory as memory
 from eagergrad import multiprocessing as multiprocessing
 from eagergrad import nn as nn
+from eagergrad import onnx as onnx
 from eagergrad import optim as optim
 from eagergrad import random as random
 from eagergrad import serialization as serialization

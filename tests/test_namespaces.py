@@ -96,3 +96,28 @@ def test_assert_close_says_where():
     assert_close(eg.tensor(float("nan")), eg.tensor(float("nan")), equal_nan=True)
     with pytest.raises(TypeError):
         assert_close("a", 1)
+
+
+def test_names_of_the_compiler_and_the_exporter():
+    from eagergrad import compiler, onnx
+
+    assert compiler.disable(len) is len and compiler.disable(recursive=False)(len) is len
+    assert not compiler.is_compiling() and not onnx.is_in_onnx_export()
+
+
+def test_attention_has_one_kernel():
+    from eagergrad.nn.attention import SDPBackend, sdpa_kernel
+
+    q = eg.randn(1, 2, 3, 4)
+    attend = eg.nn.functional.scaled_dot_product_attention
+    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.MATH]):
+        inside = attend(q, q, q)
+    assert inside.tolist() == attend(q, q, q).tolist()
+    with pytest.raises(AssertionError, match="SDPBackend"), sdpa_kernel(["math"]):
+        pass
+
+
+def test_variable_in_its_old_module():
+    from eagergrad.autograd.variable import Variable
+
+    assert Variable is eg.autograd.Variable
