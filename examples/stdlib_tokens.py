@@ -14,8 +14,8 @@ import ast
 import re
 import sysconfig
 from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
@@ -24,7 +24,8 @@ PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+")
 SKIPPED = {"test", "tests", "idle_test", "site-packages", "__pycache__"}
 
 
-class Bags(NamedTuple):
+@dataclass(frozen=True)
+class Bags:
     """Rows of a sparse matrix in compressed form, and their labels."""
 
     values: np.ndarray  # float32: log(1 + count), each row of length 1
@@ -42,7 +43,8 @@ class Bags(NamedTuple):
         lengths = np.diff(self.pointers)[chosen]
         pointers = np.concatenate([[0], np.cumsum(lengths)])
         at = np.repeat(self.pointers[chosen] - pointers[:-1], lengths) + np.arange(pointers[-1])
-        return self._replace(
+        return replace(
+            self,
             values=self.values[at],
             columns=self.columns[at],
             pointers=pointers,
@@ -62,9 +64,13 @@ def functions(folder: Path) -> list[str]:
         except (SyntaxError, UnicodeDecodeError):
             continue
         lines = source.splitlines()
-        for node in ast.walk(tree):
+        inside: list[ast.AST] = [tree]
+        while inside:
+            node = inside.pop()
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
                 found.append("\n".join(lines[node.lineno - 1 : node.end_lineno]))
+            else:  # functions within functions are part of these
+                inside += ast.iter_child_nodes(node)
     return found
 
 
