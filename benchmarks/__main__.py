@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from . import rows_core, rows_nn, rows_sparse_optim  # noqa: F401  (they fill ROWS)
+from . import rows_core, rows_nn, rows_sparse, rows_sparse_optim  # noqa: F401  (they fill ROWS)
 from .harness import ROWS, Row, alternate, import_seconds, peak_memory, run_child
 
 

@@ -6,6 +6,10 @@
 #include "kernels/scratch.h"
 #include "kernels/simd.h"
 
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
 namespace eg {
 namespace {
 
@@ -101,16 +105,16 @@ bool checked_blocks(const CompressedView& x, int64_t begin, int64_t end, Body&& 
   return true;
 }
 
+// body(first row, past the last row) -> sound, in parts of about equal numbers of entries and rows.
 template <class I, class Body>
-bool over_rows(const CompressedView& x, int64_t cost, Body&& body) {
+bool over_parts(const CompressedView& x, int64_t cost, Body&& body) {
   const int64_t work = (x.nnz + x.rows) * (cost + 1);
   if (x.rows == 0) return true;
-  if (work <= kParallelGrain) return checked_blocks<I>(x, 0, x.rows, body);
+  if (work <= kParallelGrain) return body(int64_t(0), x.rows);
   const int64_t parts = least(kParts, x.rows);
   bool sound[kParts];
   const I* ptr = static_cast<const I*>(x.ptr);
-  // A part's border: where its share of entries and rows begins. Unsound pointers give strange parts, which
-  // are cut to order here and found at fault inside.
+  // Unsound pointers give strange borders, which are cut to order here and found at fault inside.
   int64_t border[kParts + 1];
   border[0] = 0;
   for (int64_t p = 1; p < parts; ++p) {
@@ -121,12 +125,18 @@ bool over_rows(const CompressedView& x, int64_t cost, Body&& body) {
   }
   border[parts] = x.rows;
   parallel_for(parts, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t p = begin; p < end; ++p)
-      sound[p] = checked_blocks<I>(x, border[p], border[p + 1], body);
+    for (int64_t p = begin; p < end; ++p) sound[p] = body(border[p], border[p + 1]);
   });
   bool all = true;
   for (int64_t p = 0; p < parts; ++p) all = all && sound[p];
   return all;
+}
+
+template <class I, class Body>
+bool over_rows(const CompressedView& x, int64_t cost, Body&& body) {
+  return over_parts<I>(x, cost, [&](int64_t first, int64_t last) {
+    return checked_blocks<I>(x, first, last, body);
+  });
 }
 
 // --- patterns ----------------------------------------------------------------------------------------------------------
@@ -298,10 +308,37 @@ bool merge(SparseMerge mode, const CompressedView& a, const CompressedView& b, v
 
 // --- products with dense matrices ------------------------------------------------------------------------------------
 
+// Results far larger than the caches, as the gradients of weights, are written past them.
+constexpr int64_t kStreamed = int64_t(4) << 20;  // bytes
+
+EG_INLINE bool can_stream(const void* out, int64_t row_bytes, int64_t rows) {
+#if defined(__AVX2__)
+  return row_bytes * rows >= kStreamed && row_bytes % kVectorBytes == 0 &&
+         reinterpret_cast<uintptr_t>(out) % kVectorBytes == 0;
+#else
+  return false;
+#endif
+}
+
+template <class T>
+EG_INLINE void store_past_caches(T* p, Vec<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v);
+#elif defined(__AVX2__)
+  _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)v);
+#endif
+}
+
+EG_INLINE void finish_stream() {
+#if defined(__AVX2__)
+  _mm_sfence();
+#endif
+}
+
 // kVectors vectors of columns in registers, over the entries of one row.
 template <int kVectors, class T, class I>
 EG_INLINE void row_vectors(T* out, const T* values, const Arrays<I>& a, int64_t begin, int64_t end,
-                           const T* dense, int64_t ld) {
+                           const T* dense, int64_t ld, bool streams) {
   Vec<T> sum[kVectors];
   for (int j = 0; j < kVectors; ++j) sum[j] = Vec<T>{};
   for (int64_t k = begin; k < end; ++k) {
@@ -313,7 +350,11 @@ EG_INLINE void row_vectors(T* out, const T* values, const Arrays<I>& a, int64_t 
     const Vec<T> v = splat(values[a.perm ? a.perm[k] : k]);
     for (int j = 0; j < kVectors; ++j) sum[j] += v * load(from + j * kLanes<T>);
   }
-  for (int j = 0; j < kVectors; ++j) store(out + j * kLanes<T>, sum[j]);
+  if (streams) {
+    for (int j = 0; j < kVectors; ++j) store_past_caches(out + j * kLanes<T>, sum[j]);
+  } else {
+    for (int j = 0; j < kVectors; ++j) store(out + j * kLanes<T>, sum[j]);
+  }
 }
 
 template <int kColumns, class T, class I>
@@ -330,12 +371,12 @@ EG_INLINE void row_columns(T* out, const T* values, const Arrays<I>& a, int64_t 
 
 template <class T, class I>
 void wide_row(T* out, const T* values, const Arrays<I>& a, int64_t begin, int64_t end,
-              const T* dense, int64_t ld, int64_t n) {
+              const T* dense, int64_t ld, int64_t n, bool streams) {
   constexpr int L = kLanes<T>;
   int64_t j = 0;
 #define EG_PANEL(vectors)                            \
   for (; j + (vectors) * L <= n; j += (vectors) * L) \
-    row_vectors<(vectors)>(out + j, values, a, begin, end, dense + j, ld);
+    row_vectors<(vectors)>(out + j, values, a, begin, end, dense + j, ld, streams);
 #if EG_ISA_LEVEL >= 4
   EG_PANEL(16)
 #endif
@@ -354,22 +395,129 @@ void wide_row(T* out, const T* values, const Arrays<I>& a, int64_t begin, int64_
 #undef EG_COLUMNS
 }
 
-// One contiguous column: lanes of partial sums, so that the loads become gathers.
+// --- one column ---------------------------------------------------------------------------------------------------
+// The compiler makes a gather of single loads. Here indices are checked where they are used: a pass of its own over a
+// block of them starts two streams anew for each block, and costs a quarter of the time.
+#if defined(__AVX512F__)
+constexpr bool kGathers = true;
+EG_INLINE __m512 gathered(__mmask16 m, const int32_t* idx, const float* x, int64_t limit,
+                          bool& sound) {
+  const __m512i at = _mm512_maskz_loadu_epi32(m, idx);
+  const __mmask16 fine = _mm512_mask_cmplt_epu32_mask(m, at, _mm512_set1_epi32(int32_t(limit)));
+  sound &= fine == m;
+  return _mm512_mask_i32gather_ps(_mm512_setzero_ps(), fine, at, x, 4);
+}
+EG_INLINE __m256 gathered(__mmask8 m, const int64_t* idx, const float* x, int64_t limit,
+                          bool& sound) {
+  const __m512i at = _mm512_maskz_loadu_epi64(m, idx);
+  const __mmask8 fine = _mm512_mask_cmplt_epu64_mask(m, at, _mm512_set1_epi64(limit));
+  sound &= fine == m;
+  return _mm512_mask_i64gather_ps(_mm256_setzero_ps(), fine, at, x, 4);
+}
+EG_INLINE __m512d gathered_wide(__mmask8 m, __m512i at, const double* x, int64_t limit,
+                                bool& sound) {
+  const __mmask8 fine = _mm512_mask_cmplt_epu64_mask(m, at, _mm512_set1_epi64(limit));
+  sound &= fine == m;
+  return _mm512_mask_i64gather_pd(_mm512_setzero_pd(), fine, at, x, 8);
+}
+EG_INLINE __m512d gathered(__mmask8 m, const int32_t* idx, const double* x, int64_t limit,
+                           bool& sound) {
+  const __m512i at = _mm512_maskz_cvtepi32_epi64(m, _mm256_maskz_loadu_epi32(m, idx));
+  return gathered_wide(m, at, x, limit, sound);
+}
+EG_INLINE __m512d gathered(__mmask8 m, const int64_t* idx, const double* x, int64_t limit,
+                           bool& sound) {
+  return gathered_wide(m, _mm512_maskz_loadu_epi64(m, idx), x, limit, sound);
+}
+EG_INLINE void add_products(__m512& sum, __mmask16 m, const float* v, __m512 x) {
+  sum = _mm512_fmadd_ps(_mm512_maskz_loadu_ps(m, v), x, sum);
+}
+EG_INLINE void add_products(__m256& sum, __mmask8 m, const float* v, __m256 x) {
+  sum = _mm256_fmadd_ps(_mm256_maskz_loadu_ps(m, v), x, sum);
+}
+EG_INLINE void add_products(__m512d& sum, __mmask8 m, const double* v, __m512d x) {
+  sum = _mm512_fmadd_pd(_mm512_maskz_loadu_pd(m, v), x, sum);
+}
+// By halves, as the compiler's own reductions do, which warn of their insides.
+template <class T, class Sum>
+EG_INLINE T total(Sum sum) {
+  constexpr int L = int(sizeof(Sum) / sizeof(T));
+  T lanes[L];
+  std::memcpy(lanes, &sum, sizeof lanes);
+  for (int half = L / 2; half > 0; half /= 2)
+    for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
+  return lanes[0];
+}
+
+template <class T, class I>
+EG_INLINE T gather_dot(const T* values, const I* idx, int64_t n, const T* x, int64_t limit,
+                       bool& sound) {
+  typedef decltype(gathered(1, idx, x, limit, sound)) Sum;
+  constexpr int L = int(sizeof(Sum) / sizeof(T));
+  constexpr unsigned all = (1u << L) - 1;
+  Sum sum = {}, other = {};
+  int64_t k = 0;
+  for (; k + 2 * L <= n; k += 2 * L) {
+    __builtin_prefetch(idx + k + 1024 / sizeof(I));
+    __builtin_prefetch(values + k + 1024 / sizeof(T));
+    add_products(sum, all, values + k, gathered(all, idx + k, x, limit, sound));
+    add_products(other, all, values + k + L, gathered(all, idx + k + L, x, limit, sound));
+  }
+  for (; k < n; k += L) {
+    const unsigned m = n - k >= L ? all : (1u << (n - k)) - 1;
+    add_products(sum, m, values + k, gathered(m, idx + k, x, limit, sound));
+  }
+  return total<T>(sum + other);
+}
+#else
+constexpr bool kGathers = false;
+template <class T, class I>
+EG_INLINE T gather_dot(const T*, const I*, int64_t, const T*, int64_t, bool&) {
+  return T(0);
+}
+#endif
+
+// Lanes of partial sums where the order of the values allows it.
 template <class T, class I>
 EG_INLINE T column_dot(const T* values, const Arrays<I>& a, int64_t begin, int64_t end,
                        const T* column) {
-  constexpr int L = 64 / int(sizeof(T));
-  T lanes[L] = {};
+  T lanes[8] = {};
   int64_t k = begin;
-  if (!a.perm) {
-    for (; k + L <= end; k += L)
-      for (int l = 0; l < L; ++l) lanes[l] += values[k + l] * column[a.idx[k + l]];
-  }
+  for (; k + 8 <= end; k += 8)
+    for (int l = 0; l < 8; ++l)
+      lanes[l] += values[a.perm ? a.perm[k + l] : k + l] * column[a.idx[k + l]];
   T tail = 0;
   for (; k < end; ++k) tail += values[a.perm ? a.perm[k] : k] * column[a.idx[k]];
-  for (int half = L / 2; half > 0; half /= 2)
+  for (int half = 4; half > 0; half /= 2)
     for (int l = 0; l < half; ++l) lanes[l] += lanes[l + half];
   return lanes[0] + tail;
+}
+
+// Rows [first, last) of out, for columns of `dense` that are contiguous.
+template <class T, class I>
+void rows_by_columns(T* out, const T* values, const Arrays<I>& a, int64_t first, int64_t last,
+                     const SparseOperand& dense, int64_t n) {
+  for (int64_t j = 0; j < n; ++j) {
+    const T* column = static_cast<const T*>(dense.data) + j * dense.col;
+    for (int64_t r = first; r < last; ++r)
+      out[r * n + j] = column_dot(values, a, a.ptr[r], a.ptr[r + 1], column);
+  }
+}
+template <class T, class I>
+bool rows_by_gathers(T* out, const T* values, const CompressedView& x, int64_t first, int64_t last,
+                     const SparseOperand& dense, int64_t n) {
+  const Arrays<I> a(x);
+  bool sound = true;
+  for (int64_t j = 0; j < n && sound; ++j) {
+    const T* column = static_cast<const T*>(dense.data) + j * dense.col;
+    for (int64_t r = first; r < last; ++r) {
+      if (!row_is_sound(a.ptr, r, x.nnz)) return false;
+      const int64_t begin = a.ptr[r];
+      out[r * n + j] =
+          gather_dot(values + begin, a.idx + begin, a.ptr[r + 1] - begin, column, x.cols, sound);
+    }
+  }
+  return sound;
 }
 
 bool multiply(DType dtype, const CompressedView& x, const void* values, const SparseOperand& dense,
@@ -383,15 +531,18 @@ bool multiply(DType dtype, const CompressedView& x, const void* values, const Sp
       const T* d = static_cast<const T*>(dense.data);
       T* const to = static_cast<T*>(out);
       const bool wide = dense.col == 1 && n > 1;
+      const bool streams = can_stream(out, n * int64_t(sizeof(T)), x.rows);
+      if constexpr (kGathers && !std::is_same<T, int64_t>::value) {
+        if (!wide && !x.perm)
+          return over_parts<I>(x, n, [&](int64_t first, int64_t last) {
+            return rows_by_gathers<T, I>(to, v, x, first, last, dense, n);
+          });
+      }
       return over_rows<I>(x, n, [&](int64_t first, int64_t last) {
-        if (wide) {
-          for (int64_t r = first; r < last; ++r)
-            wide_row(to + r * n, v, a, a.ptr[r], a.ptr[r + 1], d, dense.row, n);
-          return;
-        }
-        for (int64_t j = 0; j < n; ++j)
-          for (int64_t r = first; r < last; ++r)
-            to[r * n + j] = column_dot(v, a, a.ptr[r], a.ptr[r + 1], d + j * dense.col);
+        if (!wide) return rows_by_columns(to, v, a, first, last, dense, n);
+        for (int64_t r = first; r < last; ++r)
+          wide_row(to + r * n, v, a, a.ptr[r], a.ptr[r + 1], d, dense.row, n, streams);
+        if (streams) finish_stream();
       });
     });
   });
@@ -484,33 +635,76 @@ void sort_ascending(I* a, int64_t n) {
   }
 }
 
+// Rows of a product in the order of their columns, by a bit for each: dense rows need no sorting.
+class BitRow {
+ public:
+  explicit BitRow(int64_t cols) : words_((cols + 63) / 64), bits_(words_ + 1) {
+    std::memset(bits_.data(), 0, size_t(words_) * 8);
+  }
+  EG_INLINE void set(int64_t c) { bits_.data()[c >> 6] |= uint64_t(1) << (c & 63); }
+  // Writes the columns that were set, and clears them.
+  template <class I>
+  EG_INLINE void take(I* out) {
+    for (int64_t w = 0; w < words_; ++w) {
+      uint64_t left = bits_.data()[w];
+      bits_.data()[w] = 0;
+      for (; left; left &= left - 1) *out++ = static_cast<I>(w * 64 + __builtin_ctzll(left));
+    }
+  }
+  int64_t words() const { return words_; }
+
+ private:
+  int64_t words_;
+  Scratch<uint64_t> bits_;
+};
+
+template <class I>
+EG_INLINE int64_t row_columns_of(const Arrays<I>& a, const Arrays<I>& b, int64_t r, int64_t* seen,
+                                 I* out) {
+  int64_t count = 0;
+  for (int64_t k = a.ptr[r]; k < a.ptr[r + 1]; ++k) {
+    const int64_t m = a.idx[k];
+    for (int64_t q = b.ptr[m]; q < b.ptr[m + 1]; ++q) {
+      const I c = b.idx[q];
+      if (seen[c] == r) continue;
+      seen[c] = r;
+      if (out) out[count] = c;
+      ++count;
+    }
+  }
+  return count;
+}
+
 bool product_pattern(const CompressedView& a, const CompressedView& b, void* ptr, void* idx) {
   return visit_index(a.wide, [&](auto zero) {
     using I = decltype(zero);
     const Arrays<I> left(a), right(b);
     if (!is_sound<I>(a) || !is_sound<I>(b)) return false;
-    Scratch<int64_t> seen_by(b.cols + 1);
-    int64_t* const seen = seen_by.data();
-    for (int64_t c = 0; c < b.cols; ++c) seen[c] = -1;
     int64_t* const start = static_cast<int64_t*>(ptr);
-    if (!idx) start[0] = 0;
-    for (int64_t r = 0; r < a.rows; ++r) {
-      I* const to = idx ? static_cast<I*>(idx) + start[r] : nullptr;
-      int64_t count = 0;
-      for (int64_t k = left.ptr[r]; k < left.ptr[r + 1]; ++k) {
-        const int64_t m = left.idx[k];
-        for (int64_t q = right.ptr[m]; q < right.ptr[m + 1]; ++q) {
-          const I c = right.idx[q];
-          if (seen[c] == r) continue;
-          seen[c] = r;
-          if (to) to[count] = c;
-          ++count;
+    const int64_t grain = a.nnz < kParallelGrain / 4 ? a.rows + 1 : a.rows / 16 + 1;
+    parallel_for(a.rows, grain, [&](int64_t begin, int64_t end) {
+      Scratch<int64_t> seen_by(b.cols + 1);
+      int64_t* const seen = seen_by.data();
+      for (int64_t c = 0; c < b.cols; ++c) seen[c] = -1;
+      BitRow bits(b.cols);
+      for (int64_t r = begin; r < end; ++r) {
+        if (!idx) {
+          start[r + 1] = row_columns_of<I>(left, right, r, seen, nullptr);
+          continue;
+        }
+        I* const to = static_cast<I*>(idx) + start[r];
+        const int64_t count = row_columns_of(left, right, r, seen, to);
+        if (bits.words() > 4 * count) {
+          sort_ascending(to, count);
+        } else {
+          for (int64_t k = 0; k < count; ++k) bits.set(to[k]);
+          bits.take(to);
         }
       }
-      if (to)
-        sort_ascending(to, count);
-      else
-        start[r + 1] = start[r] + count;
+    });
+    if (!idx) {
+      start[0] = 0;
+      for (int64_t r = 0; r < a.rows; ++r) start[r + 1] += start[r];
     }
     return true;
   });
