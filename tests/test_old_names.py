@@ -294,3 +294,11 @@ def test_attributes_can_be_attached() -> None:
     assert x.note == "mine"
     with pytest.raises(AttributeError):
         x.missing
+
+
+def test_the_gradient_has_a_second_name():
+    p = eg.nn.Parameter(eg.ones(2))
+    p._grad = eg.full((2,), 3.0)
+    assert p.grad.tolist() == p._grad.tolist() == [3.0, 3.0]
+    eg.optim.SGD([p], lr=1.0).step()
+    assert p.tolist() == [-2.0, -2.0]

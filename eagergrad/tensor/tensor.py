@@ -195,6 +195,15 @@ class Tensor(_C.TensorBase):
             array.flags.writeable = False
         return array
 
+    @property
+    def _grad(self) -> Tensor | None:
+        """Another name of `grad`, which asynchronous training programs write."""
+        return self.grad
+
+    @_grad.setter
+    def _grad(self, grad: Tensor | None) -> None:
+        self.grad = grad
+
     # -- shape and memory ------------------------------------------------------------------------------
 
     @property
