@@ -650,3 +650,64 @@ def test_helpers_that_programs_import():
     utils.consume_prefix_in_state_dict_if_present(state, "module.")
     assert list(state) == ["weight", "bias"] and "" in state._metadata
     assert isinstance(nn.Linear(2, 1).load_state_dict(state), module_file._IncompatibleKeys)
+
+
+# ---- which layer raised ----------------------------------------------------------------------------------
+
+
+class _Tree(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.net = nn.Sequential(
+            nn.Conv2d(3, 4, 3), nn.Flatten(), nn.ModuleList([nn.Linear(16, 2)])[0]
+        )
+        self.loose = [nn.Linear(2, 3)]
+
+    def forward(self, x):
+        return self.loose[0](self.net(x))
+
+
+def _layer_of(f):
+    with pytest.raises((RuntimeError, ValueError)) as caught:
+        f()
+    assert len(caught.value.__notes__) == 1
+    return caught.value.__notes__[0]
+
+
+@pytest.fixture(params=[False, True])
+def hooks(request):
+    """Both ways through a call: no hook was ever registered, and one was."""
+    from eagergrad.nn.modules._hooks import ever_used  # the core holds this very list
+
+    before = list(ever_used)
+    ever_used[:] = [True] if request.param else []
+    yield request.param
+    ever_used[:] = before
+
+
+def test_an_exception_names_the_layer_it_came_from(hooks):
+    tree = _Tree()
+    assert (
+        _layer_of(lambda: tree(eg.zeros(1, 2, 4, 4)))
+        == "in layer net.0 of _Tree: Conv2d(3, 4, kernel_size=(3, 3), stride=(1, 1))"
+    )
+    assert (
+        _layer_of(lambda: nn.Sequential(tree)(eg.zeros(1, 3, 5, 5)))
+        == "in layer 0.net.2 of Sequential: Linear(in_features=16, out_features=2, bias=True)"
+    )
+    alone = nn.Linear(3, 4)
+    assert (
+        _layer_of(lambda: alone(eg.zeros(2)))
+        == "in layer Linear(in_features=3, out_features=4, bias=True)"
+    )
+
+
+def test_an_exception_leaves_its_layers_behind_when_it_is_pickled():
+    tree = _Tree()
+    tree.unpicklable = lambda: None
+    with pytest.raises(RuntimeError) as caught:
+        tree(eg.zeros(1, 2, 4, 4))
+    again = pickle.loads(pickle.dumps(caught.value))
+    assert str(again) == str(caught.value)
+    nn.Linear(2, 2)._left_by(again)
+    assert again.__notes__ == ["in layer Linear(in_features=2, out_features=2, bias=True)"]

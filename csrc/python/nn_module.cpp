@@ -17,6 +17,7 @@ struct Known {
   PyObject* getattr;        // Module.__getattr__
   PyObject* call;           // Module.__call__
   PyObject* call_hooked;    // Module._call_with_hooks
+  PyObject* left_by;        // Module._left_by
   PyObject* forward;        // "forward"
   PyObject* containers[3];  // "_parameters", "_buffers", "_modules"
 };
@@ -70,7 +71,7 @@ PyObject* call_method(PyObject* function, PyObject* self, PyObject* args, PyObje
   return PyObject_VectorcallDict(function, stack, static_cast<size_t>(count) + 1, kwargs);
 }
 
-PyObject* module_call(PyObject* self, PyObject* args, PyObject* kwargs) {
+PyObject* run(PyObject* self, PyObject* args, PyObject* kwargs) {
   if (PyList_GET_SIZE(known.ever_used) != 0) {
     Object named = kwargs ? Object::borrow(kwargs) : Object(PyDict_New());
     if (!named) return nullptr;
@@ -90,6 +91,24 @@ PyObject* module_call(PyObject* self, PyObject* args, PyObject* kwargs) {
   return bound ? PyObject_Call(bound.get(), args, kwargs) : nullptr;
 }
 
+// An exception leaves the module: Module._left_by notes on it which layer that was.
+void leave(PyObject* self) {
+  PyObject *type, *value, *trace;
+  PyErr_Fetch(&type, &value, &trace);
+  PyErr_NormalizeException(&type, &value, &trace);
+  if (value && PyErr_GivenExceptionMatches(value, PyExc_Exception)) {
+    const Object done{PyObject_CallFunctionObjArgs(known.left_by, self, value, nullptr)};
+    if (!done) PyErr_Clear();
+  }
+  PyErr_Restore(type, value, trace);
+}
+
+PyObject* module_call(PyObject* self, PyObject* args, PyObject* kwargs) {
+  PyObject* result = run(self, args, kwargs);
+  if (!result) leave(self);
+  return result;
+}
+
 // module_slots(cls, Module, ever_used): see the note above.
 PyObject* module_slots(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded([&]() -> PyObject* {
@@ -102,6 +121,7 @@ PyObject* module_slots(PyObject*, PyObject* const* args, Py_ssize_t count) {
       known.getattr = checked(PyObject_GetAttrString(args[1], "__getattr__")).release();
       known.call = checked(PyObject_GetAttrString(args[1], "__call__")).release();
       known.call_hooked = checked(PyObject_GetAttrString(args[1], "_call_with_hooks")).release();
+      known.left_by = checked(PyObject_GetAttrString(args[1], "_left_by")).release();
       known.ever_used = Object::borrow(args[2]).release();
       known.forward = checked(PyUnicode_InternFromString("forward")).release();
     }

@@ -15,6 +15,7 @@ from . import _hooks, _state
 from ._hooks import *  # noqa: F403
 from ._hooks import WithModule, ever_used, new_args, new_args_kwargs
 from ._state import _IncompatibleKeys
+from ._where import note_layer
 
 __all__ = ["Module", *_hooks.__all__]
 
@@ -93,9 +94,16 @@ class Module:
     # ---- calling -------------------------------------------------------------------------------------------------
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if ever_used:  # Note [No cost without hooks]
-            return self._call_with_hooks(args, kwargs)
-        return self.forward(*args, **kwargs)
+        try:
+            if ever_used:  # Note [No cost without hooks]
+                return self._call_with_hooks(args, kwargs)
+            return self.forward(*args, **kwargs)
+        except Exception as e:
+            self._left_by(e)
+            raise
+
+    def _left_by(self, error: Exception) -> None:
+        note_layer(error, self)
 
     def _call_impl(self, *args: Any, **kwargs: Any) -> Any:
         return self._call_with_hooks(args, kwargs)
