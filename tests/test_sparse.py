@@ -465,6 +465,9 @@ def test_properties() -> None:
     assert x.dtype is eg.float64 and x.device.type == "cpu" and x._nnz() == M.nnz
     assert x.float().dtype is eg.float32 and x.to(eg.float64) is x and x.half().float()._nnz()
     assert eg.ones(1).layout == eg.strided and not eg.ones(1).is_sparse
+    assert x.to("cpu") is x and x.to("cpu", eg.float32).dtype is eg.float32 and x.cpu() is x
+    with pytest.raises(RuntimeError, match="live on the CPU"):
+        x.cuda()
     assert not x.requires_grad and x.detach().clone().requires_grad_().requires_grad
     c = x.to_sparse()
     assert c.is_sparse and c.is_coalesced() and c.coalesce() is c

@@ -10,7 +10,7 @@ import numpy as np
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad.sparse.pattern import INT32_MAX, checked
-from eagergrad.sparse.tensor import COMPRESSED, SparseTensor
+from eagergrad.sparse.tensor import COMPRESSED, SparseTensor, on_the_cpu
 from eagergrad.tensor.foreign import is_scipy_sparse
 
 # ---- arguments ----------------------------------------------------------------------------------
@@ -49,6 +49,7 @@ def compressed_tensor(
 ) -> SparseTensor:
     """A checked CSR or CSC matrix; shape None: from the largest index."""
     compressed, plain = COMPRESSED[layout]
+    on_the_cpu(op, values.device)
     ptr, idx = _index_array(ptr, op, compressed), _index_array(idx, op, plain)
     for t, name in ((ptr, compressed), (idx, plain)):
         if t.dim() != 1:
@@ -94,6 +95,7 @@ def _first_fault(indices: Tensor, shape: tuple[int, ...], op: str) -> None:
 
 def coo_tensor(indices: Any, values: Tensor, shape: Any, op: str) -> SparseTensor:
     """A checked COO tensor; shape None: from the largest indices."""
+    on_the_cpu(op, values.device)
     indices = _index_array(indices, op, "indices").long()
     if indices.dim() != 2:
         raise RuntimeError(

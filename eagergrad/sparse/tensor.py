@@ -20,6 +20,14 @@ COMPRESSED = {
 }
 
 
+def on_the_cpu(op: str, device: Any) -> None:
+    """Raises RuntimeError for any other device."""
+    if device.type != "cpu":
+        raise RuntimeError(
+            f"[{op}] sparse tensors live on the CPU, got device {device}; x.to_dense() can be moved"
+        )
+
+
 class SparseTensor:
     """A tensor of which only some entries are stored. Made by `eagergrad.sparse.csr`, `csc` and `coo`.
 
@@ -367,7 +375,9 @@ class SparseTensor:
         """This tensor with another dtype: ``to(dtype)``, ``to(device, dtype)``, ``to(other)``. Sparse tensors live on the CPU."""
         if args and isinstance(args[0], SparseTensor):
             args = (args[0]._vals, *args[1:])
-        target, copy = _parse_to(args, dict(kwargs))
+        target, where, copy = _parse_to(args, dict(kwargs))
+        if where is not None:
+            on_the_cpu("to", eg.device(where))
         values = self._vals if target is None else self._vals.to(target)
         if values is self._vals and not copy:
             return self
