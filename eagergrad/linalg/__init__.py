@@ -21,12 +21,14 @@ from eagergrad.linalg._factors import (
     Eigh,
     Inverse,
     LinAlgError,
+    Pinv,
     Slogdet,
     Solve,
     SolveTriangular,
     check_float,
     check_square,
 )
+from eagergrad.tensor.out import with_out
 from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
 from eagergrad.tensor.statistics import norm as _norm
@@ -51,6 +53,7 @@ __all__ = [
     "lstsq",
     "lu",
     "lu_factor",
+    "lu_factor_ex",
     "lu_solve",
     "matmul",
     "matrix_exp",
@@ -81,6 +84,7 @@ _eigh = namedtuple("eigh", ("eigenvalues", "eigenvectors"))
 _lstsq = namedtuple("lstsq", ("solution", "residuals", "rank", "singular_values"))
 _lu = namedtuple("lu", ("P", "L", "U"))
 _lu_factor = namedtuple("lu_factor", ("LU", "pivots"))
+_lu_factor_ex = namedtuple("lu_factor_ex", ("LU", "pivots", "info"))
 _inv_ex = namedtuple("inv_ex", ("inverse", "info"))
 _cholesky_ex = namedtuple("cholesky_ex", ("L", "info"))
 _solve_ex = namedtuple("solve_ex", ("result", "info"))
@@ -89,6 +93,7 @@ _solve_ex = namedtuple("solve_ex", ("result", "info"))
 # -- norms -------------------------------------------------------------------------------------------
 
 
+@with_out
 def vector_norm(
     x: Any,
     ord: Any = 2,
@@ -102,6 +107,7 @@ def vector_norm(
     return _norm(x, ord, dim, keepdim, dtype=dtype)
 
 
+@with_out
 def matrix_norm(
     A: Any,
     ord: Any = "fro",
@@ -135,6 +141,7 @@ def matrix_norm(
     return y
 
 
+@with_out
 def norm(
     A: Any,
     ord: Any = None,
@@ -167,6 +174,7 @@ def norm(
 # -- solving -----------------------------------------------------------------------------------------
 
 
+@with_out
 def inv(A: Any, *, out: Any = None) -> Any:
     """Inverses of square matrices (..., n, n). Raises LinAlgError for singular ones.
 
@@ -189,17 +197,25 @@ def _attempt(make: Callable[[], Any], A: Any, check_errors: bool) -> tuple[Any, 
         return _ops["full"](tuple(A.shape), math.nan, dtype=A.dtype), info + 1
 
 
+def _bool() -> Any:
+    import eagergrad as eg
+
+    return eg.bool
+
+
 def _int32() -> Any:
     import eagergrad as eg
 
     return eg.int32
 
 
+@with_out
 def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
     """inv with a tensor of error codes instead of an exception."""
     return _inv_ex(*_attempt(lambda: inv(A), A, check_errors))
 
 
+@with_out
 def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     """X of A X = B (or X A = B) for square A; B may be a vector or a batch of them."""
     check_square("linalg.solve", A)
@@ -216,6 +232,7 @@ def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
     return x.squeeze(-1) if vector else x
 
 
+@with_out
 def solve_ex(
     A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None
 ) -> Any:
@@ -223,6 +240,7 @@ def solve_ex(
     return _solve_ex(*_attempt(lambda: solve(A, B, left=left), A, check_errors))
 
 
+@with_out
 def solve_triangular(
     A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Any = None
 ) -> Any:
@@ -233,58 +251,103 @@ def solve_triangular(
     return SolveTriangular.apply(A, B, upper, unitriangular)
 
 
-def lstsq(A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None) -> Any:
-    """Least squares solution of A X = B, with residuals (m > n, full rank), rank and singular values."""
-    vector = B.dim() == A.dim() - 1
+@with_out(casts=True)
+def lstsq(
+    A: Any, B: Any, rcond: float | None = None, *, driver: str | None = None, out: Any = None
+) -> Any:
+    """Least squares solution of A X = B, with residuals, rank and singular values where LAPACK's driver gives them.
+
+    Residuals: of "gels", "gelsd" and "gelss", for m > n and full rank. Rank: of all but "gels". Singular values: of "gelsd"
+    and "gelss". What is not given is empty.
+    """
+    check_float("linalg.lstsq", A)
+    if A.dim() < 2 or B.dim() < 1:
+        raise RuntimeError(
+            f"linalg.lstsq: expected at least 2 dimensions of A and 1 of B, got {tuple(A.shape)} and {tuple(B.shape)}"
+        )
+    driver = "gelsy" if driver is None else driver
+    if driver not in ("gels", "gelsd", "gelss", "gelsy"):
+        raise RuntimeError(
+            f"linalg.lstsq: driver should be one of gels, gelsd, gelss, gelsy, got {driver}"
+        )
+    vector = B.dim() == 1 or (B.dim() == A.dim() - 1 and B.shape == A.shape[:-1])
     b = B.unsqueeze(-1) if vector else B
-    x = pinv(A, rtol=rcond) @ b
     m, n = A.shape[-2:]
+    if b.shape[-2] != m or A.dtype is not B.dtype:
+        raise RuntimeError(
+            f"linalg.lstsq: expected A and B of as many rows and one dtype, got {tuple(A.shape)} {A.dtype} and "
+            f"{tuple(B.shape)} {B.dtype}"
+        )
+    x = pinv(A, rtol=rcond) @ b
     s = svdvals(A.detach())
-    rank = (s > (rcond or _eps(A) * max(m, n)) * s.amax(-1, True)).sum(-1)
-    full = m > n and bool((rank == n).all())
-    residuals = ((A @ x - b) ** 2).sum(-2) if full else _ops["empty"](0, dtype=A.dtype)
-    return _lstsq(x.squeeze(-1) if vector else x, residuals, rank, s)
+    empty = _ops["empty"](0, dtype=A.dtype)
+    limit = rcond or _eps(A) * max(m, n)
+    rank = (s > limit * _largest(s)).sum(-1)
+    full = driver != "gelsy" and m > n and bool((rank == n).all())
+    residuals = ((A @ x - b) ** 2).sum(-2) if full else x.reshape(-1)[:0]
+    return _lstsq(
+        x.squeeze(-1) if vector else x,
+        residuals,
+        _ops["empty"](0, dtype=rank.dtype) if driver == "gels" else rank,
+        s if driver in ("gelsd", "gelss") else empty,
+    )
+
+
+def _largest(s: Any) -> Any:
+    """The largest of the last dimension, kept; 0 of an empty one."""
+    return s.amax(-1, True) if s.shape[-1] else s.sum(-1, True)
 
 
 def _eps(A: Any) -> float:
     return float(np.finfo(np.float64 if A.dtype.itemsize == 8 else np.float32).eps)
 
 
+@with_out(casts=True)
 def pinv(
     A: Any,
+    rcond: Any = None,
+    hermitian: bool = False,
     *,
     atol: Any = None,
     rtol: Any = None,
-    hermitian: bool = False,
-    rcond: Any = None,
     out: Any = None,
 ) -> Any:
-    """Moore-Penrose inverse, by the singular values above max(atol, rtol * largest)."""
+    """Moore-Penrose inverse, by the singular values above max(atol, rtol * largest); symmetric A may be called hermitian."""
     check_float("linalg.pinv", A)
-    if A.numel() == 0:
-        return _ops["zeros"]((*A.shape[:-2], A.shape[-1], A.shape[-2]), dtype=A.dtype)
     rtol = rcond if rtol is None else rtol
+    if not hermitian:
+        return Pinv.apply(A, lambda s: _limit(s, A, atol, rtol))
+    L, V = Eigh.apply(A, "L")
+    kept = L.detach().abs() > _limit(L.detach().abs(), A, atol, rtol)
+    inverse = _ops["where"](kept, L, 1.0).reciprocal() * kept.to(L.dtype)
+    return (V * inverse.unsqueeze(-2)) @ V.mT
+
+
+def _limit(s: Any, A: Any, atol: Any, rtol: Any) -> Any:
+    """The size up to which singular values s of A count as 0."""
     if rtol is None:
-        rtol = 0.0 if atol is not None else _eps(A) * max(A.shape[-2:])
-    U, S, Vh = SVD.apply(A, False)
-    largest = S.detach().amax(-1, True)
-    limit = largest * rtol if not isinstance(rtol, _C.TensorBase) else largest * rtol.unsqueeze(-1)
-    if atol is not None:
-        limit = _ops["maximum"](
-            limit,
-            _ops["zeros_like"](limit)
-            + (atol.unsqueeze(-1) if isinstance(atol, _C.TensorBase) else atol),
-        )
-    kept = S.detach() > limit
-    inverse = _ops["where"](kept, S, 1.0).reciprocal() * kept.to(S.dtype)
-    return (Vh.mT * inverse.unsqueeze(-2)) @ U.mT
+        rtol = 0.0 if _positive(atol) else _eps(A) * max(A.shape[-2:])
+
+    def column(t: Any) -> Any:
+        return t.unsqueeze(-1) if isinstance(t, _C.TensorBase) else t
+
+    relative = _largest(s) * column(rtol)
+    if atol is None:
+        return relative
+    return _ops["maximum"](relative, _ops["zeros_like"](relative) + column(atol))
 
 
+def _positive(atol: Any) -> bool:
+    return bool((atol > 0).any()) if isinstance(atol, _C.TensorBase) else bool(atol)
+
+
+@with_out
 def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """Compact LU decomposition: LU and pivots (from 1, as LAPACK)."""
-    P, L, U = lu(A)
+    P, L, U = lu(A, pivot=pivot)
     n = A.shape[-2]
-    order = P.detach().mT.argmax(-1).reshape(-1, n).tolist()
+    order = P.detach().mT.argmax(-1) if n else P.detach().sum(-1).long()
+    order = order.reshape(math.prod(A.shape[:-2]), n).tolist()
     rows = []
     for line in order:
         current, pivots = list(range(n)), []
@@ -315,11 +378,25 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     return _lu_factor(wide_l + U, pivots_tensor)
 
 
+@with_out
+def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
+    """lu_factor with a tensor of error codes: where, from 1, the first zero pivot is."""
+    LU, pivots = lu_factor(A, pivot=pivot)
+    zero = LU.detach().diagonal(0, -2, -1) == 0
+    first = zero.to(_int32()).argmax(-1) + 1 if zero.shape[-1] else zero.sum(-1)
+    info = _ops["where"](zero.any(-1), first, 0).to(_int32())
+    if check_errors and bool((info > 0).any()):
+        raise LinAlgError(
+            f"linalg.lu_factor: pivot {int(info.max())} is zero: the matrix is singular"
+        )
+    return _lu_factor_ex(LU, pivots, info)
+
+
 def _permutation(pivots: Any, n: int) -> Any:
     """Permutation matrices (..., n, n) of pivots (..., k)."""
     import eagergrad as eg
 
-    lines = pivots.reshape(-1, pivots.shape[-1]).tolist()
+    lines = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1]).tolist()
     orders = []
     for line in lines:
         order = list(range(n))
@@ -330,8 +407,17 @@ def _permutation(pivots: Any, n: int) -> Any:
     return eg.nn.functional.one_hot(index, n).mT
 
 
-def lu_unpack(LU: Any, pivots: Any, unpack_data: bool = True, unpack_pivots: bool = True) -> Any:
+@with_out
+def lu_unpack(
+    LU_data: Any,
+    LU_pivots: Any,
+    unpack_data: bool = True,
+    unpack_pivots: bool = True,
+    *,
+    out: Any = None,
+) -> Any:
     """P, L and U of lu_factor's result."""
+    LU, pivots = LU_data, LU_pivots
     m, n = LU.shape[-2:]
     k = min(m, n)
     P = _permutation(pivots, m).to(LU.dtype) if unpack_pivots else _ops["empty"](0, dtype=LU.dtype)
@@ -342,9 +428,12 @@ def lu_unpack(LU: Any, pivots: Any, unpack_data: bool = True, unpack_pivots: boo
     return _lu(P, L, LU[..., :k, :].triu())
 
 
+@with_out
 def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """P, L and U with A = P L U (partial pivoting)."""
     check_float("linalg.lu", A)
+    if not pivot:
+        raise RuntimeError("linalg.lu: LU without pivoting is not implemented on the CPU")
     from eagergrad.linalg._factors import permutation_of
 
     P = permutation_of(A)
@@ -377,6 +466,7 @@ def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     return _lu(P, L, U)
 
 
+@with_out
 def lu_solve(
     LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None
 ) -> Any:
@@ -389,11 +479,10 @@ def lu_solve(
 # -- determinants ------------------------------------------------------------------------------------
 
 
+@with_out
 def det(A: Any, *, out: Any = None) -> Any:
     """Determinants of square matrices."""
     check_square("linalg.det", A)
-    if A.shape[-1] == 0:
-        return _ops["ones"](tuple(A.shape[:-2]), dtype=A.dtype)
     sign, logabs = Slogdet.apply(A)
     if bool((sign == 0).any()):
         return _det_by_expansion(A)
@@ -412,6 +501,7 @@ def _det_by_expansion(A: Any) -> Any:
     return c if n % 2 == 0 else -c  # type: ignore[operator]
 
 
+@with_out
 def slogdet(A: Any, *, out: Any = None) -> Any:
     """Sign and log of the absolute value of determinants."""
     check_square("linalg.slogdet", A)
@@ -421,6 +511,7 @@ def slogdet(A: Any, *, out: Any = None) -> Any:
 # -- factorisations ----------------------------------------------------------------------------------
 
 
+@with_out
 def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """L with A = L L^T for positive definite A (U = L^T if upper). Raises LinAlgError for others."""
     check_square("linalg.cholesky", A)
@@ -428,11 +519,13 @@ def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     return L.mT if upper else L
 
 
+@with_out
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """cholesky with a tensor of error codes instead of an exception."""
     return _cholesky_ex(*_attempt(lambda: cholesky(A, upper=upper), A, check_errors))
 
 
+@with_out
 def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
     """Q and R with A = Q R; mode "reduced", "complete" or "r" (Q is then empty)."""
     check_float("linalg.qr", A)
@@ -444,18 +537,21 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
     return _qr(_ops["empty"](0, dtype=A.dtype) if mode == "r" else Q, R)
 
 
+@with_out
 def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
     """U, S and Vh with A = U diag(S) Vh, S falling."""
     check_float("linalg.svd", A)
     return _svd(*SVD.apply(A, full_matrices))
 
 
+@with_out
 def svdvals(A: Any, *, driver: str | None = None, out: Any = None) -> Any:
     """Singular values, falling."""
     check_float("linalg.svdvals", A)
     return SVD.apply(A, False)[1]
 
 
+@with_out
 def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues, rising, and eigenvectors (columns) of symmetric matrices; one triangle is read."""
     check_square("linalg.eigh", A)
@@ -464,11 +560,13 @@ def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     return _eigh(*Eigh.apply(A, UPLO.upper()))
 
 
+@with_out
 def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues of symmetric matrices, rising."""
     return eigh(A, UPLO).eigenvalues
 
 
+@with_out
 def eigvals(A: Any, *, out: Any = None) -> Any:
     """Eigenvalues of matrices whose eigenvalues are all real; not recorded. Raises RuntimeError for complex ones."""
     return eig(A)[0]
@@ -477,6 +575,7 @@ def eigvals(A: Any, *, out: Any = None) -> Any:
 _eig = namedtuple("eig", ("eigenvalues", "eigenvectors"))
 
 
+@with_out
 def eig(A: Any, *, out: Any = None) -> Any:
     """Eigenvalues and eigenvectors where all are real; not recorded. Raises RuntimeError for complex ones."""
     check_square("linalg.eig", A)
@@ -498,13 +597,14 @@ def eig(A: Any, *, out: Any = None) -> Any:
 # -- functions of matrices -----------------------------------------------------------------------------
 
 
+@with_out
 def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
     """The n-th power of square matrices; negative n inverts."""
     check_square("linalg.matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)
     if n == 0:
-        return _ops["eye"](A.shape[-1], dtype=A.dtype).expand(A.shape).clone()
+        return A.clone().copy_(_ops["eye"](A.shape[-1], dtype=A.dtype))
     result, base = None, A
     while n:
         if n & 1:
@@ -533,26 +633,25 @@ def matrix_exp(A: Any) -> Any:
     return result
 
 
+@with_out(casts=True)
 def matrix_rank(
     A: Any,
+    tol: Any = None,
+    hermitian: bool = False,
     *,
     atol: Any = None,
     rtol: Any = None,
-    tol: Any = None,
-    hermitian: bool = False,
     out: Any = None,
 ) -> Any:
-    """Number of singular values above max(atol, rtol * largest)."""
-    s = svdvals(A.detach())
-    atol = tol if atol is None else atol
-    if rtol is None:
-        rtol = 0.0 if atol is not None else _eps(A) * max(A.shape[-2:])
-    limit = s.amax(-1, True) * rtol
-    if atol is not None:
-        limit = _ops["maximum"](limit, _ops["zeros_like"](limit) + atol)
-    return (s > limit).sum(-1)
+    """Number of singular values above max(atol, rtol * largest); symmetric A may be called hermitian."""
+    check_float("linalg.matrix_rank", A)
+    s = eigvalsh(A.detach()).abs() if hermitian else svdvals(A.detach())
+    if tol is not None:
+        atol, rtol = tol, 0.0 if rtol is None else rtol
+    return (s > _limit(s, A, atol, rtol)).sum(-1)
 
 
+@with_out(casts=True)
 def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
     """Condition number: the norm of A times the norm of its inverse."""
     if p is None or p in (2, -2):
@@ -564,14 +663,18 @@ def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
 # -- products ------------------------------------------------------------------------------------------
 
 
+@with_out
 def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     """The same as eagergrad.matmul."""
     return _ops["matmul"](input, other)
 
 
+@with_out
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     """Product of a chain of matrices (vectors at the ends) in the cheapest order."""
     items = list(tensors)
+    if items and items[0].dtype is _bool():
+        raise NotImplementedError("multi_dot() is not implemented for bool")
     if len(items) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(items)}")
     first, last = items[0].dim() == 1, items[-1].dim() == 1
@@ -600,19 +703,40 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     return result.squeeze(-1) if last else result
 
 
+@with_out
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """Inner products along dim."""
+    if not x.dtype.is_floating_point:
+        raise RuntimeError(
+            f"linalg.vecdot: Expected a floating point or complex tensor as input. Got {x.dtype}"
+        )
     return (x * y).sum(dim)
 
 
+@with_out
 def cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:
     """Cross products along dim."""
+    if input.dim() != other.dim():
+        raise RuntimeError(
+            f"linalg.cross: inputs must have the same number of dimensions, got {input.dim()} and {other.dim()}"
+        )
+    if input.shape[dim] != 3 or other.shape[dim] != 3:
+        raise RuntimeError(
+            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
+        )
     return _cross(input, other, dim)
 
 
 def vander(x: Any, *, N: int | None = None) -> Any:
     """Rising powers of the last dimension's elements."""
+    if x.dtype is _bool():
+        raise RuntimeError(
+            "linalg.vander supports floating point and integer tensors, but got Bool"
+        )
+    x = x.unsqueeze(0) if x.dim() == 0 else x
     n = x.shape[-1] if N is None else N
+    if n < 2 and N is not None:
+        raise RuntimeError(f"N must be greater than 1, got {N}")
     return _vander(x, n, True) if x.dim() == 1 else x.unsqueeze(-1) ** _ops["arange"](n)
 
 
@@ -621,6 +745,7 @@ def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:
     return A.diagonal(offset, dim1, dim2)
 
 
+@with_out(casts=True)
 def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
     """The first k columns of H_1 ... H_k, H_i = 1 - tau_i v_i v_i', v_i in column i below a 1 on the diagonal."""
     check_float("linalg.householder_product", A)
@@ -636,15 +761,17 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
     for i in range(tau.shape[-1] - 1, -1, -1):
         vi = v[..., :, i : i + 1]
         q = q - tau[..., i, None, None] * (vi @ (vi.mT @ q))
-    return q if out is None else out.copy_(q)
+    return q
 
 
+@with_out(casts=True)
 def tensorinv(A: Any, ind: int = 2, *, out: Any = None) -> Any:
     """Inverse of the map that tensordot(A, ., ind) is."""
     rows, columns = tuple(A.shape[:ind]), tuple(A.shape[ind:])
     return inv(A.reshape(math.prod(rows), math.prod(columns))).reshape(columns + rows)
 
 
+@with_out(casts=True)
 def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
     """X with tensordot(A, X, X.ndim) = B."""
     if dims is not None:

@@ -142,14 +142,36 @@ class SolveTriangular(Function):
         return _summed(gA, ctx.shapes[0]), _summed(gB, ctx.shapes[1]), None, None
 
 
+class CholeskySolve(Function):
+    """X of A X = B, by the factor L of A = L L^T (upper: A = U^T U); the gradient of the factor is not cut to its triangle."""
+
+    @staticmethod
+    def forward(ctx: Any, B: Any, factor: Any, upper: bool) -> Any:
+        lower = factor.mT if upper else factor
+        X = SolveTriangular.apply(
+            lower.mT, SolveTriangular.apply(lower, B, False, False), True, False
+        )
+        ctx.upper = upper
+        ctx.save_for_backward(factor, X)
+        ctx.shapes = (tuple(B.shape), tuple(factor.shape))
+        return X
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        factor, X = ctx.saved_tensors
+        gB = CholeskySolve.apply(g, factor, ctx.upper)
+        both = gB @ X.mT
+        both = both + both.mT
+        g_factor = -(factor @ both if ctx.upper else both @ factor)
+        return _summed(gB, ctx.shapes[0]), _summed(g_factor, ctx.shapes[1]), None
+
+
 class Slogdet(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
         sign, logabs = np.linalg.slogdet(_array(A))
         ctx.save_for_backward(A)
-        results = _tensor(np.asarray(sign)), _tensor(np.asarray(logabs))
-        ctx.mark_non_differentiable(results[0])
-        return results
+        return _tensor(np.asarray(sign)), _tensor(np.asarray(logabs))
 
     @staticmethod
     def backward(ctx: Any, _: Any, g: Any) -> Any:
@@ -262,6 +284,34 @@ class SVD(Function):
         if n > k:
             gA = gA + U @ ((gV - V @ inner_v) / su).mT
         return gA, None
+
+
+class Pinv(Function):
+    """The gradient is made of the inverse itself: it exists for repeated and vanishing singular values too."""
+
+    @staticmethod
+    def forward(ctx: Any, A: Any, limit: Any) -> Any:
+        if A.numel() == 0:
+            P = A.mT.clone()
+        else:
+            U, S, Vh = SVD.apply(A, False)
+            kept = limit(S) < S
+            inverse = _ops["where"](kept, S, 1.0).reciprocal() * kept.to(S.dtype)
+            P = (Vh.mT * inverse.unsqueeze(-2)) @ U.mT
+        ctx.save_for_backward(A, P)
+        return P
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        A, P = ctx.saved_tensors
+        gt, Pt = g.mT, P.mT
+        if A.shape[-2] <= A.shape[-1]:
+            K = gt @ P
+            KPt = K @ Pt
+            return KPt - (P @ K).mT - (A @ P) @ KPt + (Pt @ P) @ (gt - K @ A), None
+        K = P @ gt
+        PtK = Pt @ K
+        return (gt - A @ K) @ P @ Pt + PtK - (K @ P).mT - (PtK @ P) @ A, None
 
 
 def permutation_of(A: Any) -> Any:

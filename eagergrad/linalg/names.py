@@ -9,6 +9,8 @@ import eagergrad as eg
 from eagergrad import linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
+from eagergrad.linalg._factors import CholeskySolve, check_square
+from eagergrad.tensor.out import with_out
 
 __all__ = [
     "cholesky",
@@ -34,23 +36,26 @@ _triangular = namedtuple("triangular_solve", ("solution", "cloned_coefficient"))
 _svd = namedtuple("svd", ("U", "S", "V"))
 
 
+@with_out(casts=True)
 def cholesky(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """The same as linalg.cholesky."""
     return _cholesky(input, upper=upper)
 
 
+@with_out
 def inverse(input: Any, *, out: Any = None) -> Any:
     """The same as linalg.inv."""
     return linalg.inv(input)
 
 
+@with_out(casts=True)
 def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = None) -> Any:
     """X of A X = input for the A whose Cholesky factor is input2."""
-    lower = input2.mT if upper else input2
-    y = linalg.solve_triangular(lower, input, upper=False)
-    return linalg.solve_triangular(lower.mT, y, upper=True, out=out)
+    check_square("cholesky_solve", input2)
+    return CholeskySolve.apply(input, input2, upper)
 
 
+@with_out(casts=True)
 def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any:
     """The inverse of the matrix with this Cholesky factor.
 
@@ -58,8 +63,9 @@ def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any
     >>> cholesky_inverse(eg.tensor([[2.0]])).tolist()
     [[0.25]]
     """
-    eye = input.new_zeros(input.shape) + input.new_ones(input.shape[-1]).diag()
-    return cholesky_solve(eye, input, upper, out=out)
+    check_square("cholesky_inverse", input)
+    eye = eg.eye(input.shape[-1], dtype=input.dtype, device=input.device)
+    return CholeskySolve.apply(eye, input, upper)
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
@@ -71,17 +77,17 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
         result = (*result, eg.where(zero.any(-1), first, 0).to(eg.int32))
     if out is None:
         return result
-    for target, value in zip(out, result, strict=True):
-        target.resize_(value.shape).copy_(value)
-    return tuple(out)
+    return with_out(lambda: result)(out=out)
 
 
+@with_out
 def lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
     """X of A X = b for the A that lu factored."""
-    return linalg.lu_solve(LU_data, LU_pivots, b, out=out)
+    return linalg.lu_solve(LU_data, LU_pivots, b)
 
 
-def orgqr(input: Any, input2: Any) -> Any:
+@with_out(casts=True)
+def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
     """The same as linalg.householder_product."""
     return linalg.householder_product(input, input2)
 
@@ -97,17 +103,20 @@ def pinverse(input: Any, rcond: float = 1e-15) -> Any:
     return linalg.pinv(input, rtol=rcond)
 
 
+@with_out
 def qr(input: Any, some: bool = True, *, out: Any = None) -> Any:
     """linalg.qr, reduced if ``some``."""
     return linalg.qr(input, "reduced" if some else "complete")
 
 
+@with_out
 def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = None) -> Any:
     """U, S and V (not its transpose) with input = U diag(S) V^T."""
     U, S, Vh = linalg.svd(input, not some)
     return _svd(U, S, Vh.mT)
 
 
+@with_out
 def triangular_solve(
     b: Any,
     A: Any,
