@@ -278,6 +278,7 @@ class TensorBase:
     def fliplr(self) -> Tensor: r"""A copy with the columns reversed."""
     def flipud(self) -> Tensor: r"""A copy with the rows reversed."""
     def float_power(self, exponent: Tensor | complex) -> Tensor: r"""input ** exponent in float64."""
+    def float_power_(self, exponent: Tensor | complex) -> Tensor: r"""input ** exponent in float64."""
     def floor(self) -> Tensor: r"""y = floor(x)"""
     def floor_(self) -> Tensor: r"""In-place version of floor."""
     def floor_divide(self, other: Tensor | complex) -> Tensor: r"""y = floor_divide(a, b)"""
@@ -336,8 +337,8 @@ class TensorBase:
     def index_copy_(self, dim: _int, index: Tensor, source: Tensor) -> Tensor: r"""index_copy() in place."""
     def index_fill(self, dim: _int, index: Tensor, value: Tensor | complex) -> Tensor: r"""A copy of input in which the entries that index names are all `value`."""
     def index_fill_(self, dim: _int, index: Tensor, value: Tensor | complex) -> Tensor: r"""index_fill() in place."""
-    def index_put(self, indices: Sequence[Tensor], values: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with input[indices] = values, or += with accumulate, repeated indices added up."""
-    def index_put_(self, indices: Sequence[Tensor], values: Tensor, accumulate: _bool = False) -> Tensor: r"""index_put() in place."""
+    def index_put(self, indices: Sequence[Tensor | None], values: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with input[indices] = values, or += with accumulate, repeated indices added up."""
+    def index_put_(self, indices: Sequence[Tensor | None], values: Tensor, accumulate: _bool = False) -> Tensor: r"""index_put() in place."""
     def index_reduce(self, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = True) -> Tensor: r"""A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names."""
     def index_reduce_(self, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = True) -> Tensor: r"""A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names."""
     def index_select(self, dim: _int, index: Tensor) -> Tensor: r"""The entries of a dimension that a vector of indices names, in that order. Raises IndexError out of range."""
@@ -403,18 +404,18 @@ class TensorBase:
     @overload
     def max(self) -> Tensor: r"""Largest element."""
     @overload
-    def max(self, dim: _int, keepdim: _bool = False) -> tuple[Tensor, Tensor]: ...
-    @overload
     def max(self, other: Tensor) -> Tensor: ...
+    @overload
+    def max(self, dim: _int, keepdim: _bool = False) -> tuple[Tensor, Tensor]: ...
     def maximum(self, other: Tensor | complex) -> Tensor: r"""y = maximum(a, b)"""
     def maximum_(self, other: Tensor | complex) -> Tensor: r"""In-place version of maximum."""
     def mean(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None) -> Tensor: r"""Mean over some or all dimensions."""
     @overload
     def min(self) -> Tensor: r"""Smallest element."""
     @overload
-    def min(self, dim: _int, keepdim: _bool = False) -> tuple[Tensor, Tensor]: ...
-    @overload
     def min(self, other: Tensor) -> Tensor: ...
+    @overload
+    def min(self, dim: _int, keepdim: _bool = False) -> tuple[Tensor, Tensor]: ...
     def minimum(self, other: Tensor | complex) -> Tensor: r"""y = minimum(a, b)"""
     def minimum_(self, other: Tensor | complex) -> Tensor: r"""In-place version of minimum."""
     def mm(self, mat2: Tensor) -> Tensor: r"""Product of two matrices."""
@@ -431,7 +432,10 @@ class TensorBase:
     def nan_to_num_(self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None) -> Tensor: r"""Replaces NaN and infinities (by 0 and the largest finite numbers)."""
     def nanmean(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None) -> Tensor: r"""Mean of what is not NaN."""
     def nansum(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None) -> Tensor: r"""Sum in which NaN counts as 0."""
-    def narrow(self, dim: _int, start: _int, length: _int) -> Tensor: r"""A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end."""
+    @overload
+    def narrow(self, dim: _int, start: Tensor, length: _int) -> Tensor: r"""A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end."""
+    @overload
+    def narrow(self, dim: _int, start: _int, length: _int) -> Tensor: ...
     def narrow_copy(self, dim: _int, start: _int, length: _int) -> Tensor: r"""A copy of narrow()."""
     def ne(self, other: Tensor | complex) -> Tensor: r"""y = a != b"""
     def ne_(self, other: Tensor | complex) -> Tensor: r"""In-place version of ne."""
@@ -449,7 +453,7 @@ class TensorBase:
     def outer(self, vec2: Tensor) -> Tensor: r"""All products of two vectors' elements."""
     def permute(self, *dims: _int | Sequence[_int]) -> Tensor: r"""A view with the dimensions in the given order."""
     def poisson(self, generator: Generator | None = None) -> Tensor: r"""Poisson with the rates given."""
-    def positive(self) -> Tensor: r"""A copy."""
+    def positive(self) -> Tensor: r"""The input itself."""
     @overload
     def pow(self, other: Tensor | complex) -> Tensor: r"""y = pow(a, b)"""
     @overload

@@ -78,6 +78,7 @@ from eagergrad.nn.functional.activation import prelu as prelu
 from eagergrad.nn.functional.activation import rrelu as rrelu
 from eagergrad.nn.functional.activation import rrelu_ as rrelu_
 from eagergrad.nn.functional.activation import threshold as threshold
+from eagergrad.nn.functional.activation import threshold_ as threshold_
 from eagergrad.nn.functional.channelshuffle import channel_shuffle as channel_shuffle
 from eagergrad.nn.functional.channelshuffle import channel_shuffle as native_channel_shuffle
 from eagergrad.nn.functional.conv import conv_tbc as conv_tbc
@@ -249,7 +250,7 @@ def addmv_(input: Tensor, mat: Tensor, vec: Tensor, *, beta: _float = 1, alpha: 
 def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: _float = 1, alpha: _float = 1, out: Any = None) -> Tensor: r"""beta * input + alpha * outer(vec1, vec2)"""
 def addr_(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor: r"""beta * input + alpha * outer(vec1, vec2)"""
 def adjoint(input: Tensor) -> Tensor: r"""A view with the last two dimensions swapped."""
-def alias_copy(input: Tensor) -> Tensor: r"""A copy of the tensor."""
+def alias_copy(input: Tensor, *, out: Any = None) -> Tensor: r"""A copy of the tensor."""
 def all(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, out: Any = None) -> Tensor: r"""Whether all elements are true."""
 def amax(input: Tensor, dim: _int | Sequence[_int] | None = (), keepdim: _bool = False, *, out: Any = None) -> Tensor: r"""Largest element; equal ones share the gradient."""
 def amin(input: Tensor, dim: _int | Sequence[_int] | None = (), keepdim: _bool = False, *, out: Any = None) -> Tensor: r"""Smallest element; equal ones share the gradient."""
@@ -278,7 +279,7 @@ def argmin(input: Tensor, dim: _int | None = None, keepdim: _bool = False, *, ou
 def argsort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor: r"""The indices that sort a dimension."""
 def argwhere(input: Tensor) -> Tensor: r"""The coordinates of nonzero elements, one a row."""
 def as_strided(input: Tensor, size: _int | Sequence[_int], stride: _int | Sequence[_int], storage_offset: _int | None = None) -> Tensor: r"""A view of input's storage with the given sizes, strides and offset, in elements."""
-def as_strided_copy(input: Tensor, size: _int | Sequence[_int], stride: _int | Sequence[_int], storage_offset: _int | None = None) -> Tensor: r"""A copy of as_strided()."""
+def as_strided_copy(input: Tensor, size: _int | Sequence[_int], stride: _int | Sequence[_int], storage_offset: _int | None = None, *, out: Any = None) -> Tensor: r"""A copy of as_strided()."""
 def as_strided_scatter(input: Tensor, src: Tensor, size: _int | Sequence[_int], stride: _int | Sequence[_int], storage_offset: _int | None = None) -> Tensor: r"""A copy of input in which the elements that as_strided() would show are those of src."""
 def asin(input: Tensor, *, out: Any = None) -> Tensor: r"""y = asin(x)"""
 def asinh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = asinh(x)"""
@@ -363,12 +364,12 @@ def cumprod_(input: Tensor, dim: _int, *, dtype: _dtype | None = None) -> Tensor
 def cumsum(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Sums of the elements so far."""
 def cumsum_(input: Tensor, dim: _int, *, dtype: _dtype | None = None) -> Tensor: r"""Sums of the elements so far."""
 def deg2rad(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x * T(0.017453292519943295)"""
-def detach_copy(input: Tensor) -> Tensor: r"""A copy without history."""
+def detach_copy(input: Tensor, *, out: Any = None) -> Tensor: r"""A copy without history."""
 def diag(input: Tensor, diagonal: _int = 0, *, out: Any = None) -> Tensor: r"""The diagonal of a matrix, or the matrix with a vector on its diagonal."""
 def diag_embed(input: Tensor, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor: r"""Matrices over two new dimensions with the last dimension of input on their diagonals."""
 def diagflat(input: Tensor, offset: _int = 0) -> Tensor: r"""The matrix with all elements of input on its diagonal."""
 def diagonal(input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor: r"""A view of the diagonals over two dimensions, as the last dimension."""
-def diagonal_copy(input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor: r"""A copy of diagonal()."""
+def diagonal_copy(input: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1, *, out: Any = None) -> Tensor: r"""A copy of diagonal()."""
 def diagonal_scatter(input: Tensor, src: Tensor, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor: r"""A copy of input in which src stands on the diagonal."""
 def diff(input: Tensor, n: _int = 1, dim: _int = -1, prepend: Tensor | None = None, append: Tensor | None = None, *, out: Any = None) -> Tensor: r"""n-th differences of neighbours."""
 def digamma(input: Tensor, *, out: Any = None) -> Tensor: r"""y = digamma(x)"""
@@ -399,7 +400,7 @@ def erfc(input: Tensor, *, out: Any = None) -> Tensor: r"""y = erfc(x)"""
 def erfinv(input: Tensor, *, out: Any = None) -> Tensor: r"""y = erfinv(x)"""
 def exp(input: Tensor, *, out: Any = None) -> Tensor: r"""y = exp(x)"""
 def exp2(input: Tensor, *, out: Any = None) -> Tensor: r"""y = exp2(x)"""
-def expand_copy(input: Tensor, size: _int | Sequence[_int]) -> Tensor: r"""A copy of expand()."""
+def expand_copy(input: Tensor, size: _int | Sequence[_int], *, out: Any = None) -> Tensor: r"""A copy of expand()."""
 def expit(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / (1 + exp(-x))"""
 def expm1(input: Tensor, *, out: Any = None) -> Tensor: r"""y = expm1(x)"""
 @overload
@@ -415,6 +416,7 @@ def flip(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor: r"""A copy with
 def fliplr(input: Tensor) -> Tensor: r"""A copy with the columns reversed."""
 def flipud(input: Tensor) -> Tensor: r"""A copy with the rows reversed."""
 def float_power(input: Tensor | complex, exponent: Tensor | complex, *, out: Any = None) -> Tensor: r"""input ** exponent in float64."""
+def float_power_(input: Tensor | complex, exponent: Tensor | complex) -> Tensor: r"""input ** exponent in float64."""
 def floor(input: Tensor, *, out: Any = None) -> Tensor: r"""y = floor(x)"""
 def floor_divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = floor_divide(a, b)"""
 def fmax(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = fmax(a, b)"""
@@ -445,9 +447,9 @@ def heaviside_(input: Tensor, other: Tensor | complex) -> Tensor: r"""In-place v
 def heaviside_(input: Tensor, values: Tensor) -> Tensor: ...
 def histc(input: Tensor, bins: _int = 100, min: _float = 0, max: _float = 0, *, out: Any = None) -> Tensor: r"""Counts in bins of equal width between min and max (of the data, if both are equal)."""
 @overload
-def histogram(input: Tensor, bins: _int, *, range: _float | Sequence[_float] | None = None, weight: Tensor | None = None, density: _bool = False) -> tuple[Tensor, Tensor]: r"""Counts, weights or densities in so many bins of equal width, and the edges of the bins."""
+def histogram(input: Tensor, bins: _int, *, range: _float | Sequence[_float] | None = None, weight: Tensor | None = None, density: _bool = False, out: Any = None) -> tuple[Tensor, Tensor]: r"""Counts, weights or densities in so many bins of equal width, and the edges of the bins."""
 @overload
-def histogram(input: Tensor, bins: Tensor, *, weight: Tensor | None = None, density: _bool = False) -> tuple[Tensor, Tensor]: ...
+def histogram(input: Tensor, bins: Tensor, *, weight: Tensor | None = None, density: _bool = False, out: Any = None) -> tuple[Tensor, Tensor]: ...
 @overload
 def hsplit(input: Tensor, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 1; vectors along 0."""
 @overload
@@ -460,14 +462,14 @@ def igammac(input: Tensor | complex, other: Tensor | complex, *, out: Any = None
 def index_add(input: Tensor, dim: _int, index: Tensor, source: Tensor, *, alpha: _float = 1, out: Any = None) -> Tensor: r"""A copy of input to which alpha times the entries of source are added where index says."""
 def index_copy(input: Tensor, dim: _int, index: Tensor, source: Tensor, *, out: Any = None) -> Tensor: r"""A copy of input in which the entries that index names are those of source."""
 def index_fill(input: Tensor, dim: _int, index: Tensor, value: Tensor | complex) -> Tensor: r"""A copy of input in which the entries that index names are all `value`."""
-def index_put(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with input[indices] = values, or += with accumulate, repeated indices added up."""
-def index_put_(input: Tensor, indices: Sequence[Tensor], values: Tensor, accumulate: _bool = False) -> Tensor: r"""index_put() in place."""
+def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with input[indices] = values, or += with accumulate, repeated indices added up."""
+def index_put_(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: _bool = False) -> Tensor: r"""index_put() in place."""
 def index_reduce(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = True, out: Any = None) -> Tensor: r"""A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names."""
 def index_reduce_(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = True) -> Tensor: r"""A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names."""
 def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Any = None) -> Tensor: r"""The entries of a dimension that a vector of indices names, in that order. Raises IndexError out of range."""
 def inner(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Inner products along the last dimensions."""
 def isfinite(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isfinite(x)"""
-def isin(elements: Tensor | complex, test_elements: Tensor | complex, *, assume_unique: _bool = False, invert: _bool = False) -> Tensor: r"""Which elements are among the test elements."""
+def isin(elements: Tensor | complex, test_elements: Tensor | complex, *, assume_unique: _bool = False, invert: _bool = False, out: Any = None) -> Tensor: r"""Which elements are among the test elements."""
 def isinf(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isinf(x)"""
 def isnan(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x != x"""
 def isneginf(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isneginf(x)"""
@@ -510,9 +512,9 @@ def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Matr
 @overload
 def max(input: Tensor, *, out: Any = None) -> Tensor: r"""Largest element."""
 @overload
-def max(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
-@overload
 def max(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: ...
+@overload
+def max(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
 def max_pool1d(input: Tensor, kernel_size: _int | Sequence[_int], stride: _int | Sequence[_int] | None = None, padding: _int | Sequence[_int] = 0, dilation: _int | Sequence[_int] = 1, ceil_mode: _bool = False) -> Tensor: r"""Greatest value of each window of the last 1 dimensions; stride defaults to kernel_size, padding counts as -inf."""
 def max_pool2d(input: Tensor, kernel_size: _int | Sequence[_int], stride: _int | Sequence[_int] | None = None, padding: _int | Sequence[_int] = 0, dilation: _int | Sequence[_int] = 1, ceil_mode: _bool = False) -> Tensor: r"""Greatest value of each window of the last 2 dimensions; stride defaults to kernel_size, padding counts as -inf."""
 def max_pool3d(input: Tensor, kernel_size: _int | Sequence[_int], stride: _int | Sequence[_int] | None = None, padding: _int | Sequence[_int] = 0, dilation: _int | Sequence[_int] = 1, ceil_mode: _bool = False) -> Tensor: r"""Greatest value of each window of the last 3 dimensions; stride defaults to kernel_size, padding counts as -inf."""
@@ -522,9 +524,9 @@ def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: _str | None = None) 
 @overload
 def min(input: Tensor, *, out: Any = None) -> Tensor: r"""Smallest element."""
 @overload
-def min(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
-@overload
 def min(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: ...
+@overload
+def min(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
 def minimum(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = minimum(a, b)"""
 def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor: r"""Product of two matrices."""
 def moveaxis(input: Tensor, source: _int | Sequence[_int], destination: _int | Sequence[_int]) -> Tensor: r"""Another name of movedim()."""
@@ -539,14 +541,17 @@ def nan_to_num(input: Tensor, nan: _float | None = None, posinf: _float | None =
 def nan_to_num_(input: Tensor, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None) -> Tensor: r"""Replaces NaN and infinities (by 0 and the largest finite numbers)."""
 def nanmean(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Mean of what is not NaN."""
 def nansum(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Sum in which NaN counts as 0."""
-def narrow(input: Tensor, dim: _int, start: _int, length: _int) -> Tensor: r"""A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end."""
-def narrow_copy(input: Tensor, dim: _int, start: _int, length: _int) -> Tensor: r"""A copy of narrow()."""
+@overload
+def narrow(input: Tensor, dim: _int, start: Tensor, length: _int) -> Tensor: r"""A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end."""
+@overload
+def narrow(input: Tensor, dim: _int, start: _int, length: _int) -> Tensor: ...
+def narrow_copy(input: Tensor, dim: _int, start: _int, length: _int, *, out: Any = None) -> Tensor: r"""A copy of narrow()."""
 def ne(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a != b"""
 def neg(input: Tensor, *, out: Any = None) -> Tensor: r"""y = -x"""
 def negative(input: Tensor, *, out: Any = None) -> Tensor: r"""The same as neg."""
 def negative_(input: Tensor) -> Tensor: r"""The same as neg."""
 def nextafter(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = nextafter(a, b)"""
-def nonzero(input: Tensor, *, as_tuple: _bool = False) -> Tensor: r"""The coordinates of nonzero elements: one a row, or with as_tuple one tensor a dimension."""
+def nonzero(input: Tensor, *, as_tuple: _bool = False, out: Any = None) -> Tensor: r"""The coordinates of nonzero elements: one a row, or with as_tuple one tensor a dimension."""
 def nonzero_static(input: Tensor, *, size: _int, fill_value: _int = -1) -> Tensor: r"""nonzero() cut to, or padded with fill_value to, `size` rows."""
 @overload
 def normal(mean: Tensor, std: Tensor | complex = 1.0, *, generator: Generator | None = None, out: Any = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Normal with the given means and deviations."""
@@ -560,9 +565,9 @@ def ones(*size: _int | Sequence[_int], dtype: _dtype | None = None, device: _dev
 def ones_like(input: Tensor, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Ones of the same shape."""
 def outer(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor: r"""All products of two vectors' elements."""
 def permute(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor: r"""A view with the dimensions in the given order."""
-def permute_copy(input: Tensor, dims: _int | Sequence[_int]) -> Tensor: r"""A copy of permute()."""
+def permute_copy(input: Tensor, dims: _int | Sequence[_int], *, out: Any = None) -> Tensor: r"""A copy of permute()."""
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor: r"""Poisson with the rates given."""
-def positive(input: Tensor) -> Tensor: r"""A copy."""
+def positive(input: Tensor) -> Tensor: r"""The input itself."""
 @overload
 def pow(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = pow(a, b)"""
 @overload
@@ -595,6 +600,7 @@ def randn_like(input: Tensor, *, dtype: _dtype | None = None, device: _device | 
 def randperm(n: _int, *, generator: Generator | None = None, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""A random order of 0 .. n - 1."""
 def range(start: _float, end: _float, step: _float = 1, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""start, start + step, ... up to end inclusive (old)."""
 def ravel(input: Tensor) -> Tensor: r"""All elements in one dimension, as a view where strides allow it."""
+def real(input: Tensor) -> Tensor: r"""The input: all dtypes are real."""
 def reciprocal(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / x"""
 def relu(input: Tensor, *, out: Any = None) -> Tensor: r"""y = where(x > 0, x, where(x != x, x, T(0)))"""
 def relu_(input: Tensor) -> Tensor: r"""In-place version of relu."""
@@ -620,7 +626,7 @@ def round_(input: Tensor) -> Tensor: r"""In-place version of round."""
 def round_(input: Tensor, *, decimals: _int) -> Tensor: ...
 def row_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""Another name of vstack()."""
 def rsqrt(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / sqrt(x)"""
-def rsub(input: Tensor | complex, other: Tensor | complex, *, alpha: _float = 1) -> Tensor: r"""y = other - alpha * input"""
+def rsub(input: Tensor, other: Tensor | complex, *, alpha: _float = 1) -> Tensor: r"""y = other - alpha * input"""
 @overload
 def scatter(input: Tensor, dim: _int, index: Tensor, src: Tensor | complex, *, reduce: _str | None = None, out: Any = None) -> Tensor: r"""A copy of input with input[index[i][j]][j] = src[i][j] for dim 0, and so on; src may be a number. `reduce` may be 'add' or 'multiply'."""
 @overload
@@ -630,7 +636,7 @@ def scatter_reduce(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce:
 def scatter_reduce_(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = True) -> Tensor: r"""A copy of input in which src is reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the elements that index names."""
 def searchsorted(sorted_sequence: Tensor, input: Tensor | complex, *, out_int32: _bool = False, right: _bool = False, side: _str | None = None, sorter: Tensor | None = None, out: Any = None) -> Tensor: r"""Where each value would have to be inserted to keep the last dimension of sorted_sequence sorted."""
 def select(input: Tensor, dim: _int, index: _int) -> Tensor: r"""A view at one index of a dimension, which is dropped. Raises IndexError out of range."""
-def select_copy(input: Tensor, dim: _int, index: _int) -> Tensor: r"""A copy of select()."""
+def select_copy(input: Tensor, dim: _int, index: _int, *, out: Any = None) -> Tensor: r"""A copy of select()."""
 def select_scatter(input: Tensor, src: Tensor, dim: _int, index: _int) -> Tensor: r"""A copy of input in which src stands at one index of a dimension."""
 def selu(input: Tensor, *, out: Any = None) -> Tensor: r"""y = where(x > 0, T(1.0507009873554805) * x, T(1.7580993408473766) * expm1(x))"""
 def selu_(input: Tensor) -> Tensor: r"""In-place version of selu."""
@@ -642,7 +648,7 @@ def signbit(input: Tensor, *, out: Any = None) -> Tensor: r"""y = signbit(x)"""
 def sin(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sin(x)"""
 def sinc(input: Tensor, *, out: Any = None) -> Tensor: r"""y = where(x == 0, T(1), sin(x * T(3.141592653589793)) / (x * T(3.141592653589793)))"""
 def sinh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sinh(x)"""
-def slice_copy(input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1) -> Tensor: r"""A copy of a slice of a dimension."""
+def slice_copy(input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1, *, out: Any = None) -> Tensor: r"""A copy of a slice of a dimension."""
 def slice_scatter(input: Tensor, src: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1) -> Tensor: r"""A copy of input in which src stands in a slice of a dimension."""
 def softmax(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""exp(x) / sum(exp(x)) along a dimension."""
 def sort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""Elements in order along a dimension, and where they were; equal ones keep their order, NaN is largest."""
@@ -655,7 +661,7 @@ def split(input: Tensor, split_size: _int, dim: _int = 0) -> tuple[Tensor, ...]:
 @overload
 def split(input: Tensor, split_size: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: ...
 def split_with_sizes(input: Tensor, split_sizes: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts of the sizes listed."""
-def split_with_sizes_copy(input: Tensor, split_sizes: _int | Sequence[_int], dim: _int = 0) -> Tensor: r"""Copies of what split_with_sizes() shows."""
+def split_with_sizes_copy(input: Tensor, split_sizes: _int | Sequence[_int], dim: _int = 0, *, out: Any = None) -> Tensor: r"""Copies of what split_with_sizes() shows."""
 def sqrt(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sqrt(x)"""
 def square(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x * x"""
 @overload
@@ -663,9 +669,9 @@ def squeeze(input: Tensor) -> Tensor: r"""A view without the dimensions of size 
 @overload
 def squeeze(input: Tensor, dim: _int | Sequence[_int]) -> Tensor: ...
 @overload
-def squeeze_copy(input: Tensor) -> Tensor: r"""A copy of squeeze()."""
+def squeeze_copy(input: Tensor, *, out: Any = None) -> Tensor: r"""A copy of squeeze()."""
 @overload
-def squeeze_copy(input: Tensor, dim: _int | Sequence[_int]) -> Tensor: ...
+def squeeze_copy(input: Tensor, dim: _int | Sequence[_int], *, out: Any = None) -> Tensor: ...
 def stack(tensors: Sequence[Tensor], dim: _int = 0, *, out: Any = None) -> Tensor: r"""Joins tensors of one shape along a new dimension."""
 @overload
 def std(input: Tensor, dim: _int | Sequence[_int] | None = None, *, correction: _float | None = None, keepdim: _bool = False, out: Any = None) -> Tensor: r"""Standard deviation (of n - correction)."""
@@ -689,7 +695,7 @@ def sum(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool 
 def swapaxes(input: Tensor, axis0: _int, axis1: _int) -> Tensor: r"""Another name of transpose()."""
 def swapdims(input: Tensor, dim0: _int, dim1: _int) -> Tensor: r"""Another name of transpose()."""
 def t(input: Tensor) -> Tensor: r"""The transpose of a matrix, a view; vectors and 0-d tensors stay as they are."""
-def t_copy(input: Tensor) -> Tensor: r"""A copy of t()."""
+def t_copy(input: Tensor, *, out: Any = None) -> Tensor: r"""A copy of t()."""
 def take(input: Tensor, index: Tensor, *, out: Any = None) -> Tensor: r"""The elements at positions of the flattened input, in the shape of index."""
 def take_along_dim(input: Tensor, indices: Tensor, dim: _int | None = None, *, out: Any = None) -> Tensor: r"""gather() with input and indices broadcast; without dim, from the flattened input."""
 def tan(input: Tensor, *, out: Any = None) -> Tensor: r"""y = tan(x)"""
@@ -704,11 +710,10 @@ def tensor_split(input: Tensor, indices_or_sections: Tensor, dim: _int = 0) -> t
 def tensor_split(input: Tensor, sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: ...
 @overload
 def tensor_split(input: Tensor, indices: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: ...
-def threshold_(input: Tensor, threshold: _float | None = None, value: _float | None = None) -> Tensor: r"""y = where(x <= threshold, value, x)"""
 def tile(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor: r"""repeat(), with missing leading repeats taken as 1."""
 def topk(input: Tensor, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""The k largest (or smallest) elements along a dimension, in order, and where they were."""
 def transpose(input: Tensor, dim0: _int, dim1: _int) -> Tensor: r"""A view with two dimensions swapped."""
-def transpose_copy(input: Tensor, dim0: _int, dim1: _int) -> Tensor: r"""A copy of transpose()."""
+def transpose_copy(input: Tensor, dim0: _int, dim1: _int, *, out: Any = None) -> Tensor: r"""A copy of transpose()."""
 def tril(input: Tensor, diagonal: _int = 0, *, out: Any = None) -> Tensor: r"""The lower triangle of matrices, up to a diagonal; zero elsewhere."""
 def tril_(input: Tensor, diagonal: _int = 0) -> Tensor: r"""The lower triangle of matrices, up to a diagonal; zero elsewhere."""
 def tril_indices(row: _int, col: _int, offset: _int = 0, *, dtype: _dtype | None = None, device: _device | _str | None = None) -> Tensor: r"""Row and column numbers of the lower triangle, a 2 by n integer tensor."""
@@ -719,7 +724,7 @@ def true_divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = 
 def true_divide_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""The same as div."""
 def trunc(input: Tensor, *, out: Any = None) -> Tensor: r"""y = trunc(x)"""
 def unbind(input: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views at every index of a dimension."""
-def unbind_copy(input: Tensor, dim: _int = 0) -> Tensor: r"""Copies of what unbind() shows."""
+def unbind_copy(input: Tensor, dim: _int = 0, *, out: Any = None) -> Tensor: r"""Copies of what unbind() shows."""
 def unflatten(input: Tensor, dim: _int, sizes: _int | Sequence[_int]) -> Tensor: r"""Splits a dimension into several; one of the sizes may be -1."""
 def unique(input: Tensor, sorted: _bool = True, return_inverse: _bool = False, return_counts: _bool = False, dim: _int | None = None) -> Tensor: r"""The distinct elements in order, or the distinct slices of a dimension; on request where each went, and how many there were."""
 def unique_consecutive(input: Tensor, return_inverse: _bool = False, return_counts: _bool = False, dim: _int | None = None) -> Tensor: r"""The first of each run of equal elements, or of equal slices of a dimension."""
@@ -728,7 +733,7 @@ def unsafe_chunk(input: Tensor, chunks: _int, dim: _int = 0) -> Tensor: r"""Anot
 def unsafe_split(input: Tensor, split_size: _int, dim: _int = 0) -> Tensor: r"""Another name of split() by size."""
 def unsafe_split_with_sizes(input: Tensor, split_sizes: _int | Sequence[_int], dim: _int = 0) -> Tensor: r"""Another name of split_with_sizes()."""
 def unsqueeze(input: Tensor, dim: _int) -> Tensor: r"""A view with a dimension of size 1 inserted."""
-def unsqueeze_copy(input: Tensor, dim: _int) -> Tensor: r"""A copy of unsqueeze()."""
+def unsqueeze_copy(input: Tensor, dim: _int, *, out: Any = None) -> Tensor: r"""A copy of unsqueeze()."""
 @overload
 def var(input: Tensor, dim: _int | Sequence[_int] | None = None, *, correction: _float | None = None, keepdim: _bool = False, out: Any = None) -> Tensor: r"""Variance (divided by n - correction)."""
 @overload
@@ -742,7 +747,7 @@ def var_mean(input: Tensor, unbiased: _bool, *, out: Any = None) -> tuple[Tensor
 @overload
 def var_mean(input: Tensor, dim: _int | Sequence[_int] | None, unbiased: _bool = True, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
 def vdot(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Inner product of two vectors."""
-def view_copy(input: Tensor, size: _int | Sequence[_int]) -> Tensor: r"""A copy of view()."""
+def view_copy(input: Tensor, size: _int | Sequence[_int], *, out: Any = None) -> Tensor: r"""A copy of view()."""
 @overload
 def vsplit(input: Tensor, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 0."""
 @overload

@@ -91,6 +91,7 @@ SIMPLE = [
     unary("abs", np.abs, rtype="same", dtypes=REAL_AND_INT, aliases=("absolute",)),
     unary("neg", np.negative, rtype="same", dtypes=FLOATS + ("int64", "int32"),
           aliases=("negative",), errors=[E(RuntimeError, M(2))]),
+    unary("real", np.real, rtype="same", dtypes=REAL_AND_INT, inplace=False, out=False, method=None),
     unary("positive", np.positive, rtype="same", dtypes=REAL_AND_INT, inplace=False, out=False),
     unary("sign", lambda x: np.where(np.isnan(x), 0, np.sign(x)), rtype="same", dtypes=REAL_AND_INT,
           more=[C(V([NAN, 0.0, -0.0, INF], "float32"))]),

@@ -28,6 +28,7 @@ TYPES = {
     "Tensor": "Tensor",
     "Tensor or number": "Tensor | complex",
     "tuple of Tensors": "Sequence[Tensor]",
+    "tuple of Tensors and None": "Sequence[Tensor | None]",
     "tuple of ints": "_int | Sequence[_int]",
     "tuple of floats": "_float | Sequence[_float]",
     "number": "_float",

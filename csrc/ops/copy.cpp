@@ -249,11 +249,16 @@ Tensor& copy_(Tensor& self, const Tensor& src) {
   return self;
 }
 
-void write_out(const Tensor& out, const Tensor& result, const char* op) {
+void write_out(const Tensor& out, const Tensor& result, const char* op, bool casts) {
   EG_CHECK(!(grad_enabled() && (out.requires_grad() || result.requires_grad())), "[", op,
            "] functions with out=... arguments don't support automatic differentiation, but one of "
            "the arguments requires grad.");
-  check_castable(op, result.dtype(), out.dtype());
+  if (casts) {
+    check_castable(op, result.dtype(), out.dtype());
+  } else {
+    EG_CHECK(out.dtype() == result.dtype(), "[", op, "] Expected out tensor to have dtype ",
+             result.dtype(), ", but got ", out.dtype(), " instead");
+  }
   EG_CHECK(out.device() == result.device(), "[", op, "] expected out on ", result.device(),
            ", got ", out.device());
   if (out.sizes() != result.sizes()) {
@@ -274,6 +279,13 @@ void write_out(const Tensor& out, const Tensor& result, const char* op) {
 // --- Python names ----------------------------------------------------------------------------------------------------
 
 namespace {
+
+EG_OP(
+    +[](const Tensor& out, const Tensor& result, std::string op, bool casts) {
+      write_out(out, result, op.c_str(), casts);
+    },
+    "_write_out(out, result, op, casts)", "What out= of functions written in Python does.",
+    kInternal)
 
 EG_OP(
     +[](const Tensor& input, std::optional<std::string>) { return clone(input); },

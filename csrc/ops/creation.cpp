@@ -96,9 +96,12 @@ Tensor sequence(int64_t n, DType dtype, F value) {
 }
 
 Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, OptDType dtype,
-              OptDevice) {
+              OptDevice device) {
   const bool whole = !start.is_float() && !end.is_float() && !step.is_float();
   const DType t = dtype.value_or(whole ? DType::Int64 : default_dtype());
+  EG_CHECK_KIND(NotImplemented, t != DType::Bool, "[arange] not implemented for bool");
+  if (!whole && is_integral(t))
+    return arange(Scalar(start.to_int()), Scalar(end.to_int()), Scalar(step.to_int()), t, device);
   const double a = start.to_double(), b = end.to_double(), s = step.to_double();
   EG_CHECK(s != 0, "step must be nonzero");
   EG_CHECK(std::isfinite(a) && std::isfinite(b), "unsupported range: ", a, " -> ", b);
@@ -131,6 +134,10 @@ EG_OP(
     "range(start, end, step=1, *, dtype=None, device=None)",
     "start, start + step, ... up to end inclusive (old).", kCreates)
 
+// Both ends become whole numbers first where the result holds them.
+double end_point(const Scalar& s, DType t) {
+  return is_floating(t) ? s.to_double() : double(s.to_int());
+}
 Tensor linspace(double start, double end, int64_t steps, DType t) {
   EG_CHECK(steps >= 0, "number of steps must be non-negative");
   const double by = steps > 1 ? (end - start) / double(steps - 1) : 0;
@@ -141,16 +148,18 @@ Tensor linspace(double start, double end, int64_t steps, DType t) {
 }
 EG_OP(
     +[](Scalar start, Scalar end, int64_t steps, OptDType dtype, OptDevice) {
-      return linspace(start.to_double(), end.to_double(), steps, dtype.value_or(default_dtype()));
+      const DType t = dtype.value_or(default_dtype());
+      return linspace(end_point(start, t), end_point(end, t), steps, t);
     },
     "linspace(start, end, steps, *, dtype=None, device=None)",
     "steps numbers from start to end inclusive.", kCreates)
 EG_OP(
     +[](Scalar start, Scalar end, int64_t steps, double base, OptDType dtype, OptDevice) {
-      const Tensor powers = linspace(start.to_double(), end.to_double(), steps, DType::Float64);
+      const DType t = dtype.value_or(default_dtype());
+      const Tensor powers = linspace(end_point(start, t), end_point(end, t), steps, DType::Float64);
       double* p = powers.data<double>();
       for (int64_t i = 0; i < steps; ++i) p[i] = std::pow(base, p[i]);
-      return cast_data(powers, dtype.value_or(default_dtype()));
+      return cast_data(powers, t);
     },
     "logspace(start, end, steps, base=10.0, *, dtype=None, device=None)",
     "base to the powers of linspace.", kCreates)

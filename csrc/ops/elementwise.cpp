@@ -418,7 +418,68 @@ class ElementwiseNode final : public Node {
 // --- forward ---------------------------------------------------------------------------------------------------------------
 
 [[noreturn]] void refuse_dtype(const Row& row, DType dtype) {
-  fail(ErrorKind::Runtime, "[", row.name, "] not implemented for ", dtype);
+  fail(ErrorKind::NotImplemented, "[", row.name, "] not implemented for ", dtype);
+}
+
+// Which dtypes an op takes, where its loop would take more than PyTorch's: all, numbers or floating point.
+enum class Takes : uint8_t { All, Numbers, Floats };
+constexpr Takes takes(Unary op) {
+  switch (op) {
+    case Unary::abs:
+    case Unary::ceil:
+    case Unary::floor:
+    case Unary::relu:
+    case Unary::round:
+    case Unary::tanhshrink:
+    case Unary::trunc:
+      return Takes::Numbers;
+    case Unary::celu:
+    case Unary::elu:
+    case Unary::frac:
+    case Unary::gelu_erf:
+    case Unary::gelu_tanh:
+    case Unary::hardshrink:
+    case Unary::hardsigmoid:
+    case Unary::hardswish:
+    case Unary::leaky_relu:
+    case Unary::log_sigmoid:
+    case Unary::mish:
+    case Unary::selu:
+    case Unary::silu:
+    case Unary::softplus:
+    case Unary::softshrink:
+      return Takes::Floats;
+    default:
+      return Takes::All;
+  }
+}
+constexpr Takes takes(Binary op) {
+  switch (op) {
+    case Binary::bitwise_left_shift:
+    case Binary::bitwise_right_shift:
+    case Binary::floor_divide:
+    case Binary::fmod:
+    case Binary::gcd:
+    case Binary::lcm:
+    case Binary::pow:
+    case Binary::remainder:
+      return Takes::Numbers;
+    case Binary::hypot:
+    case Binary::igamma:
+    case Binary::igammac:
+    case Binary::logaddexp:
+    case Binary::logaddexp2:
+    case Binary::nextafter:
+      return Takes::Floats;
+    default:
+      return Takes::All;
+  }
+}
+void check_dtype(const Row& row, Takes takes, DType dtype) {
+  const bool fits = takes == Takes::Floats    ? is_floating(dtype)
+                    : takes == Takes::Numbers ? dtype != DType::Bool
+                                              : true;
+  if (EG_UNLIKELY(!fits)) refuse_dtype(row, dtype);
 }
 
 // dtype in which the loop runs.
@@ -532,8 +593,10 @@ void check_divisor(const Row& row, const Tensor& b, DType common) {
 Call unary_call(Unary op, const Tensor* const* inputs, const double* attributes) {
   const Row& row = unary_rows[int(op)];
   const Tensor& x = *inputs[0];
-  const DType dtype = x.is_weak() && x.is_floating() ? default_dtype() : x.dtype();
+  DType dtype = x.is_weak() && x.is_floating() ? default_dtype() : x.dtype();
+  if (op == Unary::square && dtype == DType::Bool) dtype = DType::Int64;  // as a power
   const auto& loops = host_kernels<UnaryKernels>();
+  check_dtype(row, takes(op), dtype);
   if (op == Unary::neg)
     EG_CHECK(dtype != DType::Bool,
              "[neg] Negation, the `-` operator, on a bool tensor is not supported. If you are "
@@ -548,6 +611,7 @@ Call binary_call(Binary op, const Tensor* const* inputs) {
   const Tensor &a = *inputs[0], &b = *inputs[1];
   const bool same = a.dtype() == b.dtype() && !a.is_weak() && !b.is_weak();
   const DType common = same ? a.dtype() : result_type(a, b);
+  check_dtype(row, takes(op), common);
   if (op == Binary::sub) check_bool_arithmetic(op, a, b);
   if (op == Binary::remainder || op == Binary::fmod || op == Binary::floor_divide)
     check_divisor(row, b, common);
@@ -594,7 +658,8 @@ Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, do
   const Tensor* inputs[] = {&a, &b, &c};
   const OpDevice device(row.name, inputs, 3);
   DType common = result_type(all, 3);
-  EG_CHECK(common != DType::Bool, "[", row.name, "] not implemented for bool");
+  check_dtype(row, op == Ternary::lerp ? Takes::Floats : Takes::Numbers,
+              op == Ternary::lerp ? a.dtype() : common);
   if (op == Ternary::lerp)
     EG_CHECK(a.dtype() == b.dtype() || b.is_weak(), "[lerp] expected dtype ", a.dtype(),
              " for `end` but got dtype ", b.dtype());

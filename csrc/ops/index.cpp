@@ -622,7 +622,12 @@ struct IndexFill {
     Tensors out(3);
     const Tensor index = ctx.saved(0);
     if (ctx.needs(0)) out[0] = index_fill(g, dim, index, zeros({}, g.dtype(), g.device()));
-    if (ctx.needs(1)) out[1] = sum(index_select(g, dim, index));
+    if (ctx.needs(1)) {
+      // Every filled element once, however often index names it.
+      const Tensor one = ones_like(g.detach());
+      const Tensor kept = index_fill(one, dim, index, zeros({}, g.dtype(), g.device()));
+      out[1] = sum(mul(g, sub(one, kept)));
+    }
     return out;
   }
 };
@@ -745,13 +750,20 @@ EG_OP(
 EG_OP(&index_fill_inplace, "index_fill_(input, dim, index, value)", "index_fill() in place.",
       kMethodOnly)
 EG_OP(
-    &index_put, "index_put(input, indices, values, accumulate=False)",
+    +[](const Tensor& input, const IndexList& indices, const Tensor& values, bool accumulate) {
+      return index_put(input, indices.tensors, values, accumulate);
+    },
+    "index_put(input, indices, values, accumulate=False)",
     R"(A copy of input with input[indices] = values, or += with accumulate, repeated indices added up.
 
 >>> eg.zeros(3).index_put((eg.tensor([0, 0]),), eg.tensor([1., 2.]), accumulate=True).tolist()
 [3.0, 0.0, 0.0]
 )")
-EG_OP(&index_put_, "index_put_(input, indices, values, accumulate=False)", "index_put() in place.")
+EG_OP(
+    +[](const Tensor& input, const IndexList& indices, const Tensor& values, bool accumulate) {
+      return index_put_(input, indices.tensors, values, accumulate);
+    },
+    "index_put_(input, indices, values, accumulate=False)", "index_put() in place.")
 EG_OP(
     +[](const Tensor& x, bool as_tuple) {
       return as_tuple ? detail::TensorOrTuple{{}, nonzero_columns(x)}
@@ -762,7 +774,8 @@ EG_OP(
 
 >>> eg.tensor([0, 3, 4]).nonzero().tolist()
 [[1], [2]]
-)")
+)",
+    kOut)
 EG_OP(&nonzero_columns, "where(condition)",
       "The coordinates of nonzero elements, one tensor a dimension.", kFunctionOnly)
 EG_OP(&nonzero, "argwhere(input)", "The coordinates of nonzero elements, one a row.")

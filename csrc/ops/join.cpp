@@ -492,24 +492,25 @@ EG_OP(
 >>> eg.cat([eg.tensor([1, 2]), eg.tensor([3])]).tolist()
 [1, 2, 3]
 )",
-    kOut | kFunctionOnly)
-EG_OP(&cat, "concat(tensors, dim=0)", "Another name of cat().", kOut | kFunctionOnly)
-EG_OP(&cat, "concatenate(tensors, dim=0)", "Another name of cat().", kOut | kFunctionOnly)
+    kOutCasts | kFunctionOnly)
+EG_OP(&cat, "concat(tensors, dim=0)", "Another name of cat().", kOutCasts | kFunctionOnly)
+EG_OP(&cat, "concatenate(tensors, dim=0)", "Another name of cat().", kOutCasts | kFunctionOnly)
 EG_OP(&stack, "stack(tensors, dim=0)",
       R"(Joins tensors of one shape along a new dimension.
 
 >>> eg.stack([eg.tensor([1, 2]), eg.tensor([3, 4])], dim=1).tolist()
 [[1, 3], [2, 4]]
 )",
-      kOut | kFunctionOnly)
+      kOutCasts | kFunctionOnly)
 EG_OP(&hstack, "hstack(tensors)", "Joins tensors side by side: along dimension 1, vectors along 0.",
-      kOut | kFunctionOnly)
-EG_OP(&vstack, "vstack(tensors)", "Joins tensors as rows, along dimension 0.", kOut | kFunctionOnly)
-EG_OP(&vstack, "row_stack(tensors)", "Another name of vstack().", kOut | kFunctionOnly)
+      kOutCasts | kFunctionOnly)
+EG_OP(&vstack, "vstack(tensors)", "Joins tensors as rows, along dimension 0.",
+      kOutCasts | kFunctionOnly)
+EG_OP(&vstack, "row_stack(tensors)", "Another name of vstack().", kOutCasts | kFunctionOnly)
 EG_OP(&dstack, "dstack(tensors)", "Joins tensors in depth, along dimension 2.",
-      kOut | kFunctionOnly)
+      kOutCasts | kFunctionOnly)
 EG_OP(&column_stack, "column_stack(tensors)",
-      "Joins vectors as columns, and matrices side by side.", kOut | kFunctionOnly)
+      "Joins vectors as columns, and matrices side by side.", kOutCasts | kFunctionOnly)
 EG_OP(&split_every, "split(input, split_size_or_sections, dim=0)",
       R"(Views of consecutive parts: of one size (the last may be smaller), or of the sizes listed.
 

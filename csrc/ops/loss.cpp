@@ -180,8 +180,8 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
                      int64_t ignore_index, const std::string& reduction, double label_smoothing) {
   EG_CHECK(label_smoothing >= 0 && label_smoothing <= 1,
            "[cross_entropy] label_smoothing must be between 0.0 and 1.0. Got: ", label_smoothing);
-  EG_CHECK(input.is_floating(), "[cross_entropy] expected floating point scores, got ",
-           input.dtype());
+  EG_CHECK_KIND(NotImplemented, input.is_floating(),
+                "[cross_entropy] expected floating point scores, got ", input.dtype());
   EG_CHECK(input.dim() >= 1, "[cross_entropy] expected scores of at least one dimension");
   const int64_t classes = input.sizes()[input.dim() == 1 ? 0 : 1];
   check_weight("cross_entropy", weight, input, classes);
@@ -240,8 +240,8 @@ EG_OP(&nll_loss, "nll_loss(input, target, weight=None, ignore_index=-100, reduct
 
 void check_same(const char* op, const Tensor& a, const Tensor& b) {
   broadcast_shapes(a.sizes(), b.sizes());
-  EG_CHECK(a.is_floating() || b.is_floating(), "[", op, "] expected floating point input, got ",
-           a.dtype());
+  EG_CHECK_KIND(NotImplemented, a.is_floating() || b.is_floating(), "[", op,
+                "] expected floating point input, got ", a.dtype());
 }
 EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction) {

@@ -38,7 +38,7 @@ struct Matrix {
 
 // Whole numbers: no BLAS has them. The sum stays in the element type and wraps around, as PyTorch's.
 template <class T>
-void integer_product(const Tensor& a, const Tensor& b, const Tensor& out) {
+void integer_product(const Tensor& a, const Tensor& b, const Tensor& out, bool adds) {
   const Tensor da = contiguous_data(a), db = contiguous_data(b);
   const int64_t m = a.sizes()[0], k = a.sizes()[1], n = b.sizes()[1];
   const T *pa = da.data<T>(), *pb = db.data<T>();
@@ -47,7 +47,7 @@ void integer_product(const Tensor& a, const Tensor& b, const Tensor& out) {
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    T* row = po + i * n;
-                   std::fill(row, row + n, T(0));
+                   if (!adds) std::fill(row, row + n, T(0));
                    for (int64_t l = 0; l < k; ++l) {
                      const T x = pa[i * k + l];
                      for (int64_t j = 0; j < n; ++j) row[j] = T(row[j] + x * pb[l * n + j]);
@@ -82,8 +82,10 @@ void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
     default:
       break;
   }
-  EG_CHECK(out.dtype() != DType::Bool, "\"matmul\" not implemented for 'Bool'");
-  visit_integral(out.dtype(), [&](auto zero) { integer_product<decltype(zero)>(a, b, out); });
+  EG_CHECK_KIND(NotImplemented, out.dtype() != DType::Bool,
+                "\"matmul\" not implemented for 'Bool'");
+  visit_integral(out.dtype(),
+                 [&](auto zero) { integer_product<decltype(zero)>(a, b, out, beta != 0); });
 }
 
 namespace {
@@ -330,8 +332,8 @@ Tensor outer(const Tensor& a, const Tensor& b) {
            IntSpan(a.sizes()), " and ", IntSpan(b.sizes()));
   return mul(unsqueeze(a, 1), unsqueeze(b, 0));
 }
-EG_OP(&outer, "outer(input, vec2)", "All products of two vectors' elements.", kOut)
-EG_OP(&outer, "ger(input, vec2)", "All products of two vectors' elements.", kOut)
+EG_OP(&outer, "outer(input, vec2)", "All products of two vectors' elements.", kOutCasts)
+EG_OP(&outer, "ger(input, vec2)", "All products of two vectors' elements.", kOutCasts)
 
 Tensor inner(const Tensor& a, const Tensor& b) {
   if (a.dim() == 0 || b.dim() == 0) return mul(a, b);
@@ -347,15 +349,24 @@ Tensor inner(const Tensor& a, const Tensor& b) {
 }
 EG_OP(&inner, "inner(input, other)", "Inner products along the last dimensions.", kOut)
 
-// beta input + alpha product. beta = 0 ignores input, NaN and all.
+// A factor of whole numbers is one of them.
+Tensor factor(const Scalar& s, DType t) {
+  if (t == DType::Bool) return Tensor(Scalar(s.to_bool()));
+  return is_floating(t) ? Tensor(s) : Tensor(Scalar(s.to_int()));
+}
+// beta input + alpha product. beta = 0 ignores input, NaN and all; its gradient is then 0.
 Tensor combine(const Tensor& input, const Tensor& product, const Scalar& beta,
                const Scalar& alpha) {
   EG_CHECK(is_expandable_to(input.sizes(), product.sizes()), "expand: input of shape ",
            IntSpan(input.sizes()), " does not broadcast to the product's shape ",
            IntSpan(product.sizes()));
-  const Tensor p = alpha.to_double() == 1 ? product : mul(product, Tensor(alpha));
-  if (beta.to_double() == 0) return p;
-  return add(beta.to_double() == 1 ? input : mul(input, Tensor(beta)), p);
+  const DType t = product.dtype();
+  const Tensor p = alpha.to_double() == 1 ? product : mul(product, factor(alpha, t));
+  if (beta.to_double() == 0) {
+    if (!grad_enabled() || !input.requires_grad()) return p;
+    return add(where(full({}, Scalar(false), DType::Bool), input, Tensor(0)), p);
+  }
+  return add(beta.to_double() == 1 ? input : mul(input, factor(beta, t)), p);
 }
 EG_OP(
     +[](const Tensor& input, const Tensor& mat1, const Tensor& mat2, Scalar beta, Scalar alpha) {
@@ -374,7 +385,7 @@ EG_OP(
       return combine(input, outer(vec1, vec2), beta, alpha);
     },
     "addr(input, vec1, vec2, *, beta=1, alpha=1)", "beta * input + alpha * outer(vec1, vec2)",
-    kInplace | kOut)
+    kInplace | kOutCasts)
 EG_OP(
     +[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta,
         Scalar alpha) { return combine(input, bmm(batch1, batch2), beta, alpha); },

@@ -203,6 +203,7 @@ Tensor inverse_deviation(const Tensor& var, double eps) {
 Tensor normalise(const ChannelStats& s, const Tensor& x, const Tensor& mean, const Tensor& rstd,
                  const Tensor& weight, const Tensor& bias) {
   const DType t = s.channels.dtype;
+  if (x.numel() == 0) return empty(x.sizes(), t);
   const Tensor scale = empty({s.channels.channels}, t), shift = empty({s.channels.channels}, t);
   fold(s, mean, rstd, ready(weight, t), ready(bias, t), scale, shift);
   Tensor y = empty(x.sizes(), t);

@@ -26,10 +26,66 @@ Tensor power(const Tensor& x, const Tensor& y) {
 
 namespace {
 
-constexpr uint32_t kPublic = kInplace | kOut;
-constexpr uint32_t kHidden = kInplace | kOut | kInternal;
+constexpr uint32_t kPublic = kInplace | kOutCasts;
+constexpr uint32_t kExact = kInplace | kOut;
+constexpr uint32_t kHidden = kInplace | kOutCasts | kInternal;
 constexpr uint32_t Public = kPublic;
 constexpr uint32_t Internal = kHidden;
+
+enum Domain { Float, Any, Int, Bool };
+constexpr uint32_t kCasts = kOutCasts & ~kOut;
+// Functions that keep the dtype, and those with attributes, write to out= of that very dtype, as PyTorch's do.
+constexpr uint32_t unary_flags(uint32_t flags, Domain domain, int attributes, Unary op) {
+  const bool casts = attributes == 0 && op != Unary::frac &&
+                     (domain == Float || op == Unary::logical_not || op == Unary::square);
+  return casts ? flags : flags & ~kCasts;
+}
+
+// Where a Python number may stand for a tensor.
+enum class Numbers { Nowhere, Second, OneOfTwo, Anywhere };
+constexpr Numbers numbers(Binary op) {
+  switch (op) {
+    case Binary::add:
+    case Binary::div:
+    case Binary::floor_divide:
+    case Binary::mul:
+    case Binary::sub:
+      return Numbers::Anywhere;
+    case Binary::bitwise_and:
+    case Binary::bitwise_left_shift:
+    case Binary::bitwise_or:
+    case Binary::bitwise_right_shift:
+    case Binary::bitwise_xor:
+    case Binary::pow:
+    case Binary::remainder:
+    case Binary::xlog1py:
+    case Binary::xlogy:
+    case Binary::zeta:
+      return Numbers::OneOfTwo;
+    case Binary::copysign:
+    case Binary::eq:
+    case Binary::fmod:
+    case Binary::ge:
+    case Binary::gt:
+    case Binary::le:
+    case Binary::lt:
+    case Binary::ne:
+      return Numbers::Second;
+    default:
+      return Numbers::Nowhere;
+  }
+}
+void check_operands(const char* name, Numbers where, const Tensor& a, const Tensor& b) {
+  if (EG_LIKELY(!a.is_weak() && !b.is_weak())) return;
+  const bool fits = where == Numbers::Second     ? !a.is_weak()
+                    : where == Numbers::OneOfTwo ? !(a.is_weak() && b.is_weak())
+                                                 : where == Numbers::Anywhere;
+  EG_CHECK_TYPE(fits, "[", name, "] expected ",
+                where == Numbers::OneOfTwo ? "at least one Tensor"
+                : a.is_weak()              ? "a Tensor as argument 'input'"
+                                           : "a Tensor as argument 'other'",
+                ", got a number");
+}
 
 // Table ops write in place without a temporary.
 #define EG_REGISTER_0(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                              \
@@ -52,15 +108,17 @@ constexpr uint32_t Internal = kHidden;
       #NAME "(input, " #P0 "=" D0 ", " #P1 "=" D1 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
 #define EG_REGISTER_3(...)  // nan_to_num: below
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX) \
-  EG_REGISTER_##COUNT(NAME, FLAGS, P0, D0, P1, D1, Y, GX)
+  EG_REGISTER_##COUNT(NAME, unary_flags(FLAGS, DOMAIN, COUNT, Unary::NAME), P0, D0, P1, D1, Y, GX)
 #define EG_PLAIN_BINARY(NAME, FLAGS, Y, GA, GB)                                                   \
   EG_OP(                                                                                          \
       +[](const Operand& input, const Operand& other) {                                           \
+        check_operands(#NAME, numbers(Binary::NAME), input, other);                               \
         return binary(Binary::NAME, input, other);                                                \
       },                                                                                          \
       #NAME "(input, other)", "y = " #Y "\n\ndL/da = " #GA "\ndL/db = " #GB, (FLAGS) & ~kInplace) \
   EG_OP(                                                                                          \
       +[](const Tensor& input, const Operand& other) {                                            \
+        check_operands(#NAME "_", numbers(Binary::NAME), input, other);                           \
         binary_(Binary::NAME, input, other);                                                      \
         return input;                                                                             \
       },                                                                                          \
@@ -112,7 +170,7 @@ EG_OP(
     },
     "sub_(input, other, *, alpha)", "input -= alpha * other", kMethodOnly)
 EG_OP(
-    +[](const Operand& input, const Operand& other, Scalar alpha) {
+    +[](const Tensor& input, const Operand& other, Scalar alpha) {
       return sub(other, scaled(input, alpha));
     },
     "rsub(input, other, *, alpha=1)", "y = other - alpha * input")
@@ -136,11 +194,12 @@ EG_OP(
 // Decimals as powers of ten.
 Tensor round_to(const Tensor& x, int64_t decimals) {
   const double scale = std::pow(10.0, std::abs(static_cast<double>(decimals)));
-  if (!x.is_floating() || decimals == 0) return round(x);
+  if (decimals == 0) return round(x);
+  EG_CHECK_KIND(NotImplemented, x.is_floating(), "[round] decimals of ", x.dtype());
   return decimals > 0 ? div(round(mul(x, Tensor(scale))), Tensor(scale))
                       : mul(round(div(x, Tensor(scale))), Tensor(scale));
 }
-EG_OP(&round_to, "round(input, *, decimals)", "Rounds half to even.", kPublic)
+EG_OP(&round_to, "round(input, *, decimals)", "Rounds half to even.", kExact)
 
 double largest(DType t) {
   switch (t) {
@@ -161,7 +220,7 @@ Tensor replace_special(const Tensor& x, std::optional<double> nan, std::optional
                     neginf.value_or(-largest(x.dtype())));
 }
 EG_OP(&replace_special, "nan_to_num(input, nan=None, posinf=None, neginf=None)",
-      "Replaces NaN and infinities (by 0 and the largest finite numbers).", kPublic)
+      "Replaces NaN and infinities (by 0 and the largest finite numbers).", kExact)
 
 // --- clamp -------------------------------------------------------------------------------------------------------
 
@@ -191,7 +250,7 @@ EG_OP(
 
 EG_OP(
     +[](const Tensor& input, const Tensor& values) { return heaviside(input, values); },
-    "heaviside(input, values)", "0, values or 1 for negative, zero and positive elements.", kPublic)
+    "heaviside(input, values)", "0, values or 1 for negative, zero and positive elements.", kExact)
 
 // --- ternary --------------------------------------------------------------------------------------------------------
 
@@ -224,24 +283,27 @@ EG_OP(
 
 // --- the same under another name ---------------------------------------------------------------------------------------
 
-#define EG_ALIAS1(ALIAS, NAME)                                            \
+#define EG_ALIAS1(ALIAS, NAME, FLAGS)                                     \
   EG_OP(                                                                  \
       +[](const Tensor& input) { return NAME(input); }, #ALIAS "(input)", \
-      "The same as " #NAME ".", kPublic)
-#define EG_ALIAS2(ALIAS, NAME)                                                        \
-  EG_OP(                                                                              \
-      +[](const Operand& input, const Operand& other) { return NAME(input, other); }, \
+      "The same as " #NAME ".", FLAGS)
+#define EG_ALIAS2(ALIAS, NAME)                                       \
+  EG_OP(                                                             \
+      +[](const Operand& input, const Operand& other) {              \
+        check_operands(#ALIAS, numbers(Binary::NAME), input, other); \
+        return NAME(input, other);                                   \
+      },                                                             \
       #ALIAS "(input, other)", "The same as " #NAME ".", kPublic)
-EG_ALIAS1(absolute, abs)
-EG_ALIAS1(negative, neg)
-EG_ALIAS1(sgn, sign)
-EG_ALIAS1(fix, trunc)
-EG_ALIAS1(arcsin, asin)
-EG_ALIAS1(arccos, acos)
-EG_ALIAS1(arctan, atan)
-EG_ALIAS1(arcsinh, asinh)
-EG_ALIAS1(arccosh, acosh)
-EG_ALIAS1(arctanh, atanh)
+EG_ALIAS1(absolute, abs, kExact)
+EG_ALIAS1(negative, neg, kExact)
+EG_ALIAS1(sgn, sign, kExact)
+EG_ALIAS1(fix, trunc, kExact)
+EG_ALIAS1(arcsin, asin, kPublic)
+EG_ALIAS1(arccos, acos, kPublic)
+EG_ALIAS1(arctan, atan, kPublic)
+EG_ALIAS1(arcsinh, asinh, kPublic)
+EG_ALIAS1(arccosh, acosh, kPublic)
+EG_ALIAS1(arctanh, atanh, kPublic)
 EG_ALIAS2(subtract, sub)
 EG_ALIAS2(multiply, mul)
 EG_ALIAS2(divide, div)
@@ -253,23 +315,34 @@ EG_ALIAS2(less, lt)
 EG_ALIAS2(less_equal, le)
 EG_ALIAS2(not_equal, ne)
 EG_OP(
-    +[](const Operand& input, const Operand& exponent) { return power(input, exponent); },
+    +[](const Operand& input, const Operand& exponent) {
+      check_operands("pow", numbers(Binary::pow), input, exponent);
+      return power(input, exponent);
+    },
     "pow(input, exponent)", "input ** exponent", kPublic)
 EG_OP(
     +[](const Operand& input, const Operand& exponent) {
+      check_operands("float_power", numbers(Binary::pow), input, exponent);
       const auto wide = [](const Tensor& t) { return to(t, DType::Float64); };
       return pow(wide(input), wide(exponent));
     },
-    "float_power(input, exponent)", "input ** exponent in float64.", kOut)
+    "float_power(input, exponent)", "input ** exponent in float64.", kPublic)
 EG_OP(
     +[](const Tensor& input, const Operand& exponent) {
       binary_(Binary::pow, input, exponent);
       return input;
     },
     "pow_(input, exponent)", "input **= exponent", kMethodOnly)
-EG_OP(+[](const Tensor& input) { return clone(input); }, "positive(input)", "A copy.")
+EG_OP(
+    +[](const Tensor& input) {
+      EG_CHECK(input.dtype() != DType::Bool,
+               "The `+` operator, on a bool tensor is not supported.");
+      return input;
+    },
+    "positive(input)", "The input itself.")
 EG_OP(
     +[](const Operand& input, const Operand& other) {
+      check_operands("ldexp", Numbers::Nowhere, input, other);
       return mul(input, pow(Tensor(2.0), to(other, float_type(result_type(input, other)))));
     },
     "ldexp(input, other)", "input * 2 ** other", kPublic)
@@ -279,6 +352,9 @@ EG_OP(
       return polygamma(Tensor(static_cast<double>(n)), input);
     },
     "_polygamma(input, n)", "n-th derivative of digamma.", kInternal)
+EG_OP(
+    +[](const Tensor& input) { return input; }, "real(input)", "The input: all dtypes are real.",
+    kFunctionOnly)
 EG_OP(
     +[](const Tensor& input) { return full(input.sizes(), Scalar(true), DType::Bool); },
     "isreal(input)", "True everywhere: all dtypes here are real.")

@@ -101,8 +101,8 @@ void check_input(const char* op, const Tensor& x, int64_t dims) {
   }
 }
 void check_floating(const char* op, const Tensor& x) {
-  EG_CHECK(x.is_floating(), "[", op, "] expected a floating-point input, got ", x.dtype(),
-           "; convert it with .float()");
+  EG_CHECK_KIND(NotImplemented, x.is_floating(), "[", op, "] expected a floating-point input, got ",
+                x.dtype(), "; convert it with .float()");
 }
 
 int64_t window_count(const char* op, const Windows& w, int64_t i, int64_t in, IntSpan sizes) {

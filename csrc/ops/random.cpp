@@ -32,7 +32,8 @@ void draw(Draw what, bool wide, int64_t n, void* out, Generator* g) {
 }
 
 Tensor draw_float(Draw what, IntSpan sizes, DType dtype, Generator* g) {
-  EG_CHECK(is_floating(dtype), "[random] expected a floating point dtype, got ", dtype);
+  EG_CHECK_KIND(NotImplemented, is_floating(dtype),
+                "[random] expected a floating point dtype, got ", dtype);
   const bool wide = dtype == DType::Float64;
   Tensor t = empty(sizes, wide ? DType::Float64 : DType::Float32);
   draw(what, wide, t.numel(), t.raw(), g);
@@ -180,11 +181,11 @@ Tensor normal(const Tensor& mean, const Tensor& std, Generator* g) {
 EG_OP(
     +[](const Tensor& mean, const Operand& std, Generator* g) { return normal(mean, std, g); },
     "normal(mean, std=1.0, *, generator=None)", "Normal with the given means and deviations.",
-    kOut | kFunctionOnly)
+    kOutCasts | kFunctionOnly)
 EG_OP(
     +[](double mean, const Tensor& std, Generator* g) { return normal(Tensor(mean), std, g); },
     "normal(mean, std, *, generator=None)", "Normal with the given means and deviations.",
-    kOut | kFunctionOnly)
+    kOutCasts | kFunctionOnly)
 EG_OP(
     +[](double mean, double std, Dims size, Generator* g, OptDType dtype, OptDevice) {
       EG_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
@@ -209,25 +210,25 @@ Tensor bernoulli(const Tensor& p, IntSpan sizes, DType dtype, Generator* g) {
 }
 EG_OP(
     +[](const Tensor& input, Generator* g) {
-      EG_CHECK(input.is_floating(),
-               "[bernoulli] expected probabilities in a floating point tensor, got ",
-               input.dtype());
+      EG_CHECK_KIND(NotImplemented, input.is_floating(),
+                    "[bernoulli] expected probabilities in a floating point tensor, got ",
+                    input.dtype());
       return bernoulli(input, input.sizes(), input.dtype(), g);
     },
-    "bernoulli(input, *, generator=None)", "0 or 1, with the probabilities given.", kOut)
+    "bernoulli(input, *, generator=None)", "0 or 1, with the probabilities given.", kOutCasts)
 EG_OP(
     +[](const Tensor& input, double p, Generator* g) {
       return bernoulli(Tensor(p), input.sizes(), input.dtype(), g);
     },
-    "bernoulli(input, p, *, generator=None)", "0 or 1, with one probability.", kOut)
+    "bernoulli(input, p, *, generator=None)", "0 or 1, with one probability.", kOutCasts)
 
 // Rows of weights; the inverse of the cumulated sum, or, without replacement, the largest of log(u) / w (Efraimidis and
 // Spirakis, 2006).
 Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generator* g) {
   EG_CHECK(input.dim() == 1 || input.dim() == 2, "prob_dist must be 1 or 2 dim, got shape ",
            IntSpan(input.sizes()));
-  EG_CHECK(input.is_floating(), "multinomial only supports floating-point dtypes for input, got ",
-           input.dtype());
+  EG_CHECK_KIND(NotImplemented, input.is_floating(),
+                "multinomial only supports floating-point dtypes for input, got ", input.dtype());
   EG_CHECK(count > 0, "cannot sample n_sample <= 0 samples, got ", count);
   const int64_t n = input.sizes().back(), rows = input.dim() == 2 ? input.sizes()[0] : 1;
   EG_CHECK(replacement || count <= n,
@@ -308,8 +309,8 @@ double poisson_one(double rate, uint64_t seed) {
   }
 }
 Tensor poisson(const Tensor& input, Generator* g) {
-  EG_CHECK(input.is_floating(), "[poisson] expected rates in a floating point tensor, got ",
-           input.dtype());
+  EG_CHECK_KIND(NotImplemented, input.is_floating(),
+                "[poisson] expected rates in a floating point tensor, got ", input.dtype());
   const Tensor rates = contiguous_data(cast_data(input.detach(), DType::Float64));
   const Tensor seeds = random_bits(rates.numel(), g);
   Tensor out = empty(input.sizes(), DType::Float64);
@@ -330,7 +331,8 @@ Tensor filled_with(const Tensor& self, const Tensor& values) {
   return copy_(target, values);
 }
 DType draw_type(const Tensor& self, const char* op) {
-  EG_CHECK(self.is_floating(), "[", op, "] expected a floating point tensor, got ", self.dtype());
+  EG_CHECK_KIND(NotImplemented, self.is_floating(), "[", op,
+                "] expected a floating point tensor, got ", self.dtype());
   return self.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
 }
 // f(u) of one uniform number an element.

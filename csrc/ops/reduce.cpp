@@ -190,14 +190,14 @@ DType sum_type(const Tensor& x, std::optional<DType> dtype) {
 Dims all_or(const std::optional<Dims>& dim, int64_t ndim) {
   return wrap_dims(dim ? IntSpan(*dim) : IntSpan(), ndim);
 }
-void check_nonempty(const Tensor& x, const Dims& dims, const char* op) {
+void check_nonempty(const Tensor& x, IntSpan given, const Dims& dims, const char* op) {
+  EG_CHECK(
+      !(x.numel() == 0 && given.empty()), op,
+      "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
+      "dim with the 'dim' argument.");
   for (int64_t d : dims)
     EG_CHECK_INDEX(x.sizes()[d] != 0, op, "(): Expected reduction dim ", d,
                    " to have non-zero size, got shape ", IntSpan(x.sizes()));
-  EG_CHECK(
-      !(x.numel() == 0 && static_cast<int64_t>(dims.size()) == x.dim()), op,
-      "(): Expected reduction dim to be specified for input.numel() == 0. Specify the reduction "
-      "dim with the 'dim' argument.");
 }
 
 }  // namespace
@@ -246,12 +246,12 @@ Tensor mean(const Tensor& x, IntSpan dims, bool keepdim) {
 
 Tensor amax(const Tensor& x, IntSpan dims, bool keepdim) {
   const Dims wrapped = wrap_dims(dims, x.dim());
-  check_nonempty(x, wrapped, "amax");
+  check_nonempty(x, dims, wrapped, "amax");
   return apply(Extreme<Reduce::Max>{wrapped, keepdim}, x);
 }
 Tensor amin(const Tensor& x, IntSpan dims, bool keepdim) {
   const Dims wrapped = wrap_dims(dims, x.dim());
-  check_nonempty(x, wrapped, "amin");
+  check_nonempty(x, dims, wrapped, "amin");
   return apply(Extreme<Reduce::Min>{wrapped, keepdim}, x);
 }
 Tensor logsumexp(const Tensor& x, IntSpan dims, bool keepdim) {
@@ -268,14 +268,14 @@ EG_OP(
       return sum(input, dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
     },
     "sum(input, dim=None, keepdim=False, *, dtype=None)",
-    "Sum over some or all dimensions. Integers are summed in int64.", kOut)
+    "Sum over some or all dimensions. Integers are summed in int64.", kOutCasts)
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
       const Tensor x = dtype ? to(input, *dtype) : input;
       return mean(x, dim ? IntSpan(*dim) : IntSpan(), keepdim);
     },
     "mean(input, dim=None, keepdim=False, *, dtype=None)", "Mean over some or all dimensions.",
-    kOut)
+    kOutCasts)
 Tensor without_nan(const Tensor& x) {
   return x.is_floating() ? where(isnan(x.detach()), Tensor(0.0), x) : x;
 }
@@ -283,7 +283,8 @@ EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
       return sum(without_nan(input), dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
     },
-    "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.", kOut)
+    "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.",
+    kOutCasts)
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
       const Tensor x = dtype ? to(input, *dtype) : input;
@@ -293,7 +294,7 @@ EG_OP(
       return div(sum(without_nan(x), dims, keepdim),
                  sum(logical_not(isnan(x.detach())), dims, keepdim));
     },
-    "nanmean(input, dim=None, keepdim=False, *, dtype=None)", "Mean of what is not NaN.", kOut)
+    "nanmean(input, dim=None, keepdim=False, *, dtype=None)", "Mean of what is not NaN.", kOutCasts)
 
 Tensor product(const Tensor& x, int64_t dim, bool keepdim, OptDType dtype) {
   return apply(Prod{wrap_dim(dim, x.dim()), keepdim}, to(x, sum_type(x, dtype)));
@@ -302,7 +303,7 @@ EG_OP(
     +[](const Tensor& input, OptDType dtype) {
       return product(reshape(input, {-1}), 0, false, dtype);
     },
-    "prod(input, *, dtype=None)", "Product of all elements.", kOut)
+    "prod(input, *, dtype=None)", "Product of all elements.", kOutCasts)
 EG_OP(
     +[](const Tensor& input, int64_t dim, bool keepdim, OptDType dtype) {
       if (input.dim() == 0) {
@@ -311,7 +312,7 @@ EG_OP(
       }
       return product(input, dim, keepdim, dtype);
     },
-    "prod(input, dim, keepdim=False, *, dtype=None)", "Product over a dimension.", kOut)
+    "prod(input, dim, keepdim=False, *, dtype=None)", "Product over a dimension.", kOutCasts)
 
 // --- all, any, counts ----------------------------------------------------------------------------------------------
 
@@ -393,7 +394,7 @@ template <Arg op>
 std::tuple<Tensor, Tensor> along_dim(const Tensor& x, int64_t dim, bool keepdim) {
   const int64_t d = wrap_dim(dim, x.dim());
   if (x.dim() == 0) return {mul(x, ones_like(x)), zeros({}, DType::Int64)};
-  check_nonempty(x, {d}, op == Arg::Max ? "max" : "min");
+  check_nonempty(x, {d}, {d}, op == Arg::Max ? "max" : "min");
   return apply(AlongDim<op>{d, keepdim, {}}, x);
 }
 Tensor extreme_of_all(const Tensor& x, const char* op, bool largest) {
@@ -404,7 +405,10 @@ Tensor extreme_of_all(const Tensor& x, const char* op, bool largest) {
 }
 EG_OP(
     +[](const Tensor& input) { return extreme_of_all(input, "max", true); }, "max(input)",
-    "Largest element.", kOut)
+    "Largest element.", kOutCasts)
+EG_OP(
+    +[](const Tensor& input, const Tensor& other) { return maximum(input, other); },
+    "max(input, other)", "Larger of two elements.", kOutCasts)
 EG_OP(
     +[](const Tensor& input, int64_t dim, bool keepdim) {
       return along_dim<Arg::Max>(input, dim, keepdim);
@@ -412,25 +416,23 @@ EG_OP(
     "max(input, dim, keepdim=False) -> (values, indices)",
     "Largest elements along a dimension and where they are.", kOut)
 EG_OP(
-    +[](const Tensor& input, const Tensor& other) { return maximum(input, other); },
-    "max(input, other)", "Larger of two elements.", kOut)
-EG_OP(
     +[](const Tensor& input) { return extreme_of_all(input, "min", false); }, "min(input)",
-    "Smallest element.", kOut)
+    "Smallest element.", kOutCasts)
+EG_OP(
+    +[](const Tensor& input, const Tensor& other) { return minimum(input, other); },
+    "min(input, other)", "Smaller of two elements.", kOutCasts)
 EG_OP(
     +[](const Tensor& input, int64_t dim, bool keepdim) {
       return along_dim<Arg::Min>(input, dim, keepdim);
     },
     "min(input, dim, keepdim=False) -> (values, indices)",
     "Smallest elements along a dimension and where they are.", kOut)
-EG_OP(
-    +[](const Tensor& input, const Tensor& other) { return minimum(input, other); },
-    "min(input, other)", "Smaller of two elements.", kOut)
 
 template <Arg op>
 Tensor position(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
   const char* name = op == Arg::Max ? "argmax" : "argmin";
-  EG_CHECK(x.dtype() != DType::Bool, "\"", name, "\" not implemented for 'Bool'");
+  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "\"", name,
+                "\" not implemented for 'Bool'");
   if (!dim) {
     EG_CHECK_INDEX(x.numel() > 0, name,
                    "(): Expected reduction dim to be specified for input.numel() == 0.");
@@ -441,7 +443,7 @@ Tensor position(const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
   }
   const int64_t d = wrap_dim(*dim, x.dim());
   if (x.dim() == 0) return zeros({}, DType::Int64);
-  check_nonempty(x, {d}, name);
+  check_nonempty(x, {d}, {d}, name);
   Tensor at = std::get<1>(extreme_of<op>(x, d));
   if (keepdim) return at;
   Dims squeezed = at.sizes();
@@ -475,17 +477,17 @@ double corrected(const std::optional<Scalar>& correction) {
       +[](const Tensor& input, OptDims dim, std::optional<Scalar> correction, bool keepdim) { \
         return MAKE(var_mean(input, dim, corrected(correction), keepdim));                    \
       },                                                                                      \
-      NAME "(input, dim=None, *, correction=None, keepdim=False)" FIELDS, RESULT, kOut)       \
+      NAME "(input, dim=None, *, correction=None, keepdim=False)" FIELDS, RESULT, kOutCasts)  \
   EG_OP(                                                                                      \
       +[](const Tensor& input, bool unbiased) {                                               \
         return MAKE(var_mean(input, std::nullopt, unbiased, false));                          \
       },                                                                                      \
-      NAME "(input, unbiased)" FIELDS, RESULT, kOut)                                          \
+      NAME "(input, unbiased)" FIELDS, RESULT, kOutCasts)                                     \
   EG_OP(                                                                                      \
       +[](const Tensor& input, OptDims dim, bool unbiased, bool keepdim) {                    \
         return MAKE(var_mean(input, dim, unbiased, keepdim));                                 \
       },                                                                                      \
-      NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOut)
+      NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOutCasts)
 using Pair = std::tuple<Tensor, Tensor>;
 Tensor just_variance(const Pair& p) { return std::get<0>(p); }
 Tensor just_deviation(const Pair& p) { return sqrt(std::get<0>(p)); }
@@ -498,7 +500,7 @@ EG_VARIANCE("std_mean", "Standard deviation and mean.", "", deviation_and_mean)
 
 EG_OP(
     +[](const Tensor& input, Dims dim, bool keepdim) { return logsumexp(input, dim, keepdim); },
-    "logsumexp(input, dim, keepdim=False)", "log of the sum of exp, without overflow.", kOut)
+    "logsumexp(input, dim, keepdim=False)", "log of the sum of exp, without overflow.", kOutCasts)
 
 }  // namespace
 }  // namespace eg

@@ -4,7 +4,8 @@
 // entry the function eg.<name> and, if the first parameter is called `input`, the method Tensor.<name>; of entries that
 // share a name it tries one after the other. Flags:
 //   kInplace  there is also <name>_, which writes the result into its first argument
-//   kOut      there is also a keyword out=
+//   kOut      there is also a keyword out= for a tensor of the result's dtype
+//   kOutCasts the same, for a tensor of any dtype that the result may be cast to
 //   kFunctionOnly / kMethodOnly  no method / no function
 //   kInternal  only reachable as eg._C.ops.<name> (what nn.functional wraps)
 //   kCreates   also takes requires_grad=False (factories)
@@ -27,10 +28,16 @@ struct Operand {
   operator const Tensor&() const { return tensor; }  // NOLINT
 };
 
+// A list of tensors some of which may be None (undefined here): the indices of index_put.
+struct IndexList {
+  TensorList tensors;
+};
+
 enum class ArgKind : uint8_t {
   Tensor,
   Operand,
   TensorList,
+  IndexList,
   Int,
   Float,
   Bool,
@@ -46,8 +53,8 @@ enum class ArgKind : uint8_t {
 // Arguments of one call, already matched to the signature.
 struct ArgSource {
   virtual bool is_none(int i) = 0;
-  virtual Tensor tensor(int i) = 0;  // Tensor and Operand
-  virtual TensorList tensor_list(int i) = 0;
+  virtual Tensor tensor(int i) = 0;           // Tensor and Operand
+  virtual TensorList tensor_list(int i) = 0;  // TensorList and IndexList
   virtual int64_t integer(int i) = 0;
   virtual double number(int i) = 0;
   virtual bool flag(int i) = 0;
@@ -86,6 +93,7 @@ enum OpFlags : uint32_t {
   kMethodOnly = 8,
   kInternal = 16,
   kCreates = 32,
+  kOutCasts = kOut | 64,
 };
 
 struct ArgType {
@@ -118,6 +126,7 @@ struct Arg;
   };
 EG_ARG(Operand, Operand, Operand{s.tensor(i)})
 EG_ARG(TensorList, TensorList, s.tensor_list(i))
+EG_ARG(IndexList, IndexList, IndexList{s.tensor_list(i)})
 EG_ARG(int64_t, Int, s.integer(i))
 EG_ARG(double, Float, s.number(i))
 EG_ARG(bool, Bool, s.flag(i))

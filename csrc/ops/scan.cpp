@@ -92,9 +92,16 @@ struct LogCumSumExp {
     return y;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    // sum over j >= i of g_j exp(x_i - y_j)
+    // sum over j >= i of g_j exp(x_i - y_j), in logarithms for each sign of g: exp(-y) alone may overflow.
     const Tensor x = ctx.saved(0), y = ctx.saved(1);
-    return {mul(exp(x), reversed_cumsum(mul(g, exp(neg(y))), dim))};
+    const auto part = [&](const Tensor& size) {
+      const Tensor there = gt(size, Tensor(0));
+      const Tensor nothing(x.dtype() == DType::Float64 ? -1e300 : -1e30);
+      const Tensor logs = where(there, log(where(there, size, Tensor(1.0))), nothing);
+      const Tensor later = flip(apply(LogCumSumExp{dim}, flip(sub(logs, y), {dim})), {dim});
+      return exp(add(later, x));
+    };
+    return {sub(part(g), part(neg(g)))};
   }
 };
 
@@ -119,12 +126,12 @@ EG_OP(
     +[](const Tensor& input, int64_t dim, std::optional<DType> dtype) {
       return cumsum(whole(input, dtype), dim);
     },
-    "cumsum(input, dim, *, dtype=None)", "Sums of the elements so far.", kInplace | kOut)
+    "cumsum(input, dim, *, dtype=None)", "Sums of the elements so far.", kInplace | kOutCasts)
 EG_OP(
     +[](const Tensor& input, int64_t dim, std::optional<DType> dtype) {
       return cumprod(whole(input, dtype), dim);
     },
-    "cumprod(input, dim, *, dtype=None)", "Products of the elements so far.", kInplace | kOut)
+    "cumprod(input, dim, *, dtype=None)", "Products of the elements so far.", kInplace | kOutCasts)
 
 template <Scan op>
 std::tuple<Tensor, Tensor> extreme(const Tensor& x, int64_t dim) {
@@ -139,8 +146,8 @@ EG_OP(&extreme<Scan::Min>, "cummin(input, dim) -> (values, indices)", "Smallest 
 EG_OP(
     +[](const Tensor& input, int64_t dim) {
       const int64_t d = wrap_dim(dim, input.dim());
-      EG_CHECK(input.is_floating(), "logcumsumexp expects a floating point tensor, got ",
-               input.dtype());
+      EG_CHECK_KIND(NotImplemented, input.is_floating(),
+                    "logcumsumexp expects a floating point tensor, got ", input.dtype());
       return input.dim() == 0 ? clone(input) : apply(LogCumSumExp{d}, input);
     },
     "logcumsumexp(input, dim)", "log of the sums of exp so far.", kOut)
@@ -161,11 +168,12 @@ EG_OP(
       if (prepend) parts.push_back(*prepend);
       parts.push_back(input);
       if (append) parts.push_back(*append);
-      Tensor x = parts.size() > 1 ? cat(parts, d) : input;
+      Tensor x = parts.size() > 1 && n > 0 ? cat(parts, d) : input;
       for (int64_t i = 0; i < n; ++i) x = diff_once(x, d);
       return x;
     },
-    "diff(input, n=1, dim=-1, prepend=None, append=None)", "n-th differences of neighbours.", kOut)
+    "diff(input, n=1, dim=-1, prepend=None, append=None)", "n-th differences of neighbours.",
+    kOutCasts)
 
 }  // namespace
 }  // namespace eg

@@ -27,8 +27,8 @@ void fits_within(const char* op, const char* what, const Tensor& index, const Te
 LineArgs check_lines(const char* op, const Tensor& x, int64_t dim, const Tensor& index,
                      const Tensor* src = nullptr) {
   const int64_t d = wrap_dim(dim, x.dim());
-  EG_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32, "[", op,
-           "] Expected dtype int32/int64 for index, got ", index.dtype());
+  EG_CHECK(index.dtype() == DType::Int64 || index.dtype() == DType::Int32 || index.numel() == 0,
+           "[", op, "] Expected dtype int32/int64 for index, got ", index.dtype());
   if (index.numel() == 0) return {d, contiguous_data(cast_data(index, DType::Int64))};
   fits_within(op, "self", index, x, d, true);
   if (src) {
@@ -401,6 +401,8 @@ Tensor scatter_op(const Tensor& x, int64_t dim, const Tensor& index, const Opera
                   const std::optional<std::string>& reduce) {
   if (!reduce) return scatter(x, dim, index, src.tensor);
   const Reduce r = scatter_mode(*reduce);
+  if (src.tensor.is_weak() && x.dim() == 0)
+    return scatter_op(x, dim, index, Operand{to(src, x.dtype())}, reduce);
   const Tensor from = src.tensor.dim() == 0 && x.dim() ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter", x, dim, index, &from);
   if (nothing_to_do(index)) return clone(x);
@@ -416,6 +418,8 @@ Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, con
                          number ? src.tensor : covered(src.tensor, index), a.index);
   }
   const Reduce r = scatter_mode(*reduce);
+  if (src.tensor.is_weak() && x.dim() == 0)
+    return scatter_op_inplace(x, dim, index, Operand{to(src, x.dtype())}, reduce);
   const Tensor from = number ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter_", x, dim, index, &from);
   if (nothing_to_do(index)) return x;

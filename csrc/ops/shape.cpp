@@ -146,8 +146,10 @@ Tensor roll(const Tensor& x, const Dims& shifts, const Dims& dims) {
   EG_CHECK(dims.size() == shifts.size(), "[roll] expected as many shifts as dims, got shifts ",
            IntSpan(shifts), " and dims ", IntSpan(dims));
   Dims wrapped;
-  for (int64_t d : dims) wrapped.push_back(wrap_dim(d, x.dim()));
-  if (x.dim() == 0) return clone(x);
+  for (int64_t d : dims) {
+    EG_CHECK_INDEX(x.dim() > 0, "Dimension specified as ", d, " but tensor has no dimensions");
+    wrapped.push_back(wrap_dim(d, x.dim()));
+  }
   return apply(Roll{shifts, wrapped}, x);
 }
 

@@ -89,8 +89,8 @@ struct Softmax {
 template <bool log>
 Tensor run(const Tensor& x, int64_t dim, std::optional<DType> dtype) {
   const Tensor t = dtype ? to(x, *dtype) : x;
-  EG_CHECK(t.is_floating(), log ? "[log_softmax]" : "[softmax]", " not implemented for ",
-           t.dtype());
+  EG_CHECK_KIND(NotImplemented, t.is_floating(), log ? "[log_softmax]" : "[softmax]",
+                " not implemented for ", t.dtype());
   return apply(Softmax<log>{wrap_dim(dim, t.dim())}, t);
 }
 

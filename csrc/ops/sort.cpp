@@ -103,6 +103,7 @@ Tensor argsort(const Tensor& x, int64_t dim, bool descending, bool stable) {
 Tensor msort(const Tensor& x) { return std::get<0>(sort(x, 0, false, true)); }
 
 Pair topk(const Tensor& x, int64_t k, int64_t dim, bool largest, bool sorted) {
+  EG_CHECK(x.dtype() != DType::Bool, "topk does not support bool dtypes on CPU");
   const int64_t d = wrap_dim(dim, x.dim());
   const int64_t n = x.dim() ? x.sizes()[d] : 1;
   EG_CHECK(k >= 0 && k <= n, "[topk] selected index k out of range: k is ", k, ", dimension ", d,
@@ -111,6 +112,7 @@ Pair topk(const Tensor& x, int64_t k, int64_t dim, bool largest, bool sorted) {
 }
 
 Pair kthvalue(const Tensor& x, int64_t k, int64_t dim, bool keepdim) {
+  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[kthvalue] not implemented for bool");
   const int64_t d = wrap_dim(dim, x.dim());
   const int64_t n = x.dim() ? x.sizes()[d] : 1;
   EG_CHECK(k >= 1 && k <= n, "[kthvalue] selected number k out of range: k is ", k, ", dimension ",
@@ -201,6 +203,8 @@ Tensor searchsorted(const Tensor& boundaries, const Tensor& values, bool out_int
   EG_CHECK(!side || !right || *side == "right",
            "[searchsorted] side and right can't be set to opposites, got side of 'left' while "
            "right was True");
+  EG_CHECK_KIND(NotImplemented, boundaries.dtype() != DType::Bool,
+                "[searchsorted] not implemented for bool");
   EG_CHECK(boundaries.dim() > 0,
            "[searchsorted] expected sorted_sequence with at least one dimension");
   const bool shared = boundaries.dim() == 1;
@@ -244,6 +248,7 @@ Tensor bucketize(const Tensor& x, const Tensor& boundaries, bool out_int32, bool
 
 Tensor isin(const Tensor& elements, const Tensor& tests, bool assume_unique, bool invert) {
   const DType dtype = result_type(elements, tests);
+  EG_CHECK(dtype != DType::Bool, "Unsupported input type encountered for isin(): Bool");
   const Tensor x = contiguous_data(cast_data(elements, dtype));
   Tensor sorted = contiguous_data(cast_data(tests, dtype));
   sorted = make_view(sorted, {sorted.numel()}, {1}, sorted.offset());
@@ -294,7 +299,7 @@ struct Limits {
 };
 
 // Smallest and largest, for histograms that are not told.
-Limits data_limits(const char* op, const Tensor& x, double low, double high) {
+Limits data_limits(const char* op, const Tensor& x, double low, double high, double margin) {
   if (low == high && x.numel() > 0) {
     const Tensor values = contiguous_data(cast_data(x, DType::Float64));
     const double* v = values.data<double>();
@@ -305,8 +310,8 @@ Limits data_limits(const char* op, const Tensor& x, double low, double high) {
     }
   }
   if (low == high) {
-    low -= 1;
-    high += 1;
+    low -= margin;
+    high += margin;
   }
   EG_CHECK(std::isfinite(low) && std::isfinite(high), "[", op, "] range of [", low, ", ", high,
            "] is not finite");
@@ -318,7 +323,7 @@ Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max
   EG_CHECK_KIND(NotImplemented, x.is_floating(), "[histc] expected a floating point tensor, got ",
                 x.dtype());
   EG_CHECK(bins > 0, "[histc] expected at least one bin, got ", bins);
-  const Limits limits = data_limits("histc", x, min.to_double(), max.to_double());
+  const Limits limits = data_limits("histc", x, min.to_double(), max.to_double(), 1);
   const DType compute = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
   const Tensor values = contiguous_data(cast_data(x, compute));
   Tensor out = zeros({bins}, compute, x.device());
@@ -338,7 +343,8 @@ Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max
 
 Pair histogram_edges(const Tensor& x, const Tensor& edges, const std::optional<Tensor>& weight,
                      bool density) {
-  EG_CHECK(x.is_floating(), "[histogram] expected a floating point tensor, got ", x.dtype());
+  EG_CHECK_KIND(NotImplemented, x.is_floating(),
+                "[histogram] expected a floating point tensor, got ", x.dtype());
   EG_CHECK(edges.dim() == 1 && edges.numel() >= 1, "[histogram] expected 1-d bin edges, got shape ",
            edges.sizes());
   EG_CHECK(edges.dtype() == x.dtype(), "[histogram] expected input and bins of one dtype, got ",
@@ -379,9 +385,9 @@ Pair histogram(const Tensor& x, int64_t bins, const std::optional<std::vector<do
     limits = {(*range)[0], (*range)[1]};
     EG_CHECK(limits.low <= limits.high, "[histogram] max must be larger than min, got ", limits.low,
              " and ", limits.high);
-    if (limits.low == limits.high) limits = {limits.low - 1, limits.high + 1};
+    if (limits.low == limits.high) limits = {limits.low - 0.5, limits.high + 0.5};
   }
-  limits = data_limits("histogram", x, limits.low, limits.high);
+  limits = data_limits("histogram", x, limits.low, limits.high, 0.5);
   Tensor edges = empty({bins + 1}, DType::Float64, x.device());
   double* e = edges.data<double>();
   const double step = (limits.high - limits.low) / bins;
@@ -457,7 +463,7 @@ EG_OP(
       return isin(elements.tensor, test_elements.tensor, assume_unique, invert);
     },
     "isin(elements, test_elements, *, assume_unique=False, invert=False)",
-    "Which elements are among the test elements.", kFunctionOnly)
+    "Which elements are among the test elements.", kOut | kFunctionOnly)
 EG_OP(&bincount, "bincount(input, weights=None, minlength=0)",
       R"(How often each non-negative integer occurs, or the sum of its weights.
 
@@ -473,9 +479,10 @@ EG_OP(&histc, "histc(input, bins=100, min=0, max=0)",
       kOut)
 EG_OP(&histogram,
       "histogram(input, bins, *, range=None, weight=None, density=False) -> (hist, bin_edges)",
-      "Counts, weights or densities in so many bins of equal width, and the edges of the bins.")
+      "Counts, weights or densities in so many bins of equal width, and the edges of the bins.",
+      kOut)
 EG_OP(&histogram_edges,
-      "histogram(input, bins, *, weight=None, density=False) -> (hist, bin_edges)", "")
+      "histogram(input, bins, *, weight=None, density=False) -> (hist, bin_edges)", "", kOut)
 
 }  // namespace
 

@@ -67,67 +67,71 @@ EG_OP(
     +[](const Tensor& x, int64_t dim, int64_t start, int64_t length) {
       return copied(narrow(x, dim, start, length));
     },
-    "narrow_copy(input, dim, start, length)", "A copy of narrow().")
+    "narrow_copy(input, dim, start, length)", "A copy of narrow().", kOut)
 EG_OP(
     +[](const Tensor& x) { return copied(squeeze_every(x)); }, "squeeze_copy(input)",
-    "A copy of squeeze().", kFunctionOnly)
+    "A copy of squeeze().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& dim) { return copied(squeeze(x, dim)); },
-    "squeeze_copy(input, dim)", "", kFunctionOnly)
+    "squeeze_copy(input, dim)", "", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, int64_t dim) { return copied(unsqueeze(x, dim)); },
-    "unsqueeze_copy(input, dim)", "A copy of unsqueeze().", kFunctionOnly)
+    "unsqueeze_copy(input, dim)", "A copy of unsqueeze().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& size) { return copied(view(x, size)); },
-    "view_copy(input, size)", "A copy of view().", kFunctionOnly)
+    "view_copy(input, size)", "A copy of view().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& size) { return copied(expand(x, size)); },
-    "expand_copy(input, size)", "A copy of expand().", kFunctionOnly)
+    "expand_copy(input, size)", "A copy of expand().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& dims) { return copied(permute(x, dims)); },
-    "permute_copy(input, dims)", "A copy of permute().", kFunctionOnly)
+    "permute_copy(input, dims)", "A copy of permute().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, int64_t a, int64_t b) { return copied(transpose(x, a, b)); },
-    "transpose_copy(input, dim0, dim1)", "A copy of transpose().", kFunctionOnly)
+    "transpose_copy(input, dim0, dim1)", "A copy of transpose().", kOut | kFunctionOnly)
 EG_OP(
-    +[](const Tensor& x) { return copied(x.dim() < 2 ? x : transpose(x, 0, 1)); }, "t_copy(input)",
-    "A copy of t().", kFunctionOnly)
+    +[](const Tensor& x) {
+      EG_CHECK(x.dim() <= 2, "t() expects a tensor with <= 2 dimensions, but self is ", x.dim(),
+               "D");
+      return copied(x.dim() < 2 ? x : transpose(x, 0, 1));
+    },
+    "t_copy(input)", "A copy of t().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, int64_t dim, int64_t index) { return copied(select(x, dim, index)); },
-    "select_copy(input, dim, index)", "A copy of select().", kFunctionOnly)
+    "select_copy(input, dim, index)", "A copy of select().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, int64_t dim, std::optional<int64_t> start, std::optional<int64_t> end,
         int64_t step) {
       return copied(slice(x, dim, start.value_or(0), end.value_or(x.size(dim)), step));
     },
     "slice_copy(input, dim=0, start=None, end=None, step=1)", "A copy of a slice of a dimension.",
-    kFunctionOnly)
+    kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
       return copied(diagonal(x, offset, dim1, dim2));
     },
-    "diagonal_copy(input, offset=0, dim1=0, dim2=1)", "A copy of diagonal().", kFunctionOnly)
+    "diagonal_copy(input, offset=0, dim1=0, dim2=1)", "A copy of diagonal().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& size, const Dims& stride, std::optional<int64_t> offset) {
       return copied(as_strided(x, size, stride, offset.value_or(x.offset())));
     },
     "as_strided_copy(input, size, stride, storage_offset=None)", "A copy of as_strided().",
-    kFunctionOnly)
+    kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x) { return clone(x); }, "alias_copy(input)", "A copy of the tensor.",
-    kFunctionOnly)
+    kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x) { return clone(x.detach()); }, "detach_copy(input)",
-    "A copy without history.", kFunctionOnly)
+    "A copy without history.", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, int64_t dim) { return copied(unbind(x, dim)); },
-    "unbind_copy(input, dim=0)", "Copies of what unbind() shows.", kFunctionOnly)
+    "unbind_copy(input, dim=0)", "Copies of what unbind() shows.", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& sizes, int64_t dim) {
       return copied(split_sizes(x, sizes, dim));
     },
     "split_with_sizes_copy(input, split_sizes, dim=0)", "Copies of what split_with_sizes() shows.",
-    kFunctionOnly)
+    kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& sizes, int64_t dim) { return split_sizes(x, sizes, dim); },
     "unsafe_split_with_sizes(input, split_sizes, dim=0)", "Another name of split_with_sizes().")

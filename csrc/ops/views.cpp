@@ -658,6 +658,13 @@ EG_OP(
 (3, 1)
 )")
 EG_OP(
+    +[](const Tensor& x, int64_t dim, const Tensor& start, int64_t length) {
+      EG_CHECK(start.dim() == 0 && is_integral(start.dtype()),
+               "start must be an 0-dim integral Tensor.");
+      return narrow(x, dim, start.item().to_int(), length);
+    },
+    "narrow(input, dim, start, length)", "")
+EG_OP(
     &narrow, "narrow(input, dim, start, length)",
     "A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end.")
 EG_OP(&select, "select(input, dim, index)",

@@ -442,9 +442,9 @@ Tensor grid_sampler(const Tensor& input, const Tensor& grid, const std::string& 
   EG_CHECK(grid.dim() == input.dim() && grid.size(0) == input.size(0) && grid.size(-1) == dims,
            "[grid_sample] for input ", input.sizes(), " expected a grid (", input.size(0), ", ",
            dims == 2 ? "height, width, 2" : "depth, height, width, 3", "), got ", grid.sizes());
-  EG_CHECK(input.dtype() == grid.dtype() && input.is_floating(),
-           "[grid_sample] expected input and grid of the same floating-point dtype, got ",
-           input.dtype(), " and ", grid.dtype());
+  EG_CHECK_KIND(NotImplemented, input.dtype() == grid.dtype() && input.is_floating(),
+                "[grid_sample] expected input and grid of the same floating-point dtype, got ",
+                input.dtype(), " and ", grid.dtype());
   GridShape s;
   s.batch = input.size(0), s.channels = input.size(1), s.dims = dims,
   s.align_corners = align_corners;

@@ -92,10 +92,11 @@ class Results final : public ResultSink {
   }
 
   PyObject* write(PyObject* out) {
+    const bool casts = (signature_.entry().flags & kOutCasts) == kOutCasts;
     if (shape_ == kOne) {
       EG_CHECK_TYPE(is_tensor(out), "[", op_->name, "] out must be Tensor, not ",
                     Py_TYPE(out)->tp_name);
-      write_out(unwrap(out), tensors_[0], op_->name);
+      write_out(unwrap(out), tensors_[0], op_->name, casts);
       return Py_NewRef(out);
     }
     const Object items = checked(PySequence_Fast(out, "out must be a tuple of Tensors"));
@@ -104,7 +105,7 @@ class Results final : public ResultSink {
     for (size_t i = 0; i < tensors_.size(); ++i) {
       PyObject* item = PySequence_Fast_GET_ITEM(items.get(), Py_ssize_t(i));
       EG_CHECK_TYPE(is_tensor(item), "[", op_->name, "] out must be a tuple of Tensors");
-      write_out(unwrap(item), tensors_[i], op_->name);
+      write_out(unwrap(item), tensors_[i], op_->name, casts);
     }
     return collect(
         [&](size_t i) { return Py_NewRef(PySequence_Fast_GET_ITEM(items.get(), Py_ssize_t(i))); });

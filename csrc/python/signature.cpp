@@ -91,10 +91,20 @@ void Signature::parse(const std::string& inside) {
 }
 
 static const char* kind_name(ArgKind k) {
-  constexpr const char* names[] = {
-      "Tensor",   "Tensor or number", "tuple of Tensors", "int",   "float",  "bool",
-      "number",   "tuple of ints",    "tuple of floats",  "dtype", "device", "str",
-      "Generator"};
+  constexpr const char* names[] = {"Tensor",
+                                   "Tensor or number",
+                                   "tuple of Tensors",
+                                   "tuple of Tensors and None",
+                                   "int",
+                                   "float",
+                                   "bool",
+                                   "number",
+                                   "tuple of ints",
+                                   "tuple of floats",
+                                   "dtype",
+                                   "device",
+                                   "str",
+                                   "Generator"};
   return names[int(k)];
 }
 
@@ -153,9 +163,11 @@ static bool fits(const ArgType& type, PyObject* o) {
     case ArgKind::Operand:
       return is_tensor(o) || is_number(o) || is_array(o);
     case ArgKind::TensorList:
-      return is_tensor(o) || is_sequence(o, [](PyObject* i) {
-               return is_tensor(i) || is_array(i) || i == Py_None;
-             });
+      return is_tensor(o) ||
+             is_sequence(o, [](PyObject* i) { return is_tensor(i) || is_array(i); });
+    case ArgKind::IndexList:
+      return is_sequence(o,
+                         [](PyObject* i) { return is_tensor(i) || is_array(i) || i == Py_None; });
     case ArgKind::Int:
       return is_index(o);
     case ArgKind::Float:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections import namedtuple
 from typing import Any
 
 from eagergrad import _C
+from eagergrad.tensor.out import with_out
 
 _ops = _C.op_table
 
@@ -57,23 +57,39 @@ __all__ = [
 _frexp = namedtuple("frexp", ("mantissa", "exponent"))
 
 
+def _operands(x: Any, n: Any) -> tuple[Any, Any]:
+    """Both as floating point tensors of their common dtype; one of them may be a number."""
+    from eagergrad.tensor.creation import as_tensor
+    from eagergrad.tensor.statistics import result_type
+
+    if not isinstance(x, _C.TensorBase) and not isinstance(n, _C.TensorBase):
+        raise TypeError(f"expected a Tensor, got {type(x).__name__} and {type(n).__name__}")
+    common = result_type(x, n)
+    if not common.is_floating_point:
+        common = _C.get_default_dtype()
+    return as_tensor(x).to(common), as_tensor(n).to(common)
+
+
 def _float(x: Any) -> Any:
     if not isinstance(x, _C.TensorBase):
         raise TypeError(f"expected a Tensor, got {type(x).__name__}")
     return x if x.dtype.is_floating_point else x.to(_C.get_default_dtype())
 
 
+@with_out(casts=True)
 def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:
     """log(x / (1 - x)), with x held in [eps, 1 - eps] if eps is given."""
     x = _float(input)
     return _ops["logit"](x) if eps is None else _ops["logit_eps"](x, eps)
 
 
+@with_out(casts=True)
 def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
     """The n-th derivative of digamma."""
     return _ops["_polygamma"](_float(input), n)
 
 
+@with_out(casts=True)
 def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     """log of the multivariate gamma function of dimension p."""
     x = _float(input)
@@ -88,11 +104,13 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
 multigammaln = mvlgamma
 
 
+@with_out(casts=True)
 def ndtr(input: Any, *, out: Any = None) -> Any:
     """The normal distribution function."""
     return 0.5 * _ops["erfc"](_float(input) * -math.sqrt(0.5))
 
 
+@with_out(casts=True)
 def entr(input: Any, *, out: Any = None) -> Any:
     """-x log(x); 0 at 0, -inf below."""
     x = _float(input)
@@ -100,17 +118,26 @@ def entr(input: Any, *, out: Any = None) -> Any:
     return _ops["where"](x < 0, -math.inf, _ops["where"](x.isnan(), x, inside))
 
 
-def frexp(input: Any) -> Any:
+@with_out
+def frexp(input: Any, *, out: Any = None) -> Any:
     """Mantissa in (-1, -0.5] or [0.5, 1) and exponent: input = mantissa * 2 ** exponent."""
     import numpy as np
 
     if not input.dtype.is_floating_point:
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
-    mantissa, exponent = np.frexp(input.detach().numpy())
-    e = _C.from_array(np.asarray(exponent, dtype=np.int32).copy())
-    return _frexp(_C.from_array(np.asarray(mantissa, dtype=mantissa.dtype).copy()), e)
+    whole = np.frexp(np.asarray(input.detach().double().numpy()))[1]
+    exponent = _C.from_array(np.asarray(whole, dtype=np.int32).copy())
+    # In two halves: 2 ** -exponent alone may overflow.
+    half = exponent // 2
+    mantissa = input * _power_of_two(-half, input) * _power_of_two(half - exponent, input)
+    return _frexp(mantissa, exponent)
 
 
+def _power_of_two(exponent: Any, like: Any) -> Any:
+    return _ops["exp2"](exponent.double()).to(like.dtype)
+
+
+@with_out(casts=True)
 def airy_ai(x: Any, *, out: Any = None) -> Any:
     """The Airy function Ai: its power series near 0, asymptotic series beyond (Abramowitz & Stegun 10.4)."""
     import numpy as np
@@ -155,53 +182,53 @@ def _airy(x: float) -> float:
 
 
 def _polynomial(x: Any, n: Any, first: Any, second: Any, step: Any) -> Any:
-    """p_n of p_0 = first, p_1 = second(x), p_(k+1) = step(k, x, p_k, p_(k-1)); n a number or a tensor of them."""
-    from eagergrad.tensor.creation import as_tensor
-
-    if not isinstance(x, _C.TensorBase):
-        x = as_tensor(float(x))
-    x = _float(x)
-    if isinstance(n, _C.TensorBase):
-        x, orders = _ops["broadcast_tensors"]([x, n])
-        top = int(orders.max()) if orders.numel() else 0
-    else:
-        orders, top = None, int(n)
-    previous = _ops["zeros_like"](x) + first
-    if top < 0:
-        return previous * 0
-    values = [previous, second(x)]
+    """p_n of p_0 = first, p_1 = second(x), p_(k+1) = step(k, x, p_k, p_(k-1)); x or n a tensor, the other perhaps a
+    number. Orders are cut to whole numbers; below 0 the value is 0."""
+    x, n = _operands(x, n)
+    orders = n.detach().trunc()
+    top = int(orders.max()) if orders.numel() else 0
+    values = [_ops["zeros_like"](x) + first, second(x)]
     for k in range(1, top):
         values.append(step(k, x, values[-1], values[-2]))
-    if orders is None:
-        return values[top]
+    if n.dim() == 0:
+        return values[top] if top >= 0 else values[0] * 0
     result = values[0] * (orders == 0)
     for k in range(1, top + 1):
         result = _ops["where"](orders == k, values[k], result)
     return result
 
 
+@with_out(casts=True)
 def chebyshev_polynomial_t(input: Any, n: Any, *, out: Any = None) -> Any:
     """Chebyshev polynomial of the first kind."""
     return _polynomial(input, n, 1, lambda x: x, lambda k, x, p, q: 2 * x * p - q)
 
 
+@with_out(casts=True)
 def chebyshev_polynomial_u(input: Any, n: Any, *, out: Any = None) -> Any:
     """Chebyshev polynomial of the second kind."""
     return _polynomial(input, n, 1, lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - q)
 
 
+@with_out(casts=True)
 def chebyshev_polynomial_v(input: Any, n: Any, *, out: Any = None) -> Any:
     """Chebyshev polynomial of the third kind."""
     return _polynomial(input, n, 1, lambda x: 2 * x - 1, lambda k, x, p, q: 2 * x * p - q)
 
 
+@with_out(casts=True)
 def chebyshev_polynomial_w(input: Any, n: Any, *, out: Any = None) -> Any:
     """Chebyshev polynomial of the fourth kind."""
     return _polynomial(input, n, 1, lambda x: 2 * x + 1, lambda k, x, p, q: 2 * x * p - q)
 
 
-def _shifted(f: Any) -> Any:
-    return lambda input, n, *, out=None: f(2 * input - 1, n)
+def _shifted(function: Any) -> Any:
+    def call(input: Any, n: Any, *, out: Any = None) -> Any:
+        """The polynomial of 2 x - 1."""
+        return function(2 * input - 1, n)
+
+    call.__name__ = call.__qualname__ = "shifted_" + function.__name__
+    return with_out(casts=True)(call)
 
 
 shifted_chebyshev_polynomial_t = _shifted(chebyshev_polynomial_t)
@@ -210,16 +237,19 @@ shifted_chebyshev_polynomial_v = _shifted(chebyshev_polynomial_v)
 shifted_chebyshev_polynomial_w = _shifted(chebyshev_polynomial_w)
 
 
+@with_out(casts=True)
 def hermite_polynomial_h(input: Any, n: Any, *, out: Any = None) -> Any:
     """Physicist's Hermite polynomial."""
     return _polynomial(input, n, 1, lambda x: 2 * x, lambda k, x, p, q: 2 * x * p - 2 * k * q)
 
 
+@with_out(casts=True)
 def hermite_polynomial_he(input: Any, n: Any, *, out: Any = None) -> Any:
     """Probabilist's Hermite polynomial."""
     return _polynomial(input, n, 1, lambda x: x, lambda k, x, p, q: x * p - k * q)
 
 
+@with_out(casts=True)
 def laguerre_polynomial_l(input: Any, n: Any, *, out: Any = None) -> Any:
     """Laguerre polynomial."""
     return _polynomial(
@@ -227,36 +257,9 @@ def laguerre_polynomial_l(input: Any, n: Any, *, out: Any = None) -> Any:
     )
 
 
+@with_out(casts=True)
 def legendre_polynomial_p(input: Any, n: Any, *, out: Any = None) -> Any:
     """Legendre polynomial."""
     return _polynomial(
         input, n, 1, lambda x: x, lambda k, x, p, q: ((2 * k + 1) * x * p - k * q) / (k + 1)
     )
-
-
-# -- out= --------------------------------------------------------------------------------------------------
-
-
-def _with_out(function: Any) -> Any:
-    """The function with a keyword out= that receives its result."""
-
-    @functools.wraps(function)
-    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
-        if out is None:
-            return result
-        if result.requires_grad or out.requires_grad:
-            raise RuntimeError(
-                f"{function.__name__}(): functions with out=... arguments don't support automatic "
-                "differentiation, but one of the arguments requires grad."
-            )
-        if out.shape != result.shape:
-            out.resize_(result.shape)
-        return out.copy_(result)
-
-    return call
-
-
-for _name in __all__:
-    if _name not in _SAME and _name not in _RENAMED and _name != "frexp":
-        globals()[_name] = _with_out(globals()[_name])

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from eagergrad import _C
+from eagergrad.tensor.dtype import ALL
+from eagergrad.tensor.out import with_out
 
 _ops = _C.op_table
 
@@ -194,6 +196,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
 # -- products ----------------------------------------------------------------------------------------
 
 
+@with_out
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Contracts the last ``dims`` dimensions of a with the first of b, or the two lists of dimensions in ``dims``."""
     if isinstance(dims, _C.TensorBase):
@@ -211,6 +214,11 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     dims_a = [d % a.dim() for d in dims_a]
     dims_b = [d % b.dim() for d in dims_b]
     for i, j in zip(dims_a, dims_b, strict=True):
+        # A dimension of size 1 stands for a repeated one.
+        if a.shape[i] == 1 != b.shape[j]:
+            b = b.sum(j, True).to(b.dtype)
+        elif b.shape[j] == 1 != a.shape[i]:
+            a = a.sum(i, True).to(a.dtype)
         if a.shape[i] != b.shape[j]:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size {b.shape[j]} in dim {j}"
@@ -224,7 +232,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     return (left @ right).reshape(shape)
 
 
-def kron(input: Any, other: Any) -> Any:
+@with_out(casts=True)
+def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     """Kronecker product of tensors of any dimensions."""
     n = max(input.dim(), other.dim())
     a = input.reshape((1,) * (n - input.dim()) + tuple(input.shape))
@@ -235,6 +244,7 @@ def kron(input: Any, other: Any) -> Any:
     return (wide_a * wide_b).reshape(shape)
 
 
+@with_out
 def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     """Product of several matrices."""
     result = matrices[0]
@@ -247,9 +257,12 @@ def trace(input: Any) -> Any:
     """Sum of a matrix's diagonal."""
     if input.dim() != 2:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
+    if input.dtype is ALL[0]:
+        raise NotImplementedError("trace is not implemented for bool")
     return input.diagonal().sum()
 
 
+@with_out
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """Cross product of vectors of three along ``dim`` (by default the first dimension of size 3)."""
     a, b = _ops["broadcast_tensors"]([input, other])

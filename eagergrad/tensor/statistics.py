@@ -8,6 +8,7 @@ from typing import Any
 
 from eagergrad import _C
 from eagergrad.tensor.dtype import ALL, dtype
+from eagergrad.tensor.out import with_out
 from eagergrad.tensor.size import Size
 
 _ops = _C.op_table
@@ -47,6 +48,7 @@ def _dims(dim: Any, ndim: int) -> list[int]:
     return [dim] if isinstance(dim, int) else list(dim)
 
 
+@with_out
 def norm(
     input: Any,
     p: Any = "fro",
@@ -113,8 +115,15 @@ def _safe_sqrt(squared: Any) -> Any:
     return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
 
 
-def renorm(input: Any, p: float, dim: int, maxnorm: float) -> Any:
+@with_out
+def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -> Any:
     """Slices along dim scaled down so that none has a p-norm above maxnorm."""
+    if input.dim() < 2:
+        raise RuntimeError(
+            f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions"
+        )
+    if p <= 0 or maxnorm < 0:
+        raise RuntimeError(f"renorm: expected p > 0 and maxnorm >= 0, got {p} and {maxnorm}")
     others = [d for d in range(input.dim()) if d != dim % input.dim()]
     lengths = norm(input, p, others, True)
     scale = _ops["where"](lengths > maxnorm, maxnorm / (lengths + 1e-7), _ops["ones_like"](lengths))
@@ -128,6 +137,8 @@ _mode = namedtuple("mode", ("values", "indices"))
 
 
 def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str) -> Any:
+    if input.dtype is ALL[0]:
+        raise NotImplementedError(f"{name}() is not implemented for bool")
     if dim is None:
         flat = input.reshape(-1)
         if flat.numel() == 0:
@@ -159,16 +170,19 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
     return _median(values, at) if keepdim else _median(values.squeeze(dim), at.squeeze(dim))
 
 
+@with_out
 def median(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The (lower) median of all elements, or (values, indices) along dim. NaN is larger than everything."""
     return _lower_median(input, dim, keepdim, False, "median")
 
 
+@with_out
 def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """median of the elements that are not NaN."""
     return _lower_median(input, dim, keepdim, True, "nanmedian")
 
 
+@with_out
 def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent value along dim (the smallest of several) and an index of it."""
     if input.dim() == 0:
@@ -226,10 +240,11 @@ def _quantile(
     if not bool(((q >= 0) & (q <= 1)).all()):
         raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
     ndim = input.dim()
+    dim = None if ndim == 0 else dim
     if dim is None:
         x, axis = input.reshape(-1), 0
     else:
-        x, axis = (input, dim % max(ndim, 1)) if ndim else (input.reshape(1), 0)
+        x, axis = input, dim % ndim
     x = _ops["sort"](x, dim=axis)[0].movedim(axis, -1)
     bad = x.detach().isnan()
     good = (x.shape[-1] - bad.sum(-1, True)).to(x.dtype)
@@ -261,6 +276,7 @@ def _quantile(
     return result.squeeze(0) if q.dim() == 0 else result
 
 
+@with_out
 def quantile(
     input: Any,
     q: Any,
@@ -274,6 +290,7 @@ def quantile(
     return _quantile(input, q, dim, keepdim, interpolation, False, "quantile")
 
 
+@with_out
 def nanquantile(
     input: Any,
     q: Any,
@@ -293,29 +310,40 @@ def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any 
         raise RuntimeError(
             f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} dimensions"
         )
+    if input.dtype is ALL[0]:
+        raise RuntimeError("cov(): bool dtype is not supported for input")
     x = input.reshape(1, -1) if input.dim() < 2 else input
-    x = x if x.dtype.is_floating_point else x.to(_C.get_default_dtype())
     w: Any = None
-    for weights in (fweights, aweights):
+    for name, weights in (("fweights", fweights), ("aweights", aweights)):
         if weights is not None:
+            _check_weights(name, weights, x.shape[1])
             w = weights if w is None else w * weights
-    if w is None:
-        total, mean = x.shape[1], x.mean(1, True)
-        centred = x - mean
-        products = centred @ centred.T
-        degrees: Any = total - correction
+    total: Any = x.shape[1] if w is None else w.sum()
+    if w is not None and not bool(total != 0):
+        raise RuntimeError("cov(): weights sum to zero, can't be normalized")
+    centred = x - ((x if w is None else x * w).sum(1, True) / total)
+    products = centred @ (centred if w is None else centred * w).T.to(centred.dtype)
+    if aweights is None or correction == 0:
+        degrees = total - correction
     else:
-        w = w.to(x.dtype)
-        total = w.sum()
-        centred = x - (x * w).sum(1, True) / total
-        products = (centred * w) @ centred.T
-        if aweights is None or correction == 0:
-            degrees = total - correction
-        else:
-            degrees = total - correction * (w * aweights).sum() / total
+        degrees = total - correction * (w * aweights).sum() / total
     degrees = degrees.clamp(min=0) if isinstance(degrees, _C.TensorBase) else max(degrees, 0)
-    result = products / degrees
-    return result.reshape(()) if input.dim() < 2 else result
+    return (products / degrees).squeeze()
+
+
+def _check_weights(name: str, w: Any, observations: int) -> None:
+    if w.dim() > 1:
+        raise RuntimeError(f"cov(): expected {name} to have one or fewer dimensions, got {w.dim()}")
+    whole = not w.dtype.is_floating_point and w.dtype is not ALL[0]
+    if whole != (name == "fweights"):
+        kind = "an integral" if name == "fweights" else "a floating point"
+        raise RuntimeError(f"cov(): expected {name} to have {kind} dtype, got {w.dtype}")
+    if w.numel() != observations:
+        raise RuntimeError(
+            f"cov(): expected {name} for {observations} observations, got {w.numel()}"
+        )
+    if observations and not bool((w >= 0).all()):
+        raise RuntimeError(f"cov(): {name} cannot be negative")
 
 
 def corrcoef(input: Any) -> Any:
@@ -356,9 +384,16 @@ def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1
     return _areas(y, x, 1 if dx is None else dx, dim % y.dim()).cumsum(dim)
 
 
-def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1) -> list[Any]:
+def gradient(
+    input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
+) -> tuple[Any, ...]:
     """Derivatives of samples by central differences (second order accurate inside), one tensor a dimension."""
-    dims = [d % input.dim() for d in _dims(dim, input.dim())]
+    dims = [_wrapped(d, input.dim()) for d in _dims(dim, input.dim())]
+    if len(set(dims)) != len(dims):
+        raise RuntimeError(
+            f"dim {max(dims, key=dims.count)} appears multiple times in the list of dims"
+        )
+    spacing = 1 if spacing is None else spacing
     spacings = list(spacing) if isinstance(spacing, (list, tuple)) else [spacing] * len(dims)
     if isinstance(spacing, _C.TensorBase):
         spacings = [spacing]
@@ -368,7 +403,15 @@ def gradient(input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int =
         )
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
-    return [_derivative(input, s, d, edge_order) for s, d in zip(spacings, dims, strict=True)]
+    return tuple(_derivative(input, s, d, edge_order) for s, d in zip(spacings, dims, strict=True))
+
+
+def _wrapped(dim: int, ndim: int) -> int:
+    if not -max(ndim, 1) <= dim < max(ndim, 1):
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got {dim})"
+        )
+    return dim % max(ndim, 1)
 
 
 def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
@@ -377,6 +420,8 @@ def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
         raise RuntimeError(
             "torch.gradient expected each dimension size to be at least edge_order+1"
         )
+    if f.dtype is ALL[0]:
+        raise RuntimeError("gradient is not defined for bool tensors")
     f = f if f.dtype.is_floating_point else f.to(_C.get_default_dtype())
 
     def at(i: int, length: int = 1) -> Any:
@@ -457,6 +502,8 @@ def allclose(
 
 def equal(input: Any, other: Any) -> bool:
     """Whether both have the same shape and elements."""
+    if not isinstance(other, _C.TensorBase):
+        raise TypeError(f"equal(): argument 'other' must be Tensor, not {type(other).__name__}")
     return input.shape == other.shape and bool((input == other).all())
 
 
@@ -496,9 +543,7 @@ def _probe(x: Any) -> Any:
 
 def result_type(tensor1: Any, tensor2: Any) -> dtype:
     """The dtype of an arithmetic operation of the two (tensors or numbers)."""
-    if not isinstance(tensor1, _C.TensorBase) and not isinstance(tensor2, _C.TensorBase):
-        return _tensor([tensor1 * 1, tensor2 * 1][0] + [tensor1, tensor2][1]).dtype
-    return _ops["maximum"](_probe(tensor1), _probe(tensor2)).dtype
+    return _ops["add"](_probe(tensor1), _probe(tensor2)).dtype
 
 
 def promote_types(type1: dtype, type2: dtype) -> dtype:

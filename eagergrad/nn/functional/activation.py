@@ -51,7 +51,6 @@ __all__ = [
 hardshrink = _ops.hardshrink
 logsigmoid = _ops.log_sigmoid
 softplus = _ops.softplus
-softshrink = _ops.softshrink
 softsign = _ops.softsign
 tanhshrink = _ops.tanhshrink
 relu_ = _ops.relu_
@@ -59,8 +58,6 @@ elu_ = _ops.elu_
 selu_ = _ops.selu_
 celu_ = _ops.celu_
 leaky_relu_ = _ops.leaky_relu_
-threshold_ = _ops.threshold_
-hardtanh_ = _ops.hardtanh_
 tanh = _ops.tanh
 sigmoid = _ops.sigmoid
 
@@ -76,8 +73,8 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """min(max(x, 0), 6), elementwise."""
-    return _ops.relu6_(input) if inplace else _ops.relu6(input)
+    """min(max(x, 0), 6), elementwise; whole numbers stay whole."""
+    return hardtanh(input, 0.0, 6.0, inplace)
 
 
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
@@ -140,6 +137,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
         raise RuntimeError(
             f"Halving dimension must be even, but dimension {dim} is size {input.shape[dim]}"
         )
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"[glu] not implemented for {input.dtype}")
     a, b = input.chunk(2, dim)
     return a * b.sigmoid()
 
@@ -150,8 +149,18 @@ def hardtanh(
     """x kept within [min_val, max_val]; ValueError if the bounds cross."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    if not input.dtype.is_floating_point:
+        if input.dtype is eg.bool:
+            raise RuntimeError("Bool inputs not supported for hardtanh")
+        clamp = _ops.clamp_ if inplace else _ops.clamp
+        return clamp(input, int(min_val), int(max_val))
     op = _ops.hardtanh_ if inplace else _ops.hardtanh
     return op(input, min_val, max_val)
+
+
+def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
+    """`hardtanh` in place."""
+    return hardtanh(input, min_val, max_val, inplace=True)
 
 
 def hardsigmoid(input: Tensor, inplace: bool = False) -> Tensor:
@@ -174,10 +183,30 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return _ops.mish_(input) if inplace else _ops.mish(input)
 
 
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """x drawn towards 0 by `lambd`, 0 within it."""
+    if lambd < 0:
+        raise RuntimeError(f"[softshrink] lambda must be greater or equal to 0, but found {lambd}")
+    return _ops.softshrink(input, lambd)
+
+
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
-    """x where it is above `threshold`, `value` elsewhere."""
+    """x where it is above `threshold`, `value` elsewhere; whole numbers stay whole."""
+    if not input.dtype.is_floating_point:
+        if input.dtype is eg.bool:
+            raise NotImplementedError("[threshold] not implemented for bool")
+        kept = eg.where(input > int(threshold), input, int(value))
+        return input.copy_(kept) if inplace else kept
     op = _ops.threshold_ if inplace else _ops.threshold
     return op(input, threshold, value)
+
+
+_threshold = threshold
+
+
+def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
+    """`threshold` in place."""
+    return _threshold(input, threshold, value, inplace=True)
 
 
 def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:

@@ -1,0 +1,40 @@
+"""The keyword ``out=`` of functions that are written in Python."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+from eagergrad import _C
+
+_write = _C.op_table["_write_out"]
+
+
+def with_out(function: Any = None, *, casts: bool = False) -> Any:
+    """A decorator: the keyword ``out`` receives the result, a tensor or a tuple of them, and is returned.
+
+    ``out`` has the result's dtype, or with ``casts`` any dtype that the result may be cast to.
+    """
+    if function is None:
+        return functools.partial(with_out, casts=casts)
+    name = function.__name__
+
+    @functools.wraps(function)
+    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        result = function(*args, **kwargs)
+        return result if out is None else _fill(name, out, result, casts)
+
+    return call
+
+
+def _fill(name: str, out: Any, result: Any, casts: bool) -> Any:
+    if not isinstance(result, (tuple, list)):
+        if not isinstance(out, _C.TensorBase):
+            raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")
+        _write(out, result, name, casts)
+        return out
+    if not isinstance(out, (tuple, list)) or len(out) != len(result):
+        raise TypeError(f"{name}(): argument 'out' must be a tuple of {len(result)} Tensors")
+    for target, value in zip(out, result, strict=True):
+        _write(target, value, name, casts)
+    return type(result)(*out) if hasattr(result, "_fields") else type(result)(out)
