@@ -154,9 +154,26 @@ def test_dlpack_to_and_from_torch() -> None:
 
 
 @pytest.mark.ours
-def test_dlpack_of_bfloat16_is_refused_with_a_hint() -> None:
-    with pytest.raises((TypeError, BufferError), match="float"):
-        eg.ones(3, dtype=eg.bfloat16).__dlpack__()
+def test_dlpack_of_bfloat16_shares_memory() -> None:
+    x = eg.tensor([1.0, -2.5, 3.0], dtype=eg.bfloat16)
+    y = eg.from_dlpack(x)
+    assert y.dtype is eg.bfloat16
+    y[0] = 7
+    assert x.tolist() == [7.0, -2.5, 3.0]
+
+
+def test_dlpack_of_bfloat16_with_torch() -> None:
+    torch = pytest.importorskip("torch")
+    x = eg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=eg.bfloat16)
+    t = torch.from_dlpack(x.t())
+    assert t.dtype is torch.bfloat16
+    assert t.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    t[0, 0] = 9
+    back = eg.from_dlpack(t)
+    assert back.dtype is eg.bfloat16
+    assert back.stride() == (1, 2)
+    back[1, 1] = 5
+    assert x.tolist() == [[9.0, 2.0], [3.0, 5.0]]
 
 
 def test_dlpack_of_a_recorded_tensor_is_refused() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from eagergrad import _C
+from eagergrad.tensor.dtype import bfloat16
 
 _ops = _C.op_table
 
@@ -326,7 +327,7 @@ def to_dlpack_capsule(
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     if stream is not None and self.device.type == "cpu" and stream != -1:
         raise BufferError("stream must be None on the CPU")
-    array = self.numpy()
+    array = np.asarray(memoryview(self))  # bfloat16 as uint16
     options: dict[str, Any] = {}
     if max_version is not None:
         options["max_version"] = max_version
@@ -334,7 +335,54 @@ def to_dlpack_capsule(
         options["dl_device"] = dl_device
     if copy is not None:
         options["copy"] = copy
-    return array.__dlpack__(**options)
+    capsule = array.__dlpack__(**options)
+    if self.dtype is bfloat16:
+        _element_type(capsule)[0] = _BFLOAT
+    return capsule
+
+
+# NumPy knows no bfloat16: for it such memory is exported, and imported, as whole numbers of 16 bits, and the type's code in
+# the capsule is rewritten.
+_INT, _BFLOAT = 0, 4
+
+
+def _element_type(capsule: Any) -> Any:
+    """The bytes (code, bits) of a DLPack capsule's element type."""
+    import ctypes
+
+    api = ctypes.pythonapi
+    api.PyCapsule_GetName.restype = ctypes.c_char_p
+    api.PyCapsule_GetName.argtypes = [ctypes.py_object]
+    api.PyCapsule_GetPointer.restype = ctypes.c_void_p
+    api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
+    name = api.PyCapsule_GetName(capsule)
+    pointer = ctypes.sizeof(ctypes.c_void_p)
+    # version, manager and deleter, flags; then data, device and the number of dimensions
+    header = 8 + 2 * pointer + 8 if name == b"dltensor_versioned" else 0
+    at = api.PyCapsule_GetPointer(capsule, name) + header + pointer + 8 + 4
+    return (ctypes.c_uint8 * 2).from_address(at)
+
+
+class _Readable:
+    """An exporter whose bfloat16 looks like int16."""
+
+    def __init__(self, exporter: Any) -> None:
+        self.exporter = exporter
+        self.bfloat16 = False
+
+    def __dlpack__(self, **options: Any) -> Any:
+        try:
+            capsule = self.exporter.__dlpack__(**options)
+        except TypeError:  # written before the options were
+            capsule = self.exporter.__dlpack__()
+        element = _element_type(capsule)
+        if tuple(element) == (_BFLOAT, 16):
+            element[0] = _INT
+            self.bfloat16 = True
+        return capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return self.exporter.__dlpack_device__()
 
 
 def dlpack_device(self: Any) -> tuple[int, int]:
@@ -344,7 +392,9 @@ def dlpack_device(self: Any) -> tuple[int, int]:
 
 def from_dlpack(ext_tensor: Any) -> Any:
     """A tensor over the memory of any object with ``__dlpack__``: NumPy, PyTorch, JAX, CuPy."""
-    return _C.from_array(np.from_dlpack(ext_tensor))
+    source = _Readable(ext_tensor)
+    tensor = _C.from_array(np.from_dlpack(source))
+    return tensor.view(bfloat16) if source.bfloat16 else tensor
 
 
 def install(tensor_class: Any) -> None:
