@@ -5,6 +5,7 @@
 
 #include "ops/registry.h"
 #include "ops/spatial.h"
+#include "tape/engine.h"
 #include "tape/function.h"
 
 namespace eg {
@@ -377,27 +378,18 @@ Tensor constant_pad_nd(const Tensor& input, const Dims& pad, const Scalar& value
 
 // --- grid_sample ---------------------------------------------------------------------------------------------------------
 
-struct GridSampleGrad {
-  static constexpr const char* name = "GridSampleGrad";
-  GridShape s;
-  bool wants_input, wants_grid;
-  std::tuple<Tensor, Tensor> forward(Context&, const Tensor& g, const Tensor& x,
-                                     const Tensor& grid) {
-    const Tensor cg = kernel_input(g), cx = kernel_input(x), cgrid = kernel_input(grid);
-    Tensor gx = zeros(x.sizes(), cx.dtype()), ggrid = zeros(grid.sizes(), cx.dtype());
-    if (g.numel() > 0 && x.numel() > 0) {
-      kernels<VisionKernels>().grid_sample_backward(
-          s, cx.dtype() == DType::Float64, cg.raw(), cx.raw(), cgrid.raw(),
-          wants_input ? gx.raw() : nullptr, wants_grid ? ggrid.raw() : nullptr);
-    }
-    return {cast_data(gx, x.dtype()), cast_data(ggrid, grid.dtype())};
+std::tuple<Tensor, Tensor> grid_sample_gradient(const GridShape& s, const Tensor& g,
+                                                const Tensor& x, const Tensor& grid,
+                                                bool wants_input, bool wants_grid) {
+  const Tensor cg = kernel_input(g), cx = kernel_input(x), cgrid = kernel_input(grid);
+  Tensor gx = zeros(x.sizes(), cx.dtype()), ggrid = zeros(grid.sizes(), cx.dtype());
+  if (g.numel() > 0 && x.numel() > 0) {
+    kernels<VisionKernels>().grid_sample_backward(
+        s, cx.dtype() == DType::Float64, cg.raw(), cx.raw(), cgrid.raw(),
+        wants_input ? gx.raw() : nullptr, wants_grid ? ggrid.raw() : nullptr);
   }
-  Tensors backward(Context&, const Tensors&) {
-    fail(ErrorKind::Runtime,
-         "[grid_sample] has no gradient of second order; call backward() or grad() without "
-         "create_graph=True");
-  }
-};
+  return {cast_data(gx, x.dtype()), cast_data(ggrid, grid.dtype())};
+}
 
 struct GridSample {
   static constexpr const char* name = "GridSample";
@@ -416,9 +408,26 @@ struct GridSample {
     return cast_data(y, x.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
+    if (grad_enabled()) return recorded(ctx, g);
     auto [gx, ggrid] =
-        apply(GridSampleGrad{s, ctx.needs(0), ctx.needs(1)}, g, ctx.saved(0), ctx.saved(1));
+        grid_sample_gradient(s, g, ctx.saved(0), ctx.saved(1), ctx.needs(0), ctx.needs(1));
     return {ctx.needs(0) ? gx : Tensor(), ctx.needs(1) ? ggrid : Tensor()};
+  }
+
+ private:
+  // The tape differentiates the composition; aliases keep it from walking beyond the inputs.
+  Tensors recorded(Context& ctx, const Tensor& g) const {
+    const Tensor x = view(ctx.saved(0), ctx.saved(0).sizes());
+    const Tensor grid = view(ctx.saved(1), ctx.saved(1).sizes());
+    TensorList inputs;
+    for (const Tensor& t : {x, grid})
+      if (t.requires_grad()) inputs.push_back(t);
+    const TensorList found = grad({grid_sample_composed(s, x, grid)}, {g}, inputs, {true, true});
+    Tensors out(2);
+    size_t next = 0;
+    if (x.requires_grad()) out[0] = found[next++];
+    if (grid.requires_grad()) out[1] = found[next].defined() ? found[next] : zeros_like(grid);
+    return out;
   }
 };
 

@@ -47,4 +47,7 @@ enum class ResampleKind { AvgPool, AdaptiveAvgPool, Interpolate, Pad };
 // x (..., in...) -> (..., out...). Recorded. Copying maps take every dtype, others floating point.
 Tensor resample(ResampleKind kind, const Tensor& x, LineTables tables);
 
+// grid_sample of x at grid by differentiable ops.
+Tensor grid_sample_composed(const GridShape& s, const Tensor& x, const Tensor& grid);
+
 }  // namespace eg

@@ -78,41 +78,7 @@ def norm(
         p = 2
     if isinstance(p, str):
         raise RuntimeError(f"norm got an unknown order: {p!r}")
-    dims = _dims(dim, x.dim())
-    if not dims:
-        return x.abs()
-    p = float(p)
-    if p == 2:
-        squared = (x * x).sum(dims, keepdim)
-        return _safe_sqrt(squared)
-    if p == 1:
-        return x.abs().sum(dims, keepdim)
-    if p == math.inf:
-        return x.abs().amax(dims, keepdim)
-    if p == -math.inf:
-        return x.abs().amin(dims, keepdim)
-    if p == 0:
-        return (x != 0).sum(dims, keepdim).to(x.dtype)
-    a = x.abs()
-    if p > 0 and x.requires_grad:
-        zero = a == 0
-        powered = a.masked_fill(zero, 1.0).pow(p).masked_fill(zero, 0.0)
-    else:
-        powered = a.pow(p)
-    total = powered.sum(dims, keepdim)
-    nothing = total == 0
-    if p > 0 and x.requires_grad and bool(nothing.any()):
-        return total.masked_fill(nothing, 1.0).pow(1 / p).masked_fill(nothing, 0.0)
-    return total.pow(1 / p)
-
-
-def _safe_sqrt(squared: Any) -> Any:
-    if not squared.requires_grad:
-        return squared.sqrt()
-    zero = squared.detach() == 0
-    if not bool(zero.any()):
-        return squared.sqrt()
-    return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
+    return _ops["_vector_norm"](x, float(p), None if dim is None else _dims(dim, x.dim()), keepdim)
 
 
 @with_out
