@@ -134,6 +134,7 @@ from eagergrad.tensor.products import *  # noqa: E402
 from eagergrad.tensor.statistics import *  # noqa: E402
 
 _attach.attach_methods(Tensor)
+_attach.attach_inplace_functions(globals(), Tensor)
 _interop.install(Tensor)
 
 # Everything else is imported when it is first named: `import eagergrad` stays quick.
@@ -152,6 +153,7 @@ _SUBMODULES = frozenset(
         "fx",
         "hub",
         "jit",
+        "masked",
         "linalg",
         "memory",
         "multiprocessing",
@@ -160,6 +162,7 @@ _SUBMODULES = frozenset(
         "optim",
         "random",
         "serialization",
+        "signal",
         "sparse",
         "special",
         "testing",
@@ -172,8 +175,8 @@ _SUBMODULES = frozenset(
 )
 _ELSEWHERE = {
     **dict.fromkeys(
-        "cholesky cholesky_inverse cholesky_solve det inverse logdet lu lu_solve lu_unpack matrix_exp matrix_power orgqr "
-        "pinverse qr slogdet svd triangular_solve".split(),
+        "cholesky cholesky_inverse cholesky_solve det geqrf inverse logdet lu lu_solve lu_unpack matrix_exp matrix_power orgqr "
+        "ormqr pca_lowrank pinverse qr slogdet svd svd_lowrank triangular_solve".split(),
         "eagergrad.linalg.names",
     ),
     **dict.fromkeys(
@@ -216,7 +219,9 @@ _ELSEWHERE.update(
 )
 _ELSEWHERE.update(
     dict.fromkeys(
-        "batch_norm gru instance_norm lstm rnn_relu rnn_tanh".split(),
+        "affine_grid_generator batch_norm binary_cross_entropy_with_logits cosine_embedding_loss ctc_loss embedding "
+        "grid_sampler grid_sampler_2d grid_sampler_3d gru hinge_embedding_loss instance_norm kl_div lstm "
+        "margin_ranking_loss poisson_nll_loss rnn_relu rnn_tanh triplet_margin_loss".split(),
         "eagergrad.nn.functional._top",
     )
 )

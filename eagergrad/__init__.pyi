@@ -13,10 +13,12 @@ from eagergrad import compiler as compiler
 from eagergrad import cuda as cuda
 from eagergrad import distributed as distributed
 from eagergrad import distributions as distributions
+from eagergrad import fft as fft
 from eagergrad import func as func
 from eagergrad import fx as fx
 from eagergrad import jit as jit
 from eagergrad import linalg as linalg
+from eagergrad import masked as masked
 from eagergrad import memory as memory
 from eagergrad import multiprocessing as multiprocessing
 from eagergrad import nn as nn
@@ -24,6 +26,7 @@ from eagergrad import onnx as onnx
 from eagergrad import optim as optim
 from eagergrad import random as random
 from eagergrad import serialization as serialization
+from eagergrad import signal as signal
 from eagergrad import sparse as sparse
 from eagergrad import special as special
 from eagergrad import testing as testing
@@ -59,21 +62,38 @@ from eagergrad.linalg import slogdet as slogdet
 from eagergrad.linalg.names import cholesky as cholesky
 from eagergrad.linalg.names import cholesky_inverse as cholesky_inverse
 from eagergrad.linalg.names import cholesky_solve as cholesky_solve
+from eagergrad.linalg.names import geqrf as geqrf
 from eagergrad.linalg.names import inverse as inverse
 from eagergrad.linalg.names import logdet as logdet
 from eagergrad.linalg.names import lu as lu
 from eagergrad.linalg.names import lu_solve as lu_solve
 from eagergrad.linalg.names import orgqr as orgqr
+from eagergrad.linalg.names import ormqr as ormqr
+from eagergrad.linalg.names import pca_lowrank as pca_lowrank
 from eagergrad.linalg.names import pinverse as pinverse
 from eagergrad.linalg.names import qr as qr
 from eagergrad.linalg.names import svd as svd
+from eagergrad.linalg.names import svd_lowrank as svd_lowrank
 from eagergrad.linalg.names import triangular_solve as triangular_solve
+from eagergrad.nn.functional._top import affine_grid_generator as affine_grid_generator
 from eagergrad.nn.functional._top import batch_norm as batch_norm
+from eagergrad.nn.functional._top import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from eagergrad.nn.functional._top import cosine_embedding_loss as cosine_embedding_loss
+from eagergrad.nn.functional._top import ctc_loss as ctc_loss
+from eagergrad.nn.functional._top import embedding as embedding
+from eagergrad.nn.functional._top import grid_sampler as grid_sampler
+from eagergrad.nn.functional._top import grid_sampler as grid_sampler_2d
+from eagergrad.nn.functional._top import grid_sampler as grid_sampler_3d
 from eagergrad.nn.functional._top import gru as gru
+from eagergrad.nn.functional._top import hinge_embedding_loss as hinge_embedding_loss
 from eagergrad.nn.functional._top import instance_norm as instance_norm
+from eagergrad.nn.functional._top import kl_div as kl_div
 from eagergrad.nn.functional._top import lstm as lstm
+from eagergrad.nn.functional._top import margin_ranking_loss as margin_ranking_loss
+from eagergrad.nn.functional._top import poisson_nll_loss as poisson_nll_loss
 from eagergrad.nn.functional._top import rnn_relu as rnn_relu
 from eagergrad.nn.functional._top import rnn_tanh as rnn_tanh
+from eagergrad.nn.functional._top import triplet_margin_loss as triplet_margin_loss
 from eagergrad.nn.functional.activation import prelu as prelu
 from eagergrad.nn.functional.activation import rrelu as rrelu
 from eagergrad.nn.functional.activation import rrelu_ as rrelu_
@@ -106,6 +126,7 @@ from eagergrad.special import frexp as frexp
 from eagergrad.special import logit as logit
 from eagergrad.special import mvlgamma as mvlgamma
 from eagergrad.special import polygamma as polygamma
+from eagergrad.tensor.attach import logit_ as logit_
 from eagergrad.tensor.creation import as_tensor as as_tensor
 from eagergrad.tensor.creation import asarray as asarray
 from eagergrad.tensor.creation import from_numpy as from_numpy
@@ -118,19 +139,31 @@ from eagergrad.tensor.dtype import dtype as dtype
 from eagergrad.tensor.dtype import finfo as finfo
 from eagergrad.tensor.dtype import iinfo as iinfo
 from eagergrad.tensor.functions import Assert as Assert
+from eagergrad.tensor.functions import angle as angle
 from eagergrad.tensor.functions import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from eagergrad.tensor.functions import compile as compile
+from eagergrad.tensor.functions import conj as conj
+from eagergrad.tensor.functions import conj_physical as conj_physical
+from eagergrad.tensor.functions import empty_permuted as empty_permuted
+from eagergrad.tensor.functions import fill as fill
 from eagergrad.tensor.functions import get_float32_matmul_precision as get_float32_matmul_precision
 from eagergrad.tensor.functions import get_num_interop_threads as get_num_interop_threads
 from eagergrad.tensor.functions import get_rng_state as get_rng_state
+from eagergrad.tensor.functions import imag as imag
 from eagergrad.tensor.functions import initial_seed as initial_seed
 from eagergrad.tensor.functions import is_complex as is_complex
+from eagergrad.tensor.functions import is_conj as is_conj
 from eagergrad.tensor.functions import is_floating_point as is_floating_point
+from eagergrad.tensor.functions import is_inference as is_inference
+from eagergrad.tensor.functions import is_neg as is_neg
 from eagergrad.tensor.functions import is_nonzero as is_nonzero
+from eagergrad.tensor.functions import is_signed as is_signed
 from eagergrad.tensor.functions import is_storage as is_storage
 from eagergrad.tensor.functions import is_tensor as is_tensor
 from eagergrad.tensor.functions import manual_seed as manual_seed
 from eagergrad.tensor.functions import numel as numel
+from eagergrad.tensor.functions import resolve_conj as resolve_conj
+from eagergrad.tensor.functions import resolve_neg as resolve_neg
 from eagergrad.tensor.functions import seed as seed
 from eagergrad.tensor.functions import set_default_tensor_type as set_default_tensor_type
 from eagergrad.tensor.functions import set_float32_matmul_precision as set_float32_matmul_precision
@@ -138,6 +171,7 @@ from eagergrad.tensor.functions import set_flush_denormal as set_flush_denormal
 from eagergrad.tensor.functions import set_num_interop_threads as set_num_interop_threads
 from eagergrad.tensor.functions import set_rng_state as set_rng_state
 from eagergrad.tensor.functions import typename as typename
+from eagergrad.tensor.functions import unfold_copy as unfold_copy
 from eagergrad.tensor.functions import use_deterministic_algorithms as use_deterministic_algorithms
 from eagergrad.tensor.interop import from_dlpack as from_dlpack
 from eagergrad.tensor.printing import get_printoptions as get_printoptions
@@ -176,6 +210,7 @@ from eagergrad.tensor.statistics import scalar_tensor as scalar_tensor
 from eagergrad.tensor.statistics import trapezoid as trapezoid
 from eagergrad.tensor.statistics import trapezoid as trapz
 from eagergrad.tensor.tensor import Tensor as Tensor
+from eagergrad.tensor.tensor import resize_as_ as resize_as_
 from eagergrad.tensor.windows import bartlett_window as bartlett_window
 from eagergrad.tensor.windows import blackman_window as blackman_window
 from eagergrad.tensor.windows import hamming_window as hamming_window
@@ -226,10 +261,13 @@ strided: _str
 uint8: _dtype
 
 def abs(input: Tensor, *, out: Any = None) -> Tensor: r"""y = abs(x)"""
+def abs_(input: Tensor) -> Tensor: r"""In-place version of abs."""
 def absolute(input: Tensor, *, out: Any = None) -> Tensor: r"""The same as abs."""
 def absolute_(input: Tensor) -> Tensor: r"""The same as abs."""
 def acos(input: Tensor, *, out: Any = None) -> Tensor: r"""y = acos(x)"""
+def acos_(input: Tensor) -> Tensor: r"""In-place version of acos."""
 def acosh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = acosh(x)"""
+def acosh_(input: Tensor) -> Tensor: r"""In-place version of acosh."""
 def adaptive_max_pool1d(input: Tensor, output_size: _int | Sequence[_int]) -> Tensor: r"""Maxima of output_size windows over the last dimension, and their positions."""
 @overload
 def add(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a + b"""
@@ -282,10 +320,14 @@ def as_strided(input: Tensor, size: _int | Sequence[_int], stride: _int | Sequen
 def as_strided_copy(input: Tensor, size: _int | Sequence[_int], stride: _int | Sequence[_int], storage_offset: _int | None = None, *, out: Any = None) -> Tensor: r"""A copy of as_strided()."""
 def as_strided_scatter(input: Tensor, src: Tensor, size: _int | Sequence[_int], stride: _int | Sequence[_int], storage_offset: _int | None = None) -> Tensor: r"""A copy of input in which the elements that as_strided() would show are those of src."""
 def asin(input: Tensor, *, out: Any = None) -> Tensor: r"""y = asin(x)"""
+def asin_(input: Tensor) -> Tensor: r"""In-place version of asin."""
 def asinh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = asinh(x)"""
+def asinh_(input: Tensor) -> Tensor: r"""In-place version of asinh."""
 def atan(input: Tensor, *, out: Any = None) -> Tensor: r"""y = atan(x)"""
 def atan2(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = atan2(a, b)"""
+def atan_(input: Tensor) -> Tensor: r"""In-place version of atan."""
 def atanh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = atanh(x)"""
+def atanh_(input: Tensor) -> Tensor: r"""In-place version of atanh."""
 @overload
 def atleast_1d(input: Tensor) -> Tensor: r"""The tensor, or each of several, with at least one dimension."""
 @overload
@@ -320,6 +362,7 @@ def bucketize(input: Tensor | complex, boundaries: Tensor, *, out_int32: _bool =
 def cartesian_prod(*tensors: Tensor | Sequence[Tensor]) -> Tensor: r"""Every combination of one element of each vector, one a row."""
 def cat(tensors: Sequence[Tensor], dim: _int = 0, *, out: Any = None) -> Tensor: r"""Joins tensors along a dimension; the other sizes agree, dtypes are promoted. Raises RuntimeError on other shapes."""
 def ceil(input: Tensor, *, out: Any = None) -> Tensor: r"""y = ceil(x)"""
+def ceil_(input: Tensor) -> Tensor: r"""In-place version of ceil."""
 def celu(input: Tensor, alpha: _float = 1.0, *, out: Any = None) -> Tensor: r"""y = where(x > 0, x, alpha * expm1(x / alpha))"""
 def celu_(input: Tensor, alpha: _float = 1.0) -> Tensor: r"""y = where(x > 0, x, alpha * expm1(x / alpha))"""
 def chunk(input: Tensor, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of up to `chunks` consecutive parts of equal size; the last may be smaller."""
@@ -355,7 +398,9 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
 def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: _int | Sequence[_int], padding: _int | Sequence[_int], dilation: _int | Sequence[_int], transposed: _bool, output_padding: _int | Sequence[_int], groups: _int) -> Tensor: r"""Convolution or transposed convolution of one to three spatial dimensions, told by weight."""
 def copysign(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = copysign(a, b)"""
 def cos(input: Tensor, *, out: Any = None) -> Tensor: r"""y = cos(x)"""
+def cos_(input: Tensor) -> Tensor: r"""In-place version of cos."""
 def cosh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = cosh(x)"""
+def cosh_(input: Tensor) -> Tensor: r"""In-place version of cosh."""
 def count_nonzero(input: Tensor, dim: _int | Sequence[_int] | None = None) -> Tensor: r"""Number of elements that are not zero."""
 def cummax(input: Tensor, dim: _int, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""Largest elements so far."""
 def cummin(input: Tensor, dim: _int, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""Smallest elements so far."""
@@ -364,6 +409,7 @@ def cumprod_(input: Tensor, dim: _int, *, dtype: _dtype | None = None) -> Tensor
 def cumsum(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Sums of the elements so far."""
 def cumsum_(input: Tensor, dim: _int, *, dtype: _dtype | None = None) -> Tensor: r"""Sums of the elements so far."""
 def deg2rad(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x * T(0.017453292519943295)"""
+def deg2rad_(input: Tensor) -> Tensor: r"""In-place version of deg2rad."""
 def detach_copy(input: Tensor, *, out: Any = None) -> Tensor: r"""A copy without history."""
 def diag(input: Tensor, diagonal: _int = 0, *, out: Any = None) -> Tensor: r"""The diagonal of a matrix, or the matrix with a vector on its diagonal."""
 def diag_embed(input: Tensor, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor: r"""Matrices over two new dimensions with the last dimension of input on their diagonals."""
@@ -396,19 +442,25 @@ def empty_like(input: Tensor, *, dtype: _dtype | None = None, device: _device | 
 def empty_strided(size: _int | Sequence[_int], stride: _int | Sequence[_int], *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Uninitialised memory with the given strides."""
 def eq(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a == b"""
 def erf(input: Tensor, *, out: Any = None) -> Tensor: r"""y = erf(x)"""
+def erf_(input: Tensor) -> Tensor: r"""In-place version of erf."""
 def erfc(input: Tensor, *, out: Any = None) -> Tensor: r"""y = erfc(x)"""
+def erfc_(input: Tensor) -> Tensor: r"""In-place version of erfc."""
 def erfinv(input: Tensor, *, out: Any = None) -> Tensor: r"""y = erfinv(x)"""
 def exp(input: Tensor, *, out: Any = None) -> Tensor: r"""y = exp(x)"""
 def exp2(input: Tensor, *, out: Any = None) -> Tensor: r"""y = exp2(x)"""
+def exp2_(input: Tensor) -> Tensor: r"""In-place version of exp2."""
+def exp_(input: Tensor) -> Tensor: r"""In-place version of exp."""
 def expand_copy(input: Tensor, size: _int | Sequence[_int], *, out: Any = None) -> Tensor: r"""A copy of expand()."""
 def expit(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / (1 + exp(-x))"""
 def expm1(input: Tensor, *, out: Any = None) -> Tensor: r"""y = expm1(x)"""
+def expm1_(input: Tensor) -> Tensor: r"""In-place version of expm1."""
 @overload
 def eye(n: _int, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Identity matrix."""
 @overload
 def eye(n: _int, m: _int, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: ...
 def feature_dropout(input: Tensor, p: _float, train: _bool) -> Tensor: r"""Zeroes whole channels."""
 def feature_dropout_(input: Tensor, p: _float, train: _bool) -> Tensor: r"""Zeroes whole channels."""
+def fill_(input: Tensor, value: Tensor | complex) -> Tensor: r"""Sets every element."""
 def fix(input: Tensor, *, out: Any = None) -> Tensor: r"""The same as trunc."""
 def fix_(input: Tensor) -> Tensor: r"""The same as trunc."""
 def flatten(input: Tensor, start_dim: _int = 0, end_dim: _int = -1) -> Tensor: r"""Merges the dimensions from start_dim to end_dim, as a view where strides allow it."""
@@ -418,15 +470,18 @@ def flipud(input: Tensor) -> Tensor: r"""A copy with the rows reversed."""
 def float_power(input: Tensor | complex, exponent: Tensor | complex, *, out: Any = None) -> Tensor: r"""input ** exponent in float64."""
 def float_power_(input: Tensor | complex, exponent: Tensor | complex) -> Tensor: r"""input ** exponent in float64."""
 def floor(input: Tensor, *, out: Any = None) -> Tensor: r"""y = floor(x)"""
+def floor_(input: Tensor) -> Tensor: r"""In-place version of floor."""
 def floor_divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = floor_divide(a, b)"""
 def fmax(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = fmax(a, b)"""
 def fmin(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = fmin(a, b)"""
 def fmod(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = fmod(a, b)"""
 def frac(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x - trunc(x)"""
+def frac_(input: Tensor) -> Tensor: r"""In-place version of frac."""
 def full(size: _int | Sequence[_int], fill_value: _float, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""One value everywhere."""
 def full_like(input: Tensor, fill_value: _float, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""One value in the same shape."""
 def gather(input: Tensor, dim: _int, index: Tensor, *, sparse_grad: _bool = False, out: Any = None) -> Tensor: r"""out[i][j] = input[index[i][j]][j] for dim 0, and so on: one element for each index."""
 def gcd(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = gcd(a, b)"""
+def gcd_(input: Tensor, other: Tensor | complex) -> Tensor: r"""In-place version of gcd."""
 def ge(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a >= b"""
 def ger(input: Tensor, vec2: Tensor, *, out: Any = None) -> Tensor: r"""All products of two vectors' elements."""
 def greater(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""The same as gt."""
@@ -457,6 +512,7 @@ def hsplit(input: Tensor, indices_or_sections: _int | Sequence[_int]) -> tuple[T
 def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""Joins tensors side by side: along dimension 1, vectors along 0."""
 def hypot(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = hypot(a, b)"""
 def i0(input: Tensor, *, out: Any = None) -> Tensor: r"""y = i0(x)"""
+def i0_(input: Tensor) -> Tensor: r"""In-place version of i0."""
 def igamma(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = igamma(a, b)"""
 def igammac(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = igammac(a, b)"""
 def index_add(input: Tensor, dim: _int, index: Tensor, source: Tensor, *, alpha: _float = 1, out: Any = None) -> Tensor: r"""A copy of input to which alpha times the entries of source are added where index says."""
@@ -477,6 +533,7 @@ def isposinf(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isposinf(x)""
 def isreal(input: Tensor) -> Tensor: r"""True everywhere: all dtypes here are real."""
 def kthvalue(input: Tensor, k: _int, dim: _int = -1, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""The k-th smallest element along a dimension, counted from 1, and where it was."""
 def lcm(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = lcm(a, b)"""
+def lcm_(input: Tensor, other: Tensor | complex) -> Tensor: r"""In-place version of lcm."""
 def ldexp(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""input * 2 ** other"""
 def ldexp_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""input * 2 ** other"""
 def le(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a <= b"""
@@ -490,8 +547,12 @@ def lgamma(input: Tensor, *, out: Any = None) -> Tensor: r"""y = lgamma(x)"""
 def linspace(start: _float, end: _float, steps: _int, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""steps numbers from start to end inclusive."""
 def log(input: Tensor, *, out: Any = None) -> Tensor: r"""y = log(x)"""
 def log10(input: Tensor, *, out: Any = None) -> Tensor: r"""y = log10(x)"""
+def log10_(input: Tensor) -> Tensor: r"""In-place version of log10."""
 def log1p(input: Tensor, *, out: Any = None) -> Tensor: r"""y = log1p(x)"""
+def log1p_(input: Tensor) -> Tensor: r"""In-place version of log1p."""
 def log2(input: Tensor, *, out: Any = None) -> Tensor: r"""y = log2(x)"""
+def log2_(input: Tensor) -> Tensor: r"""In-place version of log2."""
+def log_(input: Tensor) -> Tensor: r"""In-place version of log."""
 def log_softmax(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""log(softmax(x)) along a dimension."""
 def logaddexp(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = logaddexp(a, b)"""
 def logaddexp2(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = logaddexp2(a, b)"""
@@ -548,6 +609,7 @@ def narrow(input: Tensor, dim: _int, start: _int, length: _int) -> Tensor: ...
 def narrow_copy(input: Tensor, dim: _int, start: _int, length: _int, *, out: Any = None) -> Tensor: r"""A copy of narrow()."""
 def ne(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a != b"""
 def neg(input: Tensor, *, out: Any = None) -> Tensor: r"""y = -x"""
+def neg_(input: Tensor) -> Tensor: r"""In-place version of neg."""
 def negative(input: Tensor, *, out: Any = None) -> Tensor: r"""The same as neg."""
 def negative_(input: Tensor) -> Tensor: r"""The same as neg."""
 def nextafter(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = nextafter(a, b)"""
@@ -585,6 +647,7 @@ def prod(input: Tensor, dim: _int, keepdim: _bool = False, *, dtype: _dtype | No
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with source at positions of the flattened tensor, or added there."""
 def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with source at positions of the flattened tensor, or added there."""
 def rad2deg(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x * T(57.29577951308232)"""
+def rad2deg_(input: Tensor) -> Tensor: r"""In-place version of rad2deg."""
 def rand(*size: _int | Sequence[_int], generator: Generator | None = None, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Uniform in [0, 1)."""
 def rand_like(input: Tensor, *, dtype: _dtype | None = None, device: _device | _str | None = None, generator: Generator | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Uniform in [0, 1), in the input's shape."""
 @overload
@@ -602,6 +665,7 @@ def range(start: _float, end: _float, step: _float = 1, *, dtype: _dtype | None 
 def ravel(input: Tensor) -> Tensor: r"""All elements in one dimension, as a view where strides allow it."""
 def real(input: Tensor) -> Tensor: r"""The input: all dtypes are real."""
 def reciprocal(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / x"""
+def reciprocal_(input: Tensor) -> Tensor: r"""In-place version of reciprocal."""
 def relu(input: Tensor, *, out: Any = None) -> Tensor: r"""y = where(x > 0, x, where(x != x, x, T(0)))"""
 def relu_(input: Tensor) -> Tensor: r"""In-place version of relu."""
 def remainder(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = remainder(a, b)"""
@@ -626,6 +690,7 @@ def round_(input: Tensor) -> Tensor: r"""In-place version of round."""
 def round_(input: Tensor, *, decimals: _int) -> Tensor: ...
 def row_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""Another name of vstack()."""
 def rsqrt(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / sqrt(x)"""
+def rsqrt_(input: Tensor) -> Tensor: r"""In-place version of rsqrt."""
 def rsub(input: Tensor, other: Tensor | complex, *, alpha: _float = 1) -> Tensor: r"""y = other - alpha * input"""
 @overload
 def scatter(input: Tensor, dim: _int, index: Tensor, src: Tensor | complex, *, reduce: _str | None = None, out: Any = None) -> Tensor: r"""A copy of input with input[index[i][j]][j] = src[i][j] for dim 0, and so on; src may be a number. `reduce` may be 'add' or 'multiply'."""
@@ -643,11 +708,15 @@ def selu_(input: Tensor) -> Tensor: r"""In-place version of selu."""
 def sgn(input: Tensor, *, out: Any = None) -> Tensor: r"""The same as sign."""
 def sgn_(input: Tensor) -> Tensor: r"""The same as sign."""
 def sigmoid(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / (1 + exp(-x))"""
+def sigmoid_(input: Tensor) -> Tensor: r"""In-place version of sigmoid."""
 def sign(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sign(x)"""
 def signbit(input: Tensor, *, out: Any = None) -> Tensor: r"""y = signbit(x)"""
 def sin(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sin(x)"""
+def sin_(input: Tensor) -> Tensor: r"""In-place version of sin."""
 def sinc(input: Tensor, *, out: Any = None) -> Tensor: r"""y = where(x == 0, T(1), sin(x * T(3.141592653589793)) / (x * T(3.141592653589793)))"""
+def sinc_(input: Tensor) -> Tensor: r"""In-place version of sinc."""
 def sinh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sinh(x)"""
+def sinh_(input: Tensor) -> Tensor: r"""In-place version of sinh."""
 def slice_copy(input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1, *, out: Any = None) -> Tensor: r"""A copy of a slice of a dimension."""
 def slice_scatter(input: Tensor, src: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1) -> Tensor: r"""A copy of input in which src stands in a slice of a dimension."""
 def softmax(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""exp(x) / sum(exp(x)) along a dimension."""
@@ -663,7 +732,9 @@ def split(input: Tensor, split_size: _int | Sequence[_int], dim: _int = 0) -> tu
 def split_with_sizes(input: Tensor, split_sizes: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts of the sizes listed."""
 def split_with_sizes_copy(input: Tensor, split_sizes: _int | Sequence[_int], dim: _int = 0, *, out: Any = None) -> Tensor: r"""Copies of what split_with_sizes() shows."""
 def sqrt(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sqrt(x)"""
+def sqrt_(input: Tensor) -> Tensor: r"""In-place version of sqrt."""
 def square(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x * x"""
+def square_(input: Tensor) -> Tensor: r"""In-place version of square."""
 @overload
 def squeeze(input: Tensor) -> Tensor: r"""A view without the dimensions of size 1."""
 @overload
@@ -699,7 +770,9 @@ def t_copy(input: Tensor, *, out: Any = None) -> Tensor: r"""A copy of t()."""
 def take(input: Tensor, index: Tensor, *, out: Any = None) -> Tensor: r"""The elements at positions of the flattened input, in the shape of index."""
 def take_along_dim(input: Tensor, indices: Tensor, dim: _int | None = None, *, out: Any = None) -> Tensor: r"""gather() with input and indices broadcast; without dim, from the flattened input."""
 def tan(input: Tensor, *, out: Any = None) -> Tensor: r"""y = tan(x)"""
+def tan_(input: Tensor) -> Tensor: r"""In-place version of tan."""
 def tanh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = tanh(x)"""
+def tanh_(input: Tensor) -> Tensor: r"""In-place version of tanh."""
 @overload
 def tensor_split(input: Tensor, indices_or_sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts: so many nearly equal ones, or cut before the indices listed."""
 @overload
@@ -723,6 +796,7 @@ def triu_indices(row: _int, col: _int, offset: _int = 0, *, dtype: _dtype | None
 def true_divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""The same as div."""
 def true_divide_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""The same as div."""
 def trunc(input: Tensor, *, out: Any = None) -> Tensor: r"""y = trunc(x)"""
+def trunc_(input: Tensor) -> Tensor: r"""In-place version of trunc."""
 def unbind(input: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views at every index of a dimension."""
 def unbind_copy(input: Tensor, dim: _int = 0, *, out: Any = None) -> Tensor: r"""Copies of what unbind() shows."""
 def unflatten(input: Tensor, dim: _int, sizes: _int | Sequence[_int]) -> Tensor: r"""Splits a dimension into several; one of the sizes may be -1."""
@@ -758,5 +832,7 @@ def where(condition: Tensor, *, out: Any = None) -> Tensor: r"""The coordinates 
 @overload
 def where(condition: Tensor, input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: ...
 def xlogy(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = xlogy(a, b)"""
+def xlogy_(input: Tensor, other: Tensor | complex) -> Tensor: r"""In-place version of xlogy."""
+def zero_(input: Tensor) -> Tensor: r"""Sets every element to 0."""
 def zeros(*size: _int | Sequence[_int], dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Zeros."""
 def zeros_like(input: Tensor, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Zeros of the same shape."""

@@ -167,3 +167,28 @@ def test_singular_matrices_raise_their_own_error():
     for bad in (lambda: linalg.inv(eg.zeros(2, 2)), lambda: linalg.cholesky(-eg.eye(2))):
         with pytest.raises(linalg.LinAlgError):
             bad()
+
+
+def test_packed_qr_multiplies_back() -> None:
+    a = eg.randn(2, 4, 3, dtype=eg.float64)
+    packed, tau = eg.geqrf(a)
+    q = eg.ormqr(packed, tau, eg.eye(4, dtype=eg.float64).expand(2, 4, 4))
+    np.testing.assert_allclose((q @ packed.triu()).numpy(), a.numpy(), atol=1e-12)
+    c = eg.randn(2, 4, 4, dtype=eg.float64)
+    for left in (True, False):
+        for transpose in (True, False):
+            want = (q.mT if transpose else q) @ c if left else c @ (q.mT if transpose else q)
+            got = eg.ormqr(packed, tau, c, left, transpose)
+            np.testing.assert_allclose(got.numpy(), want.numpy(), atol=1e-12)
+
+
+def test_low_rank_matrices_are_found_whole() -> None:
+    eg.manual_seed(0)
+    a = eg.randn(8, 2, dtype=eg.float64) @ eg.randn(2, 5, dtype=eg.float64)
+    for m in (a, a.mT):
+        u, s, v = eg.svd_lowrank(m, q=2)
+        np.testing.assert_allclose(((u * s) @ v.mT).numpy(), m.numpy(), atol=1e-10)
+        u, s, v = eg.pca_lowrank(m, q=2)
+        np.testing.assert_allclose(((u * s) @ v.mT).numpy(), (m - m.mean(0)).numpy(), atol=1e-10)
+    with pytest.raises(ValueError):
+        eg.pca_lowrank(a, q=9)

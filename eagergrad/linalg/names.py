@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
+import numpy as np
+
 import eagergrad as eg
 from eagergrad import linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
-from eagergrad.linalg._factors import CholeskySolve, check_square
+from eagergrad.linalg._factors import CholeskySolve, check_float, check_square
 from eagergrad.tensor.out import with_out
 
 __all__ = [
@@ -17,6 +19,7 @@ __all__ = [
     "cholesky_inverse",
     "cholesky_solve",
     "det",
+    "geqrf",
     "inverse",
     "logdet",
     "lu",
@@ -25,14 +28,18 @@ __all__ = [
     "matrix_exp",
     "matrix_power",
     "orgqr",
+    "ormqr",
+    "pca_lowrank",
     "pinverse",
     "qr",
     "slogdet",
     "svd",
+    "svd_lowrank",
     "triangular_solve",
 ]
 
 _triangular = namedtuple("triangular_solve", ("solution", "cloned_coefficient"))
+_geqrf = namedtuple("geqrf", ("a", "tau"))
 _svd = namedtuple("svd", ("U", "S", "V"))
 
 
@@ -90,6 +97,71 @@ def lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
 def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
     """The same as linalg.householder_product."""
     return linalg.householder_product(input, input2)
+
+
+@with_out(casts=True)
+def geqrf(input: Any, *, out: Any = None) -> Any:
+    """LAPACK's packed QR: R on and above the diagonal, Householder vectors below it, and their factors; not recorded."""
+    check_float("geqrf", input)
+    packed, tau = np.linalg.qr(np.asarray(input.detach().numpy()), mode="raw")
+    return _geqrf(
+        eg.from_numpy(np.ascontiguousarray(packed.swapaxes(-2, -1))),
+        eg.from_numpy(np.ascontiguousarray(tau)),
+    )
+
+
+@with_out(casts=True)
+def ormqr(
+    input: Any, tau: Any, other: Any, left: bool = True, transpose: bool = False, *, out: Any = None
+) -> Any:
+    """Q @ other (other @ Q unless left; Q transposed if asked for), for the m x m matrix Q of geqrf's vectors and factors."""
+    check_float("ormqr", input)
+    m = other.shape[-2 if left else -1]
+    if input.shape[-2] != m:
+        raise RuntimeError(
+            f"ormqr: expected Householder vectors of length {m}, got a matrix of shape {tuple(input.shape)}"
+        )
+    k = tau.shape[-1]
+    v = input[..., :k].tril(-1) + eg.eye(m, k, dtype=input.dtype, device=input.device)
+    c = other if left else other.mT
+    for i in range(k) if transpose == left else reversed(range(k)):
+        vi = v[..., :, i : i + 1]
+        c = c - tau[..., i, None, None] * (vi @ (vi.mT @ c))
+    return c if left else c.mT
+
+
+def _basis(A: Any, q: int, niter: int) -> Any:
+    """Orthonormal columns that nearly span A's (Halko et al., 2009, algorithm 4.4)."""
+    Q = linalg.qr(A @ eg.randn(A.shape[-1], q, dtype=A.dtype, device=A.device)).Q
+    for _ in range(niter):
+        Q = linalg.qr(A @ linalg.qr(A.mT @ Q).Q).Q
+    return Q
+
+
+def svd_lowrank(A: Any, q: int | None = 6, niter: int = 2, M: Any = None) -> Any:
+    """U, S and V of A (less M, broadcast) by a random projection to q dimensions and niter rounds of refinement."""
+    check_float("svd_lowrank", A)
+    A = A if M is None else A - M.broadcast_to(A.shape)
+    wide = A.shape[-2] < A.shape[-1]
+    A = A.mT if wide else A
+    Q = _basis(A, 6 if q is None else q, niter)
+    U, S, Vh = linalg.svd(Q.mT @ A, full_matrices=False)
+    U, V = Q @ U, Vh.mT
+    return (V, S, U) if wide else (U, S, V)
+
+
+def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 2) -> Any:
+    """svd_lowrank of a matrix whose columns are centred first."""
+    m, n = A.shape[-2:]
+    if q is None:
+        q = min(6, m, n)
+    if not 0 <= q <= min(m, n):
+        raise ValueError(
+            f"q(={q}) must be non-negative integer and not greater than min(m, n)={min(m, n)}"
+        )
+    if niter < 0:
+        raise ValueError(f"niter(={niter}) must be non-negative integer")
+    return svd_lowrank(A - A.mean(-2, True) if center else A, q, niter)
 
 
 def logdet(input: Any) -> Any:

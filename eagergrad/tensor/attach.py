@@ -44,8 +44,15 @@ _METHODS = (
     "quantile renorm trace"
 ).split()
 
+# In-place methods that PyTorch also has as functions.
+_INPLACE = (
+    "abs acos acosh arccos arccosh arcsin arcsinh arctan arctanh asin asinh atan atanh ceil clamp clamp_max clamp_min clip "
+    "cos cosh deg2rad erf erfc exp exp2 expm1 fill fix floor frac gcd i0 lcm ldexp log log10 log1p log2 logit nan_to_num neg "
+    "negative rad2deg reciprocal relu resize_as round rsqrt sigmoid sin sinc sinh sqrt square tan tanh trunc xlogy zero"
+).split()
+
 _LINALG = (
-    "cholesky cholesky_inverse cholesky_solve det inverse logdet lu lu_solve matrix_exp matrix_power orgqr pinverse qr "
+    "cholesky cholesky_inverse cholesky_solve det geqrf inverse logdet lu lu_solve matrix_exp matrix_power orgqr ormqr pinverse qr "
     "slogdet svd triangular_solve"
 ).split()
 
@@ -63,8 +70,13 @@ def attach_methods(tensor_class: type) -> None:
     for name in ("to_sparse", "to_sparse_coo", "to_sparse_csc", "to_sparse_csr"):
         setattr(tensor_class, name, _later("eagergrad.sparse.construct", name))
     tensor_class.sparse_mask = _later("eagergrad.sparse.dispatch", "sparse_mask")  # type: ignore[attr-defined]
-    for name in ("logit", "mvlgamma"):
+    for name in ("logit", "mvlgamma", "polygamma", "renorm"):
         setattr(tensor_class, name + "_", _writing(name))
+    for name in "angle conj conj_physical is_conj is_neg resolve_conj resolve_neg".split():
+        setattr(tensor_class, name, getattr(functions, name))
+    tensor_class.conj_physical_ = functions.conj  # type: ignore[attr-defined]
+    tensor_class.prelu = _later("eagergrad.nn.functional", "prelu")  # type: ignore[attr-defined]
+    tensor_class.is_distributed = lambda self: False  # type: ignore[attr-defined]
     tensor_class.polygamma = lambda self, n: _C.op_table["_polygamma"](self, n)  # type: ignore[attr-defined]
     tensor_class.sum_to_size = lambda self, *size: sum_to_size(self, *size)  # type: ignore[attr-defined]
     tensor_class.fill_diagonal_ = fill_diagonal_  # type: ignore[attr-defined]
@@ -73,6 +85,12 @@ def attach_methods(tensor_class: type) -> None:
     tensor_class.where = (  # type: ignore[attr-defined]
         lambda self, condition, other: _C.op_table["where"](condition, self, other)
     )
+
+
+def attach_inplace_functions(namespace: dict[str, Any], tensor_class: type) -> None:
+    """eg.exp_(x) and its like."""
+    for name in _INPLACE:
+        namespace.setdefault(name + "_", getattr(tensor_class, name + "_"))
 
 
 def _later(module: str, name: str) -> Any:
@@ -91,7 +109,12 @@ def _writing(name: str) -> Any:
     """The in-place variant of a method that is written in Python."""
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return self.copy_(getattr(self.clone(), name)(*args, **kwargs))
+        result = getattr(self.clone(), name)(*args, **kwargs)
+        if result.dtype.is_floating_point and not self.dtype.is_floating_point:
+            raise RuntimeError(
+                f"{name}_(): result type {result.dtype} can't be cast to the desired output type {self.dtype}"
+            )
+        return self.copy_(result)
 
     method.__name__ = method.__qualname__ = name + "_"
     return method

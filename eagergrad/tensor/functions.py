@@ -2,28 +2,42 @@
 
 from __future__ import annotations
 
+import math
 import os
 from typing import Any
 
 from eagergrad import _C
 from eagergrad.tensor.dtype import dtype
+from eagergrad.tensor.out import with_out
 from eagergrad.tensor.tensor import Tensor, _as_dtype
 
 __all__ = [
     "Assert",
+    "angle",
     "are_deterministic_algorithms_enabled",
     "compile",
+    "conj",
+    "conj_physical",
+    "empty_permuted",
+    "fill",
     "get_float32_matmul_precision",
     "get_num_interop_threads",
     "get_rng_state",
+    "imag",
     "initial_seed",
     "is_complex",
+    "is_conj",
     "is_floating_point",
+    "is_inference",
+    "is_neg",
     "is_nonzero",
+    "is_signed",
     "is_storage",
     "is_tensor",
     "manual_seed",
     "numel",
+    "resolve_conj",
+    "resolve_neg",
     "seed",
     "set_default_tensor_type",
     "set_float32_matmul_precision",
@@ -31,6 +45,7 @@ __all__ = [
     "set_num_interop_threads",
     "set_rng_state",
     "typename",
+    "unfold_copy",
     "use_deterministic_algorithms",
 ]
 
@@ -53,6 +68,90 @@ def is_floating_point(input: Tensor) -> bool:
 def is_complex(input: Tensor) -> bool:
     """False: all dtypes are real."""
     return False
+
+
+def is_signed(input: Tensor) -> bool:
+    """Whether the dtype holds negative numbers."""
+    return input.dtype.is_signed
+
+
+def is_inference(input: Tensor) -> bool:
+    """Whether the tensor was made in inference mode."""
+    return input.is_inference()
+
+
+def is_conj(input: Tensor) -> bool:
+    """False: all dtypes are real."""
+    return False
+
+
+def is_neg(input: Tensor) -> bool:
+    """False: no tensor is kept as the negative of another."""
+    return False
+
+
+def conj(input: Tensor) -> Tensor:
+    """The input: all dtypes are real."""
+    return input
+
+
+def resolve_conj(input: Tensor) -> Tensor:
+    """The input: all dtypes are real."""
+    return input
+
+
+def resolve_neg(input: Tensor) -> Tensor:
+    """The input: no tensor is kept as the negative of another."""
+    return input
+
+
+@with_out(casts=True)
+def conj_physical(input: Tensor, *, out: Any = None) -> Tensor:
+    """The input: all dtypes are real."""
+    return input
+
+
+def imag(input: Tensor) -> Tensor:
+    """Raises RuntimeError: all dtypes are real."""
+    raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
+
+
+@with_out(casts=True)
+def angle(input: Tensor, *, out: Any = None) -> Tensor:
+    """pi for negative numbers, 0 for others.
+
+    >>> import eagergrad as eg
+    >>> angle(eg.tensor([1.0, -1.0]))
+    tensor([0.0000, 3.1416])
+    """
+    x = input if input.dtype.is_floating_point else input.to(_C.get_default_dtype())
+    where, zero = _C.op_table["where"], _C.op_table["zeros_like"](x)
+    # The input's own place on the tape, with a gradient of 0.
+    flat = where(x.isnan(), x, zero)
+    return where(x < 0, math.pi, flat)
+
+
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like the input with one value everywhere."""
+    return input.clone().fill_(value)
+
+
+def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
+    """Uninitialised memory whose dimensions lie in the given order, from the outermost."""
+    order = list(physical_layout)
+    if sorted(order) != list(range(len(size))):
+        raise RuntimeError(
+            f"Number of dimensions in size does not match the length of the physical_layout, or it is no "
+            f"permutation: {tuple(size)} and {tuple(order)}"
+        )
+    made = _C.op_table["empty"]([size[d] for d in order], **options)
+    return made.permute([order.index(d) for d in range(len(order))])
+
+
+@with_out
+def unfold_copy(input: Tensor, dimension: int, size: int, step: int, *, out: Any = None) -> Tensor:
+    """A copy of unfold()."""
+    return input.unfold(dimension, size, step).clone().contiguous()
 
 
 def is_nonzero(input: Tensor) -> bool:

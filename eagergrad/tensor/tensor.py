@@ -92,34 +92,34 @@ class Tensor(_C.TensorBase):
         """This tensor cast to the other's dtype."""
         return self.to(other)
 
-    def float(self) -> Tensor:
+    def float(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[8])
 
-    def double(self) -> Tensor:
+    def double(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[9])
 
-    def half(self) -> Tensor:
+    def half(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[6])
 
-    def bfloat16(self) -> Tensor:
+    def bfloat16(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[7])
 
-    def long(self) -> Tensor:
+    def long(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[5])
 
-    def int(self) -> Tensor:
+    def int(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[4])
 
-    def short(self) -> Tensor:
+    def short(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[3])
 
-    def char(self) -> Tensor:
+    def char(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[2])
 
-    def byte(self) -> Tensor:
+    def byte(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[1])
 
-    def bool(self) -> Tensor:
+    def bool(self, memory_format: Any = None) -> Tensor:
         return _cast(self, ALL[0])
 
     def cpu(self, memory_format: Any = None) -> Tensor:
@@ -438,6 +438,25 @@ class Tensor(_C.TensorBase):
         """A tensor of one value with this one's dtype."""
         return _ops["full"](
             size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad
+        )
+
+    def new_empty_strided(
+        self,
+        size: Any,
+        stride: Any,
+        *,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: Any = False,
+        **kw: Any,
+    ) -> Tensor:
+        """Uninitialised memory of this tensor's dtype with the given strides."""
+        return _ops["empty_strided"](
+            size,
+            stride,
+            dtype=dtype or self.dtype,
+            device=self.device if device is None else device,
+            requires_grad=requires_grad,
         )
 
     # -- in place ---------------------------------------------------------------------------------------------

@@ -12,7 +12,109 @@ from eagergrad._C import ops as _ops
 from . import norm as _norm
 from .dropout import dropout as _dropout
 
-__all__ = ["batch_norm", "gru", "instance_norm", "lstm", "rnn_relu", "rnn_tanh"]
+__all__ = [
+    "affine_grid_generator",
+    "batch_norm",
+    "binary_cross_entropy_with_logits",
+    "cosine_embedding_loss",
+    "ctc_loss",
+    "embedding",
+    "grid_sampler",
+    "grid_sampler_2d",
+    "grid_sampler_3d",
+    "gru",
+    "hinge_embedding_loss",
+    "instance_norm",
+    "kl_div",
+    "lstm",
+    "margin_ranking_loss",
+    "poisson_nll_loss",
+    "rnn_relu",
+    "rnn_tanh",
+    "triplet_margin_loss",
+]
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def _numbered(name: str, *parameters: str) -> Any:
+    """The loss of nn.functional with these parameters in this order, reduction among them as a number."""
+
+    def loss(*args: Any, **options: Any) -> Tensor:
+        if len(args) > len(parameters):
+            raise TypeError(
+                f"{name}() takes {len(parameters)} positional arguments but {len(args)} were given"
+            )
+        given = {**dict(zip(parameters, args, strict=False)), **options}
+        reduction = given.pop("reduction", 1)
+        return getattr(eg.nn.functional, name)(**given, reduction=REDUCTIONS[reduction])
+
+    loss.__name__ = loss.__qualname__ = name
+    loss.__doc__ = f"nn.functional.{name} with reduction 0 (none), 1 (mean) or 2 (sum)."
+    return loss
+
+
+binary_cross_entropy_with_logits = _numbered(
+    "binary_cross_entropy_with_logits", "input", "target", "weight", "pos_weight", "reduction"
+)
+cosine_embedding_loss = _numbered(
+    "cosine_embedding_loss", "input1", "input2", "target", "margin", "reduction"
+)
+ctc_loss = _numbered(
+    "ctc_loss",
+    *("log_probs", "targets", "input_lengths", "target_lengths"),
+    *("blank", "reduction", "zero_infinity"),
+)
+hinge_embedding_loss = _numbered("hinge_embedding_loss", "input", "target", "margin", "reduction")
+kl_div = _numbered("kl_div", "input", "target", "reduction")
+margin_ranking_loss = _numbered(
+    "margin_ranking_loss", "input1", "input2", "target", "margin", "reduction"
+)
+poisson_nll_loss = _numbered(
+    "poisson_nll_loss", "input", "target", "log_input", "full", "eps", "reduction"
+)
+triplet_margin_loss = _numbered(
+    "triplet_margin_loss",
+    *("anchor", "positive", "negative", "margin", "p", "eps", "swap", "reduction"),
+)
+
+
+def embedding(
+    weight: Tensor,
+    indices: Tensor,
+    padding_idx: int = -1,
+    scale_grad_by_freq: bool = False,
+    sparse: bool = False,
+) -> Tensor:
+    """`nn.functional.embedding` with the table first; padding_idx -1 is none."""
+    return eg.nn.functional.embedding(
+        indices,
+        weight,
+        None if padding_idx == -1 else padding_idx,
+        scale_grad_by_freq=scale_grad_by_freq,
+        sparse=sparse,
+    )
+
+
+def grid_sampler(
+    input: Tensor, grid: Tensor, interpolation_mode: int, padding_mode: int, align_corners: bool
+) -> Tensor:
+    """`nn.functional.grid_sample` with its modes as numbers."""
+    return eg.nn.functional.grid_sample(
+        input,
+        grid,
+        ("bilinear", "nearest", "bicubic")[interpolation_mode],
+        ("zeros", "border", "reflection")[padding_mode],
+        align_corners,
+    )
+
+
+grid_sampler_2d = grid_sampler_3d = grid_sampler
+
+
+def affine_grid_generator(theta: Tensor, size: Sequence[int], align_corners: bool) -> Tensor:
+    """`nn.functional.affine_grid`."""
+    return eg.nn.functional.affine_grid(theta, list(size), align_corners)
 
 
 def batch_norm(

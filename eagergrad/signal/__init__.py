@@ -1,0 +1,5 @@
+"""Signal processing: the windows."""
+
+from eagergrad.signal import windows
+
+__all__ = ["windows"]
