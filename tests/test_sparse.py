@@ -375,10 +375,20 @@ def test_a_sparse_leaf_gets_a_sparse_gradient() -> None:
     assert x.grad is None and x.values().grad is None
 
 
+def test_grad_of_a_sparse_input_is_sparse() -> None:
+    x, w = eg.sparse.csc(M, requires_grad=True), eg.ones(4, 2, dtype=eg.float64, requires_grad=True)
+    gx, gw = eg.autograd.grad((x @ w).square().sum(), (x, w), create_graph=True)
+    assert gx.layout == eg.sparse_csc and gx.requires_grad and gw.shape == w.shape
+    assert eg.autograd.grad(w.sum(), x, allow_unused=True) == (None,)
+
+
+@pytest.mark.parametrize("cols", [50, 100_000])
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_row_sparse_weight_gradient_equals_the_dense_one(layout: str) -> None:
-    x = sparse(layout, matrix(6, 50, density=0.05))
-    w = eg.randn(50, 20, dtype=eg.float64, requires_grad=True)
+def test_row_sparse_weight_gradient_equals_the_dense_one(layout: str, cols: int) -> None:
+    m = matrix(6, 50, density=0.05)
+    m = sp.csr_array((m.data, m.indices * (cols // 50), m.indptr), (6, cols))
+    x = sparse(layout, m)
+    w = eg.randn(cols, 20, dtype=eg.float64, requires_grad=True)
     g = eg.randn(6, 20, dtype=eg.float64)
     (x @ w).backward(g)
     dense, w.grad = w.grad, None
@@ -625,3 +635,35 @@ def test_the_same_pattern_is_used_without_making_its_transpose_again() -> None:
     assert x._pattern._turned is not None
     assert grads[0].equal(grads[1]) and grads[1].equal(grads[2])
     assert eg.sparse.csr(M)[[0, 1]]._pattern._turned is None
+
+
+# -- against PyTorch --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_entries_layouts_and_results_are_pytorchs() -> None:
+    torch = pytest.importorskip("torch")
+    index, values = [[2, 0, 2, 1], [1, 3, 1, 0]], [1.0, 2.0, 3.0, -4.0]
+    dense = rand(4, 2).astype(np.float32)
+    found = []
+    for t in (eg, torch):
+        x = t.sparse_coo_tensor(index, values, (3, 4)).coalesce()
+        w = t.tensor(dense)
+        results = [
+            x, x.t(), x.to_sparse_csr(), x.to_sparse_csc(), x * 2, x + x, t.sparse.sum(x, 0),
+            t.sparse.sum(x), t.sparse.softmax(x, 1), t.sparse.log_softmax(x, 0), t.sparse.mm(x, w), x @ w,
+            t.sparse.addmm(t.ones(3, 2), x, w, beta=2.0), x.to_sparse_csr() @ w, t.sparse.mm(x, x.t()),
+            x[2], x.index_select(1, t.tensor([3, 1])), x.transpose(0, 1), t.relu(x), t.cat([x, x]),
+            x.to_sparse_csr().t(), t.ones(3, 4).sparse_mask(x), t.ones(3, 4) + x, x.abs(), t.mv(x, w[:, 0]),
+            t.sparse.spdiags(t.tensor([[1.0, 2.0]]), t.tensor([1]), (3, 4)), x.narrow_copy(1, 1, 2)
+            if t is torch else x.narrow(1, 1, 2), t.sparse_csr_tensor([0, 1, 2], [1, 0], [1.0, 2.0]),
+        ]  # fmt: skip
+        found.append(results)
+    for ours, theirs in zip(*found, strict=True):
+        assert str(ours.layout).rsplit(".", 1)[-1] == str(theirs.layout).rsplit(".", 1)[-1]
+        assert tuple(ours.shape) == tuple(theirs.shape)
+        assert_close(dense_of(ours), theirs.to_dense().numpy(), "float32", 4)
+        if ours.layout == eg.sparse_coo:
+            theirs = theirs.coalesce()
+            assert ours.coalesce().indices().tolist() == theirs.indices().tolist()
+            assert_close(ours.coalesce().values(), theirs.values().numpy(), "float32", 4)

@@ -364,8 +364,27 @@ Tensor sparse_sampled(const Tensor& ptr, const Tensor& idx, int64_t rows, int64_
   return to(sampled(p, to(a, compute), to(b, compute)), dtype);
 }
 
-std::tuple<Tensor, Tensor> used_rows(const Pattern& p, const Tensor& values, const Tensor& grad) {
-  const TensorList t = turned(p, "sparse.mm");
+// Columns with entries, and the pattern with only these. By sorting the entries where counting them would mostly count
+// columns that have none.
+struct Used {
+  Tensor numbers;
+  TensorList turned;  // of the pattern with only these columns
+};
+
+constexpr int64_t kSparseColumns = 64;  // columns an entry
+
+Used used_columns_by_sorting(const Pattern& p) {
+  sound(p, "sparse.mm", "compressed indices", "plain indices");
+  const DistinctRows distinct = distinct_rows(cast_data(p.idx, DType::Int64), p.cols);
+  Pattern few = p;
+  few.turned.clear();
+  few.idx = cast_data(distinct.place, p.idx.dtype());
+  few.cols = distinct.rows.numel();
+  return {distinct.rows, turned(few, "sparse.mm")};
+}
+
+Used used_columns_by_counting(const Pattern& p) {
+  TensorList t = turned(p, "sparse.mm");
   std::vector<int64_t> used, lengths;
   const size_t most = size_t(std::min(p.cols, p.nnz()));
   used.reserve(most);
@@ -378,14 +397,22 @@ std::tuple<Tensor, Tensor> used_rows(const Pattern& p, const Tensor& values, con
     }
     begin = end;
   }
+  t[0] = offsets_of(lengths, p.ptr.dtype(), "sparse.mm");
+  Tensor numbers = empty({int64_t(used.size())}, DType::Int64);
+  if (!used.empty()) std::memcpy(numbers.raw(), used.data(), used.size() * sizeof(int64_t));
+  return {numbers, t};
+}
+
+std::tuple<Tensor, Tensor> used_rows(const Pattern& p, const Tensor& values, const Tensor& grad) {
+  const bool sorts = p.turned.empty() && p.cols / kSparseColumns > p.nnz();
+  const Used used = sorts ? used_columns_by_sorting(p) : used_columns_by_counting(p);
   Pattern compact;
-  compact.ptr = offsets_of(lengths, p.ptr.dtype(), "sparse.mm");
-  compact.idx = t[1];
-  compact.rows = int64_t(used.size());
+  compact.ptr = used.turned[0];
+  compact.idx = used.turned[1];
+  compact.rows = used.numbers.numel();
   compact.cols = p.rows;
-  Tensor numbers = empty({compact.rows}, DType::Int64);
-  if (compact.rows) std::memcpy(numbers.raw(), used.data(), used.size() * sizeof(int64_t));
-  return {numbers, eg::apply(SparseMM{compact, false, false}, index_select(values, 0, t[2]), grad)};
+  const Tensor ordered = index_select(values, 0, used.turned[2]);
+  return {used.numbers, eg::apply(SparseMM{compact, false, false}, ordered, grad)};
 }
 
 // What a row-sparse weight gradient is made of.

@@ -94,6 +94,10 @@ def grad(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: allow_unused=False."
         )
     outputs, inputs = _sequence(outputs), _sequence(inputs)
+    if not all(issubclass(type(x), _C.TensorBase) for x in inputs):
+        return _grad_of_sparse(
+            outputs, inputs, grad_outputs, retain_graph, create_graph, allow_unused
+        )
     if is_grads_batched:
         from eagergrad.autograd.functional import batched_grad
 
@@ -115,6 +119,19 @@ def grad(
         zeros = _C.op_table["zeros_like"]
         results = tuple(zeros(x) if g is None else g for g, x in zip(results, inputs, strict=True))
     return results
+
+
+def _grad_of_sparse(outputs: Any, inputs: Any, *options: Any) -> tuple[Any, ...]:
+    """`grad` where some inputs are sparse tensors: their gradients are sparse, of their patterns."""
+    grad_outputs, retain_graph, create_graph, allow_unused = options
+    values = [x if issubclass(type(x), _C.TensorBase) else x._values() for x in inputs]
+    found = grad(
+        outputs, values, grad_outputs, retain_graph, create_graph, allow_unused=allow_unused
+    )
+    return tuple(
+        x._with(g) if x is not v and g is not None else g
+        for x, v, g in zip(inputs, values, found, strict=True)
+    )
 
 
 class _VariableType(type):

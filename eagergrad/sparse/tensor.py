@@ -148,6 +148,8 @@ class SparseTensor:
         return (self[i] for i in range(len(self)))  # type: ignore[index]
 
     def __bool__(self) -> bool:
+        if self.numel() != 1:
+            raise RuntimeError("Boolean value of Tensor with more than one value is ambiguous")
         return bool(self.to_dense())
 
     # -- entries ---------------------------------------------------------------------------------------
