@@ -395,6 +395,38 @@ def test_weight_decay_by_hand_makes_it_dense() -> None:
     np.testing.assert_allclose(e.weight.grad.numpy(), expected.numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("layout", ["rows", "columns"])
+def test_updates_by_hand_touch_their_rows_alone(layout: str) -> None:
+    updates = [
+        lambda p, g: p.add_(g, alpha=-0.5),
+        lambda p, g: p.sub_(g, alpha=0.5),
+        lambda p, g: p.data.__isub__(0.5 * g),
+        lambda p, g: p.__iadd__(-0.5 * g),
+        lambda p, g: p.sub_(g),
+    ]
+    g = some([1, 4])
+    for update in updates:
+        p = table().detach() if layout == "rows" else table().detach().t().contiguous().t()
+        expected = p.clone()
+        version = p._version
+        with eg.no_grad():
+            update(p, g)
+            update(expected, g.to_dense())
+        np.testing.assert_allclose(p.numpy(), expected.numpy(), rtol=1e-15)
+        assert p._version > version or update is updates[2]
+    assert g.is_sparse
+    leaf = table()
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        leaf.add_(g)
+    with pytest.raises(ValueError, match="read-only"):
+        table().detach().freeze().add_(g)
+    with pytest.raises(RuntimeError):
+        eg.zeros(ROWS, WIDTH + 1, dtype=eg.float64).add_(g)
+    recorded = (leaf * 1).add_(g)
+    recorded.sum().backward()
+    assert leaf.grad.tolist() == [[1.0] * WIDTH] * ROWS
+
+
 def test_modules_with_them_are_copied() -> None:
     w = eg.ones(ROWS, WIDTH, requires_grad=True)
     F.embedding(INDEX, w, sparse=True).sum().backward()

@@ -7,6 +7,7 @@
 #include "kernels/copy.h"
 #include "ops/copy.h"
 #include "ops/registry.h"
+#include "ops/row_sparse.h"
 #include "tape/node.h"
 
 namespace eg {
@@ -647,6 +648,9 @@ void unary_(Unary op, const Tensor& x, const double* attributes) {
   unary_call(op, inputs, attributes).run_inplace();
 }
 void binary_(Binary op, const Tensor& a, const Tensor& b) {
+  if (EG_UNLIKELY(may_be_row_sparse(b)) && (op == Binary::add || op == Binary::sub) &&
+      add_rows_in_place(a, b, op == Binary::sub))
+    return;
   const Tensor* inputs[] = {&a, &b};
   const OpDevice device(binary_rows[int(op)].name, inputs, 2);
   binary_call(op, inputs).run_inplace();

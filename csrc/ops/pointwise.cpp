@@ -4,6 +4,7 @@
 
 #include "ops/ops.h"
 #include "ops/registry.h"
+#include "ops/row_sparse.h"
 #include "tape/node.h"
 
 namespace eg {
@@ -134,6 +135,8 @@ Tensor scaled(const Tensor& other, const Scalar& alpha) {
   if (one) return other;
   EG_CHECK(!alpha.is_float() || other.is_floating() || other.is_weak(),
            "For integral input tensors, argument alpha must not be a floating point number.");
+  if (EG_UNLIKELY(may_be_row_sparse(other)))
+    if (Tensor rows = scale_rows(other, Tensor(alpha)); rows.defined()) return rows;
   return mul(other, Tensor(alpha));
 }
 EG_OP(

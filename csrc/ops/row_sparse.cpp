@@ -181,6 +181,22 @@ void add_rows_into(const Tensor& dense, const RowParts& sparse, double alpha) {
                                AlongDim(dense, 0, sparse.rows).positions(), false);
 }
 
+bool add_rows_in_place(const Tensor& a, const Tensor& b, bool subtract) {
+  const auto rows = row_parts(b);
+  if (!rows || (grad_enabled() && (a.requires_grad() || b.requires_grad()))) return false;
+  if (a.sizes() != b.sizes() || a.dtype() != b.dtype() || !a.device().is_cpu()) return false;
+  check_inplace(a, subtract ? "sub_" : "add_");
+  add_rows_into(a, *rows, subtract ? -1 : 1);
+  a.storage().mark_written();
+  return true;
+}
+
+Tensor scale_rows(const Tensor& x, const Tensor& factor) {
+  const auto parts = row_parts(x);
+  if (!parts || (grad_enabled() && x.requires_grad())) return {};
+  return row_sparse(parts->rows, mul(parts->values, factor), x.sizes());
+}
+
 void replace_rows(const Tensor& t, const RowParts& parts) {
   memory_of(t)->replace(t.storage(), parts);
 }

@@ -42,6 +42,10 @@ std::optional<RowParts> row_parts(const Tensor& t);
 Tensor row_sparse_add(const Tensor& a, const Tensor& b);  // of two row-sparse tensors
 // dense += alpha * sparse, in place.
 void add_rows_into(const Tensor& dense, const RowParts& sparse, double alpha = 1);
+// a += b or a -= b, if b is row-sparse and nothing has to be recorded; else false, and nothing was done.
+bool add_rows_in_place(const Tensor& a, const Tensor& b, bool subtract);
+// x * factor of a row-sparse x outside the tape; undefined for others.
+Tensor scale_rows(const Tensor& x, const Tensor& factor);
 // A row-sparse tensor takes other rows and values.
 void replace_rows(const Tensor& t, const RowParts& parts);
 // Sum, copy and accumulation of gradients, either of which may be row-sparse.
