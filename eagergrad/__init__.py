@@ -190,6 +190,7 @@ _ELSEWHERE = {
     "max_pool1d_with_indices": "eagergrad.nn.functional",
     "pixel_shuffle": "eagergrad.nn.functional",
     "pixel_unshuffle": "eagergrad.nn.functional",
+    "vmap": "eagergrad.func",
     "save": "eagergrad.serialization",
     "load": "eagergrad.serialization",
     "autocast": "eagergrad.amp.autocast_mode",

@@ -54,6 +54,7 @@ from eagergrad.autograd.grad_mode import enable_grad as enable_grad
 from eagergrad.autograd.grad_mode import inference_mode as inference_mode
 from eagergrad.autograd.grad_mode import no_grad as no_grad
 from eagergrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from eagergrad.func._vmap import vmap as vmap
 from eagergrad.linalg import det as det
 from eagergrad.linalg import lu_unpack as lu_unpack
 from eagergrad.linalg import matrix_exp as matrix_exp

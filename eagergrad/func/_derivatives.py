@@ -1,0 +1,330 @@
+"""Derivatives of functions of nested tensors, as functions: they nest, so second and higher order are two of them."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import eagergrad as eg
+from eagergrad import Tensor
+from eagergrad.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
+
+__all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp"]
+
+Argnums = int | tuple[int, ...]
+
+
+class _Evaluation:
+    """func(*args, **kwargs), once, with the arguments at `argnums` on the tape.
+
+    `keep` says whether results stay on the tape: because an outer derivative, or a leaf that func found by itself,
+    will ask for their gradients.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        func: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        argnums: Argnums,
+        has_aux: bool,
+    ) -> None:
+        recording = eg.is_grad_enabled()
+        positions = _positions(argnums, len(args))
+        wanted = args[positions[0]] if isinstance(argnums, int) else [args[p] for p in positions]
+        if not isinstance(argnums, int):
+            wanted = tuple(wanted)
+        given, self.form = tree_flatten(wanted)
+        for x in given:
+            if not isinstance(x, Tensor) or not x.is_floating_point():
+                what = x.dtype if isinstance(x, Tensor) else type(x).__name__
+                raise RuntimeError(
+                    f"[{name}] expected floating point tensors at argnums, got {what}"
+                )
+        with eg.enable_grad():
+            self.inputs = [x.view_as(x) if x.requires_grad else _leaf(x) for x in given]
+            parts = tree_unflatten(self.inputs, self.form)
+            args = tuple(
+                (parts if isinstance(argnums, int) else parts[positions.index(i)])
+                if i in positions
+                else arg
+                for i, arg in enumerate(args)
+            )
+            output = func(*args, **kwargs)
+        self.aux = None
+        if has_aux:
+            if not (isinstance(output, tuple) and len(output) == 2):
+                raise RuntimeError(f"[{name}] with has_aux=True func must return (output, aux)")
+            output, self.aux = output
+        self.outputs, self.output_form = tree_flatten(output)
+        for y in self.outputs:
+            if not isinstance(y, Tensor):
+                raise RuntimeError(
+                    f"[{name}] expected func to return tensors, got {type(y).__name__}"
+                )
+        self.keep = recording and (
+            any(x.requires_grad for x in given) or _finds_others(self.outputs, self.inputs)
+        )
+        self.aux = self._released(self.aux)
+
+    def _released(self, tree: Any) -> Any:
+        if self.keep:
+            return tree
+        leaves, form = tree_flatten(tree)
+        return tree_unflatten([x.detach() if isinstance(x, Tensor) else x for x in leaves], form)
+
+    @property
+    def output(self) -> Any:
+        return self._released(tree_unflatten(self.outputs, self.output_form))
+
+    def pulled(self, outputs: list[Any], seeds: list[Any], keep: bool | None = None) -> list[Any]:
+        """The gradients of the inputs, zeros where nothing depends on them."""
+        return _gradients(outputs, self.inputs, seeds, self.keep if keep is None else keep)
+
+
+def _positions(argnums: Argnums, count: int) -> list[int]:
+    positions = [argnums] if isinstance(argnums, int) else list(argnums)
+    for p in positions:
+        if not -count <= p < count:
+            raise RuntimeError(f"Got argnum={p}, but only {count} positional inputs")
+    positions = [p % count for p in positions]
+    if not positions or len(set(positions)) != len(positions):
+        raise RuntimeError(f"argnums must name each argument once, got {argnums}")
+    return positions
+
+
+def _leaf(x: Any) -> Any:
+    return x.detach().requires_grad_()
+
+
+def _finds_others(outputs: list[Any], inputs: list[Any]) -> bool:
+    """Do the outputs depend on leaves that are not among the inputs?"""
+    known = {id(x) for x in inputs}
+    if any(y.is_leaf and y.requires_grad and id(y) not in known for y in outputs):
+        return True
+    seen: set[Any] = {x.grad_fn for x in inputs if x.grad_fn is not None}
+    stack = [y.grad_fn for y in outputs if y.grad_fn is not None]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        variable = getattr(node, "variable", None)  # of a leaf's AccumulateGrad
+        if variable is not None and id(variable) not in known:
+            return True
+        stack += [parent for parent, _ in node.next_functions if parent is not None]
+    return False
+
+
+def _gradients(outputs: Any, inputs: Any, seeds: Any, keep: bool) -> list[Any]:
+    pairs = [(y, s) for y, s in zip(outputs, seeds, strict=True) if y.requires_grad]
+    found: Any = [None] * len(inputs)
+    if pairs:
+        ys, ss = zip(*pairs, strict=True)
+        found = eg.autograd.grad(
+            ys, inputs, ss, retain_graph=True, create_graph=keep, allow_unused=True
+        )
+    return [eg.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
+
+
+def _gradient_of(
+    name: str, func: Any, argnums: Argnums, has_aux: bool, args: Any, kwargs: Any
+) -> tuple[Any, _Evaluation]:
+    run = _Evaluation(name, func, args, kwargs, argnums, has_aux)
+    if len(run.outputs) != 1 or run.output_form.rebuild is not None or run.outputs[0].dim() != 0:
+        raise RuntimeError(
+            f"[{name}] expected func to return a scalar tensor, got "
+            f"{[tuple(y.shape) for y in run.outputs]}"
+        )
+    seed = eg.ones_like(run.outputs[0])
+    return tree_unflatten(run.pulled(run.outputs, [seed]), run.form), run
+
+
+def grad(
+    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """The function that computes the gradient of a scalar func, with respect to its arguments at `argnums`.
+
+    Arguments are tensors or nested tuples, lists and dicts of them. With `has_aux` func returns (value, aux) and the
+    result is (gradient, aux). RuntimeError unless func returns a scalar tensor.
+
+    >>> import eagergrad as eg
+    >>> grad(lambda x: (x * x).sum())(eg.tensor([1.0, 3.0]))
+    tensor([2., 6.])
+    >>> grad(grad(eg.sin))(eg.tensor(0.5)) == -eg.sin(eg.tensor(0.5))
+    tensor(True)
+    """
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        gradient, run = _gradient_of("grad", func, argnums, has_aux, args, kwargs)
+        return (gradient, run.aux) if has_aux else gradient
+
+    return wrapped
+
+
+def grad_and_value(
+    func: Callable[..., Any], argnums: Argnums = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """As `grad`; the result is (gradient, value), with `has_aux` (gradient, (value, aux)).
+
+    >>> import eagergrad as eg
+    >>> grad_and_value(lambda x: x * x)(eg.tensor(3.0))
+    (tensor(6.), tensor(9.))
+    """
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        gradient, run = _gradient_of("grad_and_value", func, argnums, has_aux, args, kwargs)
+        return gradient, ((run.output, run.aux) if has_aux else run.output)
+
+    return wrapped
+
+
+def _like(name: str, tree: Any, form: TreeSpec, tensors: list[Any]) -> list[Any]:
+    leaves, found = tree_flatten(tree)
+    shapes = [tuple(t.shape) if isinstance(t, Tensor) else t for t in leaves]
+    if found != form or shapes != [tuple(t.shape) for t in tensors]:
+        raise RuntimeError(
+            f"[{name}] expected tensors of shapes {[tuple(t.shape) for t in tensors]} in the same nesting, got {shapes}"
+        )
+    return leaves
+
+
+def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
+    """(func(*primals), f): f(cotangents) gives their products with the Jacobian, a tuple for the primals.
+
+    >>> import eagergrad as eg
+    >>> value, f = vjp(lambda x: x * x, eg.tensor([1.0, 3.0]))
+    >>> f(eg.tensor([1.0, 10.0]))
+    (tensor([ 2., 60.]),)
+    """
+    run = _Evaluation("vjp", func, primals, {}, tuple(range(len(primals))), has_aux)
+
+    def pull(*cotangents: Any) -> Any:
+        tree = cotangents[0] if len(cotangents) == 1 else cotangents
+        seeds = _like("vjp", tree, run.output_form, run.outputs)
+        return tree_unflatten(run.pulled(run.outputs, seeds), run.form)
+
+    return (run.output, pull, run.aux) if has_aux else (run.output, pull)
+
+
+def _pushed(run: _Evaluation, tangents: list[Any]) -> Any:
+    # The products with the Jacobian are linear in the seeds; their gradient at any seeds is what is asked for.
+    with eg.enable_grad():
+        seeds = [_leaf(eg.zeros_like(y)) for y in run.outputs]
+        products = run.pulled(run.outputs, seeds, keep=True)
+        results = _gradients(products, seeds, tangents, run.keep)
+    return tree_unflatten(results, run.output_form)
+
+
+def jvp(
+    func: Callable[..., Any],
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    *,
+    strict: bool = False,
+    has_aux: bool = False,
+) -> Any:
+    """(func(*primals), the product of its Jacobian with the tangents). With `strict`, outputs must depend on primals.
+
+    >>> import eagergrad as eg
+    >>> jvp(lambda x: x * x, (eg.tensor([1.0, 3.0]),), (eg.ones(2),))
+    (tensor([1., 9.]), tensor([2., 6.]))
+    """
+    if not isinstance(primals, tuple) or not isinstance(tangents, tuple):
+        raise RuntimeError("[jvp] expected primals and tangents to be tuples")
+    run = _Evaluation("jvp", func, primals, {}, tuple(range(len(primals))), has_aux)
+    if strict and not all(y.requires_grad for y in run.outputs):
+        raise RuntimeError("[jvp] an output does not depend on the primals")
+    result = _pushed(run, _like("jvp", tangents, run.form, run.inputs))
+    return (run.output, result, run.aux) if has_aux else (run.output, result)
+
+
+def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """(func(*primals), f): f(*tangents) gives the product of the Jacobian there with the tangents."""
+    run = _Evaluation("linearize", func, primals, {}, tuple(range(len(primals))), False)
+
+    def push(*tangents: Any) -> Any:
+        return _pushed(run, _like("linearize", tangents, run.form, run.inputs))
+
+    return run.output, push
+
+
+def _rows(run: _Evaluation, y: Any) -> list[Any]:
+    """Of each input, all derivatives of y: y.shape + input.shape."""
+    rows: list[list[Any]] = []
+    for i in range(y.numel()):
+        seed = eg.zeros(y.numel(), dtype=y.dtype, device=y.device)
+        seed[i] = 1
+        rows.append(run.pulled([y], [seed.reshape(y.shape)]))
+    columns: Any = zip(*rows, strict=True) if rows else [()] * len(run.inputs)
+    return [
+        eg.stack(list(column)).reshape(*y.shape, *x.shape)
+        if column
+        else x.new_zeros((*y.shape, *x.shape))
+        for column, x in zip(columns, run.inputs, strict=True)
+    ]
+
+
+def jacrev(
+    func: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    chunk_size: int | None = None,
+) -> Callable[..., Any]:
+    """The function that computes all derivatives: for each output, of shape output.shape + argument.shape.
+
+    One backward pass for each element of the outputs, whatever `chunk_size` says.
+
+    >>> import eagergrad as eg
+    >>> jacrev(lambda x: x ** 2)(eg.tensor([1.0, 3.0]))
+    tensor([[2., 0.],
+            [0., 6.]])
+    """
+    if chunk_size is not None and chunk_size <= 0:
+        raise ValueError("jacrev: `chunk_size` should be greater than 0.")
+
+    @functools.wraps(func)
+    def wrapped(*args: Any, **kwargs: Any) -> Any:
+        run = _Evaluation("jacrev", func, args, kwargs, argnums, has_aux)
+        result = tree_unflatten(
+            [tree_unflatten(_rows(run, y), run.form) for y in run.outputs], run.output_form
+        )
+        return (result, run.aux) if has_aux else result
+
+    return wrapped
+
+
+def jacfwd(
+    func: Callable[..., Any],
+    argnums: Argnums = 0,
+    has_aux: bool = False,
+    *,
+    randomness: str = "error",
+) -> Callable[..., Any]:
+    """What `jacrev` computes, and the same way: func runs once, so its random numbers need no rule.
+
+    >>> import eagergrad as eg
+    >>> jacfwd(lambda x: x.sum())(eg.ones(2))
+    tensor([1., 1.])
+    """
+    if randomness not in ("error", "different", "same"):
+        raise RuntimeError(
+            f"[jacfwd] randomness must be error, different or same, got {randomness}"
+        )
+    return jacrev(func, argnums, has_aux)
+
+
+def hessian(func: Callable[..., Any], argnums: Argnums = 0) -> Callable[..., Any]:
+    """The function that computes all second derivatives.
+
+    >>> import eagergrad as eg
+    >>> hessian(lambda x: x[0] * x[1])(eg.tensor([2.0, 3.0]))
+    tensor([[0., 1.],
+            [1., 0.]])
+    """
+    return jacfwd(jacrev(func, argnums), argnums)
