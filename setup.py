@@ -36,7 +36,16 @@ ONCE = ("core", "tape", "ops", "cuda", "python")
 # What CUDA kernels share with the host's sources: an installed package carries copies.
 SHARED = (
     "core/common.h",
+    "cuda/conv_layout.h",
     "cuda/layouts.h",
+    "cuda/pool_layout.h",
+    "cuda/rnn_layout.h",
+    "cuda/vision_layout.h",
+    "kernels/attention_layout.h",
+    "kernels/ctc_states.h",
+    "kernels/float_math.h",
+    "kernels/grid_shape.h",
+    "kernels/grid_taps.h",
     "kernels/special.h",
     "kernels/vocabulary.h",
     "ops/elementwise.def",

@@ -135,7 +135,7 @@ struct WeightGradients {
   }
 };
 
-// Above this size (bytes) w_ih leaves the cache at each step: one large product first is faster.
+// Above this size (bytes) w_ih leaves the cache at each step: one large product first is faster. (A GPU always does that.)
 constexpr int64_t kLargeInput = 512 << 10;
 
 // One direction: tensors that forward made, and its gradients.
@@ -152,7 +152,7 @@ struct Direction {
     RnnForward a{};
     Tensor gx;
     const int64_t weight_bytes = s.input * rnn_gates(s.mode) * s.hidden * item_size(t);
-    if (s.steps > 1 && weight_bytes > kLargeInput) {
+    if (active_device.is_cpu() && s.steps > 1 && weight_bytes > kLargeInput) {
       gx = affine(x, w.w_ih, w.b_ih);
       a.gx = gx.raw();
       s.input = 0;

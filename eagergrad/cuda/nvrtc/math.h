@@ -14,6 +14,7 @@
 #define __builtin_rintf ::rintf
 #define __builtin_signbit(x) (__double_as_longlong(x) < 0)
 #define __builtin_signbitf(x) (__float_as_int(x) < 0)
+#define __builtin_memcpy memcpy
 #define __builtin_expect(x, y) (x)
 #define __builtin_unreachable() __trap()
 inline double lgamma_r(double x, int* sign) {
