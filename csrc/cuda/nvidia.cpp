@@ -242,6 +242,8 @@ const Driver* nvidia_driver(Host with) {
   return d;
 }
 
+bool on_nvidia() { return host != nullptr; }
+
 void set_tf32(bool on) { tf32 = on; }
 
 }  // namespace eg::cuda

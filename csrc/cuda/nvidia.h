@@ -19,6 +19,8 @@ struct Host {
 int count_devices(std::string* why);
 // Raises RuntimeError with the reason if the driver or cuBLAS cannot be opened.
 const Driver* nvidia_driver(Host host);
+// Has that been done? Libraries such as cuDNN can be used then.
+bool on_nvidia();
 
 // May float32 products round their inputs to TensorFloat-32? Off at first.
 void set_tf32(bool on);

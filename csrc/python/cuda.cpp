@@ -2,6 +2,7 @@
 #include <pybind11/pybind11.h>
 
 #include "core/device.h"
+#include "cuda/cudnn.h"
 #include "cuda/launch.h"
 #include "cuda/memory.h"
 #include "cuda/nvidia.h"
@@ -68,6 +69,11 @@ void add_cuda(py::module_& m) {
   });
   m.def("cuda_nvidia", &nvidia);
   m.def("cuda_set_tf32", &cuda::set_tf32);
+  m.def("cudnn_add_path", [](const std::string& path) { cuda::add_cudnn_path(path.c_str()); });
+  m.def("cudnn_version", &cuda::cudnn_version);
+  m.def("cudnn_set", [](bool enabled, bool allow_tf32, bool benchmark) {
+    cuda::set_cudnn({enabled, allow_tf32, benchmark});
+  });
   m.def("cuda_start", [](size_t driver, py::object compile) {
     cuda::start(reinterpret_cast<const cuda::Driver*>(driver), compiler(std::move(compile)));
   });

@@ -125,6 +125,15 @@ def _current_stream() -> Any:
     return capsule or (lambda: import_cupy().cuda.get_current_stream().ptr)
 
 
+def find_cudnn() -> None:
+    """Tell the core where a package has put cuDNN's library. It is loaded when it is first needed."""
+    spec = importlib.util.find_spec("nvidia")
+    for folder in (spec and spec.submodule_search_locations) or []:
+        library = Path(folder, "cudnn", "lib", "libcudnn.so.9")
+        if library.is_file():
+            _C.cudnn_add_path(str(library))
+
+
 def start() -> None:
     """Start using the GPU; RuntimeError with the reason where there is none."""
     if _C.cuda_started():
@@ -139,4 +148,5 @@ def start() -> None:
     cupy.cuda.runtime.getDeviceCount()
     with cupy.cuda.Device(0):
         cupy.cuda.device.get_cublas_handle()  # loads cuBLAS
+    find_cudnn()
     _C.cuda_start(_C.cuda_nvidia(_allocate, _release, _current_stream()), compile_kernel)
