@@ -189,6 +189,11 @@ void scatter_any(bool dbl, bool add, int64_t planes, int64_t from, int64_t to, c
     scatter(add, planes, from, to, static_cast<const T*>(x), index, static_cast<T*>(y));
   });
 }
+void max_pool_backward_any(const PoolShape& s, bool dbl, const void* g, const int64_t* indices,
+                           void* gx) {
+  scatter_any(dbl, true, s.planes, s.out[0] * s.out[1] * s.out[2], s.in[0] * s.in[1] * s.in[2], g,
+              indices, gx);
+}
 void unfold_any(const BlockShape& s, bool dbl, const void* x, void* y) {
   with_type(dbl, [&](auto zero) {
     using T = decltype(zero);
@@ -204,6 +209,7 @@ void fold_any(const BlockShape& s, bool dbl, const void* y, void* x) {
 
 }  // namespace
 
-EG_KERNELS(PoolKernels, {&max_pool_any, &gather_any, &scatter_any, &unfold_any, &fold_any})
+EG_KERNELS(PoolKernels, {&max_pool_any, &max_pool_backward_any, &gather_any, &scatter_any,
+                         &unfold_any, &fold_any})
 
 }  // namespace eg

@@ -24,6 +24,9 @@ struct PoolKernels {
   // values wins, NaN wins over numbers.
   void (*max_pool)(const PoolShape&, bool double_precision, const void* x, void* y,
                    int64_t* indices);
+  // Its transpose: gx[p] = the sum of g over the windows whose index is p. All of gx is written.
+  void (*max_pool_backward)(const PoolShape&, bool double_precision, const void* g,
+                            const int64_t* indices, void* gx);
   // y[p][i] = x[p][index[p][i]], planes of `from` and `to` elements
   void (*gather)(bool double_precision, int64_t planes, int64_t from, int64_t to, const void* x,
                  const int64_t* index, void* y);

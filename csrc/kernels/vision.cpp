@@ -1,8 +1,7 @@
 #include "kernels/vision.h"
 
-#include <cmath>
-
 #include "core/parallel.h"
+#include "kernels/grid_taps.h"
 #include "kernels/scratch.h"
 
 namespace eg {
@@ -235,106 +234,6 @@ void select_any(const LineMap* m, int64_t item_size, int64_t planes, const void*
 }
 
 // ---------------------------------------------------------------------------- sampling at points
-
-// What one coordinate reads: up to four elements of its dimension, weights, and their derivatives by the coordinate.
-template <class T>
-struct Taps {
-  int64_t count;
-  int64_t index[4];  // -1: outside, reads zero
-  T weight[4], slope[4];
-};
-
-// Folds x into [low / 2, high / 2] by reflection; sign takes the direction.
-template <class T>
-EG_INLINE T reflect(T x, int64_t low, int64_t high, T& sign) {
-  if (low == high) {
-    sign = T(0);
-    return T(0);
-  }
-  const T least = T(low) / 2, span = T(high - low) / 2;
-  T v = x - least;
-  sign = T(1);
-  if (v < 0) v = -v, sign = T(-1);
-  const T turns = std::floor(v / span), extra = v - turns * span;
-  if (std::fmod(turns, T(2)) == T(0)) return extra + least;
-  sign = -sign;
-  return span - extra + least;
-}
-
-template <class T>
-EG_INLINE T clip(T x, int64_t size, T& sign) {
-  if (!(x > T(0))) {
-    sign = T(0);
-    return T(0);
-  }
-  const T last = T(size - 1);
-  if (x >= last) {
-    sign = T(0);
-    return last;
-  }
-  return x;
-}
-
-template <class T>
-EG_INLINE T pad_coordinate(T x, int64_t size, const GridShape& s, T& slope) {
-  slope = T(1);
-  if (s.padding == 1) return clip(x, size, slope);
-  if (s.padding == 2) {
-    T sign;
-    x = s.align_corners ? reflect(x, 0, 2 * (size - 1), sign) : reflect(x, -1, 2 * size - 1, sign);
-    x = clip(x, size, slope);
-    slope *= sign;
-  }
-  return x;
-}
-
-template <class T>
-EG_INLINE int64_t inside(T x, int64_t size) {
-  return x >= T(0) && x <= T(size - 1) ? int64_t(x) : -1;
-}
-
-// Cubic convolution, a = -0.75 (Keys 1981), at distances 1 + t, t, 1 - t, 2 - t.
-template <class T>
-EG_INLINE void cubic(T t, T* weight, T* slope) {
-  const T a = T(-0.75);
-  const auto near = [&](T d) { return ((a + 2) * d - (a + 3)) * d * d + 1; };
-  const auto far = [&](T d) { return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a; };
-  const auto near_slope = [&](T d) { return (3 * (a + 2) * d - 2 * (a + 3)) * d; };
-  const auto far_slope = [&](T d) { return (3 * a * d - 10 * a) * d + 8 * a; };
-  weight[0] = far(1 + t), weight[1] = near(t), weight[2] = near(1 - t), weight[3] = far(2 - t);
-  slope[0] = far_slope(1 + t), slope[1] = near_slope(t), slope[2] = -near_slope(1 - t);
-  slope[3] = -far_slope(2 - t);
-}
-
-template <class T>
-EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
-  Taps<T> t;
-  const T scale = s.align_corners ? T(size - 1) / 2 : T(size) / 2;
-  const T x = s.align_corners ? (coordinate + 1) * scale : ((coordinate + 1) * T(size) - 1) / 2;
-  T slope;
-  if (s.mode == 2) {
-    const T base = std::floor(x);
-    cubic(x - base, t.weight, t.slope);
-    t.count = 4;
-    for (int i = 0; i < 4; ++i) {
-      t.index[i] = inside(pad_coordinate(base + T(i - 1), size, s, slope), size);
-      t.slope[i] *= scale;
-    }
-    return t;
-  }
-  const T at = pad_coordinate(x, size, s, slope);
-  if (s.mode == 1) {
-    t.count = 1, t.index[0] = inside(std::nearbyint(at), size), t.weight[0] = T(1),
-    t.slope[0] = T(0);
-    return t;
-  }
-  const T base = std::floor(at);
-  t.count = 2;
-  t.index[0] = inside(base, size), t.index[1] = inside(base + 1, size);
-  t.weight[0] = base + 1 - at, t.weight[1] = at - base;
-  t.slope[0] = -slope * scale, t.slope[1] = slope * scale;
-  return t;
-}
 
 constexpr int kPoints = 64, kMostTaps = 16;
 

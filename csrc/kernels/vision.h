@@ -1,6 +1,7 @@
 // Separable linear maps over images (resizing, average pooling, padding) and sampling at given points.
 #pragma once
 
+#include "kernels/grid_shape.h"
 #include "kernels/registry.h"
 
 namespace eg {
@@ -12,16 +13,6 @@ struct LineMap {
   const int32_t* index;
   const double* weight;
   bool identity;
-};
-
-// Input (batch, channels, in...), grid (batch, out..., dims), output (batch, channels, out...).
-// Two dimensions: in[0] = out[0] = 1.
-struct GridShape {
-  int64_t batch, channels, dims;
-  int64_t in[3], out[3];
-  int mode;     // 0 linear, 1 nearest, 2 cubic
-  int padding;  // 0 zeros, 1 border, 2 reflection
-  bool align_corners;
 };
 
 struct VisionKernels {

@@ -127,26 +127,52 @@ struct WindowTables {
   int64_t step[3] = {1, 1, 1};
 };
 
+// Extents of an input of these sizes under `dims` pooled dimensions.
+PoolShape pool_shape(const WindowTables& tables, IntSpan sizes, int64_t dims) {
+  PoolShape s;
+  s.planes = 1;
+  for (size_t i = 0; i < sizes.size() - dims; ++i) s.planes *= sizes[i];
+  for (int64_t i = 0; i < 3; ++i) {
+    s.in[i] = i < 3 - dims ? 1 : sizes[sizes.size() - 3 + i];
+    s.out[i] = int64_t(tables.begin[i].size());
+    s.begin[i] = tables.begin[i].data(), s.end[i] = tables.end[i].data();
+    s.step[i] = tables.step[i];
+  }
+  return s;
+}
+
+struct MaxPoolGrad {
+  static constexpr const char* name = "MaxPoolGrad";
+  std::shared_ptr<const WindowTables> tables;
+  Dims sizes;  // of the pooled tensor
+  int64_t dims;
+  Tensor forward(Context& ctx, const Tensor& g, const Tensor& index) {
+    ctx.save(index);
+    const PoolShape s = pool_shape(*tables, sizes, dims);
+    const Tensor cg = kernel_input(g);
+    Tensor gx = empty(sizes, cg.dtype());
+    if (gx.numel() > 0)
+      kernels<PoolKernels>().max_pool_backward(s, cg.dtype() == DType::Float64, cg.raw(),
+                                               index.data<int64_t>(), gx.raw());
+    return cast_data(gx, g.dtype());
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {plane_gather(g, ctx.saved(0), dims), Tensor()};
+  }
+};
+
 struct MaxPool {
   static constexpr const char* name = "MaxPool";
   std::shared_ptr<const WindowTables> tables;
   int64_t dims;
   Tensor* indices;  // where the caller wants them, or null; valid during forward only
   Tensor forward(Context& ctx, const Tensor& x) {
-    PoolShape s;
+    const PoolShape s = pool_shape(*tables, x.sizes(), dims);
     Dims sizes = x.sizes();
-    for (int64_t i = 0; i < 3; ++i) {
-      const int64_t d = i - 3 + x.dim();
-      s.in[i] = i < 3 - dims ? 1 : x.size(d);
-      s.out[i] = int64_t(tables->begin[i].size());
-      s.begin[i] = tables->begin[i].data(), s.end[i] = tables->end[i].data(),
-      s.step[i] = tables->step[i];
-      if (i >= 3 - dims) sizes[d] = s.out[i];
-    }
+    for (int64_t i = 3 - dims; i < 3; ++i) sizes[i - 3 + x.dim()] = s.out[i];
     const Tensor cx = kernel_input(x);
     Tensor y = empty(sizes, cx.dtype());
     Tensor at = ctx.recording() || indices ? empty(sizes, DType::Int64) : Tensor();
-    s.planes = y.numel() / (s.out[0] * s.out[1] * s.out[2]);
     if (y.numel() > 0) {
       kernels<PoolKernels>().max_pool(s, cx.dtype() == DType::Float64, cx.raw(), y.raw(),
                                       at.defined() ? at.data<int64_t>() : nullptr);
@@ -158,7 +184,7 @@ struct MaxPool {
     return cast_data(y, x.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    return {apply(PlaneScatter{in_sizes, dims, true}, g, ctx.saved(0))};
+    return {apply(MaxPoolGrad{tables, in_sizes, dims}, g, ctx.saved(0))};
   }
   Dims in_sizes = {};
 };
@@ -226,10 +252,25 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
     for (int64_t o = 0; o < n; ++o)
       t->begin[j].push_back(o * in / n), t->end[j].push_back(((o + 1) * in + n - 1) / n);
   }
-  if (!any) return {empty(out, x.dtype()), empty(out, DType::Int64)};
+  if (!any) return {empty(out, x.dtype(), x.device()), empty(out, DType::Int64, x.device())};
   Tensor indices;
   Tensor y = apply(MaxPool{t, dims, &indices}, x);
   return {y, indices};
+}
+
+void check_index(int64_t i, int64_t n, const Dims& size) {
+  EG_CHECK(i >= 0 && i < n, "[max_unpool] found an invalid max index: ", i,
+           " (the output volume is ", size, "); was another output_size meant?");
+}
+void check_range(const Tensor& at, int64_t n, const Dims& size) {
+  if (at.numel() == 0) return;
+  if (!at.device().is_cpu()) {
+    const GradMode off(false);
+    check_index(amin(at, {}).item().to_int(), n, size);
+    return check_index(amax(at, {}).item().to_int(), n, size);
+  }
+  const int64_t* p = at.data<int64_t>();
+  for (int64_t i = 0; i < at.numel(); ++i) check_index(p[i], n, size);
 }
 
 Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
@@ -244,11 +285,7 @@ Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
   for (int64_t i = 0; i < dims; ++i) sizes[sizes.size() - dims + i] = size[i];
   const int64_t n = last_numel(sizes, dims);
   const Tensor at = contiguous_data(indices);
-  const int64_t* p = at.data<int64_t>();
-  for (int64_t i = 0; i < at.numel(); ++i) {
-    EG_CHECK(p[i] >= 0 && p[i] < n, "[max_unpool] found an invalid max index: ", p[i],
-             " (the output volume is ", size, "); was another output_size meant?");
-  }
+  check_range(at, n, size);
   return apply(PlaneScatter{sizes, dims, false}, x, at);
 }
 

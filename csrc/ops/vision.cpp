@@ -230,10 +230,8 @@ Tensor upsample(const Tensor& input, const Dims& size, const std::vector<double>
            "; convert it with .float()");
   const Tensor y =
       resample(ResampleKind::Interpolate, cast_data(input, DType::Float32), std::move(tables));
-  float* p = y.data<float>();
-  for (int64_t i = 0; i < y.numel(); ++i)
-    p[i] = std::min(std::max(std::floor(p[i] + 0.5f), 0.0f), 255.0f);
-  return cast_data(y, DType::UInt8);
+  const Tensor rounded = floor(y + Scalar(0.5));
+  return cast_data(minimum(maximum(rounded, Tensor(0.0)), Tensor(255.0)), DType::UInt8);
 }
 
 // --- padding -----------------------------------------------------------------------------------------------------------
@@ -326,7 +324,7 @@ struct ConstantPad {
       tables.push_back(std::move(t));
     }
     const LineMap m[3] = {tables[0].map(), tables[1].map(), tables[2].map()};
-    const Tensor cx = contiguous_data(x), fill = full(Dims{}, value, x.dtype());
+    const Tensor cx = contiguous_data(x), fill = scalar_tensor(value, x.dtype());
     Tensor y = empty(sizes, x.dtype());
     if (y.numel() > 0) {
       kernels<VisionKernels>().select(m, int64_t(x.item_size()),
