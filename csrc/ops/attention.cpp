@@ -51,10 +51,10 @@ Tensor repeat_heads(const Tensor& t, int64_t times) {
 }
 
 Tensor causal_mask(int64_t queries, int64_t keys) {
-  Tensor keep = empty({queries, keys}, DType::Bool);
+  const Tensor keep = empty({queries, keys}, DType::Bool, Device{});
   for (int64_t i = 0; i < queries; ++i)
     for (int64_t j = 0; j < keys; ++j) keep.data<bool>()[i * keys + j] = j <= i;
-  return keep;
+  return device_data(keep, active_device);
 }
 
 // The same in differentiable ops. A row that sees nothing gives 0.

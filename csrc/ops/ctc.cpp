@@ -78,8 +78,8 @@ struct CtcLoss {
     ctx.save(log_probs);
     Tensor out = cast_data(loss, log_probs.dtype());
     if (!zero_infinity) return out.same(loss) ? alias(loss, loss.sizes(), loss.strides(), 0) : out;
-    const Tensor infinite = eq(out, full({}, Scalar(INFINITY), out.dtype()));
-    return masked_fill(out, infinite, zeros({}, out.dtype()));
+    const Tensor infinite = eq(out, scalar_tensor(Scalar(INFINITY), out.dtype()));
+    return where(infinite, scalar_tensor(Scalar(0.0), out.dtype()), out);
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     const Tensor x = ctx.saved(0);
@@ -87,13 +87,16 @@ struct CtcLoss {
   }
 };
 
+// On the host, which checks them.
 Tensor as_indices(const Tensor& t, const char* what) {
   EG_CHECK(!is_floating(t.dtype()), "[ctc_loss] ", what, " must be integral, got ", t.dtype());
-  return contiguous_data(cast_data(t, DType::Int64));
+  return contiguous_data(cast_data(host_data(t), DType::Int64));
 }
 
 Batch checked(const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
               const Tensor& target_lengths, int64_t blank) {
+  const Device device = active_device;
+  const DeviceScope host(Device{});
   const int64_t steps = log_probs.sizes()[0], n = log_probs.sizes()[1],
                 classes = log_probs.sizes()[2];
   EG_CHECK(blank >= 0 && blank < classes, "[ctc_loss] blank must be in label range [0, ", classes,
@@ -135,6 +138,8 @@ Batch checked(const Tensor& log_probs, const Tensor& targets, const Tensor& inpu
                " of sample ", i, " is no class in [0, ", classes, ")");
   }
   b.states = 2 * longest + 1;
+  for (Tensor* t : {&b.targets, &b.begin, &b.target_lengths, &b.input_lengths})
+    *t = device_data(*t, device);
   return b;
 }
 
@@ -154,7 +159,7 @@ Tensor ctc_loss(const Tensor& log_probs, const Tensor& targets, const Tensor& in
   if (reduction == "none") return single ? squeeze(loss, {0}) : loss;
   if (reduction == "sum") return sum(loss);
   const Tensor lengths =
-      cast_data(maximum(divisor, full({}, Scalar(int64_t{1}), DType::Int64)), loss.dtype());
+      cast_data(maximum(divisor, scalar_tensor(Scalar(int64_t{1}), DType::Int64)), loss.dtype());
   return mean(div(loss, reshape(lengths, {lengths.numel()})), {});
 }
 

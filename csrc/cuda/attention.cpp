@@ -1,0 +1,57 @@
+// Attention on the GPU: eagergrad/cuda/attention.cu.
+#include "kernels/attention.h"
+
+#include "cuda/launch.h"
+
+namespace eg {
+namespace {
+
+constexpr const char* kFile = "attention.cu";
+constexpr int kThreads = 256;
+
+int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+int64_t tile_of(DType t) { return t == DType::Float32 ? 64 : 32; }
+
+// A block sums this many times 64 columns of its result; wider ones take several blocks.
+int chunks_of(int64_t width) { return width <= 64 ? 1 : width <= 128 ? 2 : 4; }
+
+cuda::Grid grid_of(int64_t rows, int64_t heads, int64_t width, int chunks, DType t) {
+  return cuda::Grid(ceil_div(rows, tile_of(t)) * heads, ceil_div(width, 64 * chunks), 1, kThreads,
+                    1, 1);
+}
+
+void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+             HeadMatrix v, HeadMatrix out, void* lse) {
+  const int chunks = chunks_of(s.value_width);
+  cuda::launch(cuda::kernel(kFile, "eg::attention", {s.dtype, chunks}),
+               grid_of(s.queries, s.batch * s.heads, s.value_width, chunks, s.dtype), s, mask, q, k,
+               v, out, lse);
+}
+
+void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+              HeadMatrix v, HeadMatrix out, const void* lse, HeadMatrix g, HeadMatrix dq,
+              HeadMatrix dk, HeadMatrix dv) {
+  const int64_t rows = s.batch * s.heads * s.queries;
+  const cuda::Scratch along(rows * item_size(s.dtype));
+  cuda::launch(cuda::kernel(kFile, "eg::attention_along", {s.dtype}),
+               cuda::elements(rows * 32, 1, kThreads), s, out, g, along.get());
+  if (dq.data) {
+    const int chunks = chunks_of(s.width);
+    cuda::launch(cuda::kernel(kFile, "eg::attention_queries_grad", {s.dtype, chunks}),
+                 grid_of(s.queries, s.batch * s.heads, s.width, chunks, s.dtype), s, mask, q, k, v,
+                 g, lse, static_cast<const void*>(along.get()), dq);
+  }
+  if (dk.data || dv.data) {
+    const int64_t width = std::max(s.width, s.value_width);
+    const int chunks = chunks_of(width);
+    cuda::launch(cuda::kernel(kFile, "eg::attention_keys_grad", {s.dtype, chunks}),
+                 grid_of(s.keys, s.batch * s.kv_heads, width, chunks, s.dtype), s, mask, q, k, v, g,
+                 lse, static_cast<const void*>(along.get()), dk, dv);
+  }
+}
+
+}  // namespace
+
+EG_CUDA_KERNELS(AttentionKernels, {&forward, &backward})
+
+}  // namespace eg
