@@ -6,7 +6,7 @@ import importlib
 
 from table import Row
 
-FAMILIES = ("elementwise", "reduce", "shape", "index", "matmul", "nn", "random")
+FAMILIES = ("elementwise", "reduce", "shape", "index", "matmul", "nn", "random", "sparse")
 ROWS: list[Row] = [
     row for family in FAMILIES for row in importlib.import_module(f"samples_{family}").ROWS
 ]

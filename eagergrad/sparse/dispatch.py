@@ -94,10 +94,6 @@ def _operator(function: Callable[..., Any], swapped: bool = False) -> Callable[.
     return method
 
 
-def _product(self: Any, other: Any) -> Any:
-    return products.matmul(self, other)
-
-
 def _dtype_method(name: str, dtype: Any) -> Callable[..., Any]:
     def method(self: Any) -> Any:
         return self.to(dtype)
@@ -112,52 +108,62 @@ def _scale_(self: SparseTensor, factor: Any, op: str) -> SparseTensor:
     return self
 
 
-def attach() -> None:
-    """Gives SparseTensor its operators and methods."""
-    cls: Any = SparseTensor
-    methods: dict[str, Any] = {
-        **_UNARY,
-        **{name: TABLE[name] for name in (
-            "add addmm bmm clone detach div divide index_select log_softmax matmul mean mm mul multiply mv narrow pow "
-            "select softmax sub subtract sum t transpose true_divide unsqueeze"
-        ).split() if name not in ("clone", "detach")},
-        "norm": reduce.norm,
-        "swapaxes": shape.transpose,
-        "swapdims": shape.transpose,
-        "spmm": products.mm,
-        "sspmm": products.mm,
-        "smm": products.mm,
-        "addcmul": None,
-        "mul_": lambda self, other: _scale_(self, other, "mul"),
-        "div_": lambda self, other: _scale_(self, other, "div"),
-        "zero_": lambda self: _zero_(self),
-    }  # fmt: skip
-    del methods["addcmul"]
-    for name, method in methods.items():
-        setattr(cls, name, method)
-    for name, dtype in {
-        "float": eg.float32, "double": eg.float64, "half": eg.float16, "bfloat16": eg.bfloat16,
-        "int": eg.int32, "long": eg.int64, "bool": eg.bool,
-    }.items():  # fmt: skip
-        setattr(cls, name, _dtype_method(name, dtype))
-    for name, function in {
-        "add": elementwise.add, "sub": elementwise.sub, "mul": elementwise.mul,
-        "truediv": elementwise.div, "matmul": products.matmul,
-    }.items():  # fmt: skip
-        setattr(cls, f"__{name}__", _operator(function))
-        setattr(cls, f"__r{name}__", _operator(function, swapped=True))
-    cls.__pow__ = elementwise.pow
-    cls.__neg__ = lambda self: elementwise.mul(self, -1)
-    cls.__pos__ = lambda self: self
-    cls.__abs__ = TABLE["abs"]
-    cls.__getitem__ = shape.getitem
-    cls.T = property(shape.t)
-    cls.mT = property(lambda self: shape.transpose(self, -2, -1))
-
-
 def _zero_(self: SparseTensor) -> SparseTensor:
     self._vals.zero_()
     return self
+
+
+# Methods that are the functions of the table.
+_METHODS = (
+    "add addmm bmm div divide index_select log_softmax matmul mean mm mul multiply mv narrow pow select softmax sub "
+    "subtract sum t transpose true_divide unsqueeze"
+).split()
+_MORE_METHODS: dict[str, Callable[..., Any]] = {
+    "div_": lambda self, other: _scale_(self, other, "div"),
+    "mul_": lambda self, other: _scale_(self, other, "mul"),
+    "norm": reduce.norm,
+    "smm": products.mm,
+    "spmm": products.mm,
+    "sspmm": products.mm,
+    "swapaxes": shape.transpose,
+    "swapdims": shape.transpose,
+    "zero_": _zero_,
+    "__abs__": TABLE["abs"],
+    "__getitem__": shape.getitem,
+    "__neg__": lambda self: elementwise.mul(self, -1),
+    "__pos__": lambda self: self,
+    "__pow__": elementwise.pow,
+}
+_OPERATORS = {
+    "add": elementwise.add,
+    "sub": elementwise.sub,
+    "mul": elementwise.mul,
+    "truediv": elementwise.div,
+    "matmul": products.matmul,
+}
+_DTYPES = {
+    "float": eg.float32,
+    "double": eg.float64,
+    "half": eg.float16,
+    "bfloat16": eg.bfloat16,
+    "int": eg.int32,
+    "long": eg.int64,
+    "bool": eg.bool,
+}
+
+
+def attach() -> None:
+    """Gives SparseTensor its operators and methods."""
+    cls: Any = SparseTensor
+    for name, method in {**_UNARY, **{n: TABLE[n] for n in _METHODS}, **_MORE_METHODS}.items():
+        setattr(cls, name, method)
+    for name, dtype in _DTYPES.items():
+        setattr(cls, name, _dtype_method(name, dtype))
+    for name, function in _OPERATORS.items():
+        setattr(cls, f"__{name}__", _operator(function))
+        setattr(cls, f"__r{name}__", _operator(function, swapped=True))
+    cls.T = property(shape.t)
+    cls.mT = property(lambda self: shape.transpose(self, -2, -1))
 
 
 def sparse_mask(self: Tensor, mask: Any) -> SparseTensor:
