@@ -251,3 +251,23 @@ def test_matmul(data: Any) -> None:
     a = data.draw(strided(st.just((*batch.input_shapes[0], n, m)), doubles))
     b = data.draw(strided(st.just((*batch.input_shapes[1], m, k)), doubles))
     assert_close(tensor(a) @ tensor(b), a @ b)
+
+
+@few
+@given(st.data())
+def test_row_sparse_sums(data: Any) -> None:
+    size = data.draw(st.sampled_from([1, 3, 50, 5000]))
+    width = data.draw(st.integers(0, 3))
+    total, dense = (
+        eg.sparse.RowSparse([], eg.ones(0, width), (size, width)),
+        np.zeros((size, width), np.float32),
+    )
+    for _ in range(data.draw(st.integers(1, 3))):
+        rows = data.draw(st.lists(st.integers(0, size - 1), max_size=20))
+        values = np.arange(len(rows) * width, dtype=np.float32).reshape(len(rows), width)
+        total = total + eg.sparse.RowSparse(rows, eg.tensor(values), (size, width))
+        np.add.at(dense, np.array(rows, dtype=np.int64), values)
+    rows = total.indices()[0].numpy()
+    assert (np.diff(rows) > 0).all() and set(rows) >= set(np.nonzero(dense.any(1))[0])
+    np.testing.assert_array_equal(total.to_dense().numpy(), dense)
+    np.testing.assert_array_equal((total + 0).numpy(), dense)

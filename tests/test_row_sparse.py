@@ -83,6 +83,8 @@ def test_bad_parts_are_refused(rows: Any, values: Any, size: Any, error: type[Ex
 
 def test_bad_dtypes_are_refused() -> None:
     with pytest.raises(TypeError):
+        RowSparse([1.5], eg.ones(1, 3), (7, 3))
+    with pytest.raises(TypeError):
         RowSparse(eg.tensor([1.0]), eg.ones(1, 3), (7, 3))
     with pytest.raises(TypeError):
         RowSparse(eg.tensor([1]), eg.ones(1, 3, dtype=eg.int64), (7, 3))
@@ -206,6 +208,23 @@ def test_copies_and_pickles_are_row_sparse_and_their_own() -> None:
         assert other.is_sparse and same_bits(g, other)
         other.mul_(2)
         assert not same_bits(g, other)
+
+
+def test_files_keep_the_rows(tmp_path: Any) -> None:
+    g, dense = some([1, 4]), some([1, 4])
+    dense[0] = 1.0
+    eg.save({"a": g, "b": g, "c": dense}, tmp_path / "grads")
+    loaded = eg.load(tmp_path / "grads")
+    assert loaded["a"].is_sparse and same_bits(loaded["a"], g) and loaded["a"] is loaded["b"]
+    assert not loaded["c"].is_sparse and same_bits(loaded["c"], dense)
+
+
+def test_frozen_ones_refuse_writes() -> None:
+    g = some([1, 4]).freeze()
+    for write in (lambda: g.mul_(2), g.zero_, lambda: g.add_(g), lambda: g.fill_(1.0)):
+        with pytest.raises(ValueError, match="read-only"):
+            write()
+    assert g.is_sparse
 
 
 # ---- where they come from ------------------------------------------------------------------------------

@@ -258,6 +258,7 @@ void take_rows(const Tensor& a, const Tensor& b) {
   EG_CHECK(a.sizes() == b.sizes() && a.dtype() == b.dtype(),
            "expected row-sparse tensors of one shape and dtype, got ", a.sizes(), " ", a.dtype(),
            " and ", b.sizes(), " ", b.dtype());
+  check_inplace(a, "row-sparse update");
   replace_rows(a, *row_parts(b));
 }
 

@@ -31,7 +31,8 @@ class RowSparse(Tensor):
     __slots__ = ()
 
     def __new__(cls, rows: Any, values: Any, size: Any) -> Any:
-        rows = rows if isinstance(rows, Tensor) else eg.tensor(rows, dtype=eg.int64)
+        if not isinstance(rows, Tensor):
+            rows = eg.tensor(rows, dtype=None if len(rows) else eg.int64)
         values = values if isinstance(values, Tensor) else eg.tensor(values)
         return _ops._row_sparse(rows.detach(), values.detach(), tuple(size))
 

@@ -116,6 +116,9 @@ class Encoder:
         if isinstance(obj, eg.Tensor) and not issubclass(kind, eg.Tensor):
             parts = obj.__reduce_ex__(2)[1]
             node.kind, node.value = "sparse", {"items": [self.encode(p, path) for p in parts]}
+        elif isinstance(obj, eg.Tensor) and obj.is_sparse:
+            parts = (*obj._parts(), list(obj.shape))
+            node.kind, node.value = "row_sparse", {"items": [self.encode(p, path) for p in parts]}
         elif isinstance(obj, eg.Tensor):
             node.kind = "tensor"
             self._tensors.append((obj, node, path))
@@ -244,7 +247,7 @@ class Encoder:
             fields["requires_grad"] = True
         if t.device.type != "cpu":
             fields["device"] = str(t.device)
-        if type(t) is not eg.Tensor:
+        if type(t) is not eg.Tensor and type(t).__name__ != "RowSparse":  # a dense one by now
             fields["class"] = self._path_of(type(t), path)
         return fields
 
@@ -465,6 +468,11 @@ class Decoder:
                 else t.as_subclass(cls)
             )
         return self._label(node, t.requires_grad_(node.get("requires_grad", False)))
+
+    def _row_sparse(self, node: dict) -> Any:
+        from eagergrad.sparse import RowSparse
+
+        return self._label(node, RowSparse(*self._values(node)))
 
     def _sparse(self, node: dict) -> Any:
         from eagergrad.sparse.tensor import rebuild
