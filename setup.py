@@ -37,17 +37,22 @@ ONCE = ("core", "tape", "ops", "cuda", "python")
 SHARED = (
     "core/common.h",
     "cuda/conv_layout.h",
+    "cuda/index_layouts.h",
     "cuda/layouts.h",
     "cuda/pool_layout.h",
     "cuda/rnn_layout.h",
+    "cuda/shape_layouts.h",
     "cuda/vision_layout.h",
     "kernels/attention_layout.h",
     "kernels/ctc_states.h",
     "kernels/float_math.h",
     "kernels/grid_shape.h",
     "kernels/grid_taps.h",
+    "kernels/order.h",
+    "kernels/philox.h",
     "kernels/special.h",
     "kernels/vocabulary.h",
+    "kernels/walks.h",
     "ops/elementwise.def",
 )
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)

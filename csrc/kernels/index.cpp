@@ -146,36 +146,6 @@ void take(size_t item, char* packed, const char* x, const Positions& p) {
 }
 
 // --- folds ----------------------------------------------------------------------------------------------
-template <Fold F>
-struct Folder {
-  template <class T>
-  static EG_INLINE T plain(T a, T b) {
-    if constexpr (F == Fold::Put) return b;
-    if constexpr (F == Fold::Add) return static_cast<T>(a + b);
-    if constexpr (F == Fold::Multiply) return static_cast<T>(a * b);
-    // NaN wins.
-    if constexpr (F == Fold::Max) return a != a || !(b <= a) ? (a != a ? a : b) : a;
-    if constexpr (F == Fold::Min) return a != a || !(b >= a) ? (a != a ? a : b) : a;
-  }
-  template <class T>
-  static EG_INLINE T of(T a, T b) {
-    return plain(a, b);
-  }
-  static EG_INLINE bool of(bool a, bool b) {
-    if constexpr (F == Fold::Put) return b;
-    if constexpr (F == Fold::Add || F == Fold::Max) return a || b;
-    return a && b;
-  }
-  static EG_INLINE Half of(Half a, Half b) {
-    if constexpr (F == Fold::Put) return b;
-    return to_half(plain(to_float(a), to_float(b)));
-  }
-  static EG_INLINE BFloat16 of(BFloat16 a, BFloat16 b) {
-    if constexpr (F == Fold::Put) return b;
-    return to_bfloat16(plain(to_float(a), to_float(b)));
-  }
-};
-
 template <class F>
 EG_INLINE void visit_fold(Fold fold, F&& f) {
   switch (fold) {
@@ -301,7 +271,7 @@ void by_columns(int64_t n, int64_t width, int64_t item, F&& f) {
 }
 
 void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
-              const char* scale, int64_t n, int64_t width) {
+              const char* scale, int64_t n, int64_t width, int64_t) {
   visit_floats(dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* const in = reinterpret_cast<const T*>(x);
@@ -515,6 +485,30 @@ int64_t* positions(const char* mask, int64_t n, int64_t first, int64_t* out) {
   return out;
 }
 
+// Division only where the last dimension's row changes.
+void coordinates(const int64_t* flat, int64_t n, const int64_t* sizes, int64_t dims, int64_t* out,
+                 int64_t step, int64_t jump) {
+  if (dims == 0) return;
+  const int64_t width = sizes[dims - 1];
+  parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
+    int64_t row[64] = {};
+    int64_t row_start = -width;
+    for (int64_t i = begin; i < end; ++i) {
+      int64_t* to = out + i * step;
+      if (flat[i] < row_start || flat[i] >= row_start + width) {
+        int64_t rest = flat[i] / width;
+        row_start = rest * width;
+        for (int64_t d = dims - 2; d >= 0; --d) {
+          row[d] = rest % sizes[d];
+          rest /= sizes[d];
+        }
+      }
+      for (int64_t d = 0; d + 1 < dims; ++d) to[d * jump] = row[d];
+      to[(dims - 1) * jump] = flat[i] - row_start;
+    }
+  });
+}
+
 template <class T>
 EG_INLINE void fill_row(T* __restrict__ out, const T* __restrict__ x, const uint8_t* __restrict__ m,
                         int64_t n, int64_t os, int64_t xs, int64_t ms, decltype(T::v) value) {
@@ -566,6 +560,6 @@ void masked_fill(size_t item, const StridedTriple& t, const char* value) {
 }  // namespace
 
 EG_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &wrap, &linear, &count,
-                          &positions, &add_rows, &max_rows, &masked_fill});
+                          &positions, &coordinates, &add_rows, &max_rows, &masked_fill});
 
 }  // namespace eg

@@ -2,44 +2,9 @@
 #pragma once
 
 #include "kernels/registry.h"
+#include "kernels/walks.h"
 
 namespace eg {
-
-// Where outer x n x inner elements of an indexed tensor are; the other side is packed in that order.
-struct Positions {
-  int64_t outer, n, inner;
-  const int64_t* outer_offsets;  // null: position o is at o * outer_stride
-  int64_t outer_stride;
-  const int64_t* index;  // n numbers; entry i is at index[i] * scale
-  int64_t scale;
-  const int64_t* inner_offsets;  // null: inner elements are adjacent
-};
-
-// Elementwise gather and scatter along one dimension. The indexed tensor's stride along it is dim_stride, and
-// x_strides has 0 there.
-struct Lines {
-  int ndim;  // at least 1
-  int dim;
-  int64_t sizes[64];  // of index, which is contiguous
-  int64_t x_strides[64];
-  int64_t src_strides[64];  // scatter: of src; all 0 for one number
-  const int64_t* index;
-  int64_t dim_stride;
-};
-
-// Three tensors walked together; strides count elements.
-struct StridedTriple {
-  char* out;
-  const char* x;
-  const char* mask;
-  int ndim;  // at least 1
-  int64_t sizes[64];
-  int64_t out_strides[64];
-  int64_t x_strides[64];
-  int64_t mask_strides[64];
-};
-
-enum class Fold : uint8_t { Put, Add, Multiply, Max, Min };
 
 struct IndexKernels {
   void (*take)(size_t item, char* packed, const char* x, const Positions& p);
@@ -55,11 +20,15 @@ struct IndexKernels {
   void (*linear)(int64_t* out, const int64_t* index, int64_t n, int64_t stride, bool add);
   // Nonzero bytes (of a bool or uint8 array).
   int64_t (*count)(const char* mask, int64_t n);
-  // Their positions plus `first`; returns one past the last written.
+  // Their positions plus `first`; returns one past the last written. `out` has room for `count` of them.
   int64_t* (*positions)(const char* mask, int64_t n, int64_t first, int64_t* out);
-  // out[to[i]] += scale[i] * x[from[i]], rows of `width` elements, in order. scale may be null.
+  // Coordinates of any flat positions in a tensor of these sizes (a host's array): coordinate d of position i goes to
+  // out[i * step + d * jump].
+  void (*coordinates)(const int64_t* flat, int64_t n, const int64_t* sizes, int64_t dims,
+                      int64_t* out, int64_t step, int64_t jump);
+  // out[to[i]] += scale[i] * x[from[i]], rows of `width` elements, in order; out has `rows`. scale may be null.
   void (*add_rows)(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
-                   const char* scale, int64_t n, int64_t width);
+                   const char* scale, int64_t n, int64_t width, int64_t rows);
   // best[to[i]] = the largest of x[from[i]] column by column, row[...] the from[i] it came from. `to` does not fall.
   void (*max_rows)(DType dtype, char* best, int64_t* row, const char* x, const int64_t* from,
                    const int64_t* to, int64_t n, int64_t width);

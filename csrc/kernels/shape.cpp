@@ -130,8 +130,34 @@ void triangle(size_t item, char* dst, const char* src, int64_t matrices, int64_t
   });
 }
 
+void join(char* out, int64_t outer, const Piece* pieces, int64_t count) {
+  int64_t total = 0;
+  for (int64_t i = 0; i < count; ++i) total += pieces[i].width;
+  if (total == 0 || outer == 0) return;
+  constexpr int64_t kBytes = 4 * kParallelGrain;
+  if (outer > 1) {
+    parallel_for(outer, kBytes / total + 1, [&](int64_t begin, int64_t end) {
+      for (int64_t r = begin; r < end; ++r) {
+        char* d = out + r * total;
+        for (int64_t i = 0; i < count; ++i) {
+          std::memcpy(d, pieces[i].data + r * pieces[i].stride, pieces[i].width);
+          d += pieces[i].width;
+        }
+      }
+    });
+    return;
+  }
+  for (int64_t i = 0; i < count; ++i) {
+    const char* s = pieces[i].data;
+    parallel_for(pieces[i].width, kBytes, [&](int64_t begin, int64_t end) {
+      std::memcpy(out + begin, s + begin, end - begin);
+    });
+    out += pieces[i].width;
+  }
+}
+
 }  // namespace
 
-EG_KERNELS(ShapeKernels, {&copy, &add, &triangle});
+EG_KERNELS(ShapeKernels, {&copy, &add, &triangle, &join});
 
 }  // namespace eg

@@ -21,6 +21,9 @@ struct SortKernels {
   // Returns how many do.
   int64_t (*run_starts)(DType dtype, const char* x, const int64_t* order, bool* first, int64_t rows,
                         int64_t width);
+  // Of the `runs` runs that first marks: the row they start with, their lengths, and the run of each row.
+  void (*describe_runs)(const bool* first, const int64_t* order, int64_t rows, int64_t runs,
+                        int64_t* starts, int64_t* inverse, int64_t* counts);
   // Position of each value in sorted boundaries of n elements. Values' row r searches boundary row r (or row 0 if shared).
   // sorter: boundaries' order, or null.
   void (*search)(DType dtype, const char* boundaries, const int64_t* sorter, int64_t n,

@@ -7,14 +7,13 @@ namespace {
 
 // 1 / how often each index occurs, in the shape of a column.
 Tensor inverse_frequency(const Tensor& index, int64_t rows, DType dtype) {
-  Tensor counts = zeros({rows}, DType::Int64);
-  const int64_t* at = index.data<int64_t>();
-  int64_t* count = counts.data<int64_t>();
-  for (int64_t i = 0; i < index.numel(); ++i) ++count[at[i]];
-  Tensor out = empty({index.numel(), 1}, DType::Float64);
-  for (int64_t i = 0; i < index.numel(); ++i)
-    out.data<double>()[i] = 1.0 / static_cast<double>(count[at[i]]);
-  return cast_data(out, dtype);
+  Tensor counts = zeros({rows}, DType::Int64, index.device());
+  const Tensor one = scalar_tensor(Scalar(1), DType::Int64);
+  const Tensor flat = make_view(index, {index.numel()}, {1}, index.offset());
+  kernels<IndexKernels>().fold(DType::Int64, Fold::Add, counts.raw(), one.raw(),
+                               AlongDim(counts, 0, flat).positions(), true);
+  const Tensor shares = reciprocal(cast_data(index_select(counts, 0, flat), DType::Float64));
+  return cast_data(view(shares, {index.numel(), 1}), dtype);
 }
 
 Tensor table_rows(const char* op, const Tensor& indices, const Tensor& weight) {
@@ -100,7 +99,7 @@ struct AddRows {
     const Tensor weights = scale.defined() ? contiguous_data(scale) : scale;
     kernels<IndexKernels>().add_rows(
         x.dtype(), out.raw(), x.raw(), from.data<int64_t>(), to.data<int64_t>(),
-        weights.defined() ? weights.raw() : nullptr, from.numel(), width);
+        weights.defined() ? weights.raw() : nullptr, from.numel(), width, rows);
     ctx.save(from);
     ctx.save(to);
     ctx.save(scale);

@@ -8,10 +8,11 @@ namespace eg {
 
 // --- indices -----------------------------------------------------------------------------------------------
 void index_range(const Tensor& index, int64_t* low, int64_t* high) {
+  const DeviceScope scope(index.device());
   const IndexKernels& k = kernels<IndexKernels>();
   const int64_t n = index.numel(), chunk = 4 * kParallelGrain, chunks = (n + chunk - 1) / chunk;
   const int64_t* at = index.data<int64_t>();
-  if (chunks <= 1) return k.range(at, n, low, high);
+  if (chunks <= 1 || !index.device().is_cpu()) return k.range(at, n, low, high);
   std::vector<int64_t> ends(2 * chunks);
   parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
@@ -21,6 +22,7 @@ void index_range(const Tensor& index, int64_t* low, int64_t* high) {
 }
 
 Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size, int64_t dim) {
+  const DeviceScope scope(index.device());
   Tensor wide = contiguous_data(cast_data(index, DType::Int64));
   const int64_t n = wide.numel();
   if (n == 0) return wide;
@@ -94,6 +96,8 @@ AlongDim::AlongDim(const Tensor& x, int64_t dim, const Tensor& index) {
   p_.index = index.data<int64_t>();
   p_.n = index.numel();
   p_.scale = strides[dim];
+  p_.limit = sizes[dim];
+  p_.distinct = false;
 }
 
 Tensor writable(const Tensor& x, bool in_place) {
@@ -111,22 +115,23 @@ Tensor apart_from(const Tensor& target, const Tensor& src) {
 }
 
 Tensor true_positions(const Tensor& mask) {
+  const DeviceScope scope(mask.device());
   const IndexKernels& k = kernels<IndexKernels>();
   const int64_t n = mask.numel();
-  constexpr int64_t kChunk = 2 * kParallelGrain;
-  const int64_t chunks = (n + kChunk - 1) / kChunk;
+  const int64_t chunk = mask.device().is_cpu() ? 2 * kParallelGrain : std::max<int64_t>(n, 1);
+  const int64_t chunks = (n + chunk - 1) / chunk;
   const char* bytes = mask.raw();
   std::vector<int64_t> starts(chunks + 1, 0);
   parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
-      starts[c + 1] = k.count(bytes + c * kChunk, std::min(kChunk, n - c * kChunk));
+      starts[c + 1] = k.count(bytes + c * chunk, std::min(chunk, n - c * chunk));
   });
   for (int64_t c = 0; c < chunks; ++c) starts[c + 1] += starts[c];
   Tensor out = empty({starts[chunks]}, DType::Int64, mask.device());
   int64_t* to = out.data<int64_t>();
   parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
     for (int64_t c = begin; c < end; ++c)
-      k.positions(bytes + c * kChunk, std::min(kChunk, n - c * kChunk), c * kChunk, to + starts[c]);
+      k.positions(bytes + c * chunk, std::min(chunk, n - c * chunk), c * chunk, to + starts[c]);
   });
   return out;
 }
@@ -142,27 +147,10 @@ Tensor as_mask(const Tensor& x) {
 }  // namespace
 
 void coordinates(const Tensor& flat, IntSpan sizes, int64_t* out, int64_t step, int64_t jump) {
-  const int64_t* at = flat.data<int64_t>();
-  const int64_t dims = sizes.size();
-  if (dims == 0) return;
-  const int64_t width = sizes.back();
-  parallel_for(flat.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
-    Dims row(dims, 0);
-    int64_t row_start = -width;
-    for (int64_t i = begin; i < end; ++i) {
-      int64_t* to = out + i * step;
-      if (at[i] < row_start || at[i] >= row_start + width) {
-        int64_t rest = at[i] / width;
-        row_start = rest * width;
-        for (int64_t d = dims - 2; d >= 0; --d) {
-          row[d] = rest % sizes[d];
-          rest /= sizes[d];
-        }
-      }
-      for (int64_t d = 0; d + 1 < dims; ++d) to[d * jump] = row[d];
-      to[(dims - 1) * jump] = at[i] - row_start;
-    }
-  });
+  const DeviceScope scope(flat.device());
+  if (flat.numel())
+    kernels<IndexKernels>().coordinates(flat.data<int64_t>(), flat.numel(), sizes.begin(),
+                                        static_cast<int64_t>(sizes.size()), out, step, jump);
 }
 
 Tensor nonzero(const Tensor& x) {
@@ -195,6 +183,7 @@ struct IndexPlan {
   Dims dims;   // indexed dimensions, in the order of the tensors
   Dims shape;  // common shape of the indices
   bool adjacent = true;
+  bool distinct = false;  // no position comes twice: the indices are those of one mask
 
   size_t before() const { return adjacent && !dims.empty() ? dims[0] : 0; }
   bool is_indexed(int64_t d) const { return std::find(dims.begin(), dims.end(), d) != dims.end(); }
@@ -237,15 +226,39 @@ void expand_masks(const Tensor& x, const TensorList& indices, TensorList& out) {
   }
 }
 
+// Indices on the host serve a tensor on a GPU; not the other way round.
+TensorList on_device_of(const Tensor& x, const TensorList& indices) {
+  TensorList out;
+  for (const Tensor& t : indices) {
+    EG_CHECK(!t.defined() || t.device().is_cpu() || t.device() == x.device(),
+             "indices should be either on cpu or on the same device as the indexed tensor (",
+             x.device(), ")");
+    out.push_back(t.defined() ? device_data(t, x.device()) : t);
+  }
+  return out;
+}
+
+bool is_one_mask(const TensorList& given) {
+  int64_t masks = 0, defined = 0;
+  for (const Tensor& t : given) {
+    if (!t.defined()) continue;
+    ++defined;
+    masks += t.dtype() == DType::Bool || t.dtype() == DType::UInt8;
+  }
+  return masks == 1 && defined == 1;
+}
+
 PreparedIndex prepare(const Tensor& x, const TensorList& given) {
+  const DeviceScope scope(x.device());
   TensorList indices;
-  expand_masks(x, given, indices);
+  expand_masks(x, on_device_of(x, given), indices);
   EG_CHECK_INDEX(static_cast<int64_t>(indices.size()) <= x.dim(),
                  "too many indices for tensor of dimension ", x.dim(), " (got ", indices.size(),
                  ")");
   PreparedIndex out;
   IndexPlan& plan = out.plan;
   plan.in_sizes = x.sizes();
+  plan.distinct = is_one_mask(given);
   bool same_shape = true;
   for (size_t d = 0; d < indices.size(); ++d) {
     if (!indices[d].defined()) continue;
@@ -310,7 +323,11 @@ class PlanPositions {
     p_.n = product(plan.shape);
     p_.index = indices[0].data<int64_t>();
     p_.scale = x.strides()[plan.dims[0]];
+    p_.limit = x.sizes()[plan.dims[0]];
+    p_.distinct = plan.distinct;
     if (indices.size() == 1) return;
+    p_.limit = 1;
+    for (int64_t d : plan.dims) p_.limit += (x.sizes()[d] - 1) * x.strides()[d];
     linear_ = empty({p_.n}, DType::Int64);
     parallel_for(p_.n, 2 * kParallelGrain, [&](int64_t begin, int64_t end) {
       for (size_t i = 0; i < indices.size(); ++i)
@@ -454,8 +471,8 @@ Tensor index(const Tensor& x, const TensorList& indices) {
   if (is_full_mask(x, indices) && x.is_contiguous()) {
     const Tensor flat = x.dim() == 1 ? x : reshape(x, {-1});
     PreparedIndex at;
-    at.indices = {true_positions(contiguous_data(indices[0]))};
-    at.plan = {flat.sizes(), {0}, at.indices[0].sizes(), true};
+    at.indices = {true_positions(contiguous_data(on_device_of(x, indices)[0]))};
+    at.plan = {flat.sizes(), {0}, at.indices[0].sizes(), true, true};
     return index_prepared(flat, std::move(at));
   }
   return index_prepared(x, prepare(x, indices));
@@ -472,7 +489,7 @@ Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& v
                   bool accumulate) {
   if (!accumulate && values.numel() == 1 && values.dim() == 0 && is_full_mask(self, indices) &&
       values.dtype() == self.dtype())
-    return masked_fill_(self, indices[0], values);
+    return masked_fill_(self, on_device_of(self, indices)[0], values);
   PreparedIndex at = prepare(self, indices);
   const Tensor v = fitted_values(self, at, values);
   return apply_inplace("index_put_", IndexPut{std::move(at), accumulate}, self, v);

@@ -1,42 +1,10 @@
 // Tensors put together and taken apart: cat, stack, split and their relatives.
-#include "core/parallel.h"
+#include "kernels/shape.h"
 #include "ops/registry.h"
 #include "ops/views.h"
 
 namespace eg {
 namespace {
-
-// out, seen as [outer, total] rows, gets each piece's block of every row. Pieces have out's dtype.
-struct Piece {
-  const char* data;
-  int64_t width;  // bytes of one row
-};
-
-void join_rows(const Tensor& out, int64_t outer, const SmallVec<Piece, 8>& pieces) {
-  int64_t total = 0;
-  for (const Piece& p : pieces) total += p.width;
-  if (total == 0 || outer == 0) return;
-  char* const to = out.raw();
-  const auto copy_rows = [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      char* d = to + r * total;
-      for (const Piece& p : pieces) {
-        std::memcpy(d, p.data + r * p.width, p.width);
-        d += p.width;
-      }
-    }
-  };
-  constexpr int64_t kBytes = 4 * kParallelGrain;
-  if (outer > 1) return parallel_for(outer, kBytes / total + 1, copy_rows);
-  char* d = to;
-  for (const Piece& p : pieces) {
-    const char* s = p.data;
-    parallel_for(p.width, kBytes, [&](int64_t begin, int64_t end) {
-      std::memcpy(d + begin, s + begin, end - begin);
-    });
-    d += p.width;
-  }
-}
 
 int64_t product(IntSpan sizes, size_t begin, size_t end) {
   int64_t n = 1;
@@ -66,8 +34,9 @@ struct Cat {
     const int64_t inner = product(sizes, dim + 1, sizes.size()) * out.item_size();
     if (dense && (outer == 1 || inner * lengths[0] > kNarrow)) {
       SmallVec<Piece, 8> pieces;
-      for (const Tensor& t : list) pieces.push_back({t.raw(), t.sizes()[dim] * inner});
-      join_rows(out, outer, pieces);
+      for (const Tensor& t : list)
+        pieces.push_back({t.raw(), t.sizes()[dim] * inner, t.sizes()[dim] * inner});
+      kernels<ShapeKernels>().join(out.raw(), outer, pieces.data(), int64_t(pieces.size()));
       return out;
     }
     Region r = Region::whole(sizes);
@@ -105,8 +74,8 @@ struct Stack {
     for (const Tensor& t : list) dense &= t.is_contiguous();
     if (dense) {
       SmallVec<Piece, 8> pieces;
-      for (const Tensor& t : list) pieces.push_back({t.raw(), width});
-      join_rows(out, outer, pieces);
+      for (const Tensor& t : list) pieces.push_back({t.raw(), width, width});
+      kernels<ShapeKernels>().join(out.raw(), outer, pieces.data(), int64_t(pieces.size()));
       return out;
     }
     Region r = Region::whole(sizes);
@@ -312,7 +281,7 @@ TensorList split_at(const Tensor& x, const Dims& indices, int64_t dim) {
 }
 
 Dims to_ints(const Tensor& t) {
-  const Tensor data = contiguous_data(t);
+  const Tensor data = contiguous_data(host_data(t));
   return Dims(data.data<int64_t>(), data.data<int64_t>() + data.numel());
 }
 
@@ -480,9 +449,9 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
     for (int64_t k = i + 1; k < r; ++k)
       current[k] = with_replacement ? current[i] : current[k - 1] + 1;
   }
-  Tensor index = empty({rows * r}, DType::Int64);
+  Tensor index = empty({rows * r}, DType::Int64, Device{});
   std::copy(picks.begin(), picks.end(), index.data<int64_t>());
-  return view(index_select(x, 0, index), {rows, r});
+  return view(index_select(x, 0, device_data(index, x.device())), {rows, r});
 }
 
 EG_OP(

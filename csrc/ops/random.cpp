@@ -17,18 +17,26 @@ namespace {
 using OptDType = std::optional<DType>;
 using OptDevice = std::optional<Device>;
 
-// n values of one stream, in order.
-void draw(Draw what, bool wide, int64_t n, void* out, Generator* g) {
+// A stretch of the generator's stream, for n values of which a counter gives `each`; made in parts on several threads.
+template <class F>
+void from_stream(int64_t n, int64_t each, Generator* g, F make) {
   Generator& generator = g ? *g : default_generator();
-  const bool eight = wide || what == Draw::Bits64;
-  const int64_t each = eight ? 2 : 4;
   const uint64_t seed = generator.initial_seed();
   const uint64_t offset = generator.advance(uint64_t((n + each - 1) / each));
   const RandomKernels& k = kernels<RandomKernels>();
-  parallel_for(n, kParallelGrain / 4, [&](int64_t begin, int64_t end) {
-    k.draw(what, wide, seed, offset, begin, end - begin,
-           static_cast<char*>(out) + begin * (eight ? 8 : 4));
-  });
+  parallel_for(n, kParallelGrain / 4,
+               [&](int64_t begin, int64_t end) { make(k, seed, offset, begin, end - begin); });
+}
+
+// n values of one stream, in order.
+void draw(Draw what, bool wide, int64_t n, void* out, Generator* g) {
+  const bool eight = wide || what == Draw::Bits64;
+  from_stream(
+      n, eight ? 2 : 4, g,
+      [&](const RandomKernels& k, uint64_t seed, uint64_t offset, int64_t begin, int64_t count) {
+        k.draw(what, wide, seed, offset, begin, count,
+               static_cast<char*>(out) + begin * (eight ? 8 : 4));
+      });
 }
 
 Tensor draw_float(Draw what, IntSpan sizes, DType dtype, Generator* g) {
@@ -39,14 +47,15 @@ Tensor draw_float(Draw what, IntSpan sizes, DType dtype, Generator* g) {
   draw(what, wide, t.numel(), t.raw(), g);
   if (what == Draw::Uniform && is_reduced(dtype)) {
     // Only as many bits as the type holds: rounding must not reach 1.
-    const float steps = dtype == DType::Float16 ? 2048.f : 256.f;
-    float* p = t.data<float>();
-    for (int64_t i = 0; i < t.numel(); ++i) p[i] = std::floor(p[i] * steps) / steps;
+    const Tensor steps(dtype == DType::Float16 ? 2048.0 : 256.0);
+    t = div(floor(mul(t, steps)), steps);
   }
   return cast_data(t, dtype);
 }
 
+// On the host, whatever the active device.
 Tensor random_bits(int64_t n, Generator* g) {
+  const DeviceScope host(Device{});
   Tensor t = empty({n}, DType::Int64);
   draw(Draw::Bits64, false, n, t.raw(), g);
   return t;
@@ -62,14 +71,15 @@ Tensor randn(IntSpan sizes, DType dtype, Generator* g) {
 }
 
 Tensor dropout_mask(IntSpan sizes, DType dtype, double keep, Generator* g) {
-  const Tensor u = rand(sizes, DType::Float32, g);
-  float* p = u.data<float>();
+  const Tensor mask = empty(sizes, DType::Float32);
   const float below = static_cast<float>(keep);
   const float scale = keep > 0 ? static_cast<float>(1 / keep) : 0.f;
-  parallel_for(u.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) p[i] = p[i] < below ? scale : 0.f;
-  });
-  return cast_data(u, dtype);
+  from_stream(
+      mask.numel(), 4, g,
+      [&](const RandomKernels& k, uint64_t seed, uint64_t offset, int64_t begin, int64_t count) {
+        k.keep_mask(seed, offset, begin, count, below, scale, mask.data<float>() + begin);
+      });
+  return cast_data(mask, dtype);
 }
 
 namespace {
@@ -99,18 +109,18 @@ EG_OP(
     "randn_like(input, *, dtype=None, device=None, generator=None)",
     "Standard normal, in the input's shape.", kCreates | kFunctionOnly)
 
-// Uniform in [low, high): the high word of bits times range, exact enough for any range (bias below range / 2^64).
+// Uniform in [low, high).
 Tensor integers(IntSpan sizes, int64_t low, int64_t high, Generator* g) {
   EG_CHECK(low < high, "random_ expects 'from' to be less than 'to', but got from=", low,
            " >= to=", high);
-  const Tensor t = random_bits(checked_numel(sizes), g);
-  int64_t* p = t.data<int64_t>();
-  const uint64_t range = uint64_t(high) - uint64_t(low);
-  for (int64_t i = 0; i < t.numel(); ++i) {
-    const unsigned __int128 product = static_cast<unsigned __int128>(uint64_t(p[i])) * range;
-    p[i] = low + int64_t(product >> 64);
-  }
-  return alias(t, sizes, contiguous_strides(sizes), 0);
+  const Tensor t = empty(sizes, DType::Int64);
+  from_stream(
+      t.numel(), 2, g,
+      [&](const RandomKernels& k, uint64_t seed, uint64_t offset, int64_t begin, int64_t count) {
+        k.integers(seed, offset, begin, count, low, uint64_t(high) - uint64_t(low),
+                   t.data<int64_t>() + begin);
+      });
+  return t;
 }
 
 void check_holds(int64_t low, int64_t high, DType t) {
@@ -147,11 +157,13 @@ EG_OP(
     "randint_like(input, low, high, *, dtype=None, device=None)",
     "Whole numbers in [low, high), in the input's shape.", kCreates | kFunctionOnly)
 
-// Fisher and Yates.
+// Fisher and Yates, on the host.
 Tensor randperm(int64_t n, Generator* g, OptDType dtype, OptDevice) {
   EG_CHECK(n >= 0, "n must be non-negative, got ", n);
   Tensor bits = random_bits(n, g);
   const uint64_t* r = reinterpret_cast<const uint64_t*>(bits.raw());
+  const Device device = active_device;
+  const DeviceScope host(Device{});
   Tensor t = empty({n}, DType::Int64);
   int64_t* p = t.data<int64_t>();
   std::iota(p, p + n, int64_t(0));
@@ -160,7 +172,7 @@ Tensor randperm(int64_t n, Generator* g, OptDType dtype, OptDevice) {
         int64_t(static_cast<unsigned __int128>(r[i]) * static_cast<unsigned __int128>(i + 1) >> 64);
     std::swap(p[i], p[j]);
   }
-  return cast_data(t, dtype.value_or(DType::Int64));
+  return device_data(cast_data(t, dtype.value_or(DType::Int64)), device);
 }
 EG_OP(&randperm, "randperm(n, *, generator=None, dtype=None, device=None)",
       "A random order of 0 .. n - 1.", kCreates)
@@ -198,6 +210,7 @@ EG_OP(
 void check_probabilities(const Tensor& p, const char* op) {
   if (p.numel() == 0) return;
   const Tensor d = p.detach();
+  const DeviceScope scope(p.device());
   const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
   EG_CHECK(low >= 0 && high <= 1, "[", op,
            "] Expected p_in >= 0 && p_in <= 1 to be true, but got values in [", low, ", ", high,
@@ -233,7 +246,8 @@ Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generat
   const int64_t n = input.sizes().back(), rows = input.dim() == 2 ? input.sizes()[0] : 1;
   EG_CHECK(replacement || count <= n,
            "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
-  const Tensor weights = contiguous_data(cast_data(input.detach(), DType::Float64));
+  const DeviceScope host(Device{});
+  const Tensor weights = contiguous_data(cast_data(host_data(input.detach()), DType::Float64));
   const Tensor u = rand({rows, replacement ? count : n}, DType::Float64, g);
   Tensor out = empty({rows, count}, DType::Int64);
   std::vector<std::pair<double, int64_t>> keys(size_t(replacement ? 0 : n));
@@ -270,7 +284,7 @@ Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generat
     std::partial_sort(keys.begin(), keys.begin() + count, keys.end());
     for (int64_t k = 0; k < count; ++k) o[k] = keys[size_t(k)].second;
   }
-  return input.dim() == 1 ? alias(out, {count}, {1}, 0) : out;
+  return device_data(input.dim() == 1 ? alias(out, {count}, {1}, 0) : out, input.device());
 }
 EG_OP(&multinomial, "multinomial(input, num_samples, replacement=False, *, generator=None)",
       "Indices drawn with the weights of each row.", kOut)
@@ -311,7 +325,8 @@ double poisson_one(double rate, uint64_t seed) {
 Tensor poisson(const Tensor& input, Generator* g) {
   EG_CHECK_KIND(NotImplemented, input.is_floating(),
                 "[poisson] expected rates in a floating point tensor, got ", input.dtype());
-  const Tensor rates = contiguous_data(cast_data(input.detach(), DType::Float64));
+  const DeviceScope host(Device{});
+  const Tensor rates = contiguous_data(cast_data(host_data(input.detach()), DType::Float64));
   const Tensor seeds = random_bits(rates.numel(), g);
   Tensor out = empty(input.sizes(), DType::Float64);
   for (int64_t i = 0; i < rates.numel(); ++i) {
@@ -320,7 +335,7 @@ Tensor poisson(const Tensor& input, Generator* g) {
     out.data<double>()[i] =
         poisson_one(rates.data<double>()[i], uint64_t(seeds.data<int64_t>()[i]));
   }
-  return cast_data(out, input.dtype());
+  return device_data(cast_data(out, input.dtype()), input.device());
 }
 EG_OP(&poisson, "poisson(input, generator=None)", "Poisson with the rates given.")
 
@@ -335,15 +350,12 @@ DType draw_type(const Tensor& self, const char* op) {
                 "] expected a floating point tensor, got ", self.dtype());
   return self.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
 }
-// f(u) of one uniform number an element.
+// f(u) of one uniform number an element, a double.
 template <class F>
 Tensor transformed(const Tensor& self, const char* op, Generator* g, F f) {
   draw_type(self, op);
   check_inplace(self, op);
-  const Tensor u = rand(self.sizes(), DType::Float64, g);
-  double* p = u.data<double>();
-  for (int64_t i = 0; i < u.numel(); ++i) p[i] = f(p[i]);
-  return filled_with(self, u);
+  return filled_with(self, f(rand(self.sizes(), DType::Float64, g)));
 }
 
 EG_OP(
@@ -368,14 +380,15 @@ EG_OP(
     +[](const Tensor& input, double lambd, Generator* g) {
       EG_CHECK(lambd > 0, "exponential_ expects lambda > 0.0, but found lambda=", lambd);
       return transformed(input, "exponential_", g,
-                         [=](double u) { return -std::log1p(-u) / lambd; });
+                         [=](const Tensor& u) { return div(log1p(neg(u)), Tensor(-lambd)); });
     },
     "exponential_(input, lambd=1.0, *, generator=None)", "Exponential.", kMethodOnly)
 EG_OP(
     +[](const Tensor& input, double median, double sigma, Generator* g) {
       EG_CHECK(sigma > 0, "cauchy_ expects sigma > 0.0, but found sigma=", sigma);
-      return transformed(input, "cauchy_", g, [=](double u) {
-        return median + sigma * std::tan(3.141592653589793 * (u - 0.5));
+      return transformed(input, "cauchy_", g, [=](const Tensor& u) {
+        const Tensor angle = mul(sub(u, Tensor(0.5)), Tensor(3.141592653589793));
+        return add(mul(tan(angle), Tensor(sigma)), Tensor(median));
       });
     },
     "cauchy_(input, median=0.0, sigma=1.0, *, generator=None)", "Cauchy.", kMethodOnly)
@@ -394,9 +407,8 @@ EG_OP(
       const double rate = std::log1p(-p);
       check_inplace(input, "geometric_");
       const Tensor u = rand(input.sizes(), DType::Float64, g);
-      for (int64_t i = 0; i < u.numel(); ++i)
-        u.data<double>()[i] = std::ceil(std::log1p(-u.data<double>()[i]) / rate);
-      return filled_with(input, maximum(u, Tensor(1.0)));
+      const Tensor trials = ceil(div(log1p(neg(u)), Tensor(rate)));
+      return filled_with(input, maximum(trials, Tensor(1.0)));
     },
     "geometric_(input, p, *, generator=None)", "Geometric, from 1.", kMethodOnly)
 EG_OP(

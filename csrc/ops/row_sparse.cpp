@@ -67,7 +67,7 @@ void add_rows(const Tensor& out, const Tensor& x, const int64_t* to) {
   std::vector<int64_t> from(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) from[i] = i;
   kernels<IndexKernels>().add_rows(x.dtype(), out.raw(), x.raw(), from.data(), to, nullptr, n,
-                                   width_of(x.sizes()));
+                                   width_of(x.sizes()), out.sizes()[0]);
 }
 
 Dims with_rows(int64_t rows, const Dims& sizes) {

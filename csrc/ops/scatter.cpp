@@ -47,6 +47,8 @@ Lines lines_of(const Tensor& x, int64_t dim, const Tensor& index, const Tensor* 
   l.dim = static_cast<int>(dim);
   l.index = index.data<int64_t>();
   l.dim_stride = x.dim() ? x.strides()[dim] : 1;
+  l.limit = 1;
+  for (int64_t d = 0; d < x.dim(); ++d) l.limit += (x.sizes()[d] - 1) * x.strides()[d];
   for (int d = 0; d < l.ndim; ++d) {
     l.sizes[d] = index.dim() ? index.sizes()[d] : 1;
     l.x_strides[d] = d == dim || x.dim() == 0 ? 0 : x.strides()[d];
@@ -480,7 +482,7 @@ Tensor one_hot(const Tensor& x, int64_t num_classes) {
   EG_CHECK(x.dtype() == DType::Int64, "[one_hot] expected an int64 tensor, got ", x.dtype());
   int64_t classes = num_classes, low = 0, high = -1;
   const Tensor index = contiguous_data(x);
-  if (x.numel()) kernels<IndexKernels>().range(index.data<int64_t>(), x.numel(), &low, &high);
+  if (x.numel()) index_range(index, &low, &high);
   EG_CHECK(low >= 0, "[one_hot] Class values must be non-negative, got ", low);
   if (num_classes == -1) {
     EG_CHECK(x.numel() > 0, "[one_hot] Can not infer total number of classes from empty tensor");
@@ -494,8 +496,10 @@ Tensor one_hot(const Tensor& x, int64_t num_classes) {
   Dims sizes = x.sizes();
   sizes.push_back(classes);
   Tensor out = zeros(sizes, DType::Int64, x.device());
-  int64_t* rows = out.data<int64_t>();
-  for (int64_t i = 0; i < x.numel(); ++i) rows[i * classes + index.data<int64_t>()[i]] = 1;
+  if (x.numel() == 0) return out;
+  const Tensor one = scalar_tensor(Scalar(1), DType::Int64);
+  kernels<IndexKernels>().scatter(DType::Int64, Fold::Put, out.raw(), one.raw(),
+                                  lines_of(out, x.dim(), unsqueeze(index, -1), &one));
   return out;
 }
 

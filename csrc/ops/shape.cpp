@@ -116,15 +116,9 @@ struct Roll {
     if (x.numel() == 0) return out;
     const int64_t row = x.strides()[dim] * n * static_cast<int64_t>(x.item_size());
     const int64_t back = ((shift % n) + n) % n * (row / n), front = row - back;
-    const char* from = x.raw();
-    char* to = out.raw();
+    const Piece pieces[] = {{x.raw() + front, back, row}, {x.raw(), front, row}};
     const int64_t rows = x.numel() * static_cast<int64_t>(x.item_size()) / row;
-    parallel_for(rows, 4 * kParallelGrain / row + 1, [&](int64_t begin, int64_t end) {
-      for (int64_t r = begin * row; r < end * row; r += row) {
-        std::memcpy(to + r, from + r + front, back);
-        std::memcpy(to + r + back, from + r, front);
-      }
-    });
+    kernels<ShapeKernels>().join(out.raw(), rows, pieces, 2);
     return out;
   }
   Tensor forward(Context&, const Tensor& x) {
@@ -209,7 +203,7 @@ Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offse
   };
   int64_t n = 0;
   for (int64_t r = 0; r < rows; ++r) n += span(r).length;
-  Tensor out = empty({2, n}, DType::Int64, device);
+  const Tensor out = empty({2, n}, DType::Int64, Device{});
   int64_t* at = out.data<int64_t>();
   for (int64_t r = 0; r < rows; ++r) {
     const Range range = span(r);
@@ -218,7 +212,7 @@ Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offse
       at[n] = c;
     }
   }
-  return cast_data(out, dtype);
+  return device_data(cast_data(out, dtype), device);
 }
 
 Tensor diag_embed(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
@@ -260,7 +254,8 @@ Tensor repeat_positions(const Tensor& repeats, std::optional<int64_t> output_siz
            repeats.sizes());
   EG_CHECK(repeats.dtype() == DType::Int64 || repeats.dtype() == DType::Int32,
            "[repeat_interleave] expected int32 or int64 repeats, got ", repeats.dtype());
-  const Tensor times = contiguous_data(cast_data(repeats, DType::Int64));
+  const DeviceScope host(Device{});
+  const Tensor times = contiguous_data(cast_data(host_data(repeats), DType::Int64));
   const int64_t* t = times.data<int64_t>();
   int64_t total = 0;
   for (int64_t i = 0; i < times.numel(); ++i) {
@@ -269,11 +264,11 @@ Tensor repeat_positions(const Tensor& repeats, std::optional<int64_t> output_siz
   }
   EG_CHECK(!output_size || *output_size == total, "[repeat_interleave] output_size should be ",
            total, ", got ", output_size.value_or(0));
-  Tensor out = empty({total}, DType::Int64, repeats.device());
+  const Tensor out = empty({total}, DType::Int64);
   int64_t* at = out.data<int64_t>();
   for (int64_t i = 0; i < times.numel(); ++i)
     for (int64_t k = 0; k < t[i]; ++k) *at++ = i;
-  return cast_data(out, repeats.dtype());
+  return device_data(cast_data(out, repeats.dtype()), repeats.device());
 }
 
 Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<int64_t> dim,

@@ -134,18 +134,9 @@ Runs find_runs(const Tensor& rows, int64_t count, int64_t width, const int64_t* 
   const int64_t runs =
       kernels<SortKernels>().run_starts(rows.dtype(), rows.raw(), order, is_first, count, width);
   Runs out{empty({runs}, DType::Int64), empty({count}, DType::Int64), empty({runs}, DType::Int64)};
-  int64_t *starts = out.starts.data<int64_t>(), *inverse = out.inverse.data<int64_t>();
-  int64_t* counts = out.counts.data<int64_t>();
-  int64_t run = -1;
-  for (int64_t i = 0; i < count; ++i) {
-    const int64_t row = order ? order[i] : i;
-    if (is_first[i]) {
-      starts[++run] = row;
-      counts[run] = 0;
-    }
-    ++counts[run];
-    inverse[row] = run;
-  }
+  if (count)
+    kernels<SortKernels>().describe_runs(is_first, order, count, runs, out.starts.data<int64_t>(),
+                                         out.inverse.data<int64_t>(), out.counts.data<int64_t>());
   return out;
 }
 
@@ -217,6 +208,9 @@ Tensor searchsorted(const Tensor& boundaries, const Tensor& values, bool out_int
         "match, got shapes ",
         boundaries.sizes(), " and ", values.sizes());
   }
+  EG_CHECK(boundaries.device() == values.device() || values.dim() == 0,
+           "[searchsorted] expected boundaries and values on one device, got ", boundaries.device(),
+           " and ", values.device());
   const bool same = boundaries.dtype() == values.dtype();
   const DType dtype = same ? boundaries.dtype() : result_type(boundaries, values);
   Tensor order;
@@ -230,7 +224,8 @@ Tensor searchsorted(const Tensor& boundaries, const Tensor& values, bool out_int
                           -1);
   }
   const Tensor b = contiguous_data(cast_data(boundaries, dtype));
-  const Tensor v = contiguous_data(cast_data(values, dtype));
+  const Tensor v = device_data(contiguous_data(cast_data(values, dtype)), b.device());
+  const DeviceScope scope(b.device());
   Tensor out = empty(v.sizes(), DType::Int64, v.device());
   const int64_t width = v.dim() ? v.sizes().back() : 1;
   if (out.numel())
@@ -249,8 +244,10 @@ Tensor bucketize(const Tensor& x, const Tensor& boundaries, bool out_int32, bool
 Tensor isin(const Tensor& elements, const Tensor& tests, bool assume_unique, bool invert) {
   const DType dtype = result_type(elements, tests);
   EG_CHECK(dtype != DType::Bool, "Unsupported input type encountered for isin(): Bool");
-  const Tensor x = contiguous_data(cast_data(elements, dtype));
-  Tensor sorted = contiguous_data(cast_data(tests, dtype));
+  const Device device = (elements.dim() ? elements : tests).device();  // numbers come along
+  const DeviceScope scope(device);
+  const Tensor x = contiguous_data(device_data(cast_data(elements, dtype), device));
+  Tensor sorted = contiguous_data(device_data(cast_data(tests, dtype), device));
   sorted = make_view(sorted, {sorted.numel()}, {1}, sorted.offset());
   Tensor out = empty(x.sizes(), DType::Bool, x.device());
   fill(out, Scalar(invert));
@@ -258,10 +255,9 @@ Tensor isin(const Tensor& elements, const Tensor& tests, bool assume_unique, boo
   {
     GradMode off(false);
     sorted = std::get<0>(sort(sorted, 0, false, true));
-    const int64_t last = sorted.numel() - 1;
-    const Tensor at = searchsorted(sorted, x, false, false, std::nullopt, std::nullopt);
-    int64_t* p = at.data<int64_t>();
-    for (int64_t i = 0; i < at.numel(); ++i) p[i] = std::min(p[i], last);
+    const Tensor last = scalar_tensor(Scalar(sorted.numel() - 1), DType::Int64);
+    const Tensor at =
+        minimum(searchsorted(sorted, x, false, false, std::nullopt, std::nullopt), last);
     const Tensor found = view(index_select(sorted, 0, view(at, {-1})), x.sizes());
     return invert ? ne(found, x) : eq(found, x);
   }
@@ -280,7 +276,7 @@ Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t m
   const Tensor at = contiguous_data(cast_data(x, DType::Int64));
   const int64_t n = at.numel();
   int64_t low = 0, high = -1;
-  if (n) kernels<IndexKernels>().range(at.data<int64_t>(), n, &low, &high);
+  if (n) index_range(at, &low, &high);
   EG_CHECK(low >= 0, "[bincount] expected non-negative integers, got ", low);
   const int64_t bins = std::max(high + 1, minlength);
   DType dtype = DType::Int64;
@@ -288,7 +284,7 @@ Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t m
   Tensor out = zeros({bins}, dtype, x.device());
   if (n == 0) return out;
   const Tensor w =
-      weights ? contiguous_data(cast_data(*weights, dtype)) : full({}, Scalar(1), dtype);
+      weights ? contiguous_data(cast_data(*weights, dtype)) : scalar_tensor(Scalar(1), dtype);
   const AlongDim where(out, 0, at);
   kernels<IndexKernels>().fold(dtype, Fold::Add, out.raw(), w.raw(), where.positions(), !weights);
   return out;
@@ -301,7 +297,8 @@ struct Limits {
 // Smallest and largest, for histograms that are not told.
 Limits data_limits(const char* op, const Tensor& x, double low, double high, double margin) {
   if (low == high && x.numel() > 0) {
-    const Tensor values = contiguous_data(cast_data(x, DType::Float64));
+    const DeviceScope host(Device{});
+    const Tensor values = contiguous_data(cast_data(host_data(x), DType::Float64));
     const double* v = values.data<double>();
     low = high = v[0];
     for (int64_t i = 0; i < values.numel(); ++i) {
@@ -320,6 +317,10 @@ Limits data_limits(const char* op, const Tensor& x, double low, double high, dou
 }
 
 Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max) {
+  if (!x.device().is_cpu()) {
+    const DeviceScope host(Device{});
+    return device_data(histc(host_data(x), bins, min, max), x.device());
+  }
   EG_CHECK_KIND(NotImplemented, x.is_floating(), "[histc] expected a floating point tensor, got ",
                 x.dtype());
   EG_CHECK(bins > 0, "[histc] expected at least one bin, got ", bins);
@@ -343,6 +344,12 @@ Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max
 
 Pair histogram_edges(const Tensor& x, const Tensor& edges, const std::optional<Tensor>& weight,
                      bool density) {
+  if (!x.device().is_cpu()) {
+    const DeviceScope host(Device{});
+    const auto here = weight ? std::optional<Tensor>(host_data(*weight)) : std::nullopt;
+    const Pair made = histogram_edges(host_data(x), host_data(edges), here, density);
+    return {device_data(std::get<0>(made), x.device()), device_data(edges, x.device())};
+  }
   EG_CHECK_KIND(NotImplemented, x.is_floating(),
                 "[histogram] expected a floating point tensor, got ", x.dtype());
   EG_CHECK(edges.dim() == 1 && edges.numel() >= 1, "[histogram] expected 1-d bin edges, got shape ",
@@ -388,12 +395,12 @@ Pair histogram(const Tensor& x, int64_t bins, const std::optional<std::vector<do
     if (limits.low == limits.high) limits = {limits.low - 0.5, limits.high + 0.5};
   }
   limits = data_limits("histogram", x, limits.low, limits.high, 0.5);
-  Tensor edges = empty({bins + 1}, DType::Float64, x.device());
+  Tensor edges = empty({bins + 1}, DType::Float64, Device{});
   double* e = edges.data<double>();
   const double step = (limits.high - limits.low) / bins;
   for (int64_t i = 0; i <= bins; ++i)
     e[i] = 2 * i <= bins ? limits.low + step * i : limits.high - step * (bins - i);
-  return histogram_edges(x, cast_data(edges, x.dtype()), weight, density);
+  return histogram_edges(x, device_data(cast_data(edges, x.dtype()), x.device()), weight, density);
 }
 
 EG_OP(

@@ -101,12 +101,13 @@ T __shfl_up_sync(unsigned, T v, unsigned delta, int width = 32) {
   return eg_host::exchange(v, from >= lane / width * width ? from : lane);
 }
 inline unsigned __ballot_sync(unsigned, int predicate) {
+  const unsigned me = eg_host::linear_thread(), first = me / 32 * 32;
+  *eg_slot(me) = predicate != 0;
+  eg_warp_barrier();
   unsigned all = 0;
-  for (int i = 0; i < 32; ++i) {
-    const unsigned me = eg_host::linear_thread(), from = me / 32 * 32 + unsigned(i);
-    const int theirs = eg_host::exchange(predicate, i);
-    if (eg_alive(from) && theirs) all |= 1u << i;
-  }
+  for (unsigned i = 0; i < 32; ++i)
+    if (eg_alive(first + i) && *eg_slot(first + i)) all |= 1u << i;
+  eg_warp_barrier();
   return all;
 }
 inline int __any_sync(unsigned m, int predicate) { return __ballot_sync(m, predicate) != 0; }
