@@ -175,13 +175,21 @@ def _nested_text(nested: Any, dim: int, fmt: _NumberFormat, indent: int, options
     return "[" + ("," + "\n" * (dim - 1) + " " * (indent + 1)).join(items) + "]"
 
 
-def _readable(t: Tensor) -> Tensor:
+def _readable(t: Tensor, summarize: bool, edge: int) -> Tensor:
+    """What is shown of t, on the CPU: of a summarised dimension the ends and one entry between them."""
     t = t.detach()
-    return t.cpu() if t.device.type != "cpu" else t
+    if t.device.type == "cpu":
+        return t
+    for d, n in enumerate(t.shape):
+        if summarize and n > 2 * edge + 1:
+            t = eg.cat([t.narrow(d, 0, edge + 1), t.narrow(d, n - edge, edge)], d)
+    return t.cpu()
 
 
 def _values_text(t: Tensor, indent: int, summarize: bool, options: _Options) -> str:
-    nested = _shown(_readable(t), summarize, options.edgeitems)
+    nested = _shown(
+        _readable(t, summarize, options.edgeitems), summarize, options.edgeitems
+    )
     fmt = _NumberFormat(_flat(nested), t.dtype.is_floating_point, options)
     return _nested_text(nested, t.dim(), fmt, indent, options)
 
