@@ -7,6 +7,7 @@
 
 #include "core/parallel.h"
 #include "kernels/random.h"
+#include "kernels/sort.h"
 #include "ops/ops.h"
 #include "ops/registry.h"
 #include "tape/function.h"
@@ -235,6 +236,39 @@ EG_OP(
     },
     "bernoulli(input, p, *, generator=None)", "0 or 1, with one probability.", kOutCasts)
 
+// Positions in rows of running sums, which values of the same rows search.
+Tensor search_rows(const Tensor& sums, const Tensor& values, bool right) {
+  Tensor out = empty(values.sizes(), DType::Int64);
+  kernels<SortKernels>().search(DType::Float64, sums.raw(), nullptr, sums.size(1), values.raw(),
+                                values.size(0), values.size(1), false, right, out.data<int64_t>());
+  return out;
+}
+
+// multinomial() of all rows at once, for a GPU. Nothing where a row cannot be drawn from.
+std::optional<Tensor> draw_rows(const Tensor& w, int64_t count, bool replacement, Generator* g) {
+  const DeviceScope scope(w.device());
+  GradMode off(false);
+  const int64_t rows = w.size(0), n = w.size(1);
+  const Tensor zero(0.0), infinite(std::numeric_limits<double>::infinity());
+  const Tensor positive = gt(w, zero);
+  const Tensor finite = cast_data(ge(w, zero) & lt(w, infinite), DType::Int64);
+  const Tensor enough = ge(sum(positive, {1}), Tensor(Scalar(replacement ? 1 : count)));
+  const Tensor fine = mul(amin(finite, {1}), cast_data(enough, DType::Int64));
+  if (amin(fine, {}).item().to_int() == 0) return std::nullopt;
+  if (replacement) {
+    const Tensor sums = contiguous_data(cumsum(w, 1));
+    const Tensor total = contiguous_data(narrow(sums, 1, n - 1, 1));
+    const Tensor wanted = mul(rand({rows, count}, DType::Float64, g), total);
+    return minimum(search_rows(sums, wanted, true), search_rows(sums, total, false));
+  }
+  const Tensor u = rand({rows, n}, DType::Float64, g);
+  const Tensor keys = where(positive, div(neg(log1p(neg(u))), w), infinite);
+  Tensor best = empty({rows, count}, DType::Float64), out = empty({rows, count}, DType::Int64);
+  kernels<SortKernels>().topk(DType::Float64, keys.raw(), best.raw(), out.data<int64_t>(), rows, n,
+                              count, false);
+  return out;
+}
+
 // Rows of weights; the inverse of the cumulated sum, or, without replacement, the largest of log(u) / w (Efraimidis and
 // Spirakis, 2006).
 Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generator* g) {
@@ -246,7 +280,12 @@ Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generat
   const int64_t n = input.sizes().back(), rows = input.dim() == 2 ? input.sizes()[0] : 1;
   EG_CHECK(replacement || count <= n,
            "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
-  const DeviceScope host(Device{});
+  if (!input.device().is_cpu() && input.numel()) {
+    const Tensor w = contiguous_data(cast_data(input.detach(), DType::Float64));
+    if (const auto drawn = draw_rows(view(w, {rows, n}), count, replacement, g))
+      return input.dim() == 1 ? view(*drawn, {count}) : *drawn;
+  }
+  const DeviceScope host(Device{});  // of rows that cannot be drawn from, it says which
   const Tensor weights = contiguous_data(cast_data(host_data(input.detach()), DType::Float64));
   const Tensor u = rand({rows, replacement ? count : n}, DType::Float64, g);
   Tensor out = empty({rows, count}, DType::Int64);

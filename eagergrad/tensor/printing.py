@@ -187,9 +187,7 @@ def _readable(t: Tensor, summarize: bool, edge: int) -> Tensor:
 
 
 def _values_text(t: Tensor, indent: int, summarize: bool, options: _Options) -> str:
-    nested = _shown(
-        _readable(t, summarize, options.edgeitems), summarize, options.edgeitems
-    )
+    nested = _shown(_readable(t, summarize, options.edgeitems), summarize, options.edgeitems)
     fmt = _NumberFormat(_flat(nested), t.dtype.is_floating_point, options)
     return _nested_text(nested, t.dim(), fmt, indent, options)
 
