@@ -351,3 +351,34 @@ def test_transformer_gradients_of_second_order():
 def test_bad_transformer_arguments_raise(call):
     with pytest.raises(RuntimeError):
         call()
+
+
+class _Weighted(nn.TransformerEncoderLayer):
+    def _sa_block(self, x, attn_mask, key_padding_mask, is_causal=False):
+        return 0.5 * super()._sa_block(x, attn_mask, key_padding_mask, is_causal)
+
+    def _ff_block(self, x):
+        return eg.zeros_like(x)
+
+
+class _Blocks(nn.TransformerDecoderLayer):
+    def forward(self, tgt, memory):
+        x = self.norm1(tgt + self._sa_block(tgt, None, None))
+        x = self.norm2(x + self._mha_block(x, memory, None, None))
+        return self.norm3(x + self._ff_block(x))
+
+
+def test_programs_override_the_blocks_of_a_layer():
+    layer = _Weighted(8, 2, 16, dropout=0.0, norm_first=True)
+    x = eg.randn(4, 3, 8)
+    y = layer.norm1(x)
+    attended = layer.self_attn(y, y, y, need_weights=False)[0]
+    assert eg.allclose(layer(x), x + 0.5 * attended)
+
+
+def test_programs_put_the_blocks_together_themselves():
+    layer = _Blocks(8, 2, 16, dropout=0.0)
+    plain = nn.TransformerDecoderLayer(8, 2, 16, dropout=0.0)
+    plain.load_state_dict(layer.state_dict())
+    tgt, memory = eg.randn(4, 3, 8), eg.randn(5, 3, 8)
+    assert eg.equal(layer(tgt, memory), plain(tgt, memory))

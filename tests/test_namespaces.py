@@ -121,3 +121,9 @@ def test_variable_in_its_old_module():
     from eagergrad.autograd.variable import Variable
 
     assert Variable is eg.autograd.Variable
+
+
+def test_modules_are_there_without_a_second_import():
+    assert eg.nn.modules.utils.consume_prefix_in_state_dict_if_present
+    assert eg.nn.attention.SDPBackend and eg.nn.common_types._size_2_t
+    assert cuda.amp.custom_fwd and cuda.amp.custom_bwd

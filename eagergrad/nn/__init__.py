@@ -1,6 +1,6 @@
 """Neural networks: modules, their functions, initial values and tools, under PyTorch's names."""
 
-from . import functional, init, modules, parallel, parameter, utils
+from . import attention, common_types, functional, init, modules, parallel, parameter, utils
 from .modules import *
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
@@ -12,6 +12,8 @@ __all__ = [
     "Parameter",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "attention",
+    "common_types",
     "functional",
     "init",
     "modules",

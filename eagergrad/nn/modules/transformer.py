@@ -111,25 +111,28 @@ class _Layer(Module):
             return x + block(norm(x))
         return norm(x + block(x))
 
-    def _ff(self, x: Tensor) -> Tensor:
-        return self.linear2(self.dropout(self.activation(self.linear1(x))))
+    # The blocks have PyTorch's names and arguments: programs override them.
 
-    def _attend(
+    def _sa_block(
         self,
         x: Tensor,
-        mask: Tensor | None,
-        padding: Tensor | None,
-        is_causal: bool,
+        attn_mask: Tensor | None,
+        key_padding_mask: Tensor | None,
+        is_causal: bool = False,
     ) -> Tensor:
-        return self.self_attn(
+        found = self.self_attn(
             x,
             x,
             x,
-            attn_mask=mask,
-            key_padding_mask=padding,
+            attn_mask=attn_mask,
+            key_padding_mask=key_padding_mask,
             is_causal=is_causal,
             need_weights=False,
         )[0]
+        return self.dropout1(found)
+
+    def _fed_forward(self, x: Tensor) -> Tensor:
+        return self.linear2(self.dropout(self.activation(self.linear1(x))))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
@@ -185,10 +188,13 @@ class TransformerEncoderLayer(_Layer):
         is_causal: bool = False,
     ) -> Tensor:
         def attend(x: Tensor) -> Tensor:
-            return self.dropout1(self._attend(x, src_mask, src_key_padding_mask, is_causal))
+            return self._sa_block(x, src_mask, src_key_padding_mask, is_causal=is_causal)
 
         x = self._residual(src, self.norm1, attend)
-        return self._residual(x, self.norm2, lambda y: self.dropout2(self._ff(y)))
+        return self._residual(x, self.norm2, self._ff_block)
+
+    def _ff_block(self, x: Tensor) -> Tensor:
+        return self.dropout2(self._fed_forward(x))
 
 
 class TransformerDecoderLayer(_Layer):
@@ -241,23 +247,38 @@ class TransformerDecoderLayer(_Layer):
         memory_is_causal: bool = False,
     ) -> Tensor:
         def attend(x: Tensor) -> Tensor:
-            return self.dropout1(self._attend(x, tgt_mask, tgt_key_padding_mask, tgt_is_causal))
+            return self._sa_block(x, tgt_mask, tgt_key_padding_mask, tgt_is_causal)
 
         def look_up(x: Tensor) -> Tensor:
-            found = self.multihead_attn(
-                x,
-                memory,
-                memory,
-                attn_mask=memory_mask,
-                key_padding_mask=memory_key_padding_mask,
-                is_causal=memory_is_causal,
-                need_weights=False,
-            )[0]
-            return self.dropout2(found)
+            return self._mha_block(
+                x, memory, memory_mask, memory_key_padding_mask, memory_is_causal
+            )
 
         x = self._residual(tgt, self.norm1, attend)
         x = self._residual(x, self.norm2, look_up)
-        return self._residual(x, self.norm3, lambda y: self.dropout3(self._ff(y)))
+        return self._residual(x, self.norm3, self._ff_block)
+
+    def _mha_block(
+        self,
+        x: Tensor,
+        mem: Tensor,
+        attn_mask: Tensor | None,
+        key_padding_mask: Tensor | None,
+        is_causal: bool = False,
+    ) -> Tensor:
+        found = self.multihead_attn(
+            x,
+            mem,
+            mem,
+            attn_mask=attn_mask,
+            key_padding_mask=key_padding_mask,
+            is_causal=is_causal,
+            need_weights=False,
+        )[0]
+        return self.dropout2(found)
+
+    def _ff_block(self, x: Tensor) -> Tensor:
+        return self.dropout3(self._fed_forward(x))
 
 
 class TransformerEncoder(Module):
