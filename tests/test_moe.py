@@ -153,6 +153,20 @@ def test_bad_operands_of_grouped_products_are_refused() -> None:
             F.grouped_mm(a, b, offs=offs, bias=bias)
 
 
+def test_torch_multiplies_groups_alike() -> None:
+    torch = pytest.importorskip("torch")
+    x, w = draw(5, 16).float(), draw(3, 16, 8, seed=1).float()
+    results = [
+        root.nn.functional.grouped_mm(
+            root.tensor(x.tolist()).to(root.bfloat16),
+            root.tensor(w.tolist()).to(root.bfloat16),
+            offs=root.tensor(ENDS, dtype=root.int32),
+        ).float()
+        for root in (eg, torch)
+    ]
+    np.testing.assert_allclose(results[0].numpy(), results[1].numpy(), rtol=2e-2, atol=2e-2)
+
+
 # ---- gates ------------------------------------------------------------------------------------------
 
 
@@ -413,6 +427,15 @@ def test_mixtures_are_saved_and_copied() -> None:
     for twin in (other, copy.deepcopy(layer)):
         assert twin(x)[0].tolist() == layer(x)[0].tolist()
     assert "num_experts=4" in repr(layer) and "k=2" in repr(layer)
+
+
+@pytest.mark.parametrize("experts", [None, [eg.nn.Linear(3, 2) for _ in range(4)]])
+def test_mixtures_in_autocast_regions(experts: Any) -> None:
+    layer, x = eg.nn.MixtureOfExperts(3, 4, 5, 2, experts=experts), eg.randn(9, 3)
+    with eg.autocast("cpu"):
+        y, loss = layer(x)
+    (y.float().sum() + loss).backward()
+    assert tuple(y.shape) == (9, 2) and layer.gate.weight.grad.isfinite().all()
 
 
 def test_bad_mixtures_are_refused() -> None:

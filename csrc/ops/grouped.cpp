@@ -37,11 +37,12 @@ Tensor rows_of(const Tensor& t, int64_t first, int64_t n) {
 }
 
 // The group of each row that has one.
-Tensor group_numbers(const Groups& groups) {
+Tensor group_numbers(const Groups& groups, Device device) {
+  const DeviceScope host(Device{});
   const Tensor numbers = empty({groups.used()}, DType::Int64);
   int64_t* p = numbers.data<int64_t>();
   groups.each([&](int64_t e, int64_t first, int64_t n) { std::fill(p + first, p + first + n, e); });
-  return numbers;
+  return device_data(numbers, device);
 }
 
 Tensor grouped_outer(const Tensor& a, const Tensor& g, const Groups& groups);
@@ -74,7 +75,7 @@ struct GroupedRows {
     if (ctx.needs(1)) result[1] = grouped_outer(ctx.saved(0), g, groups);
     if (ctx.needs(2))
       result[2] = index_add(zeros({groups.count(), g.sizes()[1]}, g.dtype()), 0,
-                            group_numbers(groups), narrow(g, 0, 0, groups.used()));
+                            group_numbers(groups, g.device()), narrow(g, 0, 0, groups.used()));
     return result;
   }
 };
@@ -114,7 +115,8 @@ Groups groups_of(const Tensor& offs, int64_t rows) {
   EG_CHECK((offs.dtype() == DType::Int32 || offs.dtype() == DType::Int64) && offs.dim() == 1,
            "[grouped_mm] expected offs as a vector of int32 or int64, got ", offs.dtype(),
            " of shape ", offs.sizes());
-  const Tensor at = contiguous_data(cast_data(offs, DType::Int64));
+  const DeviceScope host(Device{});
+  const Tensor at = contiguous_data(cast_data(host_data(offs), DType::Int64));
   Groups groups{Dims(at.data<int64_t>(), at.data<int64_t>() + at.numel()), rows};
   for (int64_t e = 0; e < groups.count(); ++e)
     EG_CHECK(groups.ends[e] >= groups.first(e) && groups.ends[e] <= rows,

@@ -55,6 +55,7 @@ class Turn {
 
 bool has_nan(const Tensor& t) {
   if (!t.defined() || !t.is_floating()) return false;
+  if (const auto rows = row_parts(t)) return has_nan(rows->values);
   const Tensor wide = contiguous_data(host_data(cast_data(t, DType::Float64)));
   const double* p = wide.data<double>();
   for (int64_t i = 0; i < wide.numel(); ++i)

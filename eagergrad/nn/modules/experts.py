@@ -271,6 +271,7 @@ class MixtureOfExperts(Module):
             counts = counts.clamp(max=capacity)
         rows = order // k
         y = self._apply(x.index_select(0, rows), counts)
+        weights = weights.to(y.dtype)  # autocast may have made them narrower
         # Each row's sum of its experts' results, in the order of its choices.
         place = order.argsort(stable=True)
         y = _ops.embedding_bag(place, rows[place], n, y, "sum", weights[order[place]])
