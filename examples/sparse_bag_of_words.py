@@ -6,6 +6,7 @@
 A function is a row of 10,000 word counts of which more than 99 % are zero. A linear model and a perceptron read the rows
 as they are, sparse: a step costs what the words in it cost, the gradient of the first weight has the rows of those
 words alone, and a lazy Adam touches no others. Then the same models learn from the same numbers written out, zeros and all.
+(Adam that is not lazy goes on moving a word's weights after the word was seen, and so learns faster from rare words.)
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ def model(kind: str, words: int, classes: int, width: int, dense: bool) -> nn.Mo
 
 def train(net: nn.Module, x: eg.Tensor, y: eg.Tensor, epochs: int, dense: bool) -> float:
     """Milliseconds a step."""
-    optimizer = eg.optim.Adam(net.parameters(), lr=3e-3, lazy=not dense)
+    optimizer = eg.optim.Adam(net.parameters(), lr=1e-2, lazy=not dense)
     batches = DataLoader(TensorDataset(x, y), batch_size=128, shuffle=True)
     net.train()
     started = time.perf_counter()
