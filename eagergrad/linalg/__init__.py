@@ -737,7 +737,9 @@ def vander(x: Any, *, N: int | None = None) -> Any:
     n = x.shape[-1] if N is None else N
     if n < 2 and N is not None:
         raise RuntimeError(f"N must be greater than 1, got {N}")
-    return _vander(x, n, True) if x.dim() == 1 else x.unsqueeze(-1) ** _ops["arange"](n)
+    if x.dim() == 1:
+        return _vander(x, n, True)
+    return x.unsqueeze(-1) ** _ops["arange"](n, device=x.device)
 
 
 def diagonal(A: Any, *, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Any:

@@ -283,8 +283,8 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     if x.dim() != 1:
         raise RuntimeError("x must be a one-dimensional tensor.")
     n = x.shape[0] if N is None else N
-    powers = _ops["arange"](n) if increasing else _ops["arange"](n - 1, -1, -1)
-    return x.unsqueeze(1) ** powers
+    first, end, step = (0, n, 1) if increasing else (n - 1, -1, -1)
+    return x.unsqueeze(1) ** _ops["arange"](first, end, step, device=x.device)
 
 
 # -- distances ---------------------------------------------------------------------------------------
