@@ -9,8 +9,8 @@
 namespace eg {
 
 constexpr int kThreads = 256;  // 16 x 16, each with R x R scores of a tile
-constexpr int kChunk = 16;     // columns of q and k read at a time
-constexpr int kStep = 16;      // rows of v, k, q or g read at a time
+constexpr int kChunk = 32;     // columns of q and k read at a time
+constexpr int kStep = 32;      // rows of v, k, q or g read at a time
 
 // Results of a thread a side: a tile of doubles fits in half the room.
 template <class T>
@@ -25,7 +25,7 @@ struct alignas(16) Shared {
     };
     T rows[kStep][64];
   };
-  T scores[tile][tile + 1];
+  T scores[tile][tile + 4];
 };
 
 // A head's matrix: rows of `width` elements, of which `count` exist.
@@ -56,13 +56,13 @@ __device__ __forceinline__ void dot_tile(Shared<T>& s, const Rows<T>& a, int64_t
     __syncthreads();
     const int64_t c = c0 + thread % kChunk;
 #pragma unroll
-    for (int i = 0; i < tile / 16; ++i) {
-      const int r = thread / kChunk + 16 * i;
+    for (int i = 0; i < tile * kChunk / kThreads; ++i) {
+      const int r = thread / kChunk + kThreads / kChunk * i;
       s.a[thread % kChunk][r] = c < width && a0 + r < a.count ? a.row(a0 + r)[c] : T(0);
       s.b[thread % kChunk][r] = c < width && b0 + r < b.count ? b.row(b0 + r)[c] : T(0);
     }
     __syncthreads();
-#pragma unroll
+#pragma unroll 8
     for (int k = 0; k < kChunk; ++k) {
       T x[R], y[R];
 #pragma unroll
@@ -77,9 +77,8 @@ __device__ __forceinline__ void dot_tile(Shared<T>& s, const Rows<T>& a, int64_t
   }
 }
 
-// sum[i][c] += s.scores[row][k] * m[m0 + k][first + column] over the tile's k; with Across, scores[k][row]. A thread's columns
-// of chunk n: first + 64 n + column * 4 ...
-template <class T, int R, int Chunks, bool Across>
+// sum[i][c] += s.scores[k][row] * m[m0 + k][first + column] over the tile's k. A thread's columns: four of each 64.
+template <class T, int R, int Chunks>
 __device__ __forceinline__ void add_product(Shared<T>& s, const Rows<T>& m, int64_t m0,
                                             int64_t first, int64_t width,
                                             T (&sum)[R][4 * Chunks]) {
@@ -97,12 +96,11 @@ __device__ __forceinline__ void add_product(Shared<T>& s, const Rows<T>& m, int6
         s.rows[k][thread % 64] = c < width && m0 + k0 + k < m.count ? m.row(m0 + k0 + k)[c] : T(0);
       }
       __syncthreads();
-#pragma unroll
+#pragma unroll 8
       for (int k = 0; k < kStep; ++k) {
 #pragma unroll
         for (int i = 0; i < R; ++i) {
-          const T weight =
-              Across ? s.scores[k0 + k][row * R + i] : s.scores[row * R + i][k0 + k];
+          const T weight = s.scores[k0 + k][row * R + i];
 #pragma unroll
           for (int j = 0; j < 4; ++j) sum[i][4 * n + j] += weight * s.rows[k][column * 4 + j];
         }
@@ -168,7 +166,7 @@ __device__ __forceinline__ T greatest_of_16(T x) {
 
 // Blocks: (query tiles x batch x heads) x column sets of the values.
 template <class T, int Chunks>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
     attention(AttentionShape s, AttentionMask mask, HeadMatrix q, HeadMatrix k, HeadMatrix v,
               HeadMatrix out, T* lse) {
   constexpr int R = kSide<T>, tile = Shared<T>::tile;
@@ -205,14 +203,14 @@ __global__ void __launch_bounds__(kThreads)
       for (int j = 0; j < R; ++j) {
         const T p = vocabulary::exp(x[i][j] - shift);
         part += p;
-        shared.scores[row * R + i][column * R + j] = p;
+        shared.scores[column * R + j][row * R + i] = p;
       }
       total[i] = total[i] * shrink + sum_of_16(part);
       top[i] = now;
 #pragma unroll
       for (int c = 0; c < 4 * Chunks; ++c) sum[i][c] *= shrink;
     }
-    add_product<T, R, Chunks, false>(shared, values, k0, first, s.value_width, sum);
+    add_product<T, R, Chunks>(shared, values, k0, first, s.value_width, sum);
   }
 #pragma unroll
   for (int i = 0; i < R; ++i) {
@@ -272,19 +270,27 @@ struct TileGradients {
       }
     }
   }
+  // As [key][query] or [query][key]: what is summed over comes first.
+  template <bool KeyFirst>
   static __device__ __forceinline__ void put(Shared<T>& shared, const T (&x)[R][R]) {
     const int column = threadIdx.x % 16, row = threadIdx.x / 16;
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < R; ++i)
 #pragma unroll
-      for (int j = 0; j < R; ++j) shared.scores[row * R + i][column * R + j] = x[i][j];
+      for (int j = 0; j < R; ++j) {
+        if constexpr (KeyFirst) {
+          shared.scores[column * R + j][row * R + i] = x[i][j];
+        } else {
+          shared.scores[row * R + i][column * R + j] = x[i][j];
+        }
+      }
   }
 };
 
 // Blocks: (query tiles x batch x heads) x column sets.
 template <class T, int Chunks>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
     attention_queries_grad(AttentionShape s, AttentionMask mask, HeadMatrix q, HeadMatrix k,
                            HeadMatrix v, HeadMatrix g, const T* lse, const T* along,
                            HeadMatrix dq) {
@@ -303,15 +309,15 @@ __global__ void __launch_bounds__(kThreads)
     TileGradients<T> t;
     t.compute(shared, scores, queries, q0, keys, k0, gs, values, lse + head * s.queries,
               along + head * s.queries);
-    t.put(shared, t.d);
-    add_product<T, R, Chunks, false>(shared, keys, k0, first, s.width, sum);
+    t.template put<true>(shared, t.d);
+    add_product<T, R, Chunks>(shared, keys, k0, first, s.width, sum);
   }
   put_rows<T, R, Chunks>(head_rows<T>(dq, b, h, s.queries), q0, first, s.width, sum);
 }
 
 // dk and dv, either of which may be null. Blocks: (key tiles x batch x kv_heads) x column sets.
 template <class T, int Chunks>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
     attention_keys_grad(AttentionShape s, AttentionMask mask, HeadMatrix q, HeadMatrix k,
                         HeadMatrix v, HeadMatrix g, const T* lse, const T* along, HeadMatrix dk,
                         HeadMatrix dv) {
@@ -330,12 +336,12 @@ __global__ void __launch_bounds__(kThreads)
       TileGradients<T> t;
       t.compute(shared, scores, queries, q0, keys, k0, gs, values, lse + row0, along + row0);
       if (dv.data) {
-        t.put(shared, t.p);
-        add_product<T, R, Chunks, true>(shared, gs, q0, first, s.value_width, sum_v);
+        t.template put<false>(shared, t.p);
+        add_product<T, R, Chunks>(shared, gs, q0, first, s.value_width, sum_v);
       }
       if (dk.data) {
-        t.put(shared, t.d);
-        add_product<T, R, Chunks, true>(shared, queries, q0, first, s.width, sum_k);
+        t.template put<false>(shared, t.d);
+        add_product<T, R, Chunks>(shared, queries, q0, first, s.width, sum_k);
       }
     }
   }
