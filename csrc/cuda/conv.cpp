@@ -91,7 +91,7 @@ int64_t blocks_wanted() { return 2 * int64_t(cuda::driver().multiprocessors); }
 // Results a thread has a side of its tile: 8 does more arithmetic a byte, 4 fills the card with small problems.
 int tile_of(DType t, int64_t rows, int64_t columns, int64_t groups) {
   const int64_t blocks = ceil_div(rows, 128) * ceil_div(columns, 128) * groups;
-  return t == DType::Float32 && rows > 64 && columns > 64 && blocks >= blocks_wanted() ? 8 : 4;
+  return t != DType::Float64 && rows > 64 && columns > 64 && blocks >= blocks_wanted() ? 8 : 4;
 }
 
 void run(const ConvPlan& p, const ConvShape& s, DType t, const void* src, const void* w,
@@ -110,17 +110,14 @@ void run(const ConvPlan& p, const ConvShape& s, DType t, const void* src, const 
       src, w, bias, dst);
 }
 
-DType type_of(bool double_precision) { return double_precision ? DType::Float64 : DType::Float32; }
-
-void forward(const ConvShape& s, bool dbl, const void* x, const void* w, const void* bias,
-             void* y) {
-  if (cuda::cudnn_convolution(cuda::ConvPass::Forward, s, dbl, x, w, bias, y)) return;
-  run(forward_plan(s), s, type_of(dbl), x, w, bias, y);
+void forward(const ConvShape& s, DType t, const void* x, const void* w, const void* bias, void* y) {
+  if (cuda::cudnn_convolution(cuda::ConvPass::Forward, s, t, x, w, bias, y)) return;
+  run(forward_plan(s), s, t, x, w, bias, y);
 }
 
-void input_grad(const ConvShape& s, bool dbl, const void* gy, const void* w, const void* bias,
+void input_grad(const ConvShape& s, DType t, const void* gy, const void* w, const void* bias,
                 void* gx) {
-  if (cuda::cudnn_convolution(cuda::ConvPass::InputGrad, s, dbl, gy, w, bias, gx)) return;
+  if (cuda::cudnn_convolution(cuda::ConvPass::InputGrad, s, t, gy, w, bias, gx)) return;
   ConvPlan p = input_grad_plan(s);
   for (int64_t a = 0; a < std::min(s.stride[0], s.in[0]); ++a)
     for (int64_t b = 0; b < std::min(s.stride[1], s.in[1]); ++b)
@@ -132,13 +129,12 @@ void input_grad(const ConvShape& s, bool dbl, const void* gy, const void* w, con
           p.pixels *= p.dim[i].outputs;
         }
         p.dst_base = (a * s.in[1] + b) * s.in[2] + c;
-        run(p, s, type_of(dbl), gy, w, bias, gx);
+        run(p, s, t, gy, w, bias, gx);
       }
 }
 
-void weight_grad(const ConvShape& s, bool dbl, const void* gy, const void* x, void* gw) {
-  if (cuda::cudnn_convolution(cuda::ConvPass::WeightGrad, s, dbl, gy, x, nullptr, gw)) return;
-  const DType t = type_of(dbl);
+void weight_grad(const ConvShape& s, DType t, const void* gy, const void* x, void* gw) {
+  if (cuda::cudnn_convolution(cuda::ConvPass::WeightGrad, s, t, gy, x, nullptr, gw)) return;
   ConvPlan p = forward_plan(s);
   const int64_t deep = p.weight_out, total = s.out_channels * deep;
   if (p.outs * deep <= 128)
@@ -149,17 +145,18 @@ void weight_grad(const ConvShape& s, bool dbl, const void* gy, const void* x, vo
   const int64_t most = std::min<int64_t>(kMostParts / (total * item_size(t)) + 1, 65535 / s.groups);
   p.splits = std::max<int64_t>(1, std::min({ceil_div(blocks_wanted(), across * down * s.groups),
                                             ceil_div(p.pixels, 8 * kDeep), most}));
-  const cuda::Scratch parts(p.splits > 1 ? p.splits * total * item_size(t) : 0);
+  const bool direct = p.splits == 1 && !is_reduced(t);
+  const cuda::Scratch parts(direct ? 0 : p.splits * total * std::max<size_t>(4, item_size(t)));
   cuda::launch(cuda::kernel(kFile, "eg::conv_weight_product", {t, r}),
                cuda::Grid(across, down, s.groups * p.splits, kThreads, 1, 1), p, x, gy,
-               p.splits > 1 ? parts.get() : gw);
-  if (p.splits > 1)
+               direct ? gw : parts.get());
+  if (!direct)
     cuda::launch(cuda::kernel(kFile, "eg::sum_splits", {t}), cuda::elements(total), total, p.splits,
-                 parts.get(), gw);
+                 static_cast<const void*>(parts.get()), gw);
 }
 
 }  // namespace
 
-EG_CUDA_KERNELS(ConvKernels, {&forward, &input_grad, &weight_grad})
+EG_CUDA_KERNELS(ConvKernels, {true, &forward, &input_grad, &weight_grad})
 
 }  // namespace eg

@@ -103,7 +103,7 @@ constexpr int kChoices = 12;
 
 struct Key {
   ConvShape shape;
-  int32_t pass, double_precision, math, benchmark, device, has_bias;
+  int32_t pass, type, math, benchmark, device, has_bias;
   bool operator<(const Key& o) const { return std::memcmp(this, &o, sizeof(Key)) < 0; }
 };
 static_assert(sizeof(Key) == sizeof(ConvShape) + 24, "compared as bytes");
@@ -154,11 +154,20 @@ Handle tensor(int type, const int* sizes, int dims) {
   return nullptr;
 }
 
+constexpr int kFloat = 0, kDouble = 1;
+int cudnn_type(DType t) {
+  return t == DType::Float64    ? kDouble
+         : t == DType::Float16  ? 2
+         : t == DType::BFloat16 ? 9
+                                : kFloat;
+}
+
 // The descriptors of a shape. Leading dimensions that are not used are left out.
 bool describe(const Key& k, Plan& p) {
   const ConvShape& s = k.shape;
   const int first = s.in[0] == 1 && s.out[0] == 1 && s.kernel[0] == 1 && s.pad[0] == 0 ? 1 : 0;
-  const int spatial = 3 - first, dims = spatial + 2, type = k.double_precision ? 1 : 0;
+  const int spatial = 3 - first, dims = spatial + 2, type = cudnn_type(DType(k.type));
+  const int compute = type == kDouble ? kDouble : kFloat;
   int x[5] = {int(s.batch), int(s.in_channels)}, y[5] = {int(s.batch), int(s.out_channels)},
       w[5] = {int(s.out_channels), int(s.in_channels / s.groups)}, bias[5] = {1, 1, 1, 1, 1};
   int pad[3], stride[3], dilation[3];
@@ -177,7 +186,7 @@ bool describe(const Key& k, Plan& p) {
          d.cudnnSetFilterNdDescriptor(p.w, type, 0, dims, w) == 0 &&
          d.cudnnCreateConvolutionDescriptor(&p.convolution) == 0 &&
          d.cudnnSetConvolutionNdDescriptor(p.convolution, spatial, pad, stride, dilation, 1,
-                                           type) == 0 &&
+                                           compute) == 0 &&
          d.cudnnSetConvolutionGroupCount(p.convolution, int(s.groups)) == 0 &&
          d.cudnnSetConvolutionMathType(p.convolution, k.math) == 0;
 }
@@ -253,7 +262,7 @@ PlanRef plan_of(Handle handle, const Key& key) {
 
 }  // namespace
 
-bool cudnn_convolution(ConvPass pass, const ConvShape& s, bool double_precision, const void* first,
+bool cudnn_convolution(ConvPass pass, const ConvShape& s, DType type, const void* first,
                        const void* second, const void* bias, void* out) {
   if (!enabled || !on_nvidia() || !even_padding(s)) return false;
   if (!fits({s.batch, s.in_channels, s.in[0], s.in[1], s.in[2]}) ||
@@ -263,8 +272,9 @@ bool cudnn_convolution(ConvPass pass, const ConvShape& s, bool double_precision,
   Key key;
   std::memset(static_cast<void*>(&key), 0, sizeof(key));
   key.shape = s;
-  key.pass = int(pass), key.double_precision = double_precision;
-  key.math = allow_tf32 ? 0 : 3;  // CUDNN_DEFAULT_MATH, CUDNN_FMA_MATH
+  key.pass = int(pass), key.type = int(type);
+  // CUDNN_TENSOR_OP_MATH, CUDNN_DEFAULT_MATH (float32 may be rounded to TF32), CUDNN_FMA_MATH
+  key.math = is_reduced(type) ? 1 : allow_tf32 ? 0 : 3;
   key.benchmark = benchmark, key.device = active_device.index, key.has_bias = bias != nullptr;
   const int device = active_device.index;
   check(driver().use(device), "choosing the device");
@@ -281,8 +291,9 @@ bool cudnn_convolution(ConvPass pass, const ConvShape& s, bool double_precision,
   const Scratch workspace(plan.workspace);
   const float one32 = 1, zero32 = 0;
   const double one64 = 1, zero64 = 0;
-  const void* const one = double_precision ? static_cast<const void*>(&one64) : &one32;
-  const void* const zero = double_precision ? static_cast<const void*>(&zero64) : &zero32;
+  const bool wide = type == DType::Float64;
+  const void* const one = wide ? static_cast<const void*>(&one64) : &one32;
+  const void* const zero = wide ? static_cast<const void*>(&zero64) : &zero32;
   const Library& d = dnn();
   const Operands o = operands(pass, plan);
   const std::lock_guard<std::mutex> lock(mutex());

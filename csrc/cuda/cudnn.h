@@ -8,7 +8,7 @@ namespace eg::cuda {
 enum class ConvPass { Forward, InputGrad, WeightGrad };
 
 // Computes `out` from the other two tensors: (x, w), (gy, w) or (gy, x) in this order. False: not by cuDNN.
-bool cudnn_convolution(ConvPass pass, const ConvShape& s, bool double_precision, const void* first,
+bool cudnn_convolution(ConvPass pass, const ConvShape& s, DType type, const void* first,
                        const void* second, const void* bias, void* out);
 
 struct CudnnSwitches {

@@ -167,29 +167,24 @@ void weight_grad(const ConvShape& s, const T* gy, const T* x, T* gw) {
 
 // ---------------------------------------------------------------------------- entry points
 
-template <class F>
-EG_INLINE void with_type(bool double_precision, F&& f) {
-  double_precision ? f(double{}) : f(float{});
-}
-
-void forward_any(const ConvShape& s, bool dbl, const void* x, const void* w, const void* bias,
+void forward_any(const ConvShape& s, DType t, const void* x, const void* w, const void* bias,
                  void* y) {
-  with_type(dbl, [&](auto zero) {
+  visit_float(t, [&](auto zero) {
     using T = decltype(zero);
     forward(s, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
             static_cast<T*>(y));
   });
 }
-void input_grad_any(const ConvShape& s, bool dbl, const void* gy, const void* w, const void* bias,
+void input_grad_any(const ConvShape& s, DType t, const void* gy, const void* w, const void* bias,
                     void* gx) {
-  with_type(dbl, [&](auto zero) {
+  visit_float(t, [&](auto zero) {
     using T = decltype(zero);
     input_grad(s, static_cast<const T*>(gy), static_cast<const T*>(w), static_cast<const T*>(bias),
                static_cast<T*>(gx));
   });
 }
-void weight_grad_any(const ConvShape& s, bool dbl, const void* gy, const void* x, void* gw) {
-  with_type(dbl, [&](auto zero) {
+void weight_grad_any(const ConvShape& s, DType t, const void* gy, const void* x, void* gw) {
+  visit_float(t, [&](auto zero) {
     using T = decltype(zero);
     weight_grad(s, static_cast<const T*>(gy), static_cast<const T*>(x), static_cast<T*>(gw));
   });
@@ -197,6 +192,6 @@ void weight_grad_any(const ConvShape& s, bool dbl, const void* gy, const void* x
 
 }  // namespace
 
-EG_KERNELS(ConvKernels, {&forward_any, &input_grad_any, &weight_grad_any})
+EG_KERNELS(ConvKernels, {false, &forward_any, &input_grad_any, &weight_grad_any})
 
 }  // namespace eg

@@ -1,6 +1,7 @@
 // Convolution on dense, channel-first arrays of up to three spatial dimensions.
 #pragma once
 
+#include "core/common.h"
 #include "kernels/registry.h"
 
 namespace eg {
@@ -14,17 +15,16 @@ struct ConvShape {
   int64_t stride[3], pad[3], dilation[3];
 };
 
-// T is float (double_precision = false) or double. All results are overwritten.
+// All tensors are float32 or float64, or halves if the kernels take them. All results are overwritten.
 struct ConvKernels {
+  bool halves;
   // y = x * w (+ bias, one number an output channel, or null)
-  void (*forward)(const ConvShape&, bool double_precision, const void* x, const void* w,
-                  const void* bias, void* y);
+  void (*forward)(const ConvShape&, DType, const void* x, const void* w, const void* bias, void* y);
   // gx: the transpose of `forward` with respect to x, (+ bias, one number an input channel)
-  void (*input_grad)(const ConvShape&, bool double_precision, const void* gy, const void* w,
-                     const void* bias, void* gx);
+  void (*input_grad)(const ConvShape&, DType, const void* gy, const void* w, const void* bias,
+                     void* gx);
   // gw: the transpose of `forward` with respect to w
-  void (*weight_grad)(const ConvShape&, bool double_precision, const void* gy, const void* x,
-                      void* gw);
+  void (*weight_grad)(const ConvShape&, DType, const void* gy, const void* x, void* gw);
 };
 
 }  // namespace eg

@@ -11,10 +11,15 @@ namespace {
 
 // --- kernels over tensors, unrecorded ---------------------------------------------------------------------------
 
+DType conv_type(DType t) {
+  return is_reduced(t) && kernels<ConvKernels>().halves ? t : compute_type(t);
+}
+Tensor conv_input(const Tensor& t) { return contiguous_data(cast_data(t, conv_type(t.dtype()))); }
+
 template <class Call>
 Tensor computed(const Dims& sizes, DType dtype, Call&& call) {
-  Tensor out = empty(sizes, compute_type(dtype));
-  if (out.numel() > 0) call(out.dtype() == DType::Float64, out.raw());
+  Tensor out = empty(sizes, conv_type(dtype));
+  if (out.numel() > 0) call(out.dtype(), out.raw());
   return cast_data(out, dtype);
 }
 
@@ -62,10 +67,10 @@ struct Convolution {
     ctx.save(x);
     ctx.save(w);
     if (x.numel() == 0 || w.numel() == 0) return bias_or_zero(s.y_sizes(), bias, x.dtype());
-    const Tensor cx = kernel_input(x), cw = kernel_input(w);
-    const Tensor cb = bias.defined() ? kernel_input(bias) : Tensor();
-    return computed(s.y_sizes(), x.dtype(), [&](bool dbl, void* y) {
-      kernels<ConvKernels>().forward(s, dbl, cx.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
+    const Tensor cx = conv_input(x), cw = conv_input(w);
+    const Tensor cb = bias.defined() ? conv_input(bias) : Tensor();
+    return computed(s.y_sizes(), x.dtype(), [&](DType t, void* y) {
+      kernels<ConvKernels>().forward(s, t, cx.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
                                      y);
     });
   }
@@ -85,11 +90,11 @@ struct ConvolutionInputGrad {
     ctx.save(gy);
     ctx.save(w);
     if (gy.numel() == 0 || w.numel() == 0) return bias_or_zero(s.x_sizes(), bias, gy.dtype());
-    const Tensor cg = kernel_input(gy), cw = kernel_input(w);
-    const Tensor cb = bias.defined() ? kernel_input(bias) : Tensor();
-    return computed(s.x_sizes(), gy.dtype(), [&](bool dbl, void* gx) {
-      kernels<ConvKernels>().input_grad(s, dbl, cg.raw(), cw.raw(),
-                                        cb.defined() ? cb.raw() : nullptr, gx);
+    const Tensor cg = conv_input(gy), cw = conv_input(w);
+    const Tensor cb = bias.defined() ? conv_input(bias) : Tensor();
+    return computed(s.x_sizes(), gy.dtype(), [&](DType t, void* gx) {
+      kernels<ConvKernels>().input_grad(s, t, cg.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
+                                        gx);
     });
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -108,9 +113,9 @@ struct ConvolutionWeightGrad {
     ctx.save(gy);
     ctx.save(x);
     if (gy.numel() == 0 || x.numel() == 0) return zeros(s.w_sizes(), gy.dtype());
-    const Tensor cg = kernel_input(gy), cx = kernel_input(x);
-    return computed(s.w_sizes(), gy.dtype(), [&](bool dbl, void* gw) {
-      kernels<ConvKernels>().weight_grad(s, dbl, cg.raw(), cx.raw(), gw);
+    const Tensor cg = conv_input(gy), cx = conv_input(x);
+    return computed(s.w_sizes(), gy.dtype(), [&](DType t, void* gw) {
+      kernels<ConvKernels>().weight_grad(s, t, cg.raw(), cx.raw(), gw);
     });
   }
   Tensors backward(Context& ctx, const Tensor& g) {

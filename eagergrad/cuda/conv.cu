@@ -60,13 +60,15 @@ __device__ __forceinline__ Tap tap_at(const ConvPlan& p, uint32_t k) {
   return r;
 }
 
+// Halves are storage: they are multiplied and summed as float.
 template <class T>
-__device__ __forceinline__ T read_patch(const ConvPlan& p, const T* src, const Pixel& q,
-                                        const Tap& t) {
+__device__ __forceinline__ compute_t<T> read_patch(const ConvPlan& p, const T* src, const Pixel& q,
+                                                   const Tap& t) {
+  using C = compute_t<T>;
   const bool inside = uint32_t(q.z + t.z) < uint32_t(p.dim[0].source) &&
                       uint32_t(q.y + t.y) < uint32_t(p.dim[1].source) &&
                       uint32_t(q.x + t.x) < uint32_t(p.dim[2].source);
-  return inside ? src[q.src + t.src] : T(0);
+  return inside ? cast<C>(src[q.src + t.src]) : C(0);
 }
 
 // --- tiles ---------------------------------------------------------------------------------------------------------
@@ -102,8 +104,9 @@ __device__ __forceinline__ void multiply_tile(const Tiles<T, R>& tiles, int whic
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads)
     conv_product(ConvPlan p, const T* src, const T* weights, const T* bias, T* dst) {
+  using C = compute_t<T>;
   constexpr int side = 16 * R, own = kDeep * side / kThreads;
-  __shared__ Tiles<T, R> tiles;
+  __shared__ Tiles<C, R> tiles;
   __shared__ Tap taps[2][kDeep];
   const int64_t group = blockIdx.z, m0 = int64_t(blockIdx.y) * side,
                 n0 = int64_t(blockIdx.x) * side;
@@ -114,7 +117,7 @@ __global__ void __launch_bounds__(kThreads)
   // A thread gathers one pixel column and one weight row of each round.
   const Pixel pixel = pixel_at(p, n0 + thread % side);
   const int pixel_k = thread / side, weight_k = thread % kDeep, weight_m = thread / kDeep;
-  T next_a[own], next_b[own], sum[R][R] = {};
+  C next_a[own], next_b[own], sum[R][R] = {};
 
   const auto find_taps = [&](int64_t k0, int which) {
     if (thread < kDeep && k0 + thread < deep) taps[which][thread] = tap_at(p, uint32_t(k0 + thread));
@@ -123,11 +126,11 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int i = 0; i < own; ++i) {
       const int k = pixel_k + i * (kThreads / side);
-      next_b[i] = k0 + k < deep ? read_patch(p, src, pixel, taps[which][k]) : T(0);
+      next_b[i] = k0 + k < deep ? read_patch(p, src, pixel, taps[which][k]) : C(0);
       const int64_t m = m0 + weight_m + i * (kThreads / kDeep);
       next_a[i] = k0 + weight_k < deep && m < p.outs
-                      ? weights[m * p.weight_out + taps[which][weight_k].weight]
-                      : T(0);
+                      ? cast<C>(weights[m * p.weight_out + taps[which][weight_k].weight])
+                      : C(0);
     }
   };
   const auto put = [&](int which) {
@@ -163,7 +166,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int i = 0; i < R; ++i) {
       const int64_t m = m0 + row * R + i;
-      if (m < p.outs) to[m * p.dst_channel] = sum[i][j] + (bias ? bias[group * p.outs + m] : T(0));
+      if (m < p.outs) to[m * p.dst_channel] =
+            cast<T>(sum[i][j] + (bias ? cast<C>(bias[group * p.outs + m]) : C(0)));
     }
   }
 }
@@ -172,6 +176,7 @@ __global__ void __launch_bounds__(kThreads)
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads)
     conv_narrow(ConvPlan p, const T* src, const T* weights, const T* bias, T* dst) {
+  using C = compute_t<T>;
   constexpr int kTaps = 64;
   __shared__ Tap taps[kTaps];
   const int64_t group = blockIdx.z, m0 = int64_t(blockIdx.y) * R,
@@ -180,17 +185,17 @@ __global__ void __launch_bounds__(kThreads)
   weights += group * p.weight_group + m0 * p.weight_out;
   const int64_t deep = p.depth * p.dim[0].taps * p.dim[1].taps * p.dim[2].taps;
   const Pixel pixel = pixel_at(p, n);
-  T sum[R] = {};
+  C sum[R] = {};
   for (int64_t k0 = 0; k0 < deep; k0 += kTaps) {
     const int count = deep - k0 < kTaps ? int(deep - k0) : kTaps;
     __syncthreads();
     if (int(threadIdx.x) < count) taps[threadIdx.x] = tap_at(p, uint32_t(k0 + threadIdx.x));
     __syncthreads();
     for (int k = 0; k < count; ++k) {
-      const T x = read_patch(p, src, pixel, taps[k]);
+      const C x = read_patch(p, src, pixel, taps[k]);
 #pragma unroll
       for (int i = 0; i < R; ++i)
-        if (m0 + i < p.outs) sum[i] += weights[i * p.weight_out + taps[k].weight] * x;
+        if (m0 + i < p.outs) sum[i] += cast<C>(weights[i * p.weight_out + taps[k].weight]) * x;
     }
   }
   if (n >= p.pixels) return;
@@ -198,7 +203,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
   for (int i = 0; i < R; ++i)
     if (m0 + i < p.outs)
-      to[i * p.dst_channel] = sum[i] + (bias ? bias[group * p.outs + m0 + i] : T(0));
+      to[i * p.dst_channel] =
+          cast<T>(sum[i] + (bias ? cast<C>(bias[group * p.outs + m0 + i]) : C(0)));
 }
 
 // --- weight gradient -------------------------------------------------------------------------------------------------
@@ -207,9 +213,10 @@ __global__ void __launch_bounds__(kThreads)
 // output tiles x (groups * splits).
 template <class T, int R>
 __global__ void __launch_bounds__(kThreads)
-    conv_weight_product(ConvPlan p, const T* src, const T* gy, T* part) {
+    conv_weight_product(ConvPlan p, const T* src, const T* gy, compute_t<T>* part) {
+  using C = compute_t<T>;
   constexpr int side = 16 * R, own = kDeep * side / kThreads, apart = kThreads / kDeep;
-  __shared__ Tiles<T, R> tiles;
+  __shared__ Tiles<C, R> tiles;
   __shared__ Pixel pixels[2][kDeep];
   const int64_t deep = p.depth * p.dim[0].taps * p.dim[1].taps * p.dim[2].taps;
   const int64_t group = blockIdx.z / p.splits, split = blockIdx.z % p.splits;
@@ -225,7 +232,7 @@ __global__ void __launch_bounds__(kThreads)
   for (int i = 0; i < own; ++i)
     taps[i] = n0 + first + i * apart < deep ? tap_at(p, uint32_t(n0 + first + i * apart))
                                             : Tap{0, 0, -0x40000000, 0, 0};
-  T next_a[own], next_b[own], sum[R][R] = {};
+  C next_a[own], next_b[own], sum[R][R] = {};
 
   const auto find_pixels = [&](int64_t k0, int which) {
     if (thread < kDeep) pixels[which][thread] = pixel_at(p, k0 + thread);
@@ -236,8 +243,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int i = 0; i < own; ++i) {
       const int64_t m = m0 + first + i * apart;
-      next_b[i] = inside ? read_patch(p, src, q, taps[i]) : T(0);
-      next_a[i] = inside && m < p.outs ? gy[q.dst + m * p.dst_channel] : T(0);
+      next_b[i] = inside ? read_patch(p, src, q, taps[i]) : C(0);
+      next_a[i] = inside && m < p.outs ? cast<C>(gy[q.dst + m * p.dst_channel]) : C(0);
     }
   };
   const auto put = [&](int which) {
@@ -281,11 +288,11 @@ __global__ void __launch_bounds__(kThreads)
 
 // gw[i] = the sum of part[split][i], in order.
 template <class T>
-__global__ void sum_splits(int64_t n, int64_t splits, const T* part, T* gw) {
+__global__ void sum_splits(int64_t n, int64_t splits, const compute_t<T>* part, T* gw) {
   for (EG_ELEMENTS(i, n)) {
-    T sum = part[i];
+    compute_t<T> sum = part[i];
     for (int64_t s = 1; s < splits; ++s) sum += part[s * n + i];
-    gw[i] = sum;
+    gw[i] = cast<T>(sum);
   }
 }
 
@@ -293,24 +300,25 @@ __global__ void sum_splits(int64_t n, int64_t splits, const T* part, T* gw) {
 template <class T>
 __global__ void __launch_bounds__(kThreads)
     conv_narrow_weights(ConvPlan p, const T* src, const T* gy, T* gw) {
-  __shared__ T warps[kThreads / 32];
+  using C = compute_t<T>;
+  __shared__ C warps[kThreads / 32];
   const int64_t deep = p.depth * p.dim[0].taps * p.dim[1].taps * p.dim[2].taps;
   const int64_t weight = blockIdx.x, channel = weight / deep, group = channel / p.outs,
                 m = channel % p.outs;
   const Tap tap = tap_at(p, uint32_t(weight % deep));
   src += group * p.src_group;
   gy += group * p.dst_group + m * p.dst_channel;
-  T sum = 0;
+  C sum = 0;
   for (int64_t n = threadIdx.x; n < p.pixels; n += kThreads) {
     const Pixel q = pixel_at(p, n);
-    sum += gy[q.dst] * read_patch(p, src, q, tap);
+    sum += cast<C>(gy[q.dst]) * read_patch(p, src, q, tap);
   }
   for (int lane = 16; lane; lane /= 2) sum += __shfl_xor_sync(~0u, sum, lane);
   if (threadIdx.x % 32 == 0) warps[threadIdx.x / 32] = sum;
   __syncthreads();
   if (threadIdx.x != 0) return;
   for (int i = 1; i < kThreads / 32; ++i) sum += warps[i];
-  gw[weight] = sum;
+  gw[weight] = cast<T>(sum);
 }
 
 }  // namespace eg
