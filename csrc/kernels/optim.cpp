@@ -1,6 +1,9 @@
 // Runs a rule of optim_rules.h over the elements of many tensors; norms, scaling and clamping of lists of tensors.
+#include "kernels/optim.h"
+
 #include "core/parallel.h"
 #include "kernels/optim_rules.h"
+#include "kernels/scratch.h"
 
 namespace eg {
 namespace {
@@ -147,27 +150,6 @@ void fade(const Steps& steps, const Fading& by, const OptimItem& item, int64_t b
 // ---- all items together
 // ---------------------------------------------------------------------------
 
-// Parameters of a group have nearly always seen the same number of steps.
-bool same_schedule(const OptimItem& a, const OptimItem& b, const double* scalar) {
-  return a.step == b.step && scalar[0] == b.scalar[0] && scalar[1] == b.scalar[1];
-}
-
-void prepare_all(const Steps& steps, const OptimOptions& options, OptimItem* items, int64_t count) {
-  double before[kOptimScalars] = {};
-  for (int64_t k = 0; k < count; ++k) {
-    OptimItem& item = items[k];
-    if (k > 0 && same_schedule(items[k - 1], item, before)) {
-      for (int c = 0; c < kOptimCoefficients; ++c)
-        item.coefficient[c] = items[k - 1].coefficient[c];
-      item.averages = items[k - 1].averages;
-      for (int c = 0; c < kOptimScalars; ++c) item.scalar[c] = items[k - 1].scalar[c];
-    } else {
-      for (int c = 0; c < kOptimScalars; ++c) before[c] = item.scalar[c];
-      steps.prepare(options, item);
-    }
-  }
-}
-
 // Splits [0, total size) of spans laid end to end; f(span, begin, n) for each part inside one span.
 template <class Span, class F>
 void for_each_part(const Span* spans, int64_t count, F&& f) {
@@ -293,7 +275,7 @@ void step_rows(const Steps& steps, const OptimOptions& options, const OptimItem&
 
 void step(OptimRule rule, const OptimOptions& options, OptimItem* items, int64_t count) {
   const Steps steps = choose(rule, options);
-  prepare_all(steps, options, items, count);
+  prepare_all(steps.prepare, options, items, count);
   for_each_part(items, count, [&](const OptimItem& item, int64_t begin, int64_t n) {
     update(steps, options, item, begin, n);
   });
@@ -347,13 +329,15 @@ EG_INLINE auto visit_dense(const DenseSpan& span, F&& f) {
   }
 }
 
+// Elements of one partial result of a norm: fixed, so that the bits do not depend on the threads.
+constexpr int64_t kNormBlock = 8192;
+
 EG_INLINE int64_t blocks_of(const DenseSpan& span) {
   return (span.size + kNormBlock - 1) / kNormBlock;
 }
 
-void norm_blocks(const DenseSpan* spans, int64_t count, double p, double* partial) {
-  int64_t total = 0;
-  for (int64_t k = 0; k < count; ++k) total += blocks_of(spans[k]);
+// partial[b] of block b: a span owns ceil(size / kNormBlock) blocks, one after the other.
+void norm_blocks(const DenseSpan* spans, int64_t total, double p, double* partial) {
   parallel_for(total, kParallelGrain / kNormBlock, [&](int64_t begin, int64_t end) {
     int64_t first = 0, k = 0;
     for (int64_t block = begin; block < end; ++block) {
@@ -365,6 +349,27 @@ void norm_blocks(const DenseSpan* spans, int64_t count, double p, double* partia
   });
 }
 
+double combine_norms(const double* partial, int64_t n, double p) {
+  if (p == HUGE_VAL || p == -HUGE_VAL) {
+    double best = p > 0 ? 0 : HUGE_VAL;
+    for (int64_t k = 0; k < n; ++k)
+      best = p > 0 ? maximum(best, partial[k]) : minimum(best, partial[k]);
+    return best;
+  }
+  double sum = 0;
+  for (int64_t k = 0; k < n; ++k) sum += partial[k];
+  return p == 2 ? sqrt(sum) : p == 1 || p == 0 ? sum : pow(sum, 1 / p);
+}
+
+void norm(const DenseSpan* spans, int64_t count, double p, DType type, void* out) {
+  int64_t total = 0;
+  for (int64_t k = 0; k < count; ++k) total += blocks_of(spans[k]);
+  Scratch<double> partial(total);
+  norm_blocks(spans, total, p, partial.data());
+  const double result = combine_norms(partial.data(), total, p);
+  visit_dense({out, 1, type}, [&](auto* to) { store(*to, decltype(load(*to))(result)); });
+}
+
 template <class F>
 void apply(const DenseSpan* spans, int64_t count, F f) {
   for_each_part(spans, count, [&](const DenseSpan& span, int64_t begin, int64_t n) {
@@ -374,7 +379,13 @@ void apply(const DenseSpan* spans, int64_t count, F f) {
   });
 }
 
-void scale(const DenseSpan* spans, int64_t count, double factor) {
+void scale(const DenseSpan* spans, int64_t count, const ScaleFactor& by) {
+  double factor = by.value;
+  if (by.norm) {
+    const DenseSpan norm{const_cast<void*>(by.norm), 1, by.norm_type};
+    factor /= visit_dense(norm, [](auto* x) { return double(load(*x)); }) + 1e-6;
+    if (factor >= 1) return;
+  }
   apply(spans, count, [factor](auto x) { return x * decltype(x)(factor); });
 }
 
@@ -388,5 +399,5 @@ void clamp(const DenseSpan* spans, int64_t count, double low, double high) {
 
 }  // namespace
 
-EG_KERNELS(OptimKernels, {&step, &norm_blocks, &scale, &clamp});
+EG_KERNELS(OptimKernels, {&step, &norm, &scale, &clamp});
 }  // namespace eg

@@ -8,7 +8,7 @@
 // References to the papers stand in eagergrad/optim.
 #pragma once
 
-#include "kernels/optim.h"
+#include "kernels/optim_items.h"
 #include "kernels/vocabulary.h"
 
 namespace eg::optim_rules {
@@ -22,7 +22,7 @@ EG_INLINE double power(double x, double y) { return ::pow(x, y); }
 // ---- what most rules share --------------------------------------------------------------------------
 
 // The moving average m + w (x - m), in the form that is exact at the end it is closer to.
-template <class T, class = std::enable_if_t<std::is_floating_point<T>::value>>
+template <class T, class = std::enable_if_t<std::is_floating_point_v<T>>>
 EG_INLINE T average(T m, T x, T w) {
   return w < T(0.5) ? m + w * (x - m) : x - (x - m) * (T(1) - w);
 }
@@ -398,10 +398,11 @@ struct SparseAdam : Adam<T, N, false> {
 };
 
 // Calls f with a template of rules: f(kind) where kind.template rule<T, N> is the rule's type.
-#define EG_RULE_KIND(kind, ...) \
-  struct kind {                 \
-    template <class T, class N> \
-    using rule = __VA_ARGS__;   \
+#define EG_RULE_KIND(kind, ...)                \
+  struct kind {                                \
+    static constexpr const char* name = #kind; \
+    template <class T, class N>                \
+    using rule = __VA_ARGS__;                  \
   };
 EG_RULE_KIND(PlainSGD, SGD<T, N, false>)
 EG_RULE_KIND(MomentumSGD, SGD<T, N, true>)
@@ -452,6 +453,28 @@ EG_INLINE auto visit_rule(OptimRule rule, const OptimOptionsOf<N>& o, F&& f) {
       return f(AnySparseAdam{});
   }
   __builtin_unreachable();
+}
+
+// Parameters of a group have nearly always seen the same number of steps.
+EG_INLINE bool same_schedule(const OptimItem& a, const OptimItem& b, const double* scalar) {
+  return a.step == b.step && scalar[0] == b.scalar[0] && scalar[1] == b.scalar[1];
+}
+// prepare(options, item) for every item, once for those that agree.
+template <class F>
+void prepare_all(F&& prepare, const OptimOptions& options, OptimItem* items, int64_t count) {
+  double before[kOptimScalars] = {};
+  for (int64_t k = 0; k < count; ++k) {
+    OptimItem& item = items[k];
+    if (k > 0 && same_schedule(items[k - 1], item, before)) {
+      for (int c = 0; c < kOptimCoefficients; ++c)
+        item.coefficient[c] = items[k - 1].coefficient[c];
+      item.averages = items[k - 1].averages;
+      for (int c = 0; c < kOptimScalars; ++c) item.scalar[c] = items[k - 1].scalar[c];
+    } else {
+      for (int c = 0; c < kOptimScalars; ++c) before[c] = item.scalar[c];
+      prepare(options, item);
+    }
+  }
 }
 
 }  // namespace

@@ -53,8 +53,6 @@ bool counts(const OptimNames& names, const OptimParam& p) {
 void check_param(const OptimNames& names, const OptimParam& p, size_t index) {
   EG_CHECK(p.param.is_floating(), "[", names.rule, "] parameter ", index,
            " must be floating point, but is ", p.param.dtype());
-  EG_CHECK(p.param.device().is_cpu(), "[", names.rule, "] parameter ", index, " is on ",
-           p.param.device(), "; this step runs on the CPU");
   if (p.grad.defined()) check_like(names.rule, p.param, p.grad, "gradient", index);
   EG_CHECK(!has_internal_overlap(p.param) && p.param.storage().writable(), "[", names.rule,
            "] parameter ", index, " is read-only or its elements share memory; clone() it first");
@@ -66,7 +64,7 @@ void check_param(const OptimNames& names, const OptimParam& p, size_t index) {
   if (p.row_step.defined())
     EG_CHECK(p.param.dim() > 0 && p.row_step.dtype() == DType::Int64 && p.row_step.dim() == 1 &&
                  p.row_step.sizes()[0] == p.param.sizes()[0] && p.row_step.is_contiguous() &&
-                 p.row_step.device().is_cpu(),
+                 p.row_step.device() == p.param.device(),
              "[", names.rule, "] expected `row_step` of parameter ", index,
              " to be an int64 vector with one number a row of ", IntSpan(p.param.sizes()),
              ", but got ", IntSpan(p.row_step.sizes()), " ", p.row_step.dtype());
@@ -188,21 +186,33 @@ void mark_written(const OptimNames& names, const OptimParam& p) {
 }
 
 // The same memory twice in one call (a parameter listed twice): updates must follow one another.
-bool has_repeats(const std::vector<OptimItem>& items) {
+bool has_repeats(const OptimItem* items, size_t count) {
   std::vector<const void*> seen;
-  for (const OptimItem& item : items) seen.push_back(item.param);
+  for (size_t k = 0; k < count; ++k) seen.push_back(items[k].param);
   std::sort(seen.begin(), seen.end());
   return std::adjacent_find(seen.begin(), seen.end()) != seen.end();
 }
 
-void run(OptimRule rule, const OptimOptions& options, std::vector<OptimItem>& items) {
+void run(OptimRule rule, const OptimOptions& options, OptimItem* items, size_t count) {
   const auto& step = kernels<OptimKernels>().step;
-  if (EG_UNLIKELY(items.size() > 1 && has_repeats(items))) {
-    for (OptimItem& item : items) step(rule, options, &item, 1);
-  } else if (!items.empty()) {
-    step(rule, options, items.data(), static_cast<int64_t>(items.size()));
+  if (EG_UNLIKELY(count > 1 && has_repeats(items, count))) {
+    for (size_t k = 0; k < count; ++k) step(rule, options, items + k, 1);
+  } else if (count) {
+    step(rule, options, items, static_cast<int64_t>(count));
   }
 }
+
+// f(first, one past the last) for each run of parameters on one device, which is the active one meanwhile.
+template <class P, class F>
+void by_device(const std::vector<P>& all, Device (*of)(const P&), F&& f) {
+  for (size_t first = 0, last; first < all.size(); first = last) {
+    const DeviceScope scope(of(all[first]));
+    for (last = first + 1; last < all.size() && of(all[last]) == active_device;) ++last;
+    f(first, last);
+  }
+}
+Device device_of_param(const OptimParam& p) { return p.param.device(); }
+Device device_of_tensor(const Tensor& t) { return t.device(); }
 
 }  // namespace
 
@@ -254,13 +264,16 @@ void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<Opt
   std::vector<OptimItem> items;
   items.reserve(params.size());
   for (const OptimParam& p : params) {
+    const DeviceScope scope(p.param.device());
     items.push_back(make_item(names, p, staging));
     OptimItem& item = items.back();
     item.step = updates ? next_step(names, p) : read(p.step) + 1;
     go_by_rows(p, options.lazy || rule == OptimRule::SparseAdam, updates, item);
     for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k) item.scalar[k] = read(p.scalar[k]);
   }
-  run(rule, options, items);
+  by_device(params, device_of_param, [&](size_t first, size_t last) {
+    run(rule, options, items.data() + first, last - first);
+  });
   staging.close();
   for (size_t k = 0; k < params.size(); ++k) {
     mark_written(names, params[k]);
@@ -277,21 +290,20 @@ namespace {
 
 DenseSpan span_of(const Tensor& t) { return {t.raw(), t.numel(), t.dtype()}; }
 
-void check_floating_cpu(const char* op, const TensorList& tensors) {
+void check_floating(const char* op, const TensorList& tensors) {
   for (const Tensor& t : tensors)
-    EG_CHECK(t.is_floating() && t.device().is_cpu(), "[", op,
-             "] expected floating point tensors on the CPU, but got ", t.dtype(), " on ",
-             t.device());
+    EG_CHECK(t.is_floating(), "[", op, "] expected floating point tensors, but got ", t.dtype());
 }
 
 // Runs `kernel(spans, count)` over the memory of all tensors, in place.
 template <class F>
 void rewrite_all(const char* op, const TensorList& tensors, F kernel) {
-  check_floating_cpu(op, tensors);
+  check_floating(op, tensors);
   for (const Tensor& t : tensors) check_inplace(t, op);
   std::vector<DenseSpan> spans;
   std::vector<std::pair<Tensor, Tensor>> copies;
   for (const Tensor& t : tensors) {
+    const DeviceScope scope(t.device());
     if (t.is_contiguous() || is_dense(t)) {
       spans.push_back(span_of(t));
     } else {
@@ -299,45 +311,45 @@ void rewrite_all(const char* op, const TensorList& tensors, F kernel) {
       spans.push_back(span_of(copies.back().second));
     }
   }
-  kernel(spans.data(), static_cast<int64_t>(spans.size()));
+  by_device(tensors, device_of_tensor, [&](size_t first, size_t last) {
+    kernel(spans.data() + first, static_cast<int64_t>(last - first));
+  });
   for (const auto& [to, from] : copies) copy_into(to, from);
   for (const Tensor& t : tensors) t.storage().mark_written();
-}
-
-double combine_norms(const std::vector<double>& partial, double p) {
-  if (std::isinf(p)) {
-    double best = p > 0 ? 0 : HUGE_VAL;
-    for (double v : partial)
-      if (std::isnan(v) || (p > 0 ? v > best : v < best)) best = v;
-    return best;
-  }
-  double sum = 0;
-  for (double v : partial) sum += v;
-  return p == 2 ? std::sqrt(sum) : p == 1 || p == 0 ? sum : std::pow(sum, 1 / p);
 }
 
 }  // namespace
 
 Tensor global_norm(const TensorList& tensors, double p) {
-  check_floating_cpu("global_norm", tensors);
+  check_floating("global_norm", tensors);
+  OpDevice device("global_norm");
+  for (const Tensor& t : tensors) device.add(t);
   std::vector<DenseSpan> spans;
   TensorList rows;
-  int64_t blocks = 0;
   for (const Tensor& t : tensors) {
     rows.push_back(t.is_contiguous() || is_dense(t) ? t : contiguous_data(t));
     spans.push_back(span_of(rows.back()));
-    blocks += (t.numel() + kNormBlock - 1) / kNormBlock;
   }
-  std::vector<double> partial(static_cast<size_t>(blocks));
-  kernels<OptimKernels>().norm_blocks(spans.data(), static_cast<int64_t>(spans.size()), p,
-                                      partial.data());
-  DType dtype = tensors.empty() ? default_dtype() : tensors[0].dtype();
-  return full({}, Scalar(combine_norms(partial, p)), dtype, {});
+  Tensor out = empty({}, tensors.empty() ? default_dtype() : tensors[0].dtype());
+  kernels<OptimKernels>().norm(spans.data(), static_cast<int64_t>(spans.size()), p, out.dtype(),
+                               out.raw());
+  return out;
 }
 
 void scale_all_(const TensorList& tensors, double factor) {
   rewrite_all("scale_all_", tensors, [&](const DenseSpan* spans, int64_t count) {
-    kernels<OptimKernels>().scale(spans, count, factor);
+    kernels<OptimKernels>().scale(spans, count, {factor});
+  });
+}
+
+void limit_norm_(const TensorList& tensors, const Tensor& norm, double largest) {
+  EG_CHECK(
+      norm.numel() == 1 && norm.is_floating(),
+      "[clip_grads_with_norm_] expected total_norm to be one floating point number, got shape ",
+      IntSpan(norm.sizes()), " ", norm.dtype());
+  rewrite_all("clip_grads_with_norm_", tensors, [&](const DenseSpan* spans, int64_t count) {
+    const Tensor here = device_data(norm, active_device);
+    kernels<OptimKernels>().scale(spans, count, {largest, here.raw(), here.dtype()});
   });
 }
 
@@ -350,6 +362,10 @@ void clamp_all_(const TensorList& tensors, double low, double high) {
 EG_OP(global_norm, "_global_norm(tensors, p=2.0)",
       "The p-norm of all elements of all tensors together.", kInternal)
 EG_OP(scale_all_, "_scale_all_(tensors, factor)", "Multiplies every tensor by a number, in place.",
+      kInternal)
+EG_OP(limit_norm_, "_limit_norm_(tensors, norm, largest)",
+      "Multiplies tensors, whose norm together is given, by largest / (norm + 1e-6) where that is "
+      "below 1, in place.",
       kInternal)
 EG_OP(clamp_all_, "_clamp_all_(tensors, low, high)",
       "Limits the elements of every tensor to [low, high], in place.", kInternal)

@@ -55,6 +55,8 @@ double next_step(const OptimNames& names, const OptimParam& p);
 Tensor global_norm(const TensorList& tensors, double p);
 // x *= factor and x = clamp(x, low, high) for each tensor, in place.
 void scale_all_(const TensorList& tensors, double factor);
+// x *= min(1, largest / (norm + 1e-6)), without waiting for the norm.
+void limit_norm_(const TensorList& tensors, const Tensor& norm, double largest);
 void clamp_all_(const TensorList& tensors, double low, double high);
 
 }  // namespace eg

@@ -103,7 +103,7 @@ def _scalar_dtype() -> Any:
 
 
 def _scalar(value: float = 0.0) -> Any:
-    return eg.tensor(float(value), dtype=_scalar_dtype())
+    return eg.tensor(float(value), dtype=_scalar_dtype(), device="cpu")  # the host counts steps
 
 
 def _evaluate(closure: Closure | None) -> Any:
@@ -423,7 +423,8 @@ class FusedOptimizer(Optimizer):
         if lags and "row_step" not in state:
             if "step" not in state:
                 state["step"] = _scalar()
-            state["row_step"] = eg.full((p.shape[0],), int(state["step"]), dtype=eg.int64)
+            done = int(state["step"])
+            state["row_step"] = eg.full((p.shape[0],), done, dtype=eg.int64, device=p.device)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         """Put what is missing into the state of parameter `p`; called when its first gradient

@@ -51,7 +51,7 @@ def get_total_norm(
     values = [_dense(t.detach()) for t in _as_list(tensors)]
     if not values:
         return eg.tensor(0.0)
-    if all(v.device.type == "cpu" for v in values):
+    if len({v.device for v in values}) == 1:
         total = _ops._global_norm(values, norm_type)
     else:
         norms = [eg.norm(v, norm_type).to(values[0].device) for v in values]
@@ -69,15 +69,12 @@ def clip_grads_with_norm_(
 ) -> None:
     """Multiply all gradients by max_norm / (total_norm + 1e-6) where that is below 1, in place."""
     grads = [_dense(g) for g in _grads(parameters)]
-    factor = float(max_norm) / (float(total_norm) + 1e-6)
-    if factor >= 1.0 or not grads:
+    if not grads:
         return
+    if not isinstance(total_norm, Tensor):
+        total_norm = eg.tensor(float(total_norm), dtype=eg.float64)
     with eg.no_grad():
-        if all(g.device.type == "cpu" for g in grads):
-            _ops._scale_all_(grads, factor)
-        else:
-            for g in grads:
-                g.mul_(factor)
+        _ops._limit_norm_(grads, total_norm.detach(), float(max_norm))
 
 
 def clip_grad_norm_(
@@ -130,8 +127,4 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
     if not grads:
         return
     with eg.no_grad():
-        if all(g.device.type == "cpu" for g in grads):
-            _ops._clamp_all_(grads, -limit, limit)
-        else:
-            for g in grads:
-                g.clamp_(-limit, limit)
+        _ops._clamp_all_(grads, -limit, limit)
