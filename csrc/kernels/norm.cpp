@@ -278,7 +278,9 @@ void moments(const ChannelShape& s, const T* x, T* mean, T* var) {
 }
 
 template <class T>
-void sums(const ChannelShape& s, const T* g, const T* x, const T* mean, T* sum_g, T* sum_gx) {
+void sums(const ChannelShape& s, const T* g, const T* x, const T* mean, int64_t per_mean,
+          T* sum_g) {
+  T* sum_gx = sum_g + s.channels;
   if (s.inner == 1) {
     for_channels(s, kColumns, [&](int64_t c, int64_t n) {
       double total[kColumns];
@@ -287,7 +289,7 @@ void sums(const ChannelShape& s, const T* g, const T* x, const T* mean, T* sum_g
       for (int64_t i = 0; i < n; ++i) sum_g[c + i] = T(total[i]);
       column_sums<T>(s.outer, n, total, [&](int64_t r, int64_t i) {
         const int64_t at = r * s.channels + c + i;
-        return g[at] * (x[at] - mean[c + i]);
+        return g[at] * (x[at] - mean[(c + i) / per_mean]);
       });
       for (int64_t i = 0; i < n; ++i) sum_gx[c + i] = T(total[i]);
     });
@@ -298,7 +300,7 @@ void sums(const ChannelShape& s, const T* g, const T* x, const T* mean, T* sum_g
     for (int64_t o = 0; o < s.outer; ++o) {
       const int64_t at = (o * s.channels + c) * s.inner;
       total += sum_of(g + at, s.inner);
-      products += sum_of_products(g + at, x + at, mean[c], s.inner);
+      products += sum_of_products(g + at, x + at, mean[c / per_mean], s.inner);
     }
     sum_g[c] = T(total);
     sum_gx[c] = T(products);
@@ -378,11 +380,11 @@ void moments_any(const ChannelShape& s, const void* x, void* mean, void* var) {
     moments<T>(s, P(x), Q(mean), Q(var));
   });
 }
-void sums_any(const ChannelShape& s, const void* g, const void* x, const void* mean, void* sum_g,
-              void* sum_gx) {
+void sums_any(const ChannelShape& s, const void* g, const void* x, const void* mean,
+              int64_t per_mean, void* to) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
-    sums<T>(s, P(g), P(x), P(mean), Q(sum_g), Q(sum_gx));
+    sums<T>(s, P(g), P(x), P(mean), per_mean, Q(to));
   });
 }
 void affine_any(const ChannelShape& s, const void* x, const void* a, const void* b, void* y) {
@@ -399,12 +401,24 @@ void combine_any(const ChannelShape& s, const void* g, const void* x, const void
   });
 }
 
+void fold(DType t, const ChannelFold& f) {
+  visit_float(t, [&](auto zero) {
+    for (int64_t c = 0; c < f.of.channels; ++c) f.channel<decltype(zero)>(c);
+  });
+}
+void terms(DType t, const ChannelTerms& f) {
+  visit_float(t, [&](auto zero) {
+    for (int64_t g = 0; g < f.of.groups(); ++g) f.group<decltype(zero)>(g);
+    for (int64_t i = 0; i < f.of.weights; ++i) f.weight_gradient<decltype(zero)>(i);
+  });
+}
+
 #undef P
 #undef Q
 
 }  // namespace
 
 EG_KERNELS(NormKernels, {&row_forward_any, &row_backward_any, &row_scratch, &moments_any, &sums_any,
-                         &affine_any, &combine_any});
+                         &affine_any, &combine_any, &fold, &terms});
 
 }  // namespace eg

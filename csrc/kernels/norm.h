@@ -1,7 +1,8 @@
-// Normalisation: of rows (layer and RMS norm) and of channels (batch, group and instance norm). float32 and float64.
+// Normalisation: of rows (layer and RMS norm) and of channels (batch, group and instance norm). float32 and float64; on the GPU
+// also halves, whose statistics, weights and sums are float32.
 #pragma once
 
-#include "core/common.h"
+#include "kernels/norm_terms.h"
 #include "kernels/registry.h"
 
 namespace eg {
@@ -25,14 +26,17 @@ struct NormKernels {
 
   // mean and biased variance of each channel.
   void (*moments)(const ChannelShape&, const void* x, void* mean, void* var);
-  // Sums of g and of g * (x - mean) over each channel.
-  void (*sums)(const ChannelShape&, const void* g, const void* x, const void* mean, void* sum_g,
-               void* sum_gx);
+  // Sums of g over each channel, then sums of g * (x - mean): 2 * channels numbers. Channel c has mean[c / per_mean].
+  void (*sums)(const ChannelShape&, const void* g, const void* x, const void* mean,
+               int64_t per_mean, void* sums);
   // y = a[c] * x + b[c]
   void (*affine)(const ChannelShape&, const void* x, const void* a, const void* b, void* y);
   // y = a[c] * g + b[c] * x + k[c]
   void (*combine)(const ChannelShape&, const void* g, const void* x, const void* a, const void* b,
                   const void* k, void* y);
+  // All channels, groups and weights of what is asked for.
+  void (*fold)(DType, const ChannelFold&);
+  void (*terms)(DType, const ChannelTerms&);
 };
 
 }  // namespace eg

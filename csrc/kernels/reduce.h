@@ -9,7 +9,8 @@ enum class Reduce : uint8_t { Sum, Prod, Max, Min, All, Any, SumSquares };
 enum class Arg : uint8_t { Max, Min };
 enum class Scan : uint8_t { Sum, Prod, Max, Min, LogSumExp };
 
-// Types: the eight of compute_index(); halves are converted by the caller.
+// Types: those that a CPU computes in; halves are converted by the caller. The GPU's reduce and arg take halves too and give
+// float32.
 struct ReduceKernels {
   // out[outer, inner] of the element type. All and Any take bool; SumSquares is for the kernels' own use.
   void (*reduce)(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
@@ -25,7 +26,8 @@ struct ReduceKernels {
 };
 
 struct SoftmaxKernels {
-  // Over lines of `length`, float or double. log: log_softmax.
+  // Over lines of `length`, float or double; on the GPU also halves, whose logarithms, losses and scales are float32.
+  // log: log_softmax.
   void (*forward)(bool log, DType type, const char* x, char* y, int64_t lines, int64_t length);
   // gx from g and y.
   void (*backward)(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
@@ -39,6 +41,9 @@ struct SoftmaxKernels {
   void (*cross_entropy_backward)(DType type, const char* x, const int64_t* target, int64_t ignore,
                                  double smoothing, const char* lse, const char* scale, char* gx,
                                  int64_t lines, int64_t length);
+  // Of n targets: where the first stands that is neither a class nor `ignore` (n: nowhere), and how many are `ignore`.
+  void (*check_targets)(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
+                        int64_t* first_wrong, int64_t* ignored);
 };
 
 }  // namespace eg

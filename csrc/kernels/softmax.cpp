@@ -128,6 +128,19 @@ void cross_entropy_backward_typed(const T* x, const int64_t* target, int64_t ign
   });
 }
 
+void check_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
+                   int64_t* first_wrong, int64_t* ignored) {
+  *first_wrong = n;
+  *ignored = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    if (target[i] == ignore) {
+      ++*ignored;
+    } else if ((target[i] < 0 || target[i] >= classes) && i < *first_wrong) {
+      *first_wrong = i;
+    }
+  }
+}
+
 #define EG_TYPED(expression)         \
   visit_float(type, [&](auto zero) { \
     using T = decltype(zero);        \
@@ -162,7 +175,7 @@ void cross_entropy_backward(DType type, const char* x, const int64_t* target, in
 
 }  // namespace
 
-EG_KERNELS(SoftmaxKernels,
-           {&forward, &backward, &logsumexp, &cross_entropy, &cross_entropy_backward})
+EG_KERNELS(SoftmaxKernels, {&forward, &backward, &logsumexp, &cross_entropy,
+                            &cross_entropy_backward, &check_targets})
 
 }  // namespace eg

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/creation.h"
 #include "ops/ops.h"
 #include "ops/recompute.h"
 #include "ops/registry.h"
@@ -51,10 +52,7 @@ Tensor repeat_heads(const Tensor& t, int64_t times) {
 }
 
 Tensor causal_mask(int64_t queries, int64_t keys) {
-  const Tensor keep = empty({queries, keys}, DType::Bool, Device{});
-  for (int64_t i = 0; i < queries; ++i)
-    for (int64_t j = 0; j < keys; ++j) keep.data<bool>()[i * keys + j] = j <= i;
-  return device_data(keep, active_device);
+  return le(arange(keys), unsqueeze(arange(queries), 1));
 }
 
 // The same in differentiable ops. A row that sees nothing gives 0.

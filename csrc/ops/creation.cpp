@@ -1,4 +1,6 @@
 // Tensors of given values.
+#include "ops/creation.h"
+
 #include <cmath>
 
 #include "core/parallel.h"
@@ -12,10 +14,10 @@ using OptDType = std::optional<DType>;
 using OptDevice = std::optional<Device>;
 
 Tensor make(IntSpan size, OptDType dtype, OptDevice device) {
-  return empty(size, dtype.value_or(default_dtype()), device.value_or(Device{}));
+  return empty(size, dtype.value_or(default_dtype()), device.value_or(active_device));
 }
 Tensor filled(IntSpan size, const Scalar& value, DType dtype, OptDevice device) {
-  return full(size, value, dtype, device.value_or(Device{}));
+  return full(size, value, dtype, device.value_or(active_device));
 }
 
 EG_OP(
@@ -40,7 +42,7 @@ EG_OP(
 EG_OP(
     +[](Dims size, Dims stride, OptDType dtype, OptDevice device) {
       return empty_strided(size, stride, dtype.value_or(default_dtype()),
-                           device.value_or(Device{}));
+                           device.value_or(active_device));
     },
     "empty_strided(size, stride, *, dtype=None, device=None)",
     "Uninitialised memory with the given strides.", kCreates)
@@ -79,20 +81,23 @@ EG_OP(
 
 // --- sequences -----------------------------------------------------------------------------------------------
 
-// value(i) for each element, computed in double or, for integers, in int64.
-template <class F>
-Tensor sequence(int64_t n, DType dtype, F value) {
-  Tensor exact = empty({n}, is_floating(dtype) ? DType::Float64 : DType::Int64);
-  visit_all(exact.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    if constexpr (std::is_same_v<T, double> || std::is_same_v<T, int64_t>) {
-      T* p = exact.data<T>();
-      parallel_for(n, kParallelGrain, [&](int64_t begin, int64_t end) {
-        for (int64_t i = begin; i < end; ++i) p[i] = static_cast<T>(value(i));
-      });
+void fill_sequence(const Sequence& s, DType, void* out) {
+  parallel_for(s.count, kParallelGrain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      if (s.whole) {
+        static_cast<int64_t*>(out)[i] = s.whole_at(i);
+      } else {
+        static_cast<double*>(out)[i] = s.at(i);
+      }
     }
   });
-  return cast_data(exact, dtype);
+}
+
+Tensor sequence(const Sequence& s, DType dtype) {
+  const DType exact = s.whole ? DType::Int64 : DType::Float64;
+  Tensor t = empty({s.count}, active_device.is_cpu() ? exact : dtype);
+  kernels<SequenceKernels>().fill(s, t.dtype(), t.raw());
+  return cast_data(t, dtype);
 }
 
 Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, OptDType dtype,
@@ -110,13 +115,12 @@ Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, OptDTy
   const double count = std::ceil((b - a) / s);
   EG_CHECK(count < 9e15, "invalid size, possible overflow?");
   const int64_t n = static_cast<int64_t>(std::max(count, 0.0));
+  Sequence all{whole && !is_floating(t), 0, 0, a, s, 0, n, n};
   if (whole) {
-    const int64_t first = start.to_int(), by = step.to_int();
-    return sequence(n, t, [=](int64_t i) {
-      return is_floating(t) ? double(first) + double(by) * double(i) : double(first + by * i);
-    });
+    all.first = start.to_int();
+    all.by = step.to_int();
   }
-  return sequence(n, t, [=](int64_t i) { return a + s * double(i); });
+  return sequence(all, t);
 }
 EG_OP(
     +[](Scalar end, OptDType dtype, OptDevice device) {
@@ -142,9 +146,7 @@ Tensor linspace(double start, double end, int64_t steps, DType t) {
   EG_CHECK(steps >= 0, "number of steps must be non-negative");
   const double by = steps > 1 ? (end - start) / double(steps - 1) : 0;
   // Symmetric, so that both ends are exact.
-  return sequence(steps, t, [=](int64_t i) {
-    return i < steps / 2 || steps == 1 ? start + by * double(i) : end - by * double(steps - 1 - i);
-  });
+  return sequence({false, 0, 0, start, by, end, steps, steps == 1 ? 1 : steps / 2}, t);
 }
 EG_OP(
     +[](Scalar start, Scalar end, int64_t steps, OptDType dtype, OptDevice) {
@@ -157,9 +159,7 @@ EG_OP(
     +[](Scalar start, Scalar end, int64_t steps, double base, OptDType dtype, OptDevice) {
       const DType t = dtype.value_or(default_dtype());
       const Tensor powers = linspace(end_point(start, t), end_point(end, t), steps, DType::Float64);
-      double* p = powers.data<double>();
-      for (int64_t i = 0; i < steps; ++i) p[i] = std::pow(base, p[i]);
-      return cast_data(powers, t);
+      return cast_data(pow(Tensor(base), powers), t);
     },
     "logspace(start, end, steps, base=10.0, *, dtype=None, device=None)",
     "base to the powers of linspace.", kCreates)
@@ -177,4 +177,9 @@ EG_OP(
 EG_OP(&eye, "eye(n, m, *, dtype=None, device=None)", "Ones on the diagonal.", kCreates)
 
 }  // namespace
+
+Tensor arange(int64_t n) { return sequence({true, 0, 1, 0, 0, 0, n, n}, DType::Int64); }
+
+EG_KERNELS(SequenceKernels, {&fill_sequence})
+
 }  // namespace eg

@@ -1,8 +1,9 @@
 // Losses: those that are one pass over their input. The others are composed in eagergrad/nn/functional/loss.py.
 #include <cmath>
 
-#include "kernels/reduce.h"
+#include "ops/creation.h"
 #include "ops/ops.h"
+#include "ops/reduce.h"
 #include "ops/registry.h"
 #include "tape/function.h"
 
@@ -19,18 +20,42 @@ Tensor reduced(const Tensor& values, const std::string& reduction) {
 // --- classes ---------------------------------------------------------------------------------------------------
 
 // Class indices as dense int64, all in range or equal to ignore.
-Tensor checked_target(const char* op, const Tensor& target, int64_t classes, int64_t ignore) {
-  EG_CHECK(target.dtype() == DType::Int64 || target.dtype() == DType::Int32 ||
-               target.dtype() == DType::UInt8 || target.dtype() == DType::Int16 ||
-               target.dtype() == DType::Int8,
-           "[", op, "] expected class indices of an integer dtype as target, got ", target.dtype());
-  const Tensor t = contiguous_data(cast_data(target, DType::Int64));
-  const int64_t* p = t.data<int64_t>();
-  for (int64_t i = 0; i < t.numel(); ++i)
-    EG_CHECK_INDEX(p[i] == ignore || (p[i] >= 0 && p[i] < classes), "[", op, "] Target ", p[i],
-                   " is out of bounds: expected a class in [0, ", classes, "), at position ", i);
-  return t;
-}
+struct Targets {
+  Tensor classes;
+  int64_t ignore;
+  int64_t ignored;  // how many
+
+  Targets(const char* op, const Tensor& input, const Tensor& target, int64_t count, int64_t ignore)
+      : ignore(ignore) {
+    OpDevice device(op);
+    device.add(input);
+    device.add(target);
+    EG_CHECK(is_integral(target.dtype()), "[", op,
+             "] expected class indices of an integer dtype as target, got ", target.dtype());
+    const Tensor dense =
+        contiguous_data(device_data(cast_data(target, DType::Int64), input.device()));
+    classes = alias(dense, {dense.numel()}, {1}, dense.offset());
+    int64_t wrong;
+    kernels<SoftmaxKernels>().check_targets(classes.data<int64_t>(), classes.numel(), count, ignore,
+                                            &wrong, &ignored);
+    EG_CHECK_INDEX(wrong == classes.numel(), "[", op, "] Target ",
+                   alias(classes, {}, {}, classes.offset() + wrong).item().to_int(),
+                   " is out of bounds: expected a class in [0, ", count, "), at position ", wrong);
+  }
+  int64_t rows() const { return classes.numel(); }
+  // Whether each row counts.
+  Tensor present() const { return ne(classes, Tensor(Scalar(ignore))); }
+  // A class for every row, 0 where it is ignored.
+  Tensor safe() const { return where(present(), classes, Tensor(0)); }
+  Tensor picked(const Tensor& lines) const {
+    return view(gather(lines, 1, view(safe(), {rows(), 1})), {rows()});
+  }
+  // Weight of each row, 0 for ignored ones.
+  Tensor weights(const std::optional<Tensor>& table, DType t) const {
+    if (!table) return cast_data(present(), t);
+    return where(present(), index_select(cast_data(table->detach(), t), 0, safe()), Tensor(0.0));
+  }
+};
 
 // Scores (N, C, d1, ...) or (C) as lines of classes: (rows, C). The shape of the losses is `sizes`.
 struct Classes {
@@ -66,28 +91,6 @@ struct Classes {
   }
 };
 
-// Class of each row as a column to gather with: 0 where the row is ignored.
-Tensor gatherable(const Tensor& target, int64_t ignore) {
-  Tensor safe = empty({target.numel(), 1}, DType::Int64);
-  for (int64_t i = 0; i < target.numel(); ++i) {
-    const int64_t c = target.data<int64_t>()[i];
-    safe.data<int64_t>()[i] = c == ignore ? 0 : c;
-  }
-  return safe;
-}
-
-// Weight of each row, 0 for ignored ones.
-Tensor row_weights(const Tensor& target, const std::optional<Tensor>& weight, int64_t ignore,
-                   DType t) {
-  Tensor w = empty({target.numel()}, DType::Float64);
-  const Tensor table =
-      weight ? contiguous_data(cast_data(weight->detach(), DType::Float64)) : Tensor();
-  for (int64_t i = 0; i < target.numel(); ++i) {
-    const int64_t c = target.data<int64_t>()[i];
-    w.data<double>()[i] = c == ignore ? 0 : weight ? table.data<double>()[c] : 1;
-  }
-  return cast_data(w, t);
-}
 void check_weight(const char* op, const std::optional<Tensor>& weight, const Tensor& input,
                   int64_t classes) {
   if (!weight) return;
@@ -109,16 +112,16 @@ Tensor weighted(const Tensor& losses, const Tensor& weights, const std::string& 
 
 struct CrossEntropy {
   static constexpr const char* name = "CrossEntropy";
-  Tensor target;
-  int64_t ignore;
+  Targets target;
   double smoothing;
   Tensor forward(Context& ctx, const Tensor& x) {
-    const DType compute = is_reduced(x.dtype()) ? DType::Float32 : x.dtype();
-    const Tensor dense = contiguous_data(cast_data(x, compute));
+    const DType type = line_type(x.dtype()), compute = is_reduced(type) ? DType::Float32 : type;
+    const Tensor dense = contiguous_data(cast_data(x, type));
     const int64_t rows = x.sizes()[0], classes = x.sizes()[1];
     Tensor loss = empty({rows}, compute), lse = empty({rows}, compute);
-    kernels<SoftmaxKernels>().cross_entropy(compute, dense.raw(), target.data<int64_t>(), ignore,
-                                            smoothing, loss.raw(), lse.raw(), rows, classes);
+    kernels<SoftmaxKernels>().cross_entropy(type, dense.raw(), target.classes.data<int64_t>(),
+                                            target.ignore, smoothing, loss.raw(), lse.raw(), rows,
+                                            classes);
     ctx.save(x);
     ctx.save(lse);
     return cast_data(loss, x.dtype());
@@ -127,27 +130,22 @@ struct CrossEntropy {
     const Tensor x = ctx.saved(0);
     if (grad_enabled()) return {composed(x, g)};
     const Tensor lse = ctx.saved(1);
-    const DType compute = lse.dtype();
-    const Tensor dense = contiguous_data(cast_data(x, compute)),
-                 scale = contiguous_data(cast_data(g, compute));
-    Tensor gx = empty(x.sizes(), compute);
-    kernels<SoftmaxKernels>().cross_entropy_backward(compute, dense.raw(), target.data<int64_t>(),
-                                                     ignore, smoothing, lse.raw(), scale.raw(),
-                                                     gx.raw(), x.sizes()[0], x.sizes()[1]);
+    const DType type = line_type(x.dtype());
+    const Tensor dense = contiguous_data(cast_data(x, type)),
+                 scale = contiguous_data(cast_data(g, lse.dtype()));
+    Tensor gx = empty(x.sizes(), type);
+    kernels<SoftmaxKernels>().cross_entropy_backward(
+        type, dense.raw(), target.classes.data<int64_t>(), target.ignore, smoothing, lse.raw(),
+        scale.raw(), gx.raw(), x.sizes()[0], x.sizes()[1]);
     return {cast_data(gx, x.dtype())};
   }
   // (softmax(x) - wanted) g, recorded.
   Tensor composed(const Tensor& x, const Tensor& g) const {
-    const int64_t rows = x.sizes()[0], classes = x.sizes()[1];
-    Tensor wanted = full(x.sizes(), Scalar(smoothing / double(classes)), DType::Float64);
-    Tensor counts = empty({rows, 1}, DType::Float64);
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t t = target.data<int64_t>()[i];
-      counts.data<double>()[i] = t != ignore;
-      if (t != ignore) wanted.data<double>()[i * classes + t] += 1 - smoothing;
-    }
-    const Tensor scale = mul(unsqueeze(g, 1), cast_data(counts, x.dtype()));
-    return mul(sub(softmax(x, 1), cast_data(wanted, x.dtype())), scale);
+    const int64_t classes = x.sizes()[1];
+    const Tensor hit = cast_data(eq(unsqueeze(target.classes, 1), arange(classes)), x.dtype());
+    const Tensor wanted = add(mul(hit, Tensor(1 - smoothing)), Tensor(smoothing / double(classes)));
+    const Tensor scale = where(target.present(), g, Tensor(0.0));
+    return mul(sub(softmax(x, 1), wanted), unsqueeze(scale, 1));
   }
 };
 
@@ -191,27 +189,23 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
     return soft_cross_entropy(input, target, weight, reduction, label_smoothing);
   }
   const Classes c("cross_entropy", input, target);
-  const Tensor t = checked_target("cross_entropy", target, classes, ignore_index);
+  const Targets t("cross_entropy", input, target, classes, ignore_index);
+  const DType dtype = input.dtype();
   if (weight && label_smoothing > 0) {
     // The smoothed part weighs every class by its own weight.
-    const Tensor logp = log_softmax(c.lines, 1), w = cast_data(weight->detach(), input.dtype());
-    const Tensor rows = row_weights(t, weight, ignore_index, input.dtype());
-    const Tensor present = row_weights(t, std::nullopt, ignore_index, input.dtype());
-    const Tensor hard =
-        mul(neg(view(gather(logp, 1, gatherable(t, ignore_index)), {t.numel()})), rows);
+    const Tensor logp = log_softmax(c.lines, 1), w = cast_data(weight->detach(), dtype);
+    const Tensor rows = t.weights(weight, dtype), present = t.weights(std::nullopt, dtype);
+    const Tensor hard = mul(neg(t.picked(logp)), rows);
     const Tensor soft = mul(neg(sum(mul(logp, w), {1})), present);
     const Tensor losses = add(mul(hard, Tensor(1 - label_smoothing)),
                               mul(soft, Tensor(label_smoothing / double(classes))));
     if (reduction == "mean") return div(sum(losses), sum(rows));
     return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
   }
-  const Tensor losses = apply(CrossEntropy{t, ignore_index, label_smoothing}, c.lines);
-  bool all_count = !weight;
-  for (int64_t i = 0; all_count && i < t.numel(); ++i)
-    all_count = t.data<int64_t>()[i] != ignore_index;
-  if (all_count && t.numel() > 0)
+  const Tensor losses = apply(CrossEntropy{t, label_smoothing}, c.lines);
+  if (!weight && t.ignored == 0 && t.rows() > 0)
     return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
-  const Tensor y = weighted(losses, row_weights(t, weight, ignore_index, input.dtype()), reduction);
+  const Tensor y = weighted(losses, t.weights(weight, dtype), reduction);
   return reduction == "none" ? c.shaped(y) : y;
 }
 EG_OP(&cross_entropy,
@@ -224,13 +218,10 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor>
   EG_CHECK(input.dim() >= 1, "[nll_loss] expected log-probabilities of at least one dimension");
   const Classes c("nll_loss", input, target);
   check_weight("nll_loss", weight, input, c.count);
-  const Tensor t = checked_target("nll_loss", target, c.count, ignore_index);
-  const Tensor losses = neg(view(gather(c.lines, 1, gatherable(t, ignore_index)), {t.numel()}));
+  const Targets t("nll_loss", input, target, c.count, ignore_index);
   // An ignored row counts 0 even where its log-probability is infinite.
-  const Tensor weights = row_weights(t, weight, ignore_index, input.dtype());
-  const Tensor present = row_weights(t, std::nullopt, ignore_index, input.dtype());
-  const Tensor finite = where(ne(present, Tensor(0)), losses, Tensor(0.0));
-  const Tensor y = weighted(finite, weights, reduction);
+  const Tensor finite = where(t.present(), neg(t.picked(c.lines)), Tensor(0.0));
+  const Tensor y = weighted(finite, t.weights(weight, input.dtype()), reduction);
   return reduction == "none" ? c.shaped(y) : y;
 }
 EG_OP(&nll_loss, "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')",

@@ -1,9 +1,11 @@
 // Matrix products by NumPy's rules, and their gradients. Everything below rests on two ops, Mm and Bmm, and on Linear, which is Mm
 // with the weight as nn.Linear keeps it and the bias added in the same pass.
+
 #include "ops/matmul.h"
 
 #include "core/parallel.h"
 #include "kernels/gemm.h"
+#include "kernels/matmul.h"
 #include "ops/ops.h"
 #include "ops/registry.h"
 #include "tape/function.h"
@@ -13,7 +15,7 @@ namespace {
 
 // --- running a product ---------------------------------------------------------------------------------------
 
-// How BLAS reads a matrix as it lies in memory; a copy is made where it cannot.
+// How BLAS reads a matrix, or a batch of them, as it lies in memory; a copy is made where it cannot.
 struct Matrix {
   Tensor owner;
   bool trans;
@@ -34,106 +36,85 @@ struct Matrix {
       ld = least_row;
     }
   }
+  int64_t step() const { return owner.dim() == 3 ? owner.strides()[0] : 0; }
 };
 
 // Whole numbers: no BLAS has them. The sum stays in the element type and wraps around, as PyTorch's.
 template <class T>
-void integer_product(const Tensor& a, const Tensor& b, const Tensor& out, bool adds) {
-  const Tensor da = contiguous_data(a), db = contiguous_data(b);
-  const int64_t m = a.sizes()[0], k = a.sizes()[1], n = b.sizes()[1];
-  const T *pa = da.data<T>(), *pb = db.data<T>();
-  T* po = out.data<T>();
-  parallel_for(m, std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(1, n * k)),
+void integer_products(const Products& p) {
+  const int64_t row_a = p.trans_a ? 1 : p.lda, col_a = p.trans_a ? p.lda : 1;
+  const int64_t row_b = p.trans_b ? 1 : p.ldb, col_b = p.trans_b ? p.ldb : 1;
+  parallel_for(p.batch * p.m,
+               std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(1, p.n * p.k)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
-                   T* row = po + i * n;
-                   if (!adds) std::fill(row, row + n, T(0));
-                   for (int64_t l = 0; l < k; ++l) {
-                     const T x = pa[i * k + l];
-                     for (int64_t j = 0; j < n; ++j) row[j] = T(row[j] + x * pb[l * n + j]);
+                   const T* a = static_cast<const T*>(p.a) + i / p.m * p.step_a + i % p.m * row_a;
+                   const T* b = static_cast<const T*>(p.b) + i / p.m * p.step_b;
+                   T* row = static_cast<T*>(p.c) + i * p.n;
+                   if (p.beta == 0) std::fill(row, row + p.n, T(0));
+                   for (int64_t l = 0; l < p.k; ++l) {
+                     const T x = a[l * col_a];
+                     for (int64_t j = 0; j < p.n; ++j)
+                       row[j] = T(row[j] + x * b[l * row_b + j * col_b]);
                    }
                  }
                });
 }
 
 template <class T>
-void float_product(const Tensor& a, const Tensor& b, const Tensor& out, T beta) {
-  const Matrix ma(a), mb(b);
-  const int64_t n = b.sizes()[1];
-  parallel_gemm(ma.trans, mb.trans, a.sizes()[0], n, a.sizes()[1], T(1), ma.owner.data<T>(), ma.ld,
-                mb.owner.data<T>(), mb.ld, beta, out.data<T>(), n);
+void float_products(const Products& p) {
+  const auto one = [&](auto gemm, int64_t i) {
+    gemm(p.trans_a, p.trans_b, p.m, p.n, p.k, T(1), static_cast<const T*>(p.a) + i * p.step_a,
+         p.lda, static_cast<const T*>(p.b) + i * p.step_b, p.ldb, T(p.beta),
+         static_cast<T*>(p.c) + i * p.m * p.n, p.n);
+  };
+  const double each = double(p.m) * double(p.n) * double(p.k);
+  // Few large products are split inside, many small ones over the batch.
+  if (p.batch == 1 || (p.batch < 4 && each > 4e6)) {
+    for (int64_t i = 0; i < p.batch; ++i)
+      one([](auto... arguments) { parallel_gemm(arguments...); }, i);
+    return;
+  }
+  const int64_t grain = std::max<int64_t>(1, int64_t(1e6 / std::max(each, 1.0)));
+  parallel_for(p.batch, grain, [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) one([](auto... arguments) { gemm(arguments...); }, i);
+  });
+}
+
+void multiply(const Products& p) {
+  if (p.type == DType::Float64) return float_products<double>(p);
+  if (p.type == DType::Float32) return float_products<float>(p);
+  visit_integral(p.type, [&](auto zero) { integer_products<decltype(zero)>(p); });
 }
 
 }  // namespace
 
 void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
-  switch (out.dtype()) {
-    case DType::Float64:
-      return float_product<double>(a, b, out, beta);
-    case DType::Float32:
-      return float_product<float>(a, b, out, static_cast<float>(beta));
-    case DType::Float16:
-    case DType::BFloat16: {
-      Tensor wide = beta == 0 ? empty(out.sizes(), DType::Float32) : cast_data(out, DType::Float32);
-      float_product<float>(cast_data(a, DType::Float32), cast_data(b, DType::Float32), wide,
-                           static_cast<float>(beta));
-      return copy_into(out, wide);
-    }
-    default:
-      break;
+  const DType type = out.dtype();
+  EG_CHECK_KIND(NotImplemented, type != DType::Bool, "\"matmul\" not implemented for 'Bool'");
+  const MatmulKernels& kernel = kernels<MatmulKernels>();
+  if (is_reduced(type) && !kernel.halves) {
+    const Tensor wide =
+        beta == 0 ? empty(out.sizes(), DType::Float32) : cast_data(out, DType::Float32);
+    mm_into(cast_data(a, DType::Float32), cast_data(b, DType::Float32), wide, beta);
+    return copy_into(out, wide);
   }
-  EG_CHECK_KIND(NotImplemented, out.dtype() != DType::Bool,
-                "\"matmul\" not implemented for 'Bool'");
-  visit_integral(out.dtype(),
-                 [&](auto zero) { integer_product<decltype(zero)>(a, b, out, beta != 0); });
+  const Matrix ma(a), mb(b);
+  const int64_t d = out.dim();
+  kernel.multiply({type, d == 3 ? out.sizes()[0] : 1, out.sizes()[d - 2], out.sizes()[d - 1],
+                   a.sizes()[d - 1], ma.owner.raw(), mb.owner.raw(), out.raw(), ma.trans, mb.trans,
+                   ma.ld, mb.ld, ma.step(), mb.step(), beta});
 }
 
 namespace {
 
-Tensor matrix_at(const Tensor& t, int64_t i) {
-  return alias(t, {t.sizes()[1], t.sizes()[2]}, {t.strides()[1], t.strides()[2]},
-               t.offset() + i * t.strides()[0]);
-}
-
-template <class T>
-void batched_product(const Tensor& a, const Tensor& b, const Tensor& out, T beta) {
-  const Matrix ma(a), mb(b);
-  const int64_t m = a.sizes()[1], k = a.sizes()[2], n = b.sizes()[2], batch = a.sizes()[0];
-  const int64_t step_a = ma.owner.strides()[0], step_b = mb.owner.strides()[0];
-  const T *pa = ma.owner.data<T>(), *pb = mb.owner.data<T>();
-  T* po = out.data<T>();
-  const double each = double(m) * double(n) * double(k);
-  // Few large products are split inside, many small ones over the batch.
-  if (batch < 4 && each > 4e6) {
-    for (int64_t i = 0; i < batch; ++i)
-      parallel_gemm(ma.trans, mb.trans, m, n, k, T(1), pa + i * step_a, ma.ld, pb + i * step_b,
-                    mb.ld, beta, po + i * m * n, n);
-    return;
-  }
-  const int64_t grain = std::max<int64_t>(1, int64_t(1e6 / std::max(each, 1.0)));
-  parallel_for(batch, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i)
-      gemm(ma.trans, mb.trans, m, n, k, T(1), pa + i * step_a, ma.ld, pb + i * step_b, mb.ld, beta,
-           po + i * m * n, n);
-  });
-}
-
-void bmm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
-  if (out.dtype() == DType::Float64) return batched_product<double>(a, b, out, beta);
-  if (out.dtype() == DType::Float32)
-    return batched_product<float>(a, b, out, static_cast<float>(beta));
-  for (int64_t i = 0; i < out.sizes()[0]; ++i)
-    mm_into(matrix_at(a, i), matrix_at(b, i), matrix_at(out, i), beta);
-}
-
 // The gradient product a b, added into the engine's buffer for the input if it has one.
 Tensor gradient_product(Context& ctx, size_t input, const Tensor& a, const Tensor& b,
-                        Tensor (*recorded)(const Tensor&, const Tensor&),
-                        void (*into)(const Tensor&, const Tensor&, const Tensor&, double)) {
+                        Tensor (*recorded)(const Tensor&, const Tensor&)) {
   Tensor* sum = ctx.accumulator(input);
   if (!sum || grad_enabled() || is_reduced(sum->dtype()) || sum->dim() != a.dim())
     return recorded(a, b);
-  into(a, b, *sum, 1);
+  mm_into(a, b, *sum, 1);
   return Context::accumulated();
 }
 
@@ -145,25 +126,19 @@ struct Product {
   Tensor forward(Context& ctx, const Tensor& a, const Tensor& b) {
     if (ctx.needs(1)) ctx.save(a);
     if (ctx.needs(0)) ctx.save(b);
-    if constexpr (batched) {
-      Tensor out = empty({a.sizes()[0], a.sizes()[1], b.sizes()[2]}, a.dtype());
-      bmm_into(a, b, out, 0);
-      return out;
-    } else {
-      Tensor out = empty({a.sizes()[0], b.sizes()[1]}, a.dtype());
-      mm_into(a, b, out, 0);
-      return out;
-    }
+    Dims sizes = a.sizes();
+    sizes.back() = b.sizes().back();
+    Tensor out = empty(sizes, a.dtype());
+    mm_into(a, b, out, 0);
+    return out;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     constexpr auto recorded = batched ? &bmm : &mm;
-    constexpr auto into = batched ? &bmm_into : &mm_into;
     Tensors result(2);
     if (ctx.needs(0))
-      result[0] =
-          gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.needs(1)), -2, -1), recorded, into);
+      result[0] = gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.needs(1)), -2, -1), recorded);
     if (ctx.needs(1))
-      result[1] = gradient_product(ctx, 1, transpose(ctx.saved(0), -2, -1), g, recorded, into);
+      result[1] = gradient_product(ctx, 1, transpose(ctx.saved(0), -2, -1), g, recorded);
     return result;
   }
 };
@@ -184,10 +159,8 @@ struct Linear {
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors result(3);
-    if (ctx.needs(0))
-      result[0] = gradient_product(ctx, 0, g, ctx.saved(ctx.needs(1)), &mm, &mm_into);
-    if (ctx.needs(1))
-      result[1] = gradient_product(ctx, 1, transpose(g, 0, 1), ctx.saved(0), &mm, &mm_into);
+    if (ctx.needs(0)) result[0] = gradient_product(ctx, 0, g, ctx.saved(ctx.needs(1)), &mm);
+    if (ctx.needs(1)) result[1] = gradient_product(ctx, 1, transpose(g, 0, 1), ctx.saved(0), &mm);
     if (ctx.needs(2)) result[2] = sum(g, {0});
     return result;
   }
@@ -227,6 +200,8 @@ Tensor batch_of(const Tensor& t, IntSpan batch, int64_t count) {
 }
 
 }  // namespace
+
+EG_KERNELS(MatmulKernels, {false, &multiply})
 
 Tensor mm(const Tensor& a, const Tensor& b) {
   check_operands("mm", a, b);

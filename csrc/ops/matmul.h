@@ -5,7 +5,7 @@
 
 namespace eg {
 
-// out (row-major) = a b + beta out, for 2-d a and b of one dtype.
+// out (row-major) = a b + beta out, for a and b of one dtype: matrices, or batches of them.
 void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta);
 
 }  // namespace eg

@@ -7,12 +7,14 @@
 
 #include "kernels/norm.h"
 #include "ops/ops.h"
+#include "ops/reduce.h"
 #include "ops/registry.h"
 #include "tape/function.h"
 
 namespace eg {
 namespace {
 
+// Of sums, statistics and weights; elements are read as line_type().
 DType compute_dtype(DType t) { return is_reduced(t) ? DType::Float32 : t; }
 Tensor ready(const Tensor& t, DType dtype) {
   return t.defined() ? contiguous_data(cast_data(t, dtype)) : Tensor();
@@ -97,10 +99,10 @@ struct RowNorm {
   double eps;
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-    const DType t = compute_dtype(x.dtype());
-    const Tensor in = ready(x, t), w = ready(weight, t), b = ready(bias, t);
-    Tensor y = empty(x.sizes(), t), mean = empty({rows}, t), rstd = empty({rows}, t);
-    kernels<NormKernels>().row_forward(t, rows, n, Center, eps, in.raw(), raw_or_null(w),
+    const DType t = compute_dtype(x.dtype()), element = line_type(x.dtype());
+    const Tensor in = ready(x, element), w = ready(weight, t), b = ready(bias, t);
+    Tensor y = empty(x.sizes(), element), mean = empty({rows}, t), rstd = empty({rows}, t);
+    kernels<NormKernels>().row_forward(element, rows, n, Center, eps, in.raw(), raw_or_null(w),
                                        raw_or_null(b), y.raw(), mean.raw(), rstd.raw());
     for (const Tensor& s : {x, weight, bias, mean, rstd}) ctx.save(s);
     return cast_data(y, x.dtype());
@@ -112,14 +114,15 @@ struct RowNorm {
     if (grad_enabled())
       return collect(ctx, Composed{{{rows, n}, {1}, {1, n}}, t, Center, eps}(g, x, weight), x,
                      weight, bias);
-    const Tensor in = ready(x, t), w = ready(weight, t), gs = ready(g, t);
+    const DType element = line_type(x.dtype());
+    const Tensor in = ready(x, element), w = ready(weight, t), gs = ready(g, element);
     Gradients all;
-    if (ctx.needs(0)) all.x = empty(x.sizes(), t);
+    if (ctx.needs(0)) all.x = empty(x.sizes(), element);
     if (ctx.needs(1)) all.weight = empty({n}, t);
     if (ctx.needs(2)) all.bias = empty({n}, t);
     const auto& k = kernels<NormKernels>();
     const Tensor scratch = empty({k.row_scratch(rows, n)}, t);
-    k.row_backward(t, rows, n, Center, gs.raw(), in.raw(), raw_or_null(w), ctx.saved(3).raw(),
+    k.row_backward(element, rows, n, Center, gs.raw(), in.raw(), raw_or_null(w), ctx.saved(3).raw(),
                    ctx.saved(4).raw(), raw_or_null(all.x), raw_or_null(all.weight),
                    raw_or_null(all.bias), scratch.raw());
     return collect(ctx, all, x, weight, bias);
@@ -161,111 +164,68 @@ struct ChannelStats {
   ChannelShape channels;  // where weights are applied
   ChannelShape groups;    // where statistics are taken
   int64_t weights;        // channel c uses weight c % weights
-  int64_t per_group() const { return channels.channels / groups.channels; }
-  double count() const { return double(groups.outer) * groups.inner; }
-};
-
-template <class T>
-const T* data_of(const Tensor& t) {
-  return t.defined() ? t.data<T>() : nullptr;
-}
-
-// y = scale * x + shift with the statistics folded in.
-void fold(const ChannelStats& s, const Tensor& mean, const Tensor& rstd, const Tensor& weight,
-          const Tensor& bias, const Tensor& scale, const Tensor& shift) {
-  visit_float(s.channels.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    const T *w = data_of<T>(weight), *b = data_of<T>(bias);
-    const T *m = mean.data<T>(), *r = rstd.data<T>();
-    T *to_scale = scale.data<T>(), *to_shift = shift.data<T>();
-    const int64_t each = s.per_group();
-    for (int64_t g = 0; g < s.groups.channels; ++g) {
-      const int64_t first = g * each % s.weights;
-      for (int64_t j = 0; j < each; ++j) {
-        const T a = r[g] * (w ? w[first + j] : T(1));
-        to_scale[g * each + j] = a;
-        to_shift[g * each + j] = (b ? b[first + j] : T(0)) - m[g] * a;
-      }
-    }
-  });
-}
-
-Tensor inverse_deviation(const Tensor& var, double eps) {
-  Tensor out = empty(var.sizes(), var.dtype());
-  visit_float(var.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t i = 0; i < var.numel(); ++i)
-      out.data<T>()[i] = T(1 / std::sqrt(double(var.data<T>()[i]) + eps));
-  });
-  return out;
-}
-
-Tensor normalise(const ChannelStats& s, const Tensor& x, const Tensor& mean, const Tensor& rstd,
-                 const Tensor& weight, const Tensor& bias) {
-  const DType t = s.channels.dtype;
-  if (x.numel() == 0) return empty(x.sizes(), t);
-  const Tensor scale = empty({s.channels.channels}, t), shift = empty({s.channels.channels}, t);
-  fold(s, mean, rstd, ready(weight, t), ready(bias, t), scale, shift);
-  Tensor y = empty(x.sizes(), t);
-  kernels<NormKernels>().affine(s.channels, x.raw(), scale.raw(), shift.raw(), y.raw());
-  return y;
-}
-
-// Coefficients of dx = a * g + b * x + k, and the weights' gradients, from each channel's sums.
-template <class T>
-struct Coefficients {
-  const ChannelStats& s;
-  const T *mean, *rstd, *w, *sum_g, *sum_gx;
-  T *a, *b, *k, *d_weight, *d_bias;
-
-  void group(int64_t g, bool fixed) const {
-    const int64_t first = g * s.per_group(), last = first + s.per_group();
-    const int64_t to_weight = first % s.weights - first;
-    double along = 0, level = 0;
-    for (int64_t c = first; c < last; ++c) {
-      const int64_t i = c + to_weight;
-      const double weight = w ? w[i] : T(1);
-      along += weight * sum_gx[c];
-      level += weight * sum_g[c];
-      d_weight[i] += sum_gx[c] * rstd[g];
-      d_bias[i] += sum_g[c];
-    }
-    const double r = rstd[g], n = s.count();
-    const double slope = fixed ? 0 : -along * r * r * r / n;
-    const double shift = fixed ? 0 : -level * r / n - slope * mean[g];
-    for (int64_t c = first; c < last; ++c) {
-      a[c] = T(r * (w ? w[c + to_weight] : T(1)));
-      b[c] = T(slope);
-      k[c] = T(shift);
-    }
+  ChannelGroups terms() const {
+    const int64_t per_group = groups.channels ? channels.channels / groups.channels : 1;
+    return {channels.channels, per_group, weights, double(groups.outer) * double(groups.inner)};
   }
 };
+
+// Running statistics and how they move: (1 - momentum) * running + momentum * value.
+struct Running {
+  Tensor mean, var;
+  double momentum = 0;
+
+  static void close(const Tensor& t, const Tensor& written) {
+    if (!t.defined()) return;
+    if (!written.same(t)) copy_into(t, written);
+    t.storage().mark_written();
+  }
+};
+
+// Writes rstd, and the running statistics if there are any.
+Tensor normalise(const ChannelStats& s, const Tensor& x, const Tensor& mean, const Tensor& var,
+                 double eps, const Tensor& weight, const Tensor& bias, const Tensor& rstd,
+                 const Running& running = {}) {
+  const DType t = mean.dtype();
+  Tensor y = empty(x.sizes(), s.channels.dtype);
+  if (x.numel() == 0) {
+    fill(rstd, Scalar(0));
+    return y;
+  }
+  const Tensor w = ready(weight, t), b = ready(bias, t),
+               affine = empty({2, s.channels.channels}, t);
+  const Tensor running_mean = ready(running.mean, t), running_var = ready(running.var, t);
+  char* const scale = affine.raw();
+  char* const shift = scale + size_t(s.channels.channels) * item_size(t);
+  const NormKernels& kernel = kernels<NormKernels>();
+  kernel.fold(
+      t, {s.terms(), mean.raw(), var.raw(), raw_or_null(w), raw_or_null(b), eps, rstd.raw(), scale,
+          shift, raw_or_null(running_mean), raw_or_null(running_var), running.momentum});
+  Running::close(running.mean, running_mean);
+  Running::close(running.var, running_var);
+  kernel.affine(s.channels, x.raw(), scale, shift, y.raw());
+  return y;
+}
 
 // fixed: the statistics were given, not taken from x.
 Gradients channel_backward(const ChannelStats& s, bool fixed, bool need_x, const Tensor& g,
                            const Tensor& x, const Tensor& mean, const Tensor& rstd,
                            const Tensor& weight) {
-  const DType t = s.channels.dtype;
+  const DType t = mean.dtype();
   const int64_t n = s.channels.channels;
-  const auto& kernel = kernels<NormKernels>();
-  const Tensor channel_mean = empty({n}, t), sums = empty({2, n}, t), terms = empty({3, n}, t);
-  Gradients all{Tensor(), zeros({s.weights}, t), zeros({s.weights}, t)};
-  const Tensor w = ready(weight, t);
-  visit_float(t, [&](auto zero) {
-    using T = decltype(zero);
-    T* to_mean = channel_mean.data<T>();
-    for (int64_t g = 0; g < s.groups.channels; ++g)
-      for (int64_t j = 0; j < s.per_group(); ++j) *to_mean++ = mean.data<T>()[g];
-    T *sum_g = sums.data<T>(), *a = terms.data<T>();
-    kernel.sums(s.channels, g.raw(), x.raw(), channel_mean.raw(), sum_g, sum_g + n);
-    const Coefficients<T> run{
-        s,     mean.data<T>(), rstd.data<T>(),       data_of<T>(w),     sum_g, sum_g + n, a,
-        a + n, a + 2 * n,      all.weight.data<T>(), all.bias.data<T>()};
-    for (int64_t i = 0; i < s.groups.channels; ++i) run.group(i, fixed);
-    if (!need_x) return;
-    all.x = empty(x.sizes(), t);
-    kernel.combine(s.channels, g.raw(), x.raw(), a, a + n, a + 2 * n, all.x.raw());
-  });
+  const NormKernels& kernel = kernels<NormKernels>();
+  const Tensor sums = empty({2, n}, t), terms = empty({3, n}, t), w = ready(weight, t);
+  Gradients all{Tensor(), empty({s.weights}, t), empty({s.weights}, t)};
+  const ChannelGroups of = s.terms();
+  kernel.sums(s.channels, g.raw(), x.raw(), mean.raw(), of.per_group, sums.raw());
+  char *const a = terms.raw(), *const b = a + size_t(n) * item_size(t),
+              *const k = b + size_t(n) * item_size(t);
+  kernel.terms(t, {of, fixed, mean.raw(), rstd.raw(), raw_or_null(w), sums.raw(), a, b, k,
+                   all.weight.raw(), all.bias.raw()});
+  if (need_x) {
+    all.x = empty(x.sizes(), s.channels.dtype);
+    kernel.combine(s.channels, g.raw(), x.raw(), a, b, k, all.x.raw());
+  }
   return all;
 }
 
@@ -281,7 +241,7 @@ struct GroupNorm {
   double eps;
 
   ChannelStats stats(const Tensor& x) const {
-    const DType t = compute_dtype(x.dtype());
+    const DType t = line_type(x.dtype());
     const int64_t samples = x.size(0), channels = x.size(1), inner = inner_of(x);
     return {{t, 1, samples * channels, inner},
             {t, 1, samples * groups, channels / groups * inner},
@@ -290,21 +250,22 @@ struct GroupNorm {
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
     const ChannelStats s = stats(x);
-    const DType t = s.channels.dtype;
-    const Tensor in = ready(x, t), mean = empty({s.groups.channels}, t),
+    const DType element = s.channels.dtype, t = compute_dtype(element);
+    const Tensor in = ready(x, element), mean = empty({s.groups.channels}, t),
                  var = empty({s.groups.channels}, t);
     // One channel per row: neighbours lie along the row even where a group is one value wide.
-    const ChannelShape rows{t, 1, s.groups.channels, s.groups.inner};
+    const ChannelShape rows{element, 1, s.groups.channels, s.groups.inner};
     kernels<NormKernels>().moments(rows, in.raw(), mean.raw(), var.raw());
-    const Tensor rstd = inverse_deviation(var, eps);
+    const Tensor rstd = empty(var.sizes(), t);
+    const Tensor y = normalise(s, in, mean, var, eps, weight, bias, rstd);
     for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
-    return cast_data(normalise(s, in, mean, rstd, weight, bias), x.dtype());
+    return cast_data(y, x.dtype());
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
     const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
     const ChannelStats s = stats(x);
-    const DType t = s.channels.dtype;
+    const DType element = s.channels.dtype, t = compute_dtype(element);
     if (grad_enabled()) {
       const int64_t each = s.weights / groups;
       const Layout layout{
@@ -312,43 +273,29 @@ struct GroupNorm {
       return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
     }
     return collect(ctx,
-                   channel_backward(s, false, ctx.needs(0), ready(g, t), ready(x, t), ctx.saved(3),
-                                    ctx.saved(4), weight),
+                   channel_backward(s, false, ctx.needs(0), ready(g, element), ready(x, element),
+                                    ctx.saved(3), ctx.saved(4), weight),
                    x, weight, bias);
   }
 };
 
-// running = (1 - momentum) * running + momentum * value
-void update_running(const Tensor& running, const Tensor& value, double momentum, double factor) {
-  if (!running.defined()) return;
-  const Tensor now = ready(running, value.dtype());
-  Tensor next = empty(value.sizes(), value.dtype());
-  visit_float(value.dtype(), [&](auto zero) {
-    using T = decltype(zero);
-    for (int64_t i = 0; i < value.numel(); ++i)
-      next.data<T>()[i] =
-          T((1 - momentum) * now.data<T>()[i] + momentum * factor * value.data<T>()[i]);
-  });
-  copy_into(running, next);
-  running.storage().mark_written();
-}
-
 struct BatchNorm {
   static constexpr const char* name = "BatchNorm";
-  Tensor running_mean, running_var;
+  Running running;
   bool training;
-  double momentum, eps;
+  double eps;
 
   ChannelStats stats(const Tensor& x) const {
-    const ChannelShape s{compute_dtype(x.dtype()), x.size(0), x.size(1), inner_of(x)};
+    const ChannelShape s{line_type(x.dtype()), x.size(0), x.size(1), inner_of(x)};
     return {s, s, s.channels};
   }
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
     const ChannelStats s = stats(x);
-    const DType t = s.channels.dtype;
-    const Tensor in = ready(x, t);
+    const DType element = s.channels.dtype, t = compute_dtype(element);
+    const Tensor in = ready(x, element);
     Tensor mean, var;
+    const bool learns = training && x.numel() > 0;
     if (x.numel() == 0) {
       mean = zeros({s.weights}, t);
       var = zeros({s.weights}, t);
@@ -356,24 +303,23 @@ struct BatchNorm {
       mean = empty({s.weights}, t);
       var = empty({s.weights}, t);
       kernels<NormKernels>().moments(s.channels, in.raw(), mean.raw(), var.raw());
-      const double n = s.count();
-      update_running(running_mean, mean, momentum, 1);
-      update_running(running_var, var, momentum, n / (n - 1));
     } else {
       // Copies: the module may be trained again before the backward pass.
-      mean = contiguous_data(cast_data(running_mean, t));
-      var = contiguous_data(cast_data(running_var, t));
-      if (mean.same(running_mean)) mean = clone(mean.detach());
+      mean = contiguous_data(cast_data(running.mean, t));
+      var = contiguous_data(cast_data(running.var, t));
+      if (mean.same(running.mean)) mean = clone(mean.detach());
     }
-    const Tensor rstd = inverse_deviation(var, eps);
+    const Tensor rstd = empty({s.weights}, t);
+    const Tensor y =
+        normalise(s, in, mean, var, eps, weight, bias, rstd, learns ? running : Running());
     for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
-    return cast_data(normalise(s, in, mean, rstd, weight, bias), x.dtype());
+    return cast_data(y, x.dtype());
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
     const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
     const ChannelStats s = stats(x);
-    const DType t = s.channels.dtype;
+    const DType element = s.channels.dtype, t = compute_dtype(element);
     if (grad_enabled()) {
       const Layout layout{{x.size(0), s.weights, s.channels.inner}, {0, 2}, {1, s.weights, 1}};
       if (training)
@@ -382,8 +328,8 @@ struct BatchNorm {
                      weight, bias);
     }
     return collect(ctx,
-                   channel_backward(s, !training, ctx.needs(0), ready(g, t), ready(x, t),
-                                    ctx.saved(3), ctx.saved(4), weight),
+                   channel_backward(s, !training, ctx.needs(0), ready(g, element),
+                                    ready(x, element), ctx.saved(3), ctx.saved(4), weight),
                    x, weight, bias);
   }
 
@@ -452,7 +398,7 @@ Tensor batch_norm(const Tensor& x, const OptionalTensor& running_mean,
                  "[batch_norm] expected more than 1 value per channel when training, got input of "
                  "shape ",
                  IntSpan(x.sizes()));
-  return apply(BatchNorm{mean, var, training, momentum, eps}, x, w, b);
+  return apply(BatchNorm{{mean, var, momentum}, training, eps}, x, w, b);
 }
 
 EG_OP(layer_norm, "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-05)",

@@ -50,10 +50,10 @@ DType compute_type(DType t) { return is_reduced(t) ? DType::Float32 : t; }
 
 Tensor reduce_data(Reduce op, const Tensor& x, const Dims& dims, bool keepdim, DType out_type) {
   const bool truth = op == Reduce::All || op == Reduce::Any;
-  const DType compute = truth ? DType::Bool : compute_type(x.dtype());
-  const Layout l(cast_data(x, compute), dims);
-  Tensor out = empty(keepdim ? l.kept : l.squeezed, compute);
-  kernels<ReduceKernels>().reduce(op, compute, l.data.raw(), out.raw(), l.outer, l.length, l.inner);
+  const DType type = truth ? DType::Bool : line_type(x.dtype());
+  const Layout l(cast_data(x, type), dims);
+  Tensor out = empty(keepdim ? l.kept : l.squeezed, compute_type(type));
+  kernels<ReduceKernels>().reduce(op, type, l.data.raw(), out.raw(), l.outer, l.length, l.inner);
   return cast_data(out, out_type);
 }
 
@@ -71,13 +71,17 @@ struct Sum {
   static constexpr const char* name = "Sum";
   Dims dims;
   bool keepdim;
+  DType out;  // float32 of halves: the sum may not fit them
   Dims sizes;
+  DType from;
+  Sum(Dims d, bool k, DType t) : dims(std::move(d)), keepdim(k), out(t) {}
   Tensor forward(Context&, const Tensor& x) {
     sizes = x.sizes();
-    return reduce_data(Reduce::Sum, x, dims, keepdim, x.dtype());
+    from = x.dtype();
+    return reduce_data(Reduce::Sum, x, dims, keepdim, out);
   }
   Tensors backward(Context&, const Tensor& g) {
-    return {expand(with_kept_dims(g, dims, keepdim), sizes)};
+    return {expand(with_kept_dims(to(g, from), dims, keepdim), sizes)};
   }
 };
 
@@ -167,11 +171,11 @@ struct LogSumExp {
   bool keepdim;
   Tensor forward(Context& ctx, const Tensor& x) {
     ctx.save(x);
-    const DType compute = compute_type(x.dtype());
-    Layout l(cast_data(x, compute), dims);
+    const DType type = line_type(x.dtype());
+    Layout l(cast_data(x, type), dims);
     if (l.inner != 1) l = l.lines();
-    Tensor y = empty(keepdim ? l.kept : l.squeezed, compute);
-    kernels<SoftmaxKernels>().logsumexp(compute, l.data.raw(), y.raw(), l.outer, l.length);
+    Tensor y = empty(keepdim ? l.kept : l.squeezed, compute_type(type));
+    kernels<SoftmaxKernels>().logsumexp(type, l.data.raw(), y.raw(), l.outer, l.length);
     y = cast_data(y, x.dtype());
     ctx.save(y);
     return y;
@@ -216,8 +220,9 @@ Layout Layout::lines() const {
 // --- functions ---------------------------------------------------------------------------------------------------------
 
 Tensor sum(const Tensor& x, IntSpan dims, bool keepdim, std::optional<DType> dtype) {
-  const Tensor t = to(x, sum_type(x, dtype));
-  return apply(Sum{wrap_dims(dims, x.dim()), keepdim, {}}, t);
+  const DType type = sum_type(x, dtype);
+  const bool widens = is_reduced(x.dtype()) && type == DType::Float32;
+  return apply(Sum(wrap_dims(dims, x.dim()), keepdim, type), widens ? x : to(x, type));
 }
 Tensor sum(const Tensor& x) { return sum(x, {}, false); }
 
@@ -227,7 +232,7 @@ Tensor sum_to(const Tensor& x, IntSpan sizes) {
   for (int64_t d = 0; d < x.dim(); ++d)
     if (d < extra || (sizes[d - extra] == 1 && x.sizes()[d] != 1)) dims.push_back(d);
   if (dims.empty()) return x;
-  const Tensor y = apply(Sum{dims, true, {}}, x);
+  const Tensor y = apply(Sum(dims, true, x.dtype()), x);
   return extra > 0 ? view(y, sizes) : y;
 }
 
@@ -239,9 +244,8 @@ Tensor mean(const Tensor& x, IntSpan dims, bool keepdim) {
   const Dims wrapped = wrap_dims(dims, x.dim());
   double count = 1;
   for (int64_t d : wrapped) count *= static_cast<double>(x.sizes()[d]);
-  if (is_reduced(x.dtype()))  // the sum may not fit a half
-    return to(div(sum(to(x, DType::Float32), wrapped, keepdim), Tensor(count)), x.dtype());
-  return div(apply(Sum{wrapped, keepdim, {}}, x), Tensor(count));
+  const Tensor total = apply(Sum(wrapped, keepdim, compute_type(x.dtype())), x);
+  return to(div(total, Tensor(count)), x.dtype());
 }
 
 Tensor amax(const Tensor& x, IntSpan dims, bool keepdim) {
@@ -358,10 +362,10 @@ EG_OP(
 
 template <Arg op>
 std::tuple<Tensor, Tensor> extreme_of(const Tensor& x, int64_t dim) {
-  const DType compute = compute_type(x.dtype());
-  const Layout l(cast_data(x, compute), {dim});
-  Tensor at = empty(l.kept, DType::Int64), values = empty(l.kept, compute);
-  kernels<ReduceKernels>().arg(op, compute, l.data.raw(), at.data<int64_t>(), values.raw(), l.outer,
+  const DType type = line_type(x.dtype());
+  const Layout l(cast_data(x, type), {dim});
+  Tensor at = empty(l.kept, DType::Int64), values = empty(l.kept, compute_type(type));
+  kernels<ReduceKernels>().arg(op, type, l.data.raw(), at.data<int64_t>(), values.raw(), l.outer,
                                l.length, l.inner);
   return {cast_data(values, x.dtype()), at};
 }

@@ -18,6 +18,11 @@ struct Layout {
   Dims squeezed;  // without them
 };
 
+// What kernels that run along lines read: on the GPU halves as they are, on the CPU float32 instead.
+inline DType line_type(DType t) {
+  return is_reduced(t) && active_device.is_cpu() ? DType::Float32 : t;
+}
+
 Tensor cumprod(const Tensor& x, int64_t dim);
 
 }  // namespace eg

@@ -1,4 +1,5 @@
 // Cumulative sums, products and extremes.
+#include "ops/creation.h"
 #include "ops/reduce.h"
 #include "ops/registry.h"
 #include "tape/function.h"
@@ -59,11 +60,9 @@ struct CumProd {
   }
   // 0 .. n - 1 along dim.
   static Tensor arange_like(int64_t n, const Tensor& x, int64_t dim) {
-    Tensor t = empty({n}, DType::Int64);
-    for (int64_t i = 0; i < n; ++i) t.data<int64_t>()[i] = i;
     Dims sizes(size_t(x.dim()), 1);
     sizes[size_t(dim)] = n;
-    return alias(t, sizes, contiguous_strides(sizes), 0);
+    return alias(arange(n), sizes, contiguous_strides(sizes), 0);
   }
 };
 

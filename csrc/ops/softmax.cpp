@@ -31,7 +31,6 @@ Tensor back_in_place(const Tensor& lines, int64_t dim) {
   }
   return alias(lines, sizes, strides, lines.offset());
 }
-DType compute_of(DType t) { return is_reduced(t) ? DType::Float32 : t; }
 
 template <bool log>
 Tensor softmax_backward(const Tensor& g, const Tensor& y, int64_t dim);
@@ -43,7 +42,7 @@ struct SoftmaxBackward {
   Tensor forward(Context& ctx, const Tensor& g, const Tensor& y) {
     ctx.save(g);
     ctx.save(y);
-    const DType compute = compute_of(y.dtype());
+    const DType compute = line_type(y.dtype());
     const Lines lg(g, dim, compute), ly(y, dim, compute);
     Tensor gx = empty(ly.data.sizes(), compute);
     kernels<SoftmaxKernels>().backward(log, compute, lg.data.raw(), ly.data.raw(), gx.raw(),
@@ -73,7 +72,7 @@ struct Softmax {
   static constexpr const char* name = log ? "LogSoftmax" : "Softmax";
   int64_t dim;
   Tensor forward(Context& ctx, const Tensor& x) {
-    const DType compute = compute_of(x.dtype());
+    const DType compute = line_type(x.dtype());
     const Lines l(x, dim, compute);
     Tensor y = empty(l.data.sizes(), compute);
     kernels<SoftmaxKernels>().forward(log, compute, l.data.raw(), y.raw(), l.lines, l.length);

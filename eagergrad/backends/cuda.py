@@ -6,15 +6,24 @@ import contextlib
 from collections.abc import Iterator
 
 from eagergrad import cuda as _cuda
+from eagergrad.tensor.functions import get_float32_matmul_precision, set_float32_matmul_precision
 
 
 class _Matmul:
     """Precision that a GPU may use in matrix products."""
 
     def __init__(self) -> None:
-        self.allow_tf32 = False
         self.allow_fp16_reduced_precision_reduction = True
         self.allow_bf16_reduced_precision_reduction = True
+
+    @property
+    def allow_tf32(self) -> bool:
+        """Whether float32 products may round their operands to TensorFloat-32."""
+        return get_float32_matmul_precision() != "highest"
+
+    @allow_tf32.setter
+    def allow_tf32(self, allowed: bool) -> None:
+        set_float32_matmul_precision("high" if allowed else "highest")
 
 
 matmul = _Matmul()

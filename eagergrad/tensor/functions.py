@@ -243,11 +243,15 @@ _precision = "highest"
 
 
 def set_float32_matmul_precision(precision: str) -> None:
-    """Products on the CPU are always computed in full float32; the setting concerns GPUs."""
+    """Let a GPU round the operands of float32 products to TensorFloat-32 ("high", "medium"), or not ("highest").
+
+    The CPU always computes them in full float32.
+    """
     global _precision
     if precision not in ("highest", "high", "medium"):
         raise RuntimeError(f"expected 'highest', 'high' or 'medium', got {precision!r}")
     _precision = precision
+    _C.cuda_set_tf32(precision != "highest")
 
 
 def get_float32_matmul_precision() -> str:

@@ -1,0 +1,87 @@
+// Chooses between the kernels of eagergrad/cuda/softmax.cu: a warp or a block a line, its elements in registers or not.
+#include <algorithm>
+
+#include "cuda/reduce.h"
+#include "cuda/teams.h"
+#include "kernels/reduce.h"
+
+namespace eg {
+namespace {
+
+constexpr const char* kFile = "softmax.cu";
+
+void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_t n) {
+  if (lines * n == 0) return;
+  const cuda::Teams t(lines, n);
+  void* const kernel = cuda::kernel(kFile, "eg::softmax", {type, log, t.block, t.held});
+  cuda::visit_elements(type, [&](auto zero, auto) {
+    using T = decltype(zero);
+    cuda::launch(kernel, t.grid, reinterpret_cast<const T*>(x), reinterpret_cast<T*>(y), lines, n);
+  });
+}
+void backward(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
+              int64_t n) {
+  if (lines * n == 0) return;
+  const cuda::Teams t(lines, n);
+  void* const kernel = cuda::kernel(kFile, "eg::softmax_backward", {type, log, t.block, t.held});
+  cuda::visit_elements(type, [&](auto zero, auto) {
+    using T = decltype(zero);
+    cuda::launch(kernel, t.grid, reinterpret_cast<const T*>(g), reinterpret_cast<const T*>(y),
+                 reinterpret_cast<T*>(gx), lines, n);
+  });
+}
+void logsumexp(DType type, const char* x, char* y, int64_t lines, int64_t n) {
+  cuda::logsumexp(type, x, y, lines, n);
+}
+void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ignore,
+                   double smoothing, char* loss, char* lse, int64_t lines, int64_t n) {
+  if (lines == 0) return;
+  const cuda::Teams t(lines, n);
+  void* const kernel = cuda::kernel(kFile, "eg::cross_entropy", {type, t.block});
+  cuda::visit_elements(type, [&](auto zero, auto wide) {
+    using T = decltype(zero);
+    using C = decltype(wide);
+    cuda::launch(kernel, t.grid, reinterpret_cast<const T*>(x), target, ignore, smoothing,
+                 reinterpret_cast<C*>(loss), reinterpret_cast<C*>(lse), lines, n);
+  });
+}
+void cross_entropy_backward(DType type, const char* x, const int64_t* target, int64_t ignore,
+                            double smoothing, const char* lse, const char* scale, char* gx,
+                            int64_t lines, int64_t n) {
+  if (lines * n == 0) return;
+  const cuda::Teams t(lines, n);
+  void* const kernel = cuda::kernel(kFile, "eg::cross_entropy_backward", {type, t.block});
+  cuda::visit_elements(type, [&](auto zero, auto wide) {
+    using T = decltype(zero);
+    using C = decltype(wide);
+    cuda::launch(kernel, t.grid, reinterpret_cast<const T*>(x), target, ignore, smoothing,
+                 reinterpret_cast<const C*>(lse), reinterpret_cast<const C*>(scale),
+                 reinterpret_cast<T*>(gx), lines, n);
+  });
+}
+
+// Waits for the device.
+void check_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
+                   int64_t* first_wrong, int64_t* ignored) {
+  *first_wrong = n;
+  *ignored = 0;
+  if (n == 0) return;
+  constexpr int64_t kMost = 256;
+  const int64_t blocks = std::min((n + 1023) / 1024, kMost);
+  int64_t found[2 * kMost];
+  const cuda::Scratch results(sizeof(found));
+  cuda::launch(cuda::kernel(kFile, "eg::check_targets"), cuda::Grid(blocks, 256), target, n,
+               classes, ignore, results.get<int64_t>());
+  cuda::download(found, results.get(), size_t(2 * blocks) * sizeof(int64_t));
+  for (int64_t b = 0; b < blocks; ++b) {
+    *first_wrong = std::min(*first_wrong, found[2 * b]);
+    *ignored += found[2 * b + 1];
+  }
+}
+
+}  // namespace
+
+EG_CUDA_KERNELS(SoftmaxKernels, {&forward, &backward, &logsumexp, &cross_entropy,
+                                 &cross_entropy_backward, &check_targets})
+
+}  // namespace eg

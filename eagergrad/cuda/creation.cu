@@ -1,0 +1,12 @@
+#include "prelude.cuh"
+
+#include "kernels/sequence.h"
+
+namespace eg {
+
+template <class T>
+__global__ void sequence(Sequence s, T* out) {
+  for (EG_ELEMENTS(i, s.count)) out[i] = s.whole ? cast<T>(s.whole_at(i)) : cast<T>(s.at(i));
+}
+
+}  // namespace eg

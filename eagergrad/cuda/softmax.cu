@@ -1,0 +1,144 @@
+// Softmax and cross entropy of lines: a warp or a block a line.
+#include "joins.cuh"
+
+namespace eg {
+
+// All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.
+template <class T, bool kLog, bool kBlock, int K>
+__global__ void __launch_bounds__(kBlock ? 1024 : 128)
+    softmax(const T* x, T* y, int64_t lines, int64_t n) {
+  using C = compute_t<T>;
+  const Team<kBlock> team;
+  for (int64_t line = team.first; line < lines; line += team.stride) {
+    Held<T, K> held(team, x + line * n, n);
+    T* q = y + line * n;
+    C most = C(-INFINITY), sum = 0;
+    if constexpr (K > 0) {
+      held.each([&](int64_t, C v) { most = v > most ? v : most; });
+      most = team.template join<Max<C>>(most);
+      held.each([&](int64_t, C& v) {
+        v -= most;
+        const C e = exponential(v);
+        if (!kLog) v = e;
+        sum += e;
+      });
+      sum = team.template join<Sum<C>>(sum);
+    } else {
+      auto s = LogSumExp<C>::start();
+      held.each([&](int64_t i, C v) { LogSumExp<C>::take(s, v, i); });
+      s = team.template join<LogSumExp<C>>(s);
+      most = s.most;
+      sum = s.sum;
+    }
+    const C scale = 1 / sum, log_sum = kLog ? vocabulary::log(sum) : C(0);
+    held.each([&](int64_t i, C v) {
+      if constexpr (K == 0) {
+        v -= most;
+        if (!kLog) v = exponential(v);
+      }
+      q[i] = cast<T>(kLog ? v - log_sum : v * scale);
+    });
+  }
+}
+
+template <class T, bool kLog, bool kBlock, int K>
+__global__ void __launch_bounds__(kBlock ? 1024 : 128)
+    softmax_backward(const T* g, const T* y, T* gx, int64_t lines, int64_t n) {
+  using C = compute_t<T>;
+  const Team<kBlock> team;
+  for (int64_t line = team.first; line < lines; line += team.stride) {
+    Held<T, K> held(team, g + line * n, n), held_y(team, y + line * n, n);
+    T* q = gx + line * n;
+    C v = 0;
+    if constexpr (K > 0) {
+#pragma unroll
+      for (int k = 0; k < K; ++k)
+        if (team.lane + int64_t(k) * team.lanes < n)
+          v += kLog ? held.v[k] : held.v[k] * held_y.v[k];
+    } else {
+      held.each([&](int64_t i, C x) { v += kLog ? x : x * cast<C>(held_y.p[i]); });
+    }
+    v = team.template join<Sum<C>>(v);
+    const auto result = [&](C x, C p) { return cast<T>(kLog ? x - exponential(p) * v : p * (x - v)); };
+    if constexpr (K > 0) {
+#pragma unroll
+      for (int k = 0; k < K; ++k) {
+        const int64_t i = team.lane + int64_t(k) * team.lanes;
+        if (i < n) q[i] = result(held.v[k], held_y.v[k]);
+      }
+    } else {
+      held.each([&](int64_t i, C x) { q[i] = result(x, cast<C>(held_y.p[i])); });
+    }
+  }
+}
+
+// See SoftmaxKernels in kernels/reduce.h.
+template <class T, bool kBlock>
+__global__ void cross_entropy(const T* x, const int64_t* target, int64_t ignore, double smoothing,
+                              compute_t<T>* loss, compute_t<T>* lse, int64_t lines, int64_t n) {
+  using C = compute_t<T>;
+  const Team<kBlock> team;
+  for (int64_t line = team.first; line < lines; line += team.stride) {
+    const T* p = x + line * n;
+    auto s = over<LogSumExp<T>, false>(x, line * n, 1, team.lane, team.lanes, n);
+    s = team.template join<LogSumExp<T>>(s);
+    C sum = 0;
+    if (smoothing != 0) {
+      sum = over<Sum<T>, false>(x, line * n, 1, team.lane, team.lanes, n);
+      sum = team.template join<Sum<T>>(sum);
+    }
+    if (team.lane != 0) continue;
+    const int64_t t = target[line];
+    const C all = LogSumExp<T>::value(s), even = C(smoothing);
+    lse[line] = all;
+    C v = 0;
+    if (t != ignore) {
+      v = all - (1 - even) * cast<C>(p[t]);
+      if (smoothing != 0) v -= even * (sum / C(n));
+    }
+    loss[line] = v;
+  }
+}
+
+template <class T, bool kBlock>
+__global__ void cross_entropy_backward(const T* x, const int64_t* target, int64_t ignore,
+                                       double smoothing, const compute_t<T>* lse,
+                                       const compute_t<T>* scale, T* gx, int64_t lines, int64_t n) {
+  using C = compute_t<T>;
+  const Team<kBlock> team;
+  const C own = C(1 - smoothing), even = C(smoothing / double(n));
+  for (int64_t line = team.first; line < lines; line += team.stride) {
+    const int64_t t = target[line];
+    const C s = t == ignore ? C(0) : scale[line], all = lse[line];
+    const T* p = x + line * n;
+    T* q = gx + line * n;
+#pragma unroll 4
+    for (int64_t i = team.lane; i < n; i += team.lanes) {
+      C v = exponential(cast<C>(p[i]) - all) - even;
+      if (i == t) v -= own;
+      q[i] = cast<T>(t == ignore ? C(0) : s * v);
+    }
+  }
+}
+
+// A pair of results a block.
+__global__ void check_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
+                              int64_t* results) {
+  int64_t wrong = n, ignored = 0;
+  for (EG_ELEMENTS(i, n)) {
+    const int64_t t = target[i];
+    if (t == ignore) {
+      ++ignored;
+    } else if ((t < 0 || t >= classes) && i < wrong) {
+      wrong = i;
+    }
+  }
+  wrong = join_block<Min<int64_t>>(wrong);
+  ignored = join_block<Sum<int64_t>>(ignored);
+  if (threadIdx.x == 0) {
+    results[2 * blockIdx.x] = wrong;
+    results[2 * blockIdx.x + 1] = ignored;
+  }
+}
+
+}  // namespace eg
