@@ -362,6 +362,8 @@ def spdiags(diagonals: Any, offsets: Any, shape: Any, layout: Any = None) -> Spa
 
 def as_sparse(x: Any) -> Any:
     """SciPy matrices as sparse tensors over their memory, arrays as tensors, everything else as it is."""
+    if type(x) is Tensor or type(x) is SparseTensor:
+        return x
     if is_scipy_sparse(x):
         from eagergrad.sparse.interop import from_scipy
 
