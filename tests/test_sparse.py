@@ -525,8 +525,13 @@ def test_a_module_keeps_one_as_a_buffer() -> None:
         def forward(self, h: Any) -> Any:
             return self.linear(self.adjacency @ h)
 
-    net = Graph()
+    net, other = Graph(), Graph()
     assert net(eg.ones(4, 3)).shape == (4, 2)
+    other.adjacency.mul_(3)
+    net.load_state_dict(other.state_dict())
+    assert net.adjacency.to_dense().equal(other.adjacency.to_dense())
+    with pytest.raises(RuntimeError, match="same entries"):
+        net.adjacency.copy_(other.adjacency.t())
     assert net.double()(eg.ones(4, 3, dtype=eg.float64)).dtype is eg.float64
 
 

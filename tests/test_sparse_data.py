@@ -121,6 +121,15 @@ def test_sparse_tensors_in_saved_structures(tmp_path: Path) -> None:
     assert back.layout == x.layout and back.to_dense().equal(x.to_dense())
 
 
+def test_a_file_that_calls_its_entries_sorted_is_not_believed() -> None:
+    from eagergrad.sparse.tensor import rebuild
+
+    for index in ([[1, 0]], [[0, 0]]):
+        values = eg.tensor([1.0, 2.0])
+        x = rebuild(eg.sparse_coo, (2,), values, eg.tensor(index), None, True)
+        assert not x.is_coalesced()
+
+
 # -- minibatches --------------------------------------------------------------------------------------------
 
 

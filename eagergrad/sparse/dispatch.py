@@ -113,12 +113,29 @@ def _zero_(self: SparseTensor) -> SparseTensor:
     return self
 
 
+def _copy_(self: SparseTensor, source: Any, non_blocking: bool = False) -> SparseTensor:
+    """The values of a tensor with the same entries. RuntimeError for others: entries are never changed."""
+    source = as_sparse(source)
+    same = isinstance(source, SparseTensor) and source.layout == self.layout
+    if same and self.is_sparse:
+        same = source.shape == self.shape and self._idx.equal(source._idx)
+    elif same:
+        same = source.shape == self.shape and self._pattern.same(source._pattern)
+    if not same:
+        raise RuntimeError(
+            f"[copy_] expected a {self.layout} tensor of shape {tuple(self.shape)} with the same entries"
+        )
+    self._vals.copy_(source._vals)
+    return self
+
+
 # Methods that are the functions of the table.
 _METHODS = (
     "add addmm bmm div divide index_select log_softmax matmul mean mm mul multiply mv narrow pow select softmax sub "
     "subtract sum t transpose true_divide unsqueeze"
 ).split()
 _MORE_METHODS: dict[str, Callable[..., Any]] = {
+    "copy_": _copy_,
     "div_": lambda self, other: _scale_(self, other, "div"),
     "mul_": lambda self, other: _scale_(self, other, "mul"),
     "norm": reduce.norm,

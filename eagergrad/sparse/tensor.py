@@ -11,6 +11,7 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad import Size, Tensor
+from eagergrad._C import ops as _ops
 from eagergrad.sparse.pattern import Form, Grouping, Pattern, group, summed
 from eagergrad.tensor.tensor import _parse_to
 
@@ -254,7 +255,11 @@ class SparseTensor:
                 f"expected a sparse matrix, got sparse_dim {self.sparse_dim()} and dense_dim "
                 f"{self.dense_dim()} (shape {tuple(self.shape)})"
             )
-        if self._grouping is None:
+        if self._grouping is None and self._coalesced:
+            ptr, _ = _ops._sparse_compress(self._idx[0].contiguous(), self.shape[0])
+            pattern = Pattern(ptr, self._idx[1].contiguous(), *self.shape)
+            self._grouping = Grouping(pattern, None, None)
+        elif self._grouping is None:
             self._grouping = group(
                 self._idx[0].contiguous(), self._idx[1].contiguous(), *self.shape
             )
@@ -447,6 +452,6 @@ def rebuild(
 
     if layout == eg.sparse_coo:
         made = construct.coo_tensor(first, values, shape, "unpickle")
-        made._coalesced = coalesced and made.coalesce()._nnz() == made._nnz()
+        made._coalesced = coalesced and made.coalesce()._idx.equal(made._idx)
         return made
     return construct.compressed_tensor(layout, first, second, values, shape, "unpickle")
