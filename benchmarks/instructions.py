@@ -1,17 +1,20 @@
 """`python -m benchmarks.instructions [--update]`: instructions that the small rows cost, against a committed baseline.
 
-Times vary on a shared machine, counts hardly do. The rows run under callgrind (which knows AVX2 at most, so
-it is that kernel level that is counted), each N and then 2 N times; the difference is the row's own cost. A call
-of getppid() separates the parts of the profile, so that Python starts only once. The counts depend on the
-version of Python, so a baseline made by another one is not compared.
+Times vary on a shared machine, counts hardly do. The rows run under callgrind (which knows AVX2 at most, so it is that
+kernel level that is counted), each N and then 2 N times; the difference is the row's own cost. Counted is what runs inside
+the extension module: the interpreter's and the C library's share is theirs, and differs between machines. A call of getppid()
+separates the parts of the profile, so that Python starts only once. Counts of another compiler, minor version of Python or
+processor architecture are not compared.
 """
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
 import os
+import platform
 import re
 import shutil
 import subprocess
@@ -26,6 +29,7 @@ from .harness import ROWS
 BASELINE = Path(__file__).with_name("instructions.json")
 TOLERANCE = 1.05
 SMALL = [r for r in ROWS if r.small]
+EXTENSION = "/_C."
 
 
 def run_rows() -> None:
@@ -43,30 +47,57 @@ def run_rows() -> None:
         os.getppid()
 
 
+def made_by() -> dict[str, str]:
+    """What the counts depend on besides the sources."""
+    spec = importlib.util.find_spec("eagergrad._C")
+    binary = Path(spec.origin).read_bytes() if spec and spec.origin else b""
+    compiler = re.search(rb"(GCC|clang)[^\0]*? (\d+\.\d+)", binary)
+    return {
+        "compiler": b" ".join(compiler.groups()).decode() if compiler else "unknown",
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "machine": platform.machine(),
+    }
+
+
+def cost_in_extension(profile: str) -> int:
+    """Self cost of the functions of the extension module in one part of a callgrind profile.
+
+    >>> cost_in_extension("ob=(1) /x/_C.so\\nfn=(1) f\\n1 5\\ncalls=1 9\\n+2 70\\n* 3\\nob=(2) libc\\n1 4\\n")
+    8
+    """
+    inside, skip, total = False, False, 0
+    names: dict[str, str] = {}
+    for text in profile.splitlines():
+        if skip:  # the line after calls= holds what the callee cost
+            skip = False
+        elif found := re.match(r"c?ob=(\(\d+\))(?: (.*))?$", text):
+            names.setdefault(found[1], found[2] or "")
+            if text.startswith("ob="):
+                inside = EXTENSION in names[found[1]]
+        elif text.startswith("calls="):
+            skip = True
+        elif inside and (cost := re.match(r"[\d+*-]\S* (\d+)$", text)):
+            total += int(cost[1])
+    return total
+
+
 def count_instructions() -> dict[str, int]:
     """Instructions a call of every small row."""
     with tempfile.TemporaryDirectory() as folder:
         command = ["valgrind", "--tool=callgrind", "--dump-before=getppid", "--dump-instr=no"]
-        command += [
-            f"--callgrind-out-file={folder}/part",
-            sys.executable,
-            "-m",
-            __spec__.name,
-            "--child",
-        ]
+        command += [f"--callgrind-out-file={folder}/part"]
+        command += [sys.executable, "-m", __spec__.name, "--child"]
         environment = {**os.environ, "OPENBLAS_CORETYPE": "Haswell", "PYTHONHASHSEED": "0"}
         root = Path(__file__).resolve().parents[1]
         done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
         if done.returncode:
             raise SystemExit(done.stdout[-2000:] + done.stderr[-4000:])
         # part.1 ends at the first mark; then come, for each row, N calls, 2 N calls and what is between rows.
-        totals = {}
-        for path in Path(folder).glob("part.*"):
-            match = re.search(r"^(?:summary|totals): (\d+)", path.read_text(), re.MULTILINE)
-            totals[int(path.suffix[1:])] = int(match[1]) if match else 0
         counts = {}
         for i, row in enumerate(SMALL):
-            once, twice = totals[3 * i + 2], totals[3 * i + 3]
+            once, twice = (
+                cost_in_extension(Path(folder, f"part.{3 * i + n}").read_text()) for n in (2, 3)
+            )
             counts[row.name] = (twice - once) // row.small
         return counts
 
@@ -82,12 +113,15 @@ def main() -> int:
     if not shutil.which("valgrind"):
         print("valgrind is not installed; nothing counted")
         return 0
-    python = f"{sys.version_info.major}.{sys.version_info.minor}"
-    counts = count_instructions()
+    counts, here = count_instructions(), made_by()
     if options.update:
-        BASELINE.write_text(json.dumps({"python": python, "instructions": counts}, indent=1) + "\n")
+        BASELINE.write_text(json.dumps({**here, "instructions": counts}, indent=1) + "\n")
     saved = json.loads(BASELINE.read_text()) if BASELINE.exists() else {}
-    baseline = saved.get("instructions", {}) if saved.get("python") == python else {}
+    comparable = all(saved.get(key) == value for key, value in here.items())
+    baseline = saved.get("instructions", {}) if comparable else {}
+    if not comparable:
+        theirs = ", ".join(str(saved.get(key)) for key in here)
+        print(f"the baseline is of {theirs}, this build of {', '.join(here.values())}")
     print("| work | instructions | baseline | |\n| --- | --- | --- | --- |")
     worse = 0
     for name, count in counts.items():

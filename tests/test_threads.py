@@ -205,6 +205,22 @@ def test_ctrl_c_stops_long_kernels() -> None:
 
 
 @pytest.mark.ours
+@pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("sizes", [(6000, 6000, 6000), (64, 1_000_000, 64)])
+def test_ctrl_c_stops_one_large_product(sizes: tuple[int, int, int], threads: int) -> None:
+    m, k, n = sizes
+    took = interrupted(f"""
+        import eagergrad as eg
+        eg.set_num_threads({threads})
+        a, b = eg.ones(1, 1).expand({m}, {k}).contiguous(), eg.ones({k}, {n})
+        print("go", flush=True)
+        while True:
+            a @ b
+    """)
+    assert took < LIMIT
+
+
+@pytest.mark.ours
 def test_ctrl_c_stops_a_python_loop_of_small_ops() -> None:
     took = interrupted("""
         import eagergrad as eg

@@ -22,9 +22,14 @@ class Counted {
   virtual ~Counted() = default;
 
   void retain() const { refs_.fetch_add(1, std::memory_order_relaxed); }
+  // The last holder needs no atomic subtraction: nobody else is left who could copy the reference.
   void release() const {
-    if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) const_cast<Counted*>(this)->destroy();
+    if (refs_.load(std::memory_order_acquire) == 1 ||
+        refs_.fetch_sub(1, std::memory_order_acq_rel) == 1)
+      const_cast<Counted*>(this)->destroy();
   }
+  // The first reference to a new object, which nobody else knows yet.
+  void adopt() const { refs_.store(1, std::memory_order_relaxed); }
   uint32_t use_count() const { return refs_.load(std::memory_order_acquire); }
 
  protected:
@@ -42,6 +47,13 @@ class Ref {
   Ref(T* p) : p_(p) {
     if (p_) p_->retain();
   }  // NOLINT
+  // The only reference to an object just made: Ref<Node>::adopt(new ...).
+  static Ref adopt(T* made) {
+    Ref r;
+    made->adopt();
+    r.p_ = made;
+    return r;
+  }
   Ref(const Ref& o) : p_(o.p_) {
     if (p_) p_->retain();
   }

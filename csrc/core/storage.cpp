@@ -162,7 +162,7 @@ Ref<Storage> Storage::create(size_t bytes) {
   s->data_ = static_cast<char*>(block) + kHeader;
   s->bytes_ = bytes;
   s->block_bytes_ = kHeader + bytes;
-  return s;
+  return Ref<Storage>::adopt(s);
 }
 
 Ref<Storage> Storage::create(size_t bytes, Device device) {

@@ -16,7 +16,7 @@ int64_t Tensor::stride(int64_t d) const {
 namespace {
 
 Tensor make(Ref<Storage> storage, IntSpan sizes, int64_t numel, DType dtype) {
-  Ref<TensorImpl> impl(new TensorImpl);
+  auto impl = Ref<TensorImpl>::adopt(new TensorImpl);
   impl->device = storage->device();
   impl->storage = std::move(storage);
   impl->sizes = sizes.dims();
@@ -161,7 +161,7 @@ Tensor alias(const Tensor& t, IntSpan sizes, IntSpan strides, int64_t offset) {
   EG_CHECK(uint64_t(items) * t.item_size() <= t.storage().bytes(), "a view of shape ", sizes,
            ", strides ", strides, " and offset ", offset, " needs ", items,
            " elements, but the storage has ", t.storage().bytes() / t.item_size());
-  Ref<TensorImpl> impl(new TensorImpl);
+  auto impl = Ref<TensorImpl>::adopt(new TensorImpl);
   impl->storage = t->storage;
   impl->offset = offset;
   impl->sizes = sizes.dims();
@@ -175,7 +175,7 @@ Tensor alias(const Tensor& t, IntSpan sizes, IntSpan strides, int64_t offset) {
 }
 
 Tensor Tensor::detach() const {
-  Ref<TensorImpl> impl(new TensorImpl);
+  auto impl = Ref<TensorImpl>::adopt(new TensorImpl);
   impl->storage = impl_->storage;
   impl->offset = impl_->offset;
   impl->sizes = impl_->sizes;

@@ -11,6 +11,7 @@
 #include <string>
 
 #include "core/error.h"
+#include "core/gil.h"
 #include "core/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
@@ -98,6 +99,41 @@ void serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T*
                 c, int(std::max<int64_t>(ldc, 1)));
 }
 
+// How the result is split into pieces. OpenBLAS packs the rows and columns of a piece, which costs 1 / width + 1 / height of
+// a multiply-add for each that it does: pieces are as square as they can be. Small products come in four, so that nobody
+// waits for a thread that wakes late; pieces of large ones take some 30 ms, so that an interrupt is answered soon.
+struct Grid {
+  static constexpr double kPiece = 2e9;
+  int64_t down = 1, across = 1, height, width, depth;
+
+  Grid(int64_t m, int64_t n, int64_t k) {
+    constexpr int64_t kLeast = 64;
+    const int64_t most_down = std::max<int64_t>(m / kLeast, 1);
+    const int64_t most_across = std::max<int64_t>(n / kLeast, 1);
+    const int64_t wanted =
+        std::max<int64_t>(4, int64_t(double(m) * double(n) * double(k) / kPiece));
+    double least = 1e300;
+    for (int64_t d = 1; d <= std::min(wanted, most_down); ++d) {
+      const int64_t a = std::min((wanted + d - 1) / d, most_across);
+      const double packing = double(d) / double(m) + double(a) / double(n);
+      const double missing = double(std::max<int64_t>(wanted - d * a, 0));
+      if (packing + missing >= least) continue;
+      least = packing + missing;
+      down = d;
+      across = a;
+    }
+    height = rounded((m + down - 1) / down);
+    width = rounded((n + across - 1) / across);
+    down = (m + height - 1) / height;
+    across = (n + width - 1) / width;
+    depth = std::max<int64_t>(4096, int64_t(kPiece / (double(height) * double(width))));
+  }
+  int64_t pieces() const { return down * across; }
+
+ private:
+  static int64_t rounded(int64_t n) { return (n + 15) / 16 * 16; }
+};
+
 // Below this many multiply-adds a second thread is not woken.
 constexpr double kWorthwhile = 7e5;
 
@@ -127,25 +163,25 @@ void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const 
     serial(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
     return;
   }
-  const bool rows = m >= n;
-  const int64_t longer = rows ? m : n;
-  // Each chunk packs the shared operand again: 256 rows keep that below a few per cent. Small products still come in four
-  // pieces, so that nobody waits for a thread that wakes late.
-  const int64_t pieces =
-      std::min<int64_t>(std::max<int64_t>(longer / 256, std::min<int64_t>(longer / 64, 4)), 16);
-  const int64_t chunk = ((longer + pieces - 1) / pieces + 15) / 16 * 16;
-  const int64_t chunks = (longer + chunk - 1) / chunk;
-  parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t at = i * chunk, size = std::min(chunk, longer - at);
-      if (rows) {
-        serial(ta, tb, size, n, k, alpha, a + (ta ? at : at * lda), lda, b, ldb, beta, c + at * ldc,
-               ldc);
-      } else {
-        serial(ta, tb, m, size, k, alpha, a, lda, b + (tb ? at * ldb : at), ldb, beta, c + at, ldc);
-      }
+  const Grid grid(m, n, k);
+  // Few pieces at a time: between them this thread looks for an interrupt.
+  const int64_t together = 4 * num_threads();
+  for (int64_t at = 0; at < k; at += grid.depth) {
+    const int64_t depth = std::min(grid.depth, k - at);
+    const T *pa = a + (ta ? at * lda : at), *pb = b + (tb ? at : at * ldb);
+    for (int64_t first = 0; first < grid.pieces(); first += together) {
+      const int64_t count = std::min(together, grid.pieces() - first);
+      if (first + at > 0 && poll_interrupt && !in_parallel()) poll_interrupt();
+      parallel_for(count, 1, [&](int64_t begin, int64_t end) {
+        for (int64_t i = first + begin; i < first + end; ++i) {
+          const int64_t r = i % grid.down * grid.height, c0 = i / grid.down * grid.width;
+          serial(ta, tb, std::min(grid.height, m - r), std::min(grid.width, n - c0), depth, alpha,
+                 pa + (ta ? r : r * lda), lda, pb + (tb ? c0 * ldb : c0), ldb, at ? T(1) : beta,
+                 c + r * ldc + c0, ldc);
+        }
+      });
     }
-  });
+  }
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 namespace eg {
 namespace {
 
-constexpr int64_t kLanes = 16;    // independent accumulators of a line
+constexpr int64_t kLanes = 16;    // independent accumulators of a line, in each of a few vectors
 constexpr int64_t kBlock = 4096;  // elements summed in the element type before the wider sum
 
 template <class T>
@@ -32,9 +32,10 @@ struct Rule {
     else
       return T(0);
   }
-  static EG_INLINE T element(T x) {
+  template <class U>  // T, or a vector of T
+  static EG_INLINE U element(U x) {
     if constexpr (op == Reduce::SumSquares)
-      return T(x * x);
+      return U(x * x);
     else
       return x;
   }
@@ -52,6 +53,17 @@ struct Rule {
       return U(a || b);
     else
       return U(a + b);
+  }
+  template <class V>
+  static EG_INLINE V join_vectors(const V& a, const V& b) {
+    if constexpr (op == Reduce::Prod)
+      return a * b;
+    else if constexpr (op == Reduce::Max)
+      return ((a > b) | (a != a)) ? a : b;
+    else if constexpr (op == Reduce::Min)
+      return ((a < b) | (a != a)) ? a : b;
+    else
+      return a + b;
   }
 
  private:
@@ -81,8 +93,54 @@ using Total =
     std::conditional_t<op == Reduce::Sum || op == Reduce::SumSquares || op == Reduce::Prod,
                        typename Wide<T>::type, T>;
 
-template <Reduce op, class T>
+template <class T>
+struct LanesOf {
+  typedef T type __attribute__((vector_size(kLanes * sizeof(T))));
+  typedef T loose __attribute__((vector_size(kLanes * sizeof(T)), aligned(alignof(T)), may_alias));
+};
+template <class T>
+using Lanes = typename LanesOf<T>::type;
+
+// The lanes of v joined pairwise: each with the one `half` further on.
+template <Reduce op, class T, int half = kLanes / 2>
+EG_INLINE T join_lanes(const Lanes<T>& all) {
+  Lanes<T> v = all;
+  typedef decltype(v == v) Mask;
+  Mask from;
+#pragma GCC unroll 16
+  for (int l = 0; l < kLanes; ++l) from[l] = (l + half) % kLanes;
+  v = Rule<op, T>::join_vectors(v, __builtin_shuffle(v, from));
+  if constexpr (half > 1)
+    return join_lanes<op, T, half / 2>(v);
+  else
+    return v[0];
+}
+
+template <Reduce op, class T, class = std::enable_if_t<!std::is_same_v<T, bool>>>
 EG_INLINE T block(const T* x, int64_t n) {
+  using R = Rule<op, T>;
+  using V = Lanes<T>;
+  constexpr int64_t kChains = sizeof(T) > 4 ? 2 : 4;  // additions under way at once
+  const auto at = [x](int64_t i) {
+    return R::element(V(*reinterpret_cast<const typename LanesOf<T>::loose*>(x + i)));
+  };
+  V sums[kChains];
+  for (int64_t c = 0; c < kChains; ++c)
+    for (int64_t l = 0; l < kLanes; ++l) sums[c][l] = R::start();
+  int64_t i = 0;
+  for (; i + kChains * kLanes <= n; i += kChains * kLanes)
+    for (int64_t c = 0; c < kChains; ++c) sums[c] = R::join_vectors(sums[c], at(i + c * kLanes));
+  for (; i + kLanes <= n; i += kLanes) sums[0] = R::join_vectors(sums[0], at(i));
+  for (int64_t c = kChains / 2; c > 0; c /= 2)
+    for (int64_t k = 0; k < c; ++k) sums[k] = R::join_vectors(sums[k], sums[k + c]);
+  T result = n >= kLanes ? join_lanes<op, T>(sums[0]) : R::start();
+  for (; i < n; ++i) result = R::join(result, R::element(x[i]));
+  return result;
+}
+
+template <Reduce op>
+EG_INLINE bool block(const bool* x, int64_t n) {
+  using T = bool;
   using R = Rule<op, T>;
   T lane[kLanes];
   for (int64_t l = 0; l < kLanes; ++l) lane[l] = R::start();

@@ -9,13 +9,14 @@ constexpr int64_t kLanes = 16;
 
 template <class T>
 EG_INLINE T line_max(const T* x, int64_t n) {
-  T lane[kLanes];
-  for (int64_t l = 0; l < kLanes; ++l) lane[l] = T(-INFINITY);
+  constexpr int64_t kWide = 4 * kLanes;  // several comparisons under way at once
+  T lane[kWide];
+  for (int64_t l = 0; l < kWide; ++l) lane[l] = T(-INFINITY);
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t l = 0; l < kLanes; ++l) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
+  for (; i + kWide <= n; i += kWide)
+    for (int64_t l = 0; l < kWide; ++l) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
   T m = T(-INFINITY);
-  for (int64_t l = 0; l < kLanes; ++l) m = lane[l] > m ? lane[l] : m;
+  for (int64_t l = 0; l < kWide; ++l) m = lane[l] > m ? lane[l] : m;
   for (; i < n; ++i) m = x[i] > m ? x[i] : m;
   return m;
 }
@@ -59,8 +60,8 @@ void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n) {
       const T lse = m + vocabulary::log(total);
       for (int64_t i = 0; i < n; ++i) q[i] = p[i] - lse;
     } else {
-      for (int64_t i = 0; i < n; ++i) q[i] = vocabulary::exp(p[i] - m);
-      const T scale = 1 / line_sum<T>(n, [&](int64_t i) { return q[i]; });
+      const T total = line_sum<T>(n, [&](int64_t i) { return q[i] = vocabulary::exp(p[i] - m); });
+      const T scale = 1 / total;
       for (int64_t i = 0; i < n; ++i) q[i] *= scale;
     }
   });

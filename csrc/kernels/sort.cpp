@@ -360,6 +360,13 @@ struct Best {
 
 constexpr int64_t kFew = 32;  // so many are kept in order, one insertion a candidate
 
+template <class T>
+EG_INLINE bool any_below(const T* x, KeyOf<T> limit, KeyOf<T> flip) {
+  KeyOf<T> found = 0;
+  for (int64_t j = 0; j < kBlock; ++j) found |= KeyOf<T>((key_of(x[j]) ^ flip) < limit);
+  return found != 0;
+}
+
 // The few best entries of a row, in order.
 template <class T, class E>
 void scan_few(const T* x, E* best, int64_t n, int64_t k, KeyOf<T> flip) {
@@ -368,6 +375,8 @@ void scan_few(const T* x, E* best, int64_t n, int64_t k, KeyOf<T> flip) {
   Key limit = ~Key(0);
   int64_t kept = 0;
   for (int64_t i = 0; i < n; i += kPart) {
+    // Most blocks have nothing to add, which a comparison of all their keys with one number shows.
+    while (kept == k && i + kBlock <= n && !any_below(x + i, limit, flip)) i += kBlock;
     const int64_t m = n - i < kPart ? n - i : kPart;
     Key keys[kPart];
     if (m == kPart) {

@@ -529,7 +529,8 @@ struct Call {
             : empty_result(common_shape(row, inputs), out_dtype(row, common), inputs, row.inputs);
     compute(out);
     if (needs_node(row, inputs) && out.is_floating()) {
-      Ref<ElementwiseNode> node(new ElementwiseNode(row, op, backward, attributes));
+      const auto node =
+          Ref<ElementwiseNode>::adopt(new ElementwiseNode(row, op, backward, attributes));
       for (int i = 0; i < row.inputs; ++i) node->add_input(*inputs[i]);
       node->record(inputs, out);
     }

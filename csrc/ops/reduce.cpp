@@ -13,21 +13,25 @@ namespace eg {
 
 // The reduced dimensions as the middle one of a dense (outer, length, inner) array; x is copied only if it must be.
 Layout::Layout(const Tensor& x, const Dims& dims) {
-  Dims sorted = dims;
-  std::sort(sorted.begin(), sorted.end());
-  bool reduced[kMaxDims] = {};
-  for (int64_t d : sorted) reduced[d] = true;
+  uint64_t reduced = 0;  // a bit for each dimension: kMaxDims of them
+  static_assert(kMaxDims <= 64, "a bit for each dimension");
+  for (int64_t d : dims) reduced |= uint64_t(1) << d;
+  const auto is_reduced = [reduced](int64_t d) { return (reduced >> d & 1) != 0; };
+  int64_t first = x.dim(), last = -1;  // of the reduced dimensions
   for (int64_t d = 0; d < x.dim(); ++d) {
-    if (reduced[d]) length *= x.sizes()[d];
-    kept.push_back(reduced[d] ? 1 : x.sizes()[d]);
-    if (!reduced[d]) squeezed.push_back(x.sizes()[d]);
+    const int64_t n = x.sizes()[d];
+    kept.push_back(is_reduced(d) ? 1 : n);
+    if (!is_reduced(d)) {
+      squeezed.push_back(n);
+      continue;
+    }
+    length *= n;
+    first = std::min(first, d);
+    last = d;
   }
-  const bool consecutive =
-      sorted.empty() || sorted.back() - sorted.front() + 1 == static_cast<int64_t>(sorted.size());
-  if (consecutive) {
+  if (last < 0) last = x.dim() - 1;
+  if (dims.empty() || last - first + 1 == static_cast<int64_t>(dims.size())) {
     data = contiguous_data(x);
-    const int64_t first = sorted.empty() ? x.dim() : sorted.front();
-    const int64_t last = sorted.empty() ? x.dim() - 1 : sorted.back();
     for (int64_t d = 0; d < first; ++d) outer *= x.sizes()[d];
     for (int64_t d = last + 1; d < x.dim(); ++d) inner *= x.sizes()[d];
     return;
@@ -36,7 +40,7 @@ Layout::Layout(const Tensor& x, const Dims& dims) {
   Dims sizes, strides;
   for (int pass = 0; pass < 2; ++pass)
     for (int64_t d = 0; d < x.dim(); ++d)
-      if (reduced[d] == (pass == 1)) {
+      if (is_reduced(d) == (pass == 1)) {
         sizes.push_back(x.sizes()[d]);
         strides.push_back(x.strides()[d]);
       }

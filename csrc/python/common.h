@@ -23,6 +23,11 @@ inline bool is_tensor(PyObject* o) {
 inline Tensor unwrap(PyObject* o) {
   return Tensor(Ref<TensorImpl>(reinterpret_cast<PyTensor*>(o)->impl));
 }
+// The same without a reference of its own: valid while the object lives. A Tensor is one pointer.
+inline const Tensor& borrowed(PyObject* o) {
+  static_assert(sizeof(Tensor) == sizeof(TensorImpl*), "a Tensor is a reference");
+  return reinterpret_cast<const Tensor&>(reinterpret_cast<PyTensor*>(o)->impl);
+}
 // A new reference; the same object as long as one is alive for this tensor. Undefined tensors become None.
 PyObject* wrap(const Tensor& t);
 // As an instance of a subclass (Parameter).

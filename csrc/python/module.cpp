@@ -104,8 +104,6 @@ static void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThread
 static void poll() {
   using Clock = std::chrono::steady_clock;
   static thread_local Clock::time_point last{};
-  static thread_local uint32_t calls = 0;
-  if ((++calls & 15) != 0) return;
   const auto now = Clock::now();
   if (now - last < std::chrono::milliseconds(50)) return;
   last = now;

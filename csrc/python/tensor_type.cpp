@@ -73,19 +73,28 @@ static PyObject* tensor_new(PyTypeObject* type, PyObject* args, PyObject*) {
 
 // --- operators ---------------------------------------------------------------------------------------------------
 
-static bool operand(PyObject* o, Tensor* out) {
-  if (is_tensor(o)) {
-    *out = unwrap(o);
-    return true;
-  }
-  if (!is_number(o) && !is_array(o)) return false;
-  *out = to_operand(o, "other");
-  return true;
+// The tensor of an operand: its own, or one made of it and kept in `made`; null if it is none.
+static const Tensor* operand(PyObject* o, Tensor* made) {
+  if (is_tensor(o)) return &borrowed(o);
+  if (!is_number(o) && !is_array(o)) return nullptr;
+  *made = to_operand(o, "other");
+  return made;
 }
 
 // What a foreign operand (a sparse matrix) makes of the op of this name: perhaps NotImplemented.
 static PyObject* foreign(const char* name, PyObject* a, PyObject* b) {
   return PyObject_CallFunction(helper("override"), "s(OO){}", name, a, b);
+}
+
+// f(a, b); for operands that are no tensors, what they make of the op of this name (null: NotImplemented).
+template <class F>
+static PyObject* with_operands(const char* name, PyObject* a, PyObject* b, F&& f) {
+  return guarded([&]() -> PyObject* {
+    Tensor made[2];
+    const Tensor *x = operand(a, &made[0]), *y = x ? operand(b, &made[1]) : nullptr;
+    if (y) return f(*x, *y);
+    return name ? foreign(name, a, b) : Py_NewRef(Py_NotImplemented);
+  });
 }
 
 #define EG_BINARY(NAME, ...) #NAME,
@@ -95,47 +104,33 @@ static constexpr const char* binary_names[] = {
 
 template <Binary op>
 static PyObject* nb_binary(PyObject* a, PyObject* b) {
-  return guarded([&]() -> PyObject* {
-    Tensor x, y;
-    if (!operand(a, &x) || !operand(b, &y)) return foreign(binary_names[int(op)], a, b);
-    return wrap(binary(op, x, y));
-  });
+  return with_operands(binary_names[int(op)], a, b,
+                       [](const Tensor& x, const Tensor& y) { return wrap(binary(op, x, y)); });
 }
 
 template <Binary op>
 static PyObject* nb_inplace(PyObject* a, PyObject* b) {
-  return guarded([&]() -> PyObject* {
-    Tensor y;
-    if (!operand(b, &y)) return Py_NewRef(Py_NotImplemented);
-    binary_(op, unwrap(a), y);
+  return with_operands(nullptr, a, b, [a](const Tensor& x, const Tensor& y) {
+    binary_(op, x, y);
     return Py_NewRef(a);
   });
 }
 
 template <Unary op>
 static PyObject* nb_unary(PyObject* a) {
-  return guarded([&] { return wrap(unary(op, unwrap(a))); });
+  return guarded([&] { return wrap(unary(op, borrowed(a))); });
 }
 
 static PyObject* nb_power(PyObject* a, PyObject* b, PyObject* mod) {
-  return guarded([&]() -> PyObject* {
-    Tensor x, y;
-    if (mod != Py_None || !operand(a, &x) || !operand(b, &y)) return Py_NewRef(Py_NotImplemented);
-    return wrap(power(x, y));
-  });
+  if (mod != Py_None) return Py_NewRef(Py_NotImplemented);
+  return with_operands(nullptr, a, b,
+                       [](const Tensor& x, const Tensor& y) { return wrap(power(x, y)); });
 }
 static PyObject* nb_inplace_power(PyObject* a, PyObject* b, PyObject*) {
-  return guarded([&]() -> PyObject* {
-    Tensor y;
-    if (!operand(b, &y)) return Py_NewRef(Py_NotImplemented);
-    binary_(Binary::pow, unwrap(a), y);
-    return Py_NewRef(a);
-  });
+  return nb_inplace<Binary::pow>(a, b);
 }
 static PyObject* nb_matmul(PyObject* a, PyObject* b) {
-  return guarded([&]() -> PyObject* {
-    Tensor x, y;
-    if (!operand(a, &x) || !operand(b, &y)) return foreign("matmul", a, b);
+  return with_operands("matmul", a, b, [](const Tensor& x, const Tensor& y) {
     if (EG_UNLIKELY(autocast_on()))
       return wrap(matmul(autocast(x, Autocast::Lower), autocast(y, Autocast::Lower)));
     return wrap(matmul(x, y));
@@ -143,11 +138,8 @@ static PyObject* nb_matmul(PyObject* a, PyObject* b) {
 }
 
 static PyObject* tensor_compare(PyObject* a, PyObject* b, int op) {
-  return guarded([&]() -> PyObject* {
-    Tensor x, y;
-    if (!operand(a, &x) || !operand(b, &y)) return Py_NewRef(Py_NotImplemented);
-    constexpr Binary ops[] = {Binary::lt, Binary::le, Binary::eq,
-                              Binary::ne, Binary::gt, Binary::ge};
+  constexpr Binary ops[] = {Binary::lt, Binary::le, Binary::eq, Binary::ne, Binary::gt, Binary::ge};
+  return with_operands(nullptr, a, b, [op, &ops](const Tensor& x, const Tensor& y) {
     return wrap(binary(ops[op], x, y));
   });
 }

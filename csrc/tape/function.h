@@ -87,7 +87,7 @@ auto apply(F fn, const In&... inputs) {
       if (grad_mode) detail::mark_views(out, detail::first(inputs...));
     return out;
   }
-  Ref<detail::FunctionNode<F>> node(new detail::FunctionNode<F>(std::move(fn)));
+  const auto node = Ref<detail::FunctionNode<F>>::adopt(new detail::FunctionNode<F>(std::move(fn)));
   (detail::add_inputs(*node, inputs), ...);
   Context ctx(node.get());
   auto out = [&] {
