@@ -1,4 +1,4 @@
-"""`python -m benchmarks [-k WORDS] [--quick] [--json FILE] [--no-memory]`: one table, eagergrad beside PyTorch."""
+"""`python -m benchmarks [-k WORDS] [--quick] [--json FILE] [--no-memory | --memory-only]`: one table, eagergrad beside PyTorch."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", default="", help="also write the figures to this file")
     parser.add_argument("--no-memory", action="store_true", help="leave out the memory column")
+    parser.add_argument(
+        "--memory-only", action="store_true", help="peak memory of the rows, without times"
+    )
     parser.add_argument("--ours-only", action="store_true", help="do not import PyTorch")
     parser.add_argument("--peak", nargs=2, metavar=("FRAMEWORK", "ROW"), help=argparse.SUPPRESS)
     return parser.parse_args()
@@ -58,6 +61,20 @@ def line(cells: list[str]) -> None:
     print("| " + " | ".join(cells) + " |", flush=True)
 
 
+def peak_of(framework_name: str, row: Row, threads: int) -> int:
+    return int(run_child("--peak", framework_name, row.name, "--threads", str(threads)))
+
+
+def print_memory(rows: list[Row], names: list[str], threads: int) -> None:
+    """By how much each row raises the resident memory of a process that does nothing else, in MB."""
+    line(["work", *(f"{name}, MB" for name in names), ""])
+    line(["---"] * (len(names) + 2))
+    for row in rows:
+        peaks = [peak_of(name, row, threads) / 1e6 for name in names]
+        more = len(peaks) == 2 and peaks[0] > max(1.02 * peaks[1], peaks[1] + 1)
+        line([row.name, *(f"{p:.1f}" for p in peaks), "MORE" if more else ""])
+
+
 def measure(row: Row, frameworks: list[Any], options: argparse.Namespace) -> dict[str, Any]:
     functions = [row.function(f) for f in frameworks]
     times = alternate(functions, 0.15 if options.quick else 0.6)
@@ -66,8 +83,9 @@ def measure(row: Row, frameworks: list[Any], options: argparse.Namespace) -> dic
     for framework, best in zip(frameworks, times, strict=True):
         figures[framework.__name__] = best
         if not (options.quick or options.no_memory or row.small):
-            peak = ["--peak", framework.__name__, row.name, "--threads", str(options.threads)]
-            figures[framework.__name__ + "_peak"] = int(run_child(*peak))
+            figures[framework.__name__ + "_peak"] = peak_of(
+                framework.__name__, row, options.threads
+            )
     return figures
 
 
@@ -115,6 +133,8 @@ def main() -> None:
     if options.peak:
         return print_peak(*options.peak, options.threads)
     names = ["eagergrad"] if options.ours_only else ["eagergrad", "torch"]
+    if options.memory_only:
+        return print_memory(chosen(options.k), names, options.threads)
     frameworks = [importlib.import_module(name) for name in names]
     for framework in frameworks:
         framework.set_num_threads(options.threads)
