@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import itertools
 import pickle
 from collections.abc import Callable
@@ -435,6 +436,33 @@ def test_same_bits_for_any_number_of_threads() -> None:
         eg.set_num_threads(before)
     for other in found[1:]:
         assert all(a.equal(b) for a, b in zip(found[0], other, strict=True))
+
+
+def test_nothing_waits_for_the_garbage_collector() -> None:
+    w = eg.randn(4, 3, dtype=eg.float64, requires_grad=True)
+
+    functions: list[Callable[[Any], Any]] = [
+        lambda x: x @ w, lambda x: F.dropout(x)[[1, 0]] @ w, lambda x: x.t() @ x,
+        lambda x: eg.sparse.softmax(x, 1), lambda x: x + x.to_sparse(),
+    ]  # fmt: skip
+
+    def step() -> None:
+        for f in functions:
+            x = sparse("csc", M, eg.tensor(M.data, requires_grad=True))
+            (g,) = eg.autograd.grad(dense_of(f(x)).square().sum(), x, create_graph=True)
+            g.values().sum().backward()
+        w.grad = None
+
+    step()
+    gc.collect()
+    gc.disable()
+    try:
+        before = eg.memory.stats()["live"]
+        for _ in range(20):
+            step()
+        assert eg.memory.stats()["live"] == before
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32", "int64", "int32", "bool"])
