@@ -227,6 +227,24 @@ def test_frozen_ones_refuse_writes() -> None:
     assert g.is_sparse
 
 
+def test_nothing_a_user_does_to_the_parts_spoils_them() -> None:
+    g = some([1, 4])
+    before = g.to_dense()
+    g.indices().fill_(10**9)
+    g._indices().fill_(-1)
+    g.values().data = eg.zeros(1)
+    g.values().resize_(100, 5)
+    assert same_bits(g, before) and (g + g)._nnz() == 2
+    rows = np.array([1, 4])
+    index = eg.from_numpy(rows)
+    for layer, shape in ((eg.nn.Embedding, (2,)), (eg.nn.EmbeddingBag, (1, 2))):
+        rows[:] = [1, 4]
+        out = layer(ROWS, WIDTH, sparse=True)(index.reshape(*shape))
+        rows[1] = 10**9  # behind the tape's back
+        with pytest.raises(IndexError, match="out of range"):
+            out.sum().backward()
+
+
 # ---- where they come from ------------------------------------------------------------------------------
 
 

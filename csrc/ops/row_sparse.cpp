@@ -116,6 +116,11 @@ DistinctRows distinct_by_sorting(const Tensor& index) {
 }  // namespace
 
 DistinctRows distinct_rows(const Tensor& index, int64_t size) {
+  int64_t low = 0,
+          high = -1;  // the index may be memory that its owner wrote to since it was checked
+  if (index.numel()) index_range(index, &low, &high);
+  EG_CHECK_INDEX(low >= 0 && high < size, "index out of range: row ", low < 0 ? low : high, " of ",
+                 size);
   if (size / kTableRows <= index.numel())
     return distinct_by_table(index.data<int64_t>(), index.numel(), size);
   return distinct_by_sorting(index);
@@ -233,9 +238,10 @@ Tensor make_row_sparse(const Tensor& rows, const Tensor& values, const Dims& siz
   return row_sparse_sum(index, values, size);
 }
 
+// Rows as a copy, values as a view: whatever a user does with them, ours keep their range and shape.
 TensorList parts_or_nothing(const Tensor& t) {
   const auto parts = row_parts(t);
-  return parts ? TensorList{parts->rows, parts->values} : TensorList{};
+  return parts ? TensorList{clone(parts->rows), parts->values.detach()} : TensorList{};
 }
 
 void check_row_sparse(const Tensor& t) {
@@ -264,8 +270,11 @@ void take_rows(const Tensor& a, const Tensor& b) {
 
 EG_OP(&make_row_sparse, "_row_sparse(rows, values, size)",
       "A tensor that is zero but for some rows; repeated rows are added up.", kInternal)
+EG_OP(
+    +[](const Tensor& t) { return row_parts(t).has_value(); }, "_is_row_sparse(input)",
+    "Does it have rows rather than memory?", kInternal)
 EG_OP(&parts_or_nothing, "_row_parts(input)",
-      "[rows, values] of a row-sparse tensor, [] for any other.", kInternal)
+      "[a copy of the rows, values] of a row-sparse tensor, [] for any other.", kInternal)
 EG_OP(&add_checked, "_row_sparse_add(input, other)", "The sum of two row-sparse tensors.",
       kInternal)
 EG_OP(&take_rows, "_row_sparse_take_(input, other)",

@@ -22,9 +22,9 @@ struct RowParts {
 // --- making them ----------------------------------------------------------------------------------------------
 // rows must be ascending, distinct and below sizes[0]: trusted. values: (rows.numel(), sizes[1:]).
 Tensor row_sparse(const Tensor& rows, const Tensor& values, const Dims& sizes);
-// The sum of g[i] into row index[i], for any index below sizes[0] (trusted): repeated rows are added up in order.
+// The sum of g[i] into row index[i], each below sizes[0]: repeated rows are added up in order.
 Tensor row_sparse_sum(const Tensor& index, const Tensor& g, const Dims& sizes);
-// Of n indices below `size`: the distinct ones, ascending, and for each index its place among them.
+// Of n indices below `size` (IndexError otherwise): the distinct ones, ascending, and for each index its place among them.
 struct DistinctRows {
   Tensor rows, place;
 };

@@ -41,7 +41,7 @@ class RowSparse(Tensor):
     @property
     def is_sparse(self) -> Any:
         """Whether it still has rows: False once it was written as a dense tensor."""
-        return bool(_ops._row_parts(self))
+        return _ops._is_row_sparse(self)
 
     @property
     def layout(self) -> Any:
@@ -62,7 +62,7 @@ class RowSparse(Tensor):
         return self._parts()[1]
 
     def indices(self) -> Tensor:
-        """The rows, ascending, as (1, n) int64."""
+        """The rows, ascending, as (1, n) int64: a copy."""
         return self._indices()
 
     def values(self) -> Tensor:
