@@ -34,32 +34,7 @@ from setuptools.command.build_ext import build_ext
 ROOT = Path(__file__).resolve().parent
 ONCE = ("core", "tape", "ops", "cuda", "python")
 # What CUDA kernels share with the host's sources: an installed package carries copies.
-SHARED = (
-    "core/common.h",
-    "cuda/conv_layout.h",
-    "cuda/index_layouts.h",
-    "cuda/layouts.h",
-    "cuda/optim_layouts.h",
-    "cuda/pool_layout.h",
-    "cuda/rnn_layout.h",
-    "cuda/shape_layouts.h",
-    "cuda/vision_layout.h",
-    "kernels/attention_layout.h",
-    "kernels/ctc_states.h",
-    "kernels/float_math.h",
-    "kernels/grid_shape.h",
-    "kernels/grid_taps.h",
-    "kernels/norm_terms.h",
-    "kernels/optim_items.h",
-    "kernels/optim_rules.h",
-    "kernels/order.h",
-    "kernels/philox.h",
-    "kernels/sequence.h",
-    "kernels/special.h",
-    "kernels/vocabulary.h",
-    "kernels/walks.h",
-    "ops/elementwise.def",
-)
+SHARED = ("core/common.h", "cuda/*.h", "kernels/*.h", "ops/elementwise.def")
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)
 IS_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -266,10 +241,11 @@ class BuildExtension(build_ext):
         self.keep_symbols = bool(self.inplace)  # the base class clears inplace while it builds
         super().run()
         if not self.keep_symbols:
-            for name in SHARED:
+            for source in [p for pattern in SHARED for p in sorted((ROOT / "csrc").glob(pattern))]:
+                name = source.relative_to(ROOT / "csrc")
                 target = Path(self.build_lib, "eagergrad", "cuda", "shared", name)
                 target.parent.mkdir(parents=True, exist_ok=True)
-                self.copy_file(str(ROOT / "csrc" / name), str(target))
+                self.copy_file(str(source), str(target))
 
     def build_extension(self, ext: Extension) -> None:
         if sys.platform == "win32":

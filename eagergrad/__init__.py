@@ -20,12 +20,13 @@ from eagergrad._version import __version__
 from eagergrad.tensor import dtype as _dtypes
 from eagergrad.tensor.device import CPU as _CPU
 from eagergrad.tensor.device import (
-    check_device as _check_device,
-)
-from eagergrad.tensor.device import (
+    OutOfMemoryError,
     device,
     get_default_device,
     set_default_device,
+)
+from eagergrad.tensor.device import (
+    check_device as _check_device,
 )
 from eagergrad.tensor.dtype import (
     bfloat16,
@@ -99,6 +100,7 @@ _C.register_types(
         "generic": _np.generic,
         "dtype_from_numpy": _dtypes.dtype_from_numpy,
         "check_device": _check_device,
+        "OutOfMemoryError": OutOfMemoryError,
         "plain_array": _creation.plain_array,
         "index_tensor": _creation.index_tensor,
         "tensor": tensor,

@@ -29,7 +29,11 @@ class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--device", default="cpu", help="device the tensors of the tests live on")
+    parser.addoption(
+        "--device",
+        default="cpu",
+        help="device the tensors of the tests live on: cpu, cuda, or emulated (the GPU's kernels on the host)",
+    )
     parser.addoption("--against", default="", help="'torch': run the tests on torch instead")
 
 
@@ -49,6 +53,13 @@ def _missing_device(config: pytest.Config) -> str:
         return ""
     import eagergrad as eg
 
+    if device == "emulated":
+        import emulated_gpu
+
+        reason = emulated_gpu.missing()
+        if not reason:
+            emulated_gpu.start()
+        return reason
     return "" if eg.cuda.is_available() else f"no {device} device on this machine"
 
 
@@ -73,4 +84,19 @@ def pytest_terminal_summary(terminalreporter, config) -> None:  # type: ignore[n
 
 @pytest.fixture
 def device(request: pytest.FixtureRequest) -> str:
-    return request.config.getoption("--device")
+    chosen = request.config.getoption("--device")
+    return "cuda" if chosen == "emulated" else chosen
+
+
+@pytest.fixture
+def gpu() -> str:
+    """A GPU for tests of the GPU's own code: the real one, else the emulated one, else a skip with the reason."""
+    import eagergrad as eg
+    import emulated_gpu
+
+    if not eg.cuda.is_available():
+        reason = emulated_gpu.missing()
+        if reason:
+            pytest.skip(reason)
+        emulated_gpu.start()
+    return "cuda"

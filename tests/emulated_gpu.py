@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import os
+import shutil
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,7 +19,7 @@ from eagergrad.cuda import _runtime
 
 HERE = Path(__file__).parent / "cuda_host"
 CSRC = Path(__file__).parents[1] / "csrc"
-FLAGS = ["-std=c++17", "-O1", "-fPIC", "-shared", "-fno-math-errno", "-fwrapv", "-w"]
+FLAGS = ["-std=c++17", "-O0", "-fPIC", "-shared", "-fno-math-errno", "-fwrapv", "-w"]
 
 _loaded: list[ctypes.CDLL] = []
 _cache: Path | None = None
@@ -33,16 +34,28 @@ def cache_folder() -> Path:
     return _cache
 
 
-def build(name: str, text: str, *flags: str) -> Path:
-    """Compile a C++ text to a shared library, or find the one compiled before."""
+def compiler() -> list[str]:
+    return os.environ.get("CXX", "g++").split()
+
+
+def missing() -> str:
+    """Why there can be no emulation here; an empty string if there can."""
+    if shutil.which(compiler()[0]) is None:
+        return f"no C++ compiler ({compiler()[0]}) to run the GPU's kernels on the host"
+    if not CSRC.is_dir():
+        return "the C++ sources are not beside the tests"
+    return ""
+
+
+def build(name: str, text: str, *flags: str, suffix: str = ".so") -> Path:
+    """Compile a C++ text to a shared library or a header, or find the one compiled before."""
     key = hashlib.sha256("\0".join([text, *FLAGS, *flags]).encode()).hexdigest()[:24]
-    target = cache_folder() / f"{name}-{key}.so"
+    target = cache_folder() / f"{name}-{key}{suffix}"
     if not target.exists():
-        source = target.with_suffix(".cpp")
+        source = target.with_suffix(".cpp" if suffix == ".so" else "")
         source.write_text(text)
         made = target.with_suffix(f".{os.getpid()}.tmp")
-        compiler = os.environ.get("CXX", "g++").split()
-        command = [*compiler, *FLAGS, *flags, str(source), "-o", str(made)]
+        command = [*compiler(), *FLAGS, *flags, str(source), "-o", str(made)]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}\n{done.stderr[:4000]}")
@@ -56,10 +69,26 @@ def load(path: Path, mode: int = ctypes.DEFAULT_MODE) -> ctypes.CDLL:
     return library
 
 
+_headers: dict[str, Path] = {}
+
+
+def header_of(file: str) -> Path:
+    """A kernel file as a precompiled header: parsing it costs more than compiling one kernel of it."""
+    if file not in _headers:
+        text = _runtime.flat_source(file, nvrtc=False)
+        made = build(
+            Path(file).stem,
+            f'#include "{HERE / "cuda_host.h"}"\n{text}\n',
+            "-xc++-header",
+            suffix=".h.gch",
+        )
+        _headers[file] = made.with_suffix("")
+    return _headers[file]
+
+
 def compile_kernel(device: int, file: str, expression: str) -> int:
-    text = _runtime.flat_source(file, nvrtc=False)
     text = (
-        f'#include "{HERE / "cuda_host.h"}"\n{text}\n'
+        f'#include "{header_of(file)}"\n'
         f'extern "C" void entry(void** a) {{ using namespace eg; eg_host::call(&{expression}, a); }}\n'
     )
     library = load(build(Path(file).stem, text))
@@ -73,4 +102,5 @@ def start() -> None:
     source = (HERE / "emulator.cpp").read_text()
     emulator = load(build("emulator", source, f"-I{CSRC}"), ctypes.RTLD_GLOBAL)
     emulator.eg_emulated_driver.restype = ctypes.c_void_p
+    _runtime.emulated = True
     _C.cuda_start(emulator.eg_emulated_driver(), compile_kernel)

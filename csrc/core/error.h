@@ -18,7 +18,8 @@ enum class ErrorKind {
   Memory,
   NotImplemented,
   Buffer,
-  Interrupt
+  Interrupt,
+  DeviceMemory  // a RuntimeError too, as PyTorch's
 };
 
 class Error : public std::exception {

@@ -146,7 +146,56 @@ void run(const DeviceLoop& l) {
   }
 }
 
+// What a line of the table is computed in and gives, for inputs of a dtype; nothing if the CPU has no such loop either.
+struct TableEntry {
+  LoopName name;
+  int inputs;
+  bool truth;  // a bool result
+};
+std::vector<TableEntry> table_entries(DType compute) {
+  enum Domain : uint8_t { Float, Any, Int, Bool };
+  std::vector<TableEntry> all = {{kCopyLoop, 1, false}, {kWhereLoop, 3, false}};
+  const auto add = [&](LoopName name, bool exists, Domain domain, int gradients) {
+    if (!exists) return;
+    all.push_back({name, name.arity, domain == Bool});
+    if (!is_floating(compute) || domain == Bool || domain == Int) return;
+    for (int i = 0; i < gradients; ++i)
+      all.push_back({{name.arity, name.op, static_cast<int8_t>(i)}, name.arity + 2, false});
+  };
+  const int c = compute_index(compute);
+#define EG_UNARY(NAME, DOMAIN, ...) \
+  add({1, int16_t(Unary::NAME)},    \
+      host_kernels<UnaryKernels>().forward[int(Unary::NAME)][c] != nullptr, DOMAIN, 1);
+#define EG_BINARY(NAME, DOMAIN, ...) \
+  add({2, int16_t(Binary::NAME)},    \
+      host_kernels<BinaryKernels>().forward[int(Binary::NAME)][c] != nullptr, DOMAIN, 2);
+#define EG_TERNARY(NAME, ...)      \
+  add({3, int16_t(Ternary::NAME)}, \
+      host_kernels<TernaryKernels>().forward[int(Ternary::NAME)][c] != nullptr, Any, 3);
+#include "ops/elementwise.def"
+  return all;
+}
+
 }  // namespace
+
+std::vector<std::string> cuda::table_kernels(DType dtype, bool strided) {
+  const DType compute = is_reduced(dtype) ? DType::Float32 : dtype;
+  std::vector<std::string> all;
+  for (const TableEntry& e : table_entries(compute)) {
+    const std::string start = str("<", function_name(e.name), ", ", type_name(compute), ", ");
+    if (strided) {
+      for (const char* index : {"uint32_t", "uint64_t"})
+        all.push_back(str("eg::strided", start, e.inputs, ", ", index, ">"));
+      continue;
+    }
+    std::string types = type_name(e.truth ? DType::Bool : dtype);
+    const bool where = e.name.arity == 3 && e.name.op == kWhereLoop.op;
+    for (int i = 0; i < e.inputs; ++i)
+      types += str(", ", type_name(where && i == 0 ? DType::Bool : dtype));
+    all.push_back(str("eg::flat", start, types, ">"));
+  }
+  return all;
+}
 
 EG_CUDA_KERNELS(ElementwiseKernels, {&run})
 

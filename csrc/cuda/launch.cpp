@@ -1,5 +1,7 @@
 #include "cuda/launch.h"
 
+#include <pthread.h>
+
 #include <mutex>
 #include <unordered_map>
 
@@ -10,6 +12,8 @@ namespace eg::cuda {
 namespace {
 
 const Driver* the_driver = nullptr;
+bool forked = false;  // CUDA does not survive a fork
+int current_index = 0;
 Compile* compile = nullptr;
 
 struct KernelKey {
@@ -54,9 +58,15 @@ void* find(const KernelKey& key, const char* file, F&& expression) {
 }  // namespace
 
 const Driver& driver() {
+  EG_CHECK(!forked,
+           "the GPU was started before this process was forked, and cannot be used in it: start "
+           "processes with the spawn method, or use the GPU only after the fork");
   EG_CHECK(the_driver, "no GPU has been started");
   return *the_driver;
 }
+
+int current() { return current_index; }
+void set_current(int device) { current_index = device; }
 
 void check(int error, const char* what) {
   if (EG_UNLIKELY(error != 0))
@@ -151,6 +161,7 @@ void start(const Driver* driver, Compile with) {
   the_driver = driver;
   compile = new Compile(std::move(with));
   install_memory();
+  pthread_atfork(nullptr, nullptr, [] { forked = true; });
   devices_in_use = true;
 }
 

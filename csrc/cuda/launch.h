@@ -17,6 +17,9 @@ using Compile = std::function<void*(int device, const char* file, const char* ex
 void start(const Driver* driver, Compile compile);
 
 const Driver& driver();
+// The GPU that a device without a number means.
+int current();
+void set_current(int device);
 // Raises RuntimeError with the driver's words if `error` is not 0.
 void check(int error, const char* what);
 
@@ -83,6 +86,9 @@ class Uploaded {
  private:
   Scratch scratch_;
 };
+
+// The expressions of all dense (and, with `strided`, all strided) kernels of the elementwise table for inputs of a dtype.
+std::vector<std::string> table_kernels(DType dtype, bool strided);
 
 // Values from the device; waits for them.
 void download(void* host, const void* device, size_t bytes);

@@ -1,5 +1,6 @@
 #include "cuda/memory.h"
 
+#include <algorithm>
 #include <map>
 #include <mutex>
 #include <unordered_map>
@@ -37,7 +38,7 @@ class Pool {
       p = fresh(device, bytes, asked);
       lock.lock();
     }
-    card.streams[p] = stream;
+    card.owned[p] = {stream, bytes, Site::here()};
     card.stats.live += static_cast<int64_t>(bytes);
     card.stats.peak = std::max(card.stats.peak, card.stats.live);
     ++card.stats.allocations;
@@ -50,9 +51,9 @@ class Pool {
     Card& card = cards_[device];
     card.stats.live -= static_cast<int64_t>(bytes);
     card.stats.cached += static_cast<int64_t>(bytes);
-    const auto at = card.streams.find(p);
-    card.kept[{at->second, bytes}].push_back(p);
-    card.streams.erase(at);
+    const auto at = card.owned.find(p);
+    card.kept[{at->second.stream, bytes}].push_back(p);
+    card.owned.erase(at);
   }
 
   void empty() {
@@ -73,15 +74,37 @@ class Pool {
     std::lock_guard<std::mutex> lock(mutex_);
     return cards_[device].stats;
   }
+  std::vector<LiveBlocks> live(int device) {
+    std::map<std::string, LiveBlocks> by_line;
+    {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      for (const auto& [p, block] : cards_[device].owned) {
+        const std::string where = block.made_at.describe();
+        LiveBlocks& sum = by_line.emplace(where, LiveBlocks{where, 0, 0}).first->second;
+        sum.bytes += static_cast<int64_t>(block.bytes);
+        ++sum.count;
+      }
+    }
+    std::vector<LiveBlocks> all;
+    for (auto& [where, blocks] : by_line) all.push_back(blocks);
+    std::sort(all.begin(), all.end(),
+              [](const LiveBlocks& a, const LiveBlocks& b) { return a.bytes > b.bytes; });
+    return all;
+  }
   void reset_peak(int device) {
     std::lock_guard<std::mutex> lock(mutex_);
     cards_[device].stats.peak = cards_[device].stats.live;
   }
 
  private:
+  struct Owned {
+    void* stream;  // that may use the block next
+    size_t bytes;
+    Site made_at;
+  };
   struct Card {
     std::map<std::pair<void*, size_t>, std::vector<void*>> kept;
-    std::unordered_map<void*, void*> streams;  // of live blocks: who may use them next
+    std::unordered_map<void*, Owned> owned;
     MemoryStats stats;
   };
 
@@ -90,8 +113,13 @@ class Pool {
     if (driver().allocate(device, bytes, &p) == 0 && p) return p;
     empty();
     if (driver().allocate(device, bytes, &p) == 0 && p) return p;
-    fail(ErrorKind::Memory, "CUDA out of memory: tried to allocate ", asked,
-         " bytes on cuda:", device, "; tensors hold ", stats(device).live, " bytes there");
+    std::string held;
+    const std::vector<LiveBlocks> all = live(device);
+    for (size_t i = 0; i < all.size() && i < 5; ++i)
+      held +=
+          str("\n  ", all[i].bytes, " bytes in ", all[i].count, " blocks made at ", all[i].where);
+    fail(ErrorKind::DeviceMemory, "CUDA out of memory: tried to allocate ", asked,
+         " bytes on cuda:", device, "; tensors hold ", stats(device).live, " bytes there", held);
   }
 
   std::mutex mutex_;
@@ -131,6 +159,7 @@ const DeviceMemory table = {&count, &allocate, &release, &copy, &wait};
 void install_memory() { device_memory = &table; }
 MemoryStats memory_stats(int device) { return pool().stats(device); }
 void reset_peak_memory(int device) { pool().reset_peak(device); }
+std::vector<LiveBlocks> live_blocks(int device) { return pool().live(device); }
 void empty_cache() { pool().empty(); }
 
 }  // namespace eg::cuda

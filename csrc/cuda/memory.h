@@ -1,6 +1,9 @@
 // Device memory: blocks in size classes, kept for reuse by the stream that freed them.
 #pragma once
 
+#include <string>
+#include <vector>
+
 #include "core/storage.h"
 
 namespace eg::cuda {
@@ -8,6 +11,12 @@ namespace eg::cuda {
 void install_memory();
 MemoryStats memory_stats(int device);
 void reset_peak_memory(int device);
+// Bytes and number of the live blocks that one line of the program made, largest first.
+struct LiveBlocks {
+  std::string where;
+  int64_t bytes, count;
+};
+std::vector<LiveBlocks> live_blocks(int device);
 // Gives what is kept back to the driver's pool.
 void empty_cache();
 

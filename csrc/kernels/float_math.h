@@ -9,6 +9,13 @@
 namespace eg::float_math {
 namespace {
 
+#if defined(__CUDACC__)
+
+EG_INLINE float exp(float x) { return ::expf(x); }
+EG_INLINE float erf(float x) { return ::erff(x); }
+
+#else
+
 EG_INLINE float multiply_add(float a, float b, float c) {
 #if defined(__FMA__)
   return __builtin_fmaf(a, b, c);
@@ -82,6 +89,8 @@ EG_INLINE float erf(float x) {
                                   b);
   return __builtin_copysignf(is_near ? near : far, x);
 }
+
+#endif
 
 }  // namespace
 }  // namespace eg::float_math

@@ -395,7 +395,7 @@ EG_OP(
     +[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
         std::optional<Device> device) {
       return triangle_indices(true, row, col, offset, dtype.value_or(DType::Int64),
-                              device.value_or(Device{}));
+                              device.value_or(active_device));
     },
     "tril_indices(row, col, offset=0, *, dtype=None, device=None)",
     "Row and column numbers of the lower triangle, a 2 by n integer tensor.", kFunctionOnly)
@@ -403,7 +403,7 @@ EG_OP(
     +[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
         std::optional<Device> device) {
       return triangle_indices(false, row, col, offset, dtype.value_or(DType::Int64),
-                              device.value_or(Device{}));
+                              device.value_or(active_device));
     },
     "triu_indices(row, col, offset=0, *, dtype=None, device=None)",
     "Row and column numbers of the upper triangle, a 2 by n integer tensor.", kFunctionOnly)

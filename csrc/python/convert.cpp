@@ -2,12 +2,15 @@
 #include <unordered_map>
 
 #include "core/gil.h"
+#include "cuda/launch.h"
 #include "ops/ops.h"
 #include "python/common.h"
 
 namespace eg::python {
 
 // --- errors ----------------------------------------------------------------------------------------------------
+
+static PyObject* out_of_memory_class = PyExc_MemoryError;  // until register_types
 
 void set_python_error() noexcept {
   try {
@@ -18,7 +21,8 @@ void set_python_error() noexcept {
     PyObject* const kinds[] = {
         PyExc_RuntimeError,        PyExc_TypeError,   PyExc_ValueError,
         PyExc_IndexError,          PyExc_KeyError,    PyExc_MemoryError,
-        PyExc_NotImplementedError, PyExc_BufferError, PyExc_KeyboardInterrupt};
+        PyExc_NotImplementedError, PyExc_BufferError, PyExc_KeyboardInterrupt,
+        out_of_memory_class};
     if (!PyErr_Occurred()) PyErr_SetString(kinds[int(e.kind())], e.what());
   } catch (const std::bad_alloc&) {
     PyErr_NoMemory();
@@ -63,6 +67,7 @@ PyObject* register_types(PyObject*, PyObject* dict) {
     array_class = reinterpret_cast<PyTypeObject*>(helper("ndarray"));
     array_scalar_class = reinterpret_cast<PyTypeObject*>(helper("generic"));
     cpu_device = helper("cpu");
+    out_of_memory_class = helper("OutOfMemoryError");
     PyObject* dtypes = helper("dtypes");
     for (int i = 0; i < kDTypes; ++i) dtype_objects[i] = PyList_GetItem(dtypes, i);
     return Py_NewRef(Py_None);
@@ -114,7 +119,9 @@ bool as_device(PyObject* o, Device* out) {
   const Object index = checked(PyObject_GetAttrString(made.get(), "index"));
   const bool cpu = PyUnicode_CompareWithASCIIString(type.get(), "cpu") == 0;
   *out = Device{cpu ? DeviceType::CPU : DeviceType::CUDA,
-                int8_t(index.get() == Py_None || cpu ? 0 : to_index(index.get()))};
+                int8_t(cpu                      ? 0
+                       : index.get() == Py_None ? cuda::current()
+                                                : to_index(index.get()))};
   return true;
 }
 

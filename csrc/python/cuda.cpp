@@ -1,5 +1,6 @@
 // Starting a GPU and asking after its memory.
 #include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
 
 #include "core/device.h"
 #include "cuda/cudnn.h"
@@ -83,6 +84,47 @@ void add_cuda(py::module_& m) {
     const MemoryStats s = cuda::memory_stats(device);
     return py::make_tuple(s.live, s.cached, s.peak, s.allocations);
   });
+  m.def("cuda_live_blocks", [](int device) {
+    py::list all;
+    for (const cuda::LiveBlocks& b : cuda::live_blocks(device))
+      all.append(py::make_tuple(b.where, b.bytes, b.count));
+    return all;
+  });
+  m.def("cuda_current", &cuda::current);
+  m.def("cuda_set_current", &cuda::set_current);
+  m.def(
+      "cuda_table_kernels",
+      [](const py::object& dtype, bool strided) {
+        DType t;
+        if (!as_dtype(dtype.ptr(), &t)) throw py::type_error("invalid dtype object");
+        py::list all;
+        for (const std::string& e : cuda::table_kernels(t, strided)) all.append(e);
+        return all;
+      },
+      py::arg("dtype"), py::arg("strided") = false);
+  // A tensor over device memory that `owner` keeps alive. Sizes and strides count elements.
+  m.def("from_device_memory",
+        [](size_t address, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
+           const py::object& dtype, int device, py::object owner, bool writable) {
+          DType t;
+          if (!as_dtype(dtype.ptr(), &t)) throw py::type_error("invalid dtype object");
+          if (sizes.size() != strides.size()) throw py::value_error("as many strides as sizes");
+          int64_t items = 1;
+          for (size_t i = 0; i < sizes.size(); ++i) {
+            if (strides[i] < 0) throw py::value_error("negative strides are not supported");
+            items = sizes[i] == 0 ? 0 : items ? items + (sizes[i] - 1) * strides[i] : 0;
+          }
+          const Device where{DeviceType::CUDA, static_cast<int8_t>(device)};
+          auto* kept = new py::object(std::move(owner));
+          Tensor whole = empty({0}, t, where);
+          whole->storage = Storage::borrow(reinterpret_cast<void*>(address),
+                                           size_t(items) * item_size(t), where, writable, [kept] {
+                                             const py::gil_scoped_acquire gil;
+                                             delete kept;
+                                           });
+          const Dims s(sizes.begin(), sizes.end()), st(strides.begin(), strides.end());
+          return py::reinterpret_steal<py::object>(wrap(alias(whole, s, st, 0)));
+        });
   m.def("cuda_reset_peak", &cuda::reset_peak_memory);
   m.def("cuda_empty_cache", [] { cuda::empty_cache(); });
   m.def("cuda_synchronize", [](int device) {

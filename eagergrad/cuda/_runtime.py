@@ -16,10 +16,10 @@ SHARED = FOLDER / "shared"
 CHECKOUT = FOLDER.parents[1] / "csrc"
 OPTIONS = ("--std=c++17", "-default-device")
 
+emulated = False  # set by the tests' stand-in for a GPU
 _lock = threading.Lock()
-_modules: dict[tuple[int, str, str], Any] = {}
-_kernels: list[Any] = []
-_blocks: dict[int, Any] = {}
+_kernels: list[Any] = []  # compiled modules live as long as the process
+_blocks: dict[int, Any] = {}  # CuPy's blocks by address
 
 
 def find_source(name: str) -> Path | None:
@@ -88,6 +88,52 @@ def device_count() -> int:
     if _C.cuda_started():
         return _C.cuda_device_count()
     return 0 if importlib.util.find_spec("cupy") is None else _C.cuda_count()[0]
+
+
+def index_of(device: Any) -> int:
+    """The number that a device, its name or a number means; the current GPU's for "cuda"."""
+    if isinstance(device, int):
+        return device
+    from eagergrad.tensor.device import device as Device
+
+    d = Device(device)
+    if d.type != "cuda":
+        raise ValueError(f"Expected a cuda device, but got: {d}")
+    return _C.cuda_current() if d.index is None else d.index
+
+
+def checked_index(device: Any) -> int:
+    """The number of a GPU that is there (None: the current one); RuntimeError otherwise."""
+    start()
+    number = _C.cuda_current() if device is None else index_of(device)
+    count = _C.cuda_device_count()
+    if not 0 <= number < count:
+        raise RuntimeError(
+            f"invalid device ordinal: cuda:{number} was asked for, and there are {count} GPUs"
+        )
+    return number
+
+
+def set_current(number: int) -> None:
+    """Make a GPU the one that "cuda" means, to CuPy too."""
+    _C.cuda_set_current(checked_index(number))
+    if not emulated:
+        import_cupy().cuda.Device(number).use()
+
+
+def trim_pool() -> None:
+    """Give what CuPy's pool keeps back to the system."""
+    if not emulated:
+        import_cupy().get_default_memory_pool().free_all_blocks()
+
+
+def warmup(dtypes: list[Any]) -> int:
+    """Compile the elementwise kernels of dense tensors of the given dtypes."""
+    start()
+    expressions = [e for d in dtypes for e in _C.cuda_table_kernels(d)]
+    for expression in expressions:
+        compile_kernel(_C.cuda_current(), "elementwise.cu", expression)
+    return len(expressions)
 
 
 def compile_kernel(device: int, file: str, expression: str) -> int:

@@ -150,6 +150,12 @@ def _place(device: Any) -> Any:
     return device
 
 
+def _from_cuda_array(data: Any) -> Any:
+    from eagergrad.cuda.interop import from_cuda_array
+
+    return from_cuda_array(data)
+
+
 def tensor(
     data: Any,
     *,
@@ -181,6 +187,8 @@ def tensor(
         result = data.detach().clone()
     elif isinstance(data, (np.ndarray, np.generic)):
         result = _C.from_array(plain_array(data)).clone()
+    elif hasattr(data, "__cuda_array_interface__"):
+        result = _from_cuda_array(data).clone()
     elif hasattr(data, "__dlpack__") or hasattr(data, "__array__"):
         result = _C.from_array(plain_array(np.asarray(data))).clone()
     else:
@@ -204,6 +212,8 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
     elif isinstance(data, np.ndarray):
         device = _place(device)
         result = _C.from_array(data if data.dtype in _NUMPY_KINDS else plain_array(data))
+    elif hasattr(data, "__cuda_array_interface__"):
+        result = _from_cuda_array(data)
     else:
         result = tensor(data)
         if dtype is not None and not isinstance(data, (np.generic,)):

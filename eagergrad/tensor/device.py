@@ -7,6 +7,10 @@ from typing import Any
 from eagergrad import _C
 
 
+class OutOfMemoryError(RuntimeError, MemoryError):
+    """A GPU has too little memory left."""
+
+
 class device:
     """``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)``, ``device("cuda:1")``, ``device(1)``.
 
@@ -79,12 +83,7 @@ def check_device(d: device) -> None:
         return
     from eagergrad.cuda import _runtime
 
-    _runtime.start()
-    count = _C.cuda_device_count()
-    if (d.index or 0) >= count:
-        raise RuntimeError(
-            f"invalid device ordinal: {d} was asked for, and there are {count} GPUs, cuda:0 to cuda:{count - 1}"
-        )
+    _runtime.checked_index(d)
 
 
 def get_default_device() -> device:
@@ -97,5 +96,8 @@ def set_default_device(d: Any) -> None:
     global _default
     d = CPU if d is None else device(d)
     check_device(d)
-    _C.set_active_device(d.type, d.index or 0)
+    number = 0
+    if d.type == "cuda":
+        number = _C.cuda_current() if d.index is None else d.index
+    _C.set_active_device(d.type, number)
     _default = d

@@ -327,8 +327,12 @@ def to_dlpack_capsule(
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
     if stream is not None and self.device.type == "cpu" and stream != -1:
         raise BufferError("stream must be None on the CPU")
-    array = np.asarray(memoryview(self))  # bfloat16 as uint16
     options: dict[str, Any] = {}
+    if self.is_cuda:
+        array = to_cupy(self)
+        options["stream"] = stream
+    else:
+        array = np.asarray(memoryview(self))  # bfloat16 as uint16
     if max_version is not None:
         options["max_version"] = max_version
     if dl_device is not None:
@@ -387,11 +391,31 @@ class _Readable:
 
 def dlpack_device(self: Any) -> tuple[int, int]:
     """Tensor.__dlpack_device__."""
-    return (1, 0)
+    return (2, self.device.index) if self.is_cuda else (1, 0)
+
+
+def to_cupy(self: Any) -> Any:
+    """The memory of a tensor on a GPU as a CuPy array; TypeError on the CPU."""
+    from eagergrad.cuda import interop
+
+    return interop.to_cupy(self)
+
+
+def cuda_array_interface(self: Any) -> dict[str, Any]:
+    """How other GPU libraries find the tensor's memory; AttributeError on the CPU."""
+    from eagergrad.cuda import interop
+
+    return interop.cuda_array_interface(self)
 
 
 def from_dlpack(ext_tensor: Any) -> Any:
     """A tensor over the memory of any object with ``__dlpack__``: NumPy, PyTorch, JAX, CuPy."""
+    if getattr(ext_tensor, "__dlpack_device__", lambda: (1, 0))()[0] == 2:
+        from eagergrad.cuda import _runtime
+        from eagergrad.cuda.interop import from_cuda_array
+
+        _runtime.start()
+        return from_cuda_array(_runtime.import_cupy().from_dlpack(ext_tensor))
     source = _Readable(ext_tensor)
     tensor = _C.from_array(np.from_dlpack(source))
     return tensor.view(bfloat16) if source.bfloat16 else tensor
@@ -403,3 +427,5 @@ def install(tensor_class: Any) -> None:
     tensor_class.__array_function__ = array_function
     tensor_class.__dlpack__ = to_dlpack_capsule
     tensor_class.__dlpack_device__ = dlpack_device
+    tensor_class.cupy = to_cupy
+    tensor_class.__cuda_array_interface__ = property(cuda_array_interface)

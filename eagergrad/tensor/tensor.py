@@ -378,13 +378,18 @@ class Tensor(_C.TensorBase):
         from eagergrad.tensor.creation import tensor
 
         if isinstance(data, Tensor):
-            made = data.detach().clone().to(dtype or self.dtype)
+            made = data.detach().clone().to(device or self.device, dtype or self.dtype)
             return made.requires_grad_() if requires_grad else made
-        return tensor(data, dtype=dtype or self.dtype, device=device, requires_grad=requires_grad)
+        return tensor(
+            data,
+            dtype=dtype or self.dtype,
+            device=self.device if device is None else device,
+            requires_grad=requires_grad,
+        )
 
     def new(self, *args: Any, device: Any = None) -> Tensor:
         """The old spelling of new_empty and new_tensor."""
-        return _legacy_values(args, self.dtype)
+        return _legacy_values(args, self.dtype).to(self.device if device is None else device)
 
     def new_zeros(
         self,
@@ -396,7 +401,10 @@ class Tensor(_C.TensorBase):
     ) -> Tensor:
         """Zeros of this tensor's dtype."""
         return _ops["zeros"](
-            *_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad
+            *_size(size, kw),
+            dtype=dtype or self.dtype,
+            device=self.device if device is None else device,
+            requires_grad=requires_grad,
         )
 
     def new_ones(
@@ -409,7 +417,10 @@ class Tensor(_C.TensorBase):
     ) -> Tensor:
         """Ones of this tensor's dtype."""
         return _ops["ones"](
-            *_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad
+            *_size(size, kw),
+            dtype=dtype or self.dtype,
+            device=self.device if device is None else device,
+            requires_grad=requires_grad,
         )
 
     def new_empty(
@@ -422,7 +433,10 @@ class Tensor(_C.TensorBase):
     ) -> Tensor:
         """Uninitialised memory of this tensor's dtype."""
         return _ops["empty"](
-            *_size(size, kw), dtype=dtype or self.dtype, requires_grad=requires_grad
+            *_size(size, kw),
+            dtype=dtype or self.dtype,
+            device=self.device if device is None else device,
+            requires_grad=requires_grad,
         )
 
     def new_full(
@@ -437,7 +451,11 @@ class Tensor(_C.TensorBase):
     ) -> Tensor:
         """A tensor of one value with this one's dtype."""
         return _ops["full"](
-            size, fill_value, dtype=dtype or self.dtype, requires_grad=requires_grad
+            size,
+            fill_value,
+            dtype=dtype or self.dtype,
+            device=self.device if device is None else device,
+            requires_grad=requires_grad,
         )
 
     def new_empty_strided(
