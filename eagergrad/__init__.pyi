@@ -469,7 +469,6 @@ def flip(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor: r"""A copy with
 def fliplr(input: Tensor) -> Tensor: r"""A copy with the columns reversed."""
 def flipud(input: Tensor) -> Tensor: r"""A copy with the rows reversed."""
 def float_power(input: Tensor | complex, exponent: Tensor | complex, *, out: Any = None) -> Tensor: r"""input ** exponent in float64."""
-def float_power_(input: Tensor | complex, exponent: Tensor | complex) -> Tensor: r"""input ** exponent in float64."""
 def floor(input: Tensor, *, out: Any = None) -> Tensor: r"""y = floor(x)"""
 def floor_(input: Tensor) -> Tensor: r"""In-place version of floor."""
 def floor_divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = floor_divide(a, b)"""

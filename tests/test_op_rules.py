@@ -213,3 +213,57 @@ def test_pseudo_inverse_of_singular_matrices_has_both_gradients():
     assert bool(g.isfinite().all() and h.isfinite().all())
     s = eg.eye(2, dtype=eg.float64) * 3
     np.testing.assert_allclose(eg.linalg.pinv(s, hermitian=True).numpy(), np.eye(2) / 3)
+
+
+def test_factories_make_what_out_holds():
+    for make in (eg.zeros, eg.ones, eg.rand, eg.arange, eg.eye):
+        out = eg.empty(0, dtype=eg.float64)
+        assert make(3, out=out) is out
+        assert out.dtype is eg.float64
+        np.testing.assert_array_equal(out.shape, make(3).shape)
+    with pytest.raises(RuntimeError):
+        eg.zeros(2, dtype=eg.float32, out=eg.zeros(2, dtype=eg.int64))
+
+
+def test_steps_below_one_of_whole_sequences():
+    assert eg.arange(1, 2, 0.25, dtype=eg.int32).tolist() == [1, 1, 1, 1]
+    with pytest.raises(ValueError, match="step"):
+        eg.arange(1, 2, 0.25, dtype=eg.int64)
+    assert eg.range(0, 3, dtype=eg.int64).tolist() == [0, 1, 2, 3]
+    for make in (eg.arange, eg.linspace, eg.logspace, eg.randperm):
+        args = (4,) if make in (eg.arange, eg.randperm) else (0, 1, 3)
+        with pytest.raises(NotImplementedError):
+            make(*args, dtype=eg.bool)
+
+
+def test_float_power_in_place_wants_float64():
+    x = eg.tensor([2.0, 3.0], dtype=eg.float64)
+    assert x.float_power_(2) is x
+    assert x.tolist() == [4.0, 9.0]
+    with pytest.raises(RuntimeError, match="float64"):
+        X.clone().float_power_(2)
+
+
+def test_numbers_scattered_into_a_scalar():
+    assert eg.tensor(1).scatter(0, eg.tensor(0), 2.5).item() == 2
+    assert eg.tensor(1.0).scatter(0, eg.tensor(0), 2.5, reduce="add").item() == 3.5
+    assert eg.tensor(1.0).scatter_(0, eg.tensor(0), 2.5, reduce="multiply").item() == 2.5
+
+
+def test_draws_are_constant_in_their_parameters():
+    p = eg.full((4,), 0.5, requires_grad=True)
+    for y in (eg.bernoulli(p), eg.normal(p, 1.0), eg.normal(0.0, p)):
+        assert y.requires_grad
+        (g,) = eg.autograd.grad(y.sum(), p)
+        assert g.tolist() == [0, 0, 0, 0]
+
+
+def test_shapes_of_single_variables():
+    one = eg.tensor([[1.0, 2.0, 4.0]])
+    assert eg.cov(one).shape == ()
+    assert eg.corrcoef(one).item() == 1
+    assert eg.quantile(eg.tensor(3.0), 0.5, 0, True).shape == ()
+    assert isinstance(eg.gradient(eg.tensor([1.0, 4.0, 9.0])), tuple)
+    for bad in ({"fweights": X}, {"aweights": T}, {"fweights": T[:2]}, {"fweights": -T}):
+        with pytest.raises(RuntimeError):
+            eg.cov(X, **bad)

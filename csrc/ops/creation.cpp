@@ -100,13 +100,23 @@ Tensor sequence(const Sequence& s, DType dtype) {
   return cast_data(t, dtype);
 }
 
+// Numbers of a sequence of whole numbers become whole first.
+double end_point(const Scalar& s, DType t) {
+  return is_floating(t) ? s.to_double() : double(s.to_int());
+}
+void check_counts(const char* op, DType t) {
+  EG_CHECK_KIND(NotImplemented, t != DType::Bool, "[", op, "] not implemented for bool");
+}
+
 Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, OptDType dtype,
               OptDevice device) {
   const bool whole = !start.is_float() && !end.is_float() && !step.is_float();
   const DType t = dtype.value_or(whole ? DType::Int64 : default_dtype());
-  EG_CHECK_KIND(NotImplemented, t != DType::Bool, "[arange] not implemented for bool");
-  if (!whole && is_integral(t))
+  check_counts("arange", t);
+  if (!whole && t == DType::Int64) {
+    EG_CHECK_VALUE(step.to_int() != 0, "[arange] step must be nonzero");
     return arange(Scalar(start.to_int()), Scalar(end.to_int()), Scalar(step.to_int()), t, device);
+  }
   const double a = start.to_double(), b = end.to_double(), s = step.to_double();
   EG_CHECK(s != 0, "step must be nonzero");
   EG_CHECK(std::isfinite(a) && std::isfinite(b), "unsupported range: ", a, " -> ", b);
@@ -115,7 +125,7 @@ Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, OptDTy
   const double count = std::ceil((b - a) / s);
   EG_CHECK(count < 9e15, "invalid size, possible overflow?");
   const int64_t n = static_cast<int64_t>(std::max(count, 0.0));
-  Sequence all{whole && !is_floating(t), 0, 0, a, s, 0, n, n};
+  Sequence all{whole && !is_floating(t), 0, 0, end_point(start, t), end_point(step, t), 0, n, n};
   if (whole) {
     all.first = start.to_int();
     all.by = step.to_int();
@@ -130,18 +140,19 @@ EG_OP(
 EG_OP(&arange, "arange(start, end, step=1, *, dtype=None, device=None)",
       "start, start + step, ... below end.", kCreates)
 EG_OP(
-    +[](Scalar start, Scalar end, Scalar step, OptDType dtype, OptDevice device) {
-      const double n = std::floor((end.to_double() - start.to_double()) / step.to_double());
-      return arange(start, Scalar(start.to_double() + (n + 0.5) * step.to_double()), step,
-                    dtype.value_or(default_dtype()), device);
+    +[](Scalar start, Scalar end, Scalar step, OptDType dtype, OptDevice) {
+      const DType t = dtype.value_or(default_dtype());
+      check_counts("range", t);
+      const double a = start.to_double(), by = step.to_double();
+      EG_CHECK(by != 0, "step must be nonzero");
+      const double n = std::floor((end.to_double() - a) / by) + 1;
+      EG_CHECK(n >= 1, "upper bound and lower bound inconsistent with step sign");
+      EG_CHECK(n < 9e15, "invalid size, possible overflow?");
+      return sequence({false, 0, 0, a, by, 0, int64_t(n), int64_t(n)}, t);
     },
     "range(start, end, step=1, *, dtype=None, device=None)",
     "start, start + step, ... up to end inclusive (old).", kCreates)
 
-// Both ends become whole numbers first where the result holds them.
-double end_point(const Scalar& s, DType t) {
-  return is_floating(t) ? s.to_double() : double(s.to_int());
-}
 Tensor linspace(double start, double end, int64_t steps, DType t) {
   EG_CHECK(steps >= 0, "number of steps must be non-negative");
   const double by = steps > 1 ? (end - start) / double(steps - 1) : 0;
@@ -151,6 +162,7 @@ Tensor linspace(double start, double end, int64_t steps, DType t) {
 EG_OP(
     +[](Scalar start, Scalar end, int64_t steps, OptDType dtype, OptDevice) {
       const DType t = dtype.value_or(default_dtype());
+      check_counts("linspace", t);
       return linspace(end_point(start, t), end_point(end, t), steps, t);
     },
     "linspace(start, end, steps, *, dtype=None, device=None)",
@@ -158,6 +170,7 @@ EG_OP(
 EG_OP(
     +[](Scalar start, Scalar end, int64_t steps, double base, OptDType dtype, OptDevice) {
       const DType t = dtype.value_or(default_dtype());
+      check_counts("logspace", t);
       const Tensor powers = linspace(end_point(start, t), end_point(end, t), steps, DType::Float64);
       return cast_data(pow(Tensor(base), powers), t);
     },

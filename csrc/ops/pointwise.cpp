@@ -329,7 +329,15 @@ EG_OP(
       const auto wide = [](const Tensor& t) { return to(t, DType::Float64); };
       return pow(wide(input), wide(exponent));
     },
-    "float_power(input, exponent)", "input ** exponent in float64.", kPublic)
+    "float_power(input, exponent)", "input ** exponent in float64.", kOutCasts)
+EG_OP(
+    +[](const Tensor& input, const Operand& exponent) {
+      EG_CHECK(input.dtype() == DType::Float64, "the base given to float_power_ has dtype ",
+               input.dtype(), " but the operation's result requires dtype float64");
+      binary_(Binary::pow, input, to(exponent, DType::Float64));
+      return input;
+    },
+    "float_power_(input, exponent)", "input **= exponent in float64.", kMethodOnly)
 EG_OP(
     +[](const Tensor& input, const Operand& exponent) {
       binary_(Binary::pow, input, exponent);

@@ -2,6 +2,7 @@
 #include "kernels/pool.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "ops/registry.h"
 #include "ops/spatial.h"
@@ -93,6 +94,8 @@ Windows windows(const char* op, int64_t dims, const Dims& kernel, const std::opt
 }
 
 void check_input(const char* op, const Tensor& x, int64_t dims) {
+  EG_CHECK_VALUE(x.dim() > dims || std::strncmp(op, "adaptive", 8) != 0, "[", op,
+                 "] Input dimension should be at least ", dims + 1, ", got shape ", x.sizes());
   EG_CHECK(x.dim() == dims + 1 || x.dim() == dims + 2, "[", op, "] expected a ", dims + 1,
            "-d (unbatched) or ", dims + 2, "-d (batched) input, got shape ", x.sizes());
   for (int64_t i = x.dim() == dims + 2 ? 1 : 0; i < x.dim(); ++i) {

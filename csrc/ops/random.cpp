@@ -161,6 +161,7 @@ EG_OP(
 // Fisher and Yates, on the host.
 Tensor randperm(int64_t n, Generator* g, OptDType dtype, OptDevice) {
   EG_CHECK(n >= 0, "n must be non-negative, got ", n);
+  EG_CHECK_KIND(NotImplemented, dtype != DType::Bool, "[randperm] not implemented for bool");
   Tensor bits = random_bits(n, g);
   const uint64_t* r = reinterpret_cast<const uint64_t*>(bits.raw());
   const Device device = active_device;
@@ -185,11 +186,21 @@ void check_std(const Tensor& std) {
   EG_CHECK(amin(std.detach(), {}).item().to_double() >= 0,
            "normal expects all elements of std >= 0.0");
 }
+// What was drawn by parameters is a function of them whose gradient is 0.
+Tensor without_gradient(const Tensor& drawn, const Tensor& a, const Tensor& b) {
+  Tensor y = drawn;
+  for (const Tensor& t : {a, b})
+    if (grad_enabled() && t.requires_grad()) y = where(full({}, Scalar(false), DType::Bool), t, y);
+  return y;
+}
 Tensor normal(const Tensor& mean, const Tensor& std, Generator* g) {
   check_std(std);
   const DType t = float_type(result_type(mean, std));
-  GradMode off(false);
-  return add(mul(randn(broadcast_shapes(mean.sizes(), std.sizes()), t, g), std), mean);
+  const auto drawn = [&] {
+    GradMode off(false);
+    return add(mul(randn(broadcast_shapes(mean.sizes(), std.sizes()), t, g), std), mean);
+  };
+  return without_gradient(drawn(), mean, std);
 }
 EG_OP(
     +[](const Tensor& mean, const Operand& std, Generator* g) { return normal(mean, std, g); },
@@ -227,7 +238,7 @@ EG_OP(
       EG_CHECK_KIND(NotImplemented, input.is_floating(),
                     "[bernoulli] expected probabilities in a floating point tensor, got ",
                     input.dtype());
-      return bernoulli(input, input.sizes(), input.dtype(), g);
+      return without_gradient(bernoulli(input, input.sizes(), input.dtype(), g), input, Tensor(0));
     },
     "bernoulli(input, *, generator=None)", "0 or 1, with the probabilities given.", kOutCasts)
 EG_OP(

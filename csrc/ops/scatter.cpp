@@ -401,10 +401,10 @@ Tensor spread_number(const Tensor& value, const Tensor& x, const Tensor& index) 
 
 Tensor scatter_op(const Tensor& x, int64_t dim, const Tensor& index, const Operand& src,
                   const std::optional<std::string>& reduce) {
-  if (!reduce) return scatter(x, dim, index, src.tensor);
-  const Reduce r = scatter_mode(*reduce);
   if (src.tensor.is_weak() && x.dim() == 0)
     return scatter_op(x, dim, index, Operand{to(src, x.dtype())}, reduce);
+  if (!reduce) return scatter(x, dim, index, src.tensor);
+  const Reduce r = scatter_mode(*reduce);
   const Tensor from = src.tensor.dim() == 0 && x.dim() ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter", x, dim, index, &from);
   if (nothing_to_do(index)) return clone(x);
@@ -412,6 +412,8 @@ Tensor scatter_op(const Tensor& x, int64_t dim, const Tensor& index, const Opera
 }
 Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Operand& src,
                           const std::optional<std::string>& reduce) {
+  if (src.tensor.is_weak() && x.dim() == 0)
+    return scatter_op_inplace(x, dim, index, Operand{to(src, x.dtype())}, reduce);
   const bool number = src.tensor.dim() == 0 && x.dim() > 0;
   if (!reduce) {
     const LineArgs a = check_lines("scatter_", x, dim, index, number ? nullptr : &src.tensor);
@@ -420,8 +422,6 @@ Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, con
                          number ? src.tensor : covered(src.tensor, index), a.index);
   }
   const Reduce r = scatter_mode(*reduce);
-  if (src.tensor.is_weak() && x.dim() == 0)
-    return scatter_op_inplace(x, dim, index, Operand{to(src, x.dtype())}, reduce);
   const Tensor from = number ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter_", x, dim, index, &from);
   if (nothing_to_do(index)) return x;

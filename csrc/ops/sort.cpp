@@ -394,6 +394,7 @@ Pair histogram(const Tensor& x, int64_t bins, const std::optional<std::vector<do
              " and ", limits.high);
     if (limits.low == limits.high) limits = {limits.low - 0.5, limits.high + 0.5};
   }
+  if (!range && x.numel() == 0) limits = {0, 1};
   limits = data_limits("histogram", x, limits.low, limits.high, 0.5);
   Tensor edges = empty({bins + 1}, DType::Float64, Device{});
   double* e = edges.data<double>();

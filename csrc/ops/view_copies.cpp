@@ -47,7 +47,7 @@ Tensor fill_diagonal_(const Tensor& x, const Scalar& fill_value, bool wrap) {
 Tensor sum_to_size(const Tensor& x, const Dims& size) {
   EG_CHECK(is_expandable_to(size, x.sizes()), "[sum_to_size] size ", size,
            " is not expandable to the shape ", x.sizes());
-  return sum_to(x, size);
+  return size.empty() ? sum(x) : sum_to(x, size);
 }
 
 Tensor nonzero_static(const Tensor& x, int64_t size, int64_t fill_value) {

@@ -173,6 +173,11 @@ PyObject* overridden(PyObject* op, PyObject* const* args, Py_ssize_t n, PyObject
   fail(ErrorKind::Type, message);
 }
 
+PyObject* dtype_key() {
+  static PyObject* const key = PyUnicode_InternFromString("dtype");
+  return key;
+}
+
 // Takes the keywords that every op with the flag knows out of the call.
 struct Keywords {
   Object names;  // the rest
@@ -182,6 +187,7 @@ struct Keywords {
   void sort(PyObject* kwnames, PyObject* const* kwvalues, uint32_t flags) {
     const Py_ssize_t n = PyTuple_GET_SIZE(kwnames);
     SmallVec<PyObject*, 8> kept;
+    bool typed = false;
     for (Py_ssize_t i = 0; i < n; ++i) {
       PyObject* key = PyTuple_GET_ITEM(kwnames, i);
       PyObject* value = kwvalues[i];
@@ -193,9 +199,15 @@ struct Keywords {
       } else if ((flags & kCreates) && (is("layout") || is("pin_memory") || is("memory_format"))) {
         // Strided row-major memory is all there is.
       } else {
+        typed |= is("dtype") && value != Py_None;
         kept.push_back(key);
         values.push_back(value);
       }
+    }
+    if ((flags & kCreates) && extras.out && is_tensor(extras.out) && !typed) {
+      // Factories make what out= holds, unless they were told otherwise.
+      kept.push_back(dtype_key());
+      values.push_back(from_dtype(unwrap(extras.out).dtype()));
     }
     names = checked(PyTuple_New(Py_ssize_t(kept.size())));
     for (size_t i = 0; i < kept.size(); ++i)

@@ -78,8 +78,6 @@ def attach_methods(tensor_class: type) -> None:
     tensor_class.prelu = _later("eagergrad.nn.functional", "prelu")  # type: ignore[attr-defined]
     tensor_class.is_distributed = lambda self: False  # type: ignore[attr-defined]
     tensor_class.polygamma = lambda self, n: _C.op_table["_polygamma"](self, n)  # type: ignore[attr-defined]
-    tensor_class.sum_to_size = lambda self, *size: sum_to_size(self, *size)  # type: ignore[attr-defined]
-    tensor_class.fill_diagonal_ = fill_diagonal_  # type: ignore[attr-defined]
     for name in _LINALG:
         setattr(tensor_class, name, _later("eagergrad.linalg.names", name))
     tensor_class.where = (  # type: ignore[attr-defined]
@@ -118,26 +116,3 @@ def _writing(name: str) -> Any:
 
     method.__name__ = method.__qualname__ = name + "_"
     return method
-
-
-def sum_to_size(self: Any, *size: Any) -> Any:
-    """Sums leading and broadcast dimensions until the shape is ``size``."""
-    shape = tuple(size[0]) if len(size) == 1 and isinstance(size[0], (tuple, list)) else size
-    extra = self.dim() - len(shape)
-    dims = [
-        d for d in range(self.dim()) if d < extra or (shape[d - extra] == 1 and self.shape[d] != 1)
-    ]
-    return (self.sum(dims, True) if dims else self).reshape(shape)
-
-
-def fill_diagonal_(self: Any, fill_value: Any, wrap: bool = False) -> Any:
-    """Sets the main diagonal in place."""
-    if self.dim() < 2:
-        raise RuntimeError("dimensions must larger than 1")
-    n = min(self.shape)
-    step = sum(self.stride())
-    self.as_strided((n,), (step,), self.storage_offset()).fill_(fill_value)
-    if wrap and self.dim() == 2 and self.shape[0] > self.shape[1] + 1:
-        rest = self[self.shape[1] + 1 :]
-        fill_diagonal_(rest, fill_value, wrap)
-    return self

@@ -525,7 +525,13 @@ def can_cast(from_: dtype, to: dtype) -> bool:
 
 
 def scalar_tensor(
-    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    s: Any,
+    *,
+    dtype: Any = None,
+    layout: Any = None,
+    device: Any = None,
+    pin_memory: bool = False,
+    requires_grad: bool = False,
 ) -> Any:
     """A 0-d tensor of a number, in the default dtype."""
     return _tensor(
