@@ -544,7 +544,10 @@ def less_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""The s
 def less_equal(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""The same as le."""
 def less_equal_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""The same as le."""
 def lgamma(input: Tensor, *, out: Any = None) -> Tensor: r"""y = lgamma(x)"""
+@overload
 def linspace(start: _float, end: _float, steps: _int, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""steps numbers from start to end inclusive."""
+@overload
+def linspace(start: Tensor | complex, end: Tensor | complex, steps: _int, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: ...
 def log(input: Tensor, *, out: Any = None) -> Tensor: r"""y = log(x)"""
 def log10(input: Tensor, *, out: Any = None) -> Tensor: r"""y = log10(x)"""
 def log10_(input: Tensor) -> Tensor: r"""In-place version of log10."""
@@ -561,7 +564,10 @@ def logical_and(input: Tensor | complex, other: Tensor | complex, *, out: Any = 
 def logical_not(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x == 0"""
 def logical_or(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = (a != 0) | (b != 0)"""
 def logical_xor(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = (a != 0) != (b != 0)"""
+@overload
 def logspace(start: _float, end: _float, steps: _int, base: _float = 10.0, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""base to the powers of linspace."""
+@overload
+def logspace(start: Tensor | complex, end: Tensor | complex, steps: _int, base: _float = 10.0, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: ...
 def logsumexp(input: Tensor, dim: _int | Sequence[_int], keepdim: _bool = False, *, out: Any = None) -> Tensor: r"""log of the sum of exp, without overflow."""
 def lstm_cell(input: Tensor, hx: Sequence[Tensor], w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Tensor: r"""One step of a long short-term memory (Hochreiter & Schmidhuber 1997): (h', c')."""
 def lt(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a < b"""
@@ -718,7 +724,7 @@ def sinc_(input: Tensor) -> Tensor: r"""In-place version of sinc."""
 def sinh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sinh(x)"""
 def sinh_(input: Tensor) -> Tensor: r"""In-place version of sinh."""
 def slice_copy(input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1, *, out: Any = None) -> Tensor: r"""A copy of a slice of a dimension."""
-def slice_scatter(input: Tensor, src: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1) -> Tensor: r"""A copy of input in which src stands in a slice of a dimension."""
+def slice_scatter(input: Tensor, src: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1, *, out: Any = None) -> Tensor: r"""A copy of input in which src stands in a slice of a dimension."""
 def softmax(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""exp(x) / sum(exp(x)) along a dimension."""
 def sort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""Elements in order along a dimension, and where they were; equal ones keep their order, NaN is largest."""
 @overload

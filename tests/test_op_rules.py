@@ -267,3 +267,39 @@ def test_shapes_of_single_variables():
     for bad in ({"fweights": X}, {"aweights": T}, {"fweights": T[:2]}, {"fweights": -T}):
         with pytest.raises(RuntimeError):
             eg.cov(X, **bad)
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_softmax_is_row_major_along_any_dimension(dim):
+    x = eg.randn(2, 3, 4)
+    for f in (eg.softmax, eg.log_softmax):
+        assert f(x, dim).is_contiguous()
+        assert f(x, dim).view(-1).shape == (24,)
+
+
+def test_whole_numbers_are_pooled_towards_zero():
+    x = eg.tensor([[[-3, 0, 2, 5]]])
+    assert F.avg_pool1d(x, 2).tolist() == [[[-1, 3]]]
+    for f in (F.adaptive_max_pool1d, F.interpolate):
+        with pytest.raises(NotImplementedError):
+            f(x, 2)
+
+
+def test_ends_of_a_line_are_numbers():
+    assert eg.linspace(eg.tensor(0), 1, 3).tolist() == [0, 0.5, 1]
+    for make in (eg.linspace, eg.logspace):
+        with pytest.raises(RuntimeError, match="0-dimensional"):
+            make(eg.ones(2), 1, 3)
+
+
+def test_spectra_of_equal_values_have_gradients():
+    a = (eg.eye(3, dtype=eg.float64) * 2).requires_grad_()
+    (g,) = eg.autograd.grad(eg.linalg.svdvals(a).sum(), a)
+    np.testing.assert_allclose(g.numpy(), np.eye(3), atol=1e-12)
+    (g,) = eg.autograd.grad(eg.linalg.eigvalsh(a).sum(), a)
+    np.testing.assert_allclose(g.numpy(), np.eye(3), atol=1e-12)
+    assert eg.linalg.norm(eg.ones(0, 0), 2).item() == 0
+
+
+def test_sparse_products_of_dense_matrices():
+    assert eg.spmm(eg.eye(2), eg.ones(2, 2)).tolist() == [[1, 1], [1, 1]]

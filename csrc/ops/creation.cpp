@@ -168,6 +168,13 @@ EG_OP(
     "linspace(start, end, steps, *, dtype=None, device=None)",
     "steps numbers from start to end inclusive.", kCreates)
 EG_OP(
+    +[](const Operand& start, const Operand& end, int64_t, OptDType, OptDevice) -> Tensor {
+      fail(ErrorKind::Runtime,
+           "linspace only supports 0-dimensional start and end tensors, but got ",
+           start.tensor.dim(), " and ", end.tensor.dim(), " dimensions");
+    },
+    "linspace(start, end, steps, *, dtype=None, device=None)", "", kCreates)
+EG_OP(
     +[](Scalar start, Scalar end, int64_t steps, double base, OptDType dtype, OptDevice) {
       const DType t = dtype.value_or(default_dtype());
       check_counts("logspace", t);
@@ -176,6 +183,13 @@ EG_OP(
     },
     "logspace(start, end, steps, base=10.0, *, dtype=None, device=None)",
     "base to the powers of linspace.", kCreates)
+EG_OP(
+    +[](const Operand& start, const Operand& end, int64_t, double, OptDType, OptDevice) -> Tensor {
+      fail(ErrorKind::Runtime,
+           "logspace only supports 0-dimensional start and end tensors, but got ",
+           start.tensor.dim(), " and ", end.tensor.dim(), " dimensions");
+    },
+    "logspace(start, end, steps, base=10.0, *, dtype=None, device=None)", "", kCreates)
 
 Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device) {
   EG_CHECK(n >= 0, "n must be greater or equal to 0, got ", n);

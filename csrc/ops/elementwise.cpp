@@ -431,6 +431,7 @@ constexpr Takes takes(Unary op) {
     case Unary::floor:
     case Unary::relu:
     case Unary::round:
+    case Unary::softsign:
     case Unary::tanhshrink:
     case Unary::trunc:
       return Takes::Numbers;
@@ -573,9 +574,10 @@ struct Call {
 };
 
 void check_bool_arithmetic(Binary op, const Tensor& a, const Tensor& b) {
-  EG_CHECK(op != Binary::sub || (a.dtype() != DType::Bool && b.dtype() != DType::Bool),
-           "[sub] Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
-           "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+  EG_CHECK_KIND(
+      NotImplemented, op != Binary::sub || (a.dtype() != DType::Bool && b.dtype() != DType::Bool),
+      "[sub] Subtraction, the `-` operator, with a bool tensor is not supported. If you are "
+      "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
 }
 
 // Whole numbers divided by zero: refused, as there is no infinity to give back.
@@ -600,9 +602,9 @@ Call unary_call(Unary op, const Tensor* const* inputs, const double* attributes)
   const auto& loops = host_kernels<UnaryKernels>();
   check_dtype(row, takes(op), dtype);
   if (op == Unary::neg)
-    EG_CHECK(dtype != DType::Bool,
-             "[neg] Negation, the `-` operator, on a bool tensor is not supported. If you are "
-             "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
+    EG_CHECK_KIND(NotImplemented, dtype != DType::Bool,
+                  "[neg] Negation, the `-` operator, on a bool tensor is not supported. If you are "
+                  "trying to invert a mask, use the `~` or `logical_not()` operator instead.");
   const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, dtype))];
   if (!loop) refuse_dtype(row, dtype);
   return {row, int16_t(op), loop, &loops.backward[int(op)], inputs, attributes, dtype};

@@ -281,7 +281,7 @@ EG_OP(&matmul, "matmul(input, other)",
       "Matrix product by NumPy's rules: vectors, matrices, batches.", kOut)
 EG_OP(&mm, "mm(input, mat2)", "Product of two matrices.", kOut)
 EG_OP(&bmm, "bmm(input, mat2)", "Products of two batches of matrices.", kOut)
-EG_OP(&linear, "linear(input, weight, bias=None)", "input @ weight.T + bias.", kInternal)
+EG_OP(&linear, "linear(input, weight, bias=None)", "input @ weight.T + bias.", kInternal | kOut)
 
 Tensor mv(const Tensor& a, const Tensor& v) {
   EG_CHECK(a.dim() == 2 && v.dim() == 1 && a.sizes()[1] == v.sizes()[0],

@@ -197,8 +197,8 @@ EG_OP(
 // Decimals as powers of ten.
 Tensor round_to(const Tensor& x, int64_t decimals) {
   const double scale = std::pow(10.0, std::abs(static_cast<double>(decimals)));
-  if (decimals == 0) return round(x);
   EG_CHECK_KIND(NotImplemented, x.is_floating(), "[round] decimals of ", x.dtype());
+  if (decimals == 0) return round(x);
   return decimals > 0 ? div(round(mul(x, Tensor(scale))), Tensor(scale))
                       : mul(round(div(x, Tensor(scale))), Tensor(scale));
 }

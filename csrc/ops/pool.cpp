@@ -242,6 +242,7 @@ void check_output_size(const char* op, const Tensor& x, const Dims& size) {
 }
 
 std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) {
+  check_floating("adaptive_max_pool", x);
   const int64_t dims = static_cast<int64_t>(size.size());
   check_output_size("adaptive_max_pool", x, size);
   auto t = std::make_shared<WindowTables>();
@@ -297,6 +298,10 @@ Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
 Tensor avg_pool_nd(const char* op, int64_t dims, const Tensor& x, const Dims& kernel,
                    const std::optional<Dims>& stride, const Dims& padding, bool ceil_mode,
                    bool count_include_pad, const std::optional<int64_t>& divisor) {
+  if (x.dtype() == DType::Int64)  // rounded towards zero
+    return to(trunc(avg_pool_nd(op, dims, to(x, DType::Float64), kernel, stride, padding, ceil_mode,
+                                count_include_pad, divisor)),
+              DType::Int64);
   const Windows w = windows(op, dims, kernel, stride, padding, Dims{1}, ceil_mode);
   check_input(op, x, dims);
   check_floating(op, x);
@@ -463,12 +468,12 @@ EG_OP(&avg_pool<2>,
       "avg_pool2d(input, kernel_size, stride=None, padding=0, ceil_mode=False, "
       "count_include_pad=True, "
       "divisor_override=None)",
-      "Mean of each window of the last two dimensions.", kInternal)
+      "Mean of each window of the last two dimensions.", kInternal | kOut | kOut)
 EG_OP(&avg_pool<3>,
       "avg_pool3d(input, kernel_size, stride=None, padding=0, ceil_mode=False, "
       "count_include_pad=True, "
       "divisor_override=None)",
-      "Mean of each window of the last three dimensions.", kInternal)
+      "Mean of each window of the last three dimensions.", kInternal | kOut)
 EG_OP(&adaptive_avg_pool, "adaptive_avg_pool(input, output_size)",
       "Means of as many windows as output_size says.", kInternal)
 EG_OP(&im2col, "im2col(input, kernel_size, dilation=1, padding=0, stride=1)",

@@ -195,7 +195,8 @@ Tensor without_gradient(const Tensor& drawn, const Tensor& a, const Tensor& b) {
 }
 Tensor normal(const Tensor& mean, const Tensor& std, Generator* g) {
   check_std(std);
-  const DType t = float_type(result_type(mean, std));
+  const DType common = result_type(mean, std), t = float_type(common);
+  EG_CHECK_KIND(NotImplemented, is_floating(common), "[normal] not implemented for ", common);
   const auto drawn = [&] {
     GradMode off(false);
     return add(mul(randn(broadcast_shapes(mean.sizes(), std.sizes()), t, g), std), mean);
@@ -454,6 +455,8 @@ EG_OP(
 EG_OP(
     +[](const Tensor& input, double p, Generator* g) {
       EG_CHECK(p > 0 && p < 1, "geometric_ expects p to be in (0, 1), but got p=", p);
+      EG_CHECK_KIND(NotImplemented, input.dtype() != DType::Bool,
+                    "[geometric_] not implemented for bool");
       const double rate = std::log1p(-p);
       check_inplace(input, "geometric_");
       const Tensor u = rand(input.sizes(), DType::Float64, g);

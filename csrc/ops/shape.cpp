@@ -195,8 +195,8 @@ Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offse
                         Device device) {
   EG_CHECK(rows >= 0 && columns >= 0, "[", lower ? "tril" : "triu",
            "_indices] expected sizes of at least 0, got ", rows, " and ", columns);
-  EG_CHECK(dtype == DType::Int64 || dtype == DType::Int32, "[", lower ? "tril" : "triu",
-           "_indices] expected dtype int32 or int64, got ", dtype);
+  EG_CHECK_KIND(NotImplemented, dtype == DType::Int64 || dtype == DType::Int32, "[",
+                lower ? "tril" : "triu", "_indices] expected dtype int32 or int64, got ", dtype);
   const auto span = [&](int64_t r) {
     const int64_t cut = std::clamp<int64_t>(r + offset + (lower ? 1 : 0), 0, columns);
     return lower ? Range{0, cut} : Range{cut, columns - cut};

@@ -76,7 +76,8 @@ struct Softmax {
     const Lines l(x, dim, compute);
     Tensor y = empty(l.data.sizes(), compute);
     kernels<SoftmaxKernels>().forward(log, compute, l.data.raw(), y.raw(), l.lines, l.length);
-    y = cast_data(back_in_place(y, dim), x.dtype());
+    // Row-major whatever the dimension: programs view the result.
+    y = contiguous_data(cast_data(back_in_place(y, dim), x.dtype()));
     ctx.save(y);
     return y;
   }

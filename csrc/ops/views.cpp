@@ -694,7 +694,7 @@ EG_OP(
         std::optional<int64_t> end,
         int64_t step) { return replace_region(x, src, sliced(x, dim, start, end, step)); },
     "slice_scatter(input, src, dim=0, start=None, end=None, step=1)",
-    "A copy of input in which src stands in a slice of a dimension.")
+    "A copy of input in which src stands in a slice of a dimension.", kOut)
 EG_OP(
     +[](const Tensor& x, const Tensor& src, int64_t offset, int64_t dim1, int64_t dim2) {
       return replace_region(x, src, diagonal_region(x.sizes(), offset, dim1, dim2));

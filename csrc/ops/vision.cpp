@@ -223,11 +223,11 @@ Tensor upsample(const Tensor& input, const Dims& size, const std::vector<double>
     tables.push_back(resize_table({in, size[i], factor, align_corners}, mode, antialias));
   }
   const bool nearest = mode.rfind("nearest", 0) == 0;
-  if (input.is_floating() || nearest)
+  if (input.is_floating() || (nearest && input.dtype() == DType::UInt8))
     return resample(ResampleKind::Interpolate, input, std::move(tables));
-  EG_CHECK(input.dtype() == DType::UInt8, "[interpolate] mode ", mode,
-           " takes floating-point and uint8 inputs, got ", input.dtype(),
-           "; convert it with .float()");
+  EG_CHECK_KIND(NotImplemented, input.dtype() == DType::UInt8, "[interpolate] mode ", mode,
+                " takes floating-point and uint8 inputs, got ", input.dtype(),
+                "; convert it with .float()");
   const Tensor y =
       resample(ResampleKind::Interpolate, cast_data(input, DType::Float32), std::move(tables));
   const Tensor rounded = floor(y + Scalar(0.5));

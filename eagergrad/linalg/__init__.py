@@ -127,11 +127,13 @@ def matrix_norm(
         return _norm(A, 2, (rows, columns), keepdim)
     if ord in ("nuc", 2, -2):
         s = svdvals(A.movedim((rows, columns), (-2, -1)))
-        y = s.sum(-1) if ord == "nuc" else s.amax(-1) if ord == 2 else s.amin(-1)
+        empty = s.shape[-1] == 0
+        y = s.sum(-1) if ord == "nuc" or empty else s.amax(-1) if ord == 2 else s.amin(-1)
     elif ord in (1, -1, math.inf, -math.inf):
         first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
         sums = A.abs().sum(first, True)
-        y = sums.amax(second, True) if ord > 0 else sums.amin(second, True)
+        empty = sums.shape[second] == 0
+        y = sums.sum(second, True) if empty else (sums.amax if ord > 0 else sums.amin)(second, True)
         y = y.squeeze((rows, columns))
     else:
         raise RuntimeError(f"linalg.matrix_norm: Order {ord} not supported.")

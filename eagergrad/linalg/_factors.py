@@ -25,7 +25,7 @@ def check_float(op: str, A: Any) -> None:
     if not isinstance(A, _C.TensorBase):
         raise TypeError(f"{op}: expected a Tensor, got {type(A).__name__}")
     if not A.dtype.is_floating_point or A.dtype.itemsize < 4:
-        raise RuntimeError(
+        raise NotImplementedError(
             f"{op}: Expected a floating point or complex tensor as input. Got {A.dtype}"
         )
 
@@ -239,17 +239,20 @@ class Eigh(Function):
         values, vectors = _call("linalg.eigh", np.linalg.eigh, _array(A), UPLO=uplo)
         L, V = _tensor(values), _tensor(vectors)
         ctx.save_for_backward(L, V)
+        ctx.set_materialize_grads(False)
         return L, V
 
     @staticmethod
     def backward(ctx: Any, gL: Any, gV: Any) -> Any:
         L, V = ctx.saved_tensors
+        if gV is None:  # equal eigenvalues do no harm
+            return None if gL is None else (V * gL.unsqueeze(-2)) @ V.mT, None
+        gL = _ops["zeros_like"](L) if gL is None else gL
         n = L.shape[-1]
         eye = _ops["eye"](n, dtype=L.dtype)
         gap = L.unsqueeze(-2) - L.unsqueeze(-1)
         inner = (V.mT @ gV) * (1 - eye) / (gap + eye)
-        gA = V @ (inner + _ops["diag_embed"](gL)) @ V.mT
-        return 0.5 * (gA + gA.mT), None
+        return V @ (inner + _ops["diag_embed"](gL)) @ V.mT, None
 
 
 class SVD(Function):
@@ -258,12 +261,18 @@ class SVD(Function):
         u, s, vh = _call("linalg.svd", np.linalg.svd, _array(A), full_matrices=full)
         U, S, Vh = _tensor(u), _tensor(s), _tensor(vh)
         ctx.save_for_backward(U, S, Vh)
+        ctx.set_materialize_grads(False)
         return U, S, Vh
 
     @staticmethod
     def backward(ctx: Any, gU: Any, gS: Any, gVh: Any) -> Any:
         U, S, Vh = ctx.saved_tensors
         k = S.shape[-1]
+        if gU is None and gVh is None:  # equal singular values do no harm
+            return None if gS is None else (U[..., :k] * gS.unsqueeze(-2)) @ Vh[..., :k, :], None
+        gU, gS, gVh = (
+            _ops["zeros_like"](t) if g is None else g for g, t in ((gU, U), (gS, S), (gVh, Vh))
+        )
         # Columns beyond the k-th span a null space whose basis is arbitrary: nothing differentiable depends on it.
         U, Vh, gU, gVh = U[..., :k], Vh[..., :k, :], gU[..., :k], gVh[..., :k, :]
         V, gV = Vh.mT, gVh.mT

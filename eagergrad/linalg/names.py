@@ -12,7 +12,7 @@ from eagergrad import linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
 from eagergrad.linalg._factors import CholeskySolve, check_float, check_square
-from eagergrad.tensor.out import with_out
+from eagergrad.tensor.out import with_out, write_results
 
 __all__ = [
     "cholesky",
@@ -84,7 +84,7 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
         result = (*result, eg.where(zero.any(-1), first, 0).to(eg.int32))
     if out is None:
         return result
-    return with_out(lambda: result)(out=out)
+    return write_results("lu", out, result, True)
 
 
 @with_out

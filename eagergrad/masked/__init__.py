@@ -175,10 +175,12 @@ def mean(
 ) -> Tensor:
     """Mean of the selected elements."""
     x = _cast(input, dtype)
-    if x.dtype is eg.bool:
-        raise RuntimeError("[masked.mean] expected numbers, got bool")
+    if not x.dtype.is_floating_point:
+        raise ValueError(
+            f"mean(): Could not infer output dtype. Input dtype must be a floating point dtype. Got: {x.dtype}"
+        )
     dims = _dims(x, dim)
-    if mask is None and x.dtype.is_floating_point:
+    if mask is None:
         return x.mean(dims, keepdim)
     return _total(_filled(x, mask, 0), dims, keepdim) / _counts(x, mask, dims, keepdim)
 

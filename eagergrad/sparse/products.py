@@ -122,6 +122,8 @@ def mm(
     tensor([[6.]])
     """
     a, b = _operands("sparse.mm", input, mat2)
+    if not isinstance(a, SparseTensor) and not isinstance(b, SparseTensor):
+        return eg.mm(a, b, out=out)
     if a.dim() != 2 or b.dim() != 2:
         raise RuntimeError(
             f"[sparse.mm] expected matrices, got shapes {tuple(a.shape)} and {tuple(b.shape)}"

@@ -22,12 +22,13 @@ def with_out(function: Any = None, *, casts: bool = False) -> Any:
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         result = function(*args, **kwargs)
-        return result if out is None else _fill(name, out, result, casts)
+        return result if out is None else write_results(name, out, result, casts)
 
     return call
 
 
-def _fill(name: str, out: Any, result: Any, casts: bool) -> Any:
+def write_results(name: str, out: Any, result: Any, casts: bool) -> Any:
+    """Writes the results of the function of that name to ``out``; returns it in the shape of the results."""
     if not isinstance(result, (tuple, list)):
         if not isinstance(out, _C.TensorBase):
             raise TypeError(f"{name}(): argument 'out' must be Tensor, not {type(out).__name__}")

@@ -60,6 +60,8 @@ def rms_norm(
     >>> rms_norm(eg.tensor([[3.0, 3.0]]), (2,), eps=0).tolist()
     [[1.0, 1.0]]
     """
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"[rms_norm] not implemented for {input.dtype}")
     if eps is None:
         eps = eg.finfo(input.dtype).eps
     return _ops.rms_norm(input, _shape(normalized_shape), weight, eps)
