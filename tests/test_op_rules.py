@@ -303,3 +303,14 @@ def test_spectra_of_equal_values_have_gradients():
 
 def test_sparse_products_of_dense_matrices():
     assert eg.spmm(eg.eye(2), eg.ones(2, 2)).tolist() == [[1, 1], [1, 1]]
+
+
+def test_shifts_in_place_write_to_the_tensor():
+    x = eg.tensor([1, 2], dtype=eg.int32)
+    y = x
+    x <<= eg.tensor([1, 3])
+    assert x is y
+    assert x.dtype is eg.int32
+    assert y.tolist() == [2, 16]
+    y >>= 1
+    assert x.tolist() == [1, 8]

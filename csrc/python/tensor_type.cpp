@@ -472,6 +472,8 @@ static PyType_Slot tensor_slots[] = {
     EG_SLOT(Py_nb_inplace_and, nb_inplace<Binary::bitwise_and>),
     EG_SLOT(Py_nb_inplace_or, nb_inplace<Binary::bitwise_or>),
     EG_SLOT(Py_nb_inplace_xor, nb_inplace<Binary::bitwise_xor>),
+    EG_SLOT(Py_nb_inplace_lshift, nb_inplace<Binary::bitwise_left_shift>),
+    EG_SLOT(Py_nb_inplace_rshift, nb_inplace<Binary::bitwise_right_shift>),
     EG_SLOT(Py_nb_negative, nb_unary<Unary::neg>),
     EG_SLOT(Py_nb_absolute, nb_unary<Unary::abs>),
     EG_SLOT(Py_nb_invert, nb_unary<Unary::bitwise_not>),
