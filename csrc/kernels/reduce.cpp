@@ -32,10 +32,9 @@ struct Rule {
     else
       return T(0);
   }
-  template <class U>  // T, or a vector of T
-  static EG_INLINE U element(U x) {
+  static EG_INLINE T element(T x) {
     if constexpr (op == Reduce::SumSquares)
-      return U(x * x);
+      return T(x * x);
     else
       return x;
   }
@@ -54,16 +53,17 @@ struct Rule {
     else
       return U(a + b);
   }
+  // a = join(a, b) of vectors, which are not passed by value: they may be wider than this level's registers.
   template <class V>
-  static EG_INLINE V join_vectors(const V& a, const V& b) {
+  static EG_INLINE void join_into(V& a, const V& b) {
     if constexpr (op == Reduce::Prod)
-      return a * b;
+      a *= b;
     else if constexpr (op == Reduce::Max)
-      return ((a > b) | (a != a)) ? a : b;
+      a = ((a > b) | (a != a)) ? a : b;
     else if constexpr (op == Reduce::Min)
-      return ((a < b) | (a != a)) ? a : b;
+      a = ((a < b) | (a != a)) ? a : b;
     else
-      return a + b;
+      a += b;
   }
 
  private:
@@ -109,7 +109,8 @@ EG_INLINE T join_lanes(const Lanes<T>& all) {
   Mask from;
 #pragma GCC unroll 16
   for (int l = 0; l < kLanes; ++l) from[l] = (l + half) % kLanes;
-  v = Rule<op, T>::join_vectors(v, __builtin_shuffle(v, from));
+  const Lanes<T> turned = __builtin_shuffle(v, from);
+  Rule<op, T>::join_into(v, turned);
   if constexpr (half > 1)
     return join_lanes<op, T, half / 2>(v);
   else
@@ -121,18 +122,19 @@ EG_INLINE T block(const T* x, int64_t n) {
   using R = Rule<op, T>;
   using V = Lanes<T>;
   constexpr int64_t kChains = sizeof(T) > 4 ? 2 : 4;  // additions under way at once
-  const auto at = [x](int64_t i) {
-    return R::element(V(*reinterpret_cast<const typename LanesOf<T>::loose*>(x + i)));
+  const auto add = [x](V& sum, int64_t i) {
+    V v = *reinterpret_cast<const typename LanesOf<T>::loose*>(x + i);
+    if constexpr (op == Reduce::SumSquares) v *= v;
+    R::join_into(sum, v);
   };
   V sums[kChains];
-  for (int64_t c = 0; c < kChains; ++c)
-    for (int64_t l = 0; l < kLanes; ++l) sums[c][l] = R::start();
+  for (int64_t c = 0; c < kChains; ++c) sums[c] = V{} + R::start();
   int64_t i = 0;
   for (; i + kChains * kLanes <= n; i += kChains * kLanes)
-    for (int64_t c = 0; c < kChains; ++c) sums[c] = R::join_vectors(sums[c], at(i + c * kLanes));
-  for (; i + kLanes <= n; i += kLanes) sums[0] = R::join_vectors(sums[0], at(i));
+    for (int64_t c = 0; c < kChains; ++c) add(sums[c], i + c * kLanes);
+  for (; i + kLanes <= n; i += kLanes) add(sums[0], i);
   for (int64_t c = kChains / 2; c > 0; c /= 2)
-    for (int64_t k = 0; k < c; ++k) sums[k] = R::join_vectors(sums[k], sums[k + c]);
+    for (int64_t k = 0; k < c; ++k) R::join_into(sums[k], sums[k + c]);
   T result = n >= kLanes ? join_lanes<op, T>(sums[0]) : R::start();
   for (; i < n; ++i) result = R::join(result, R::element(x[i]));
   return result;
