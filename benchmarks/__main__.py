@@ -1,4 +1,4 @@
-"""`python -m benchmarks [-k WORDS] [--quick] [--json FILE] [--no-memory | --memory-only]`: one table, eagergrad beside PyTorch."""
+"""`python -m benchmarks [-k WORDS] [--device=cuda] [--quick] [--json FILE] [--no-memory | --memory-only]`: one table, eagergrad beside PyTorch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from . import rows_core, rows_nn, rows_sparse, rows_sparse_optim  # noqa: F401  (they fill ROWS)
+from . import rows_core, rows_cuda, rows_nn, rows_sparse, rows_sparse_optim  # noqa: F401  (they fill ROWS)
 from .harness import ROWS, Row, alternate, import_seconds, peak_memory, run_child
 
 
@@ -24,13 +24,14 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--memory-only", action="store_true", help="peak memory of the rows, without times"
     )
+    parser.add_argument("--device", default="cpu", help="cpu, or cuda: the table of rows_cuda.py")
     parser.add_argument("--ours-only", action="store_true", help="do not import PyTorch")
     parser.add_argument("--peak", nargs=2, metavar=("FRAMEWORK", "ROW"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
 
-def chosen(words: str) -> list[Row]:
-    return [r for r in ROWS if not words or any(w.strip() in r.name for w in words.split(","))]
+def chosen(words: str, rows: list[Row]) -> list[Row]:
+    return [r for r in rows if not words or any(w.strip() in r.name for w in words.split(","))]
 
 
 def print_peak(framework_name: str, row_name: str, threads: int) -> None:
@@ -77,12 +78,13 @@ def print_memory(rows: list[Row], names: list[str], threads: int) -> None:
 
 def measure(row: Row, frameworks: list[Any], options: argparse.Namespace) -> dict[str, Any]:
     functions = [row.function(f) for f in frameworks]
-    times = alternate(functions, 0.15 if options.quick else 0.6)
+    waits = [f.cuda.synchronize if options.device == "cuda" else None for f in frameworks]
+    times = alternate(functions, 0.15 if options.quick else 0.6, waits)
     del functions
     figures: dict[str, Any] = {"row": row.name, "at_least": row.at_least, "aim": row.aim}
     for framework, best in zip(frameworks, times, strict=True):
         figures[framework.__name__] = best
-        if not (options.quick or options.no_memory or row.small):
+        if not (options.quick or options.no_memory or row.small or options.device != "cpu"):
             figures[framework.__name__ + "_peak"] = peak_of(
                 framework.__name__, row, options.threads
             )
@@ -134,16 +136,20 @@ def main() -> None:
         return print_peak(*options.peak, options.threads)
     names = ["eagergrad"] if options.ours_only else ["eagergrad", "torch"]
     if options.memory_only:
-        return print_memory(chosen(options.k), names, options.threads)
+        return print_memory(chosen(options.k, ROWS), names, options.threads)
     frameworks = [importlib.import_module(name) for name in names]
     for framework in frameworks:
         framework.set_num_threads(options.threads)
+        if options.device != "cpu":
+            framework.set_default_device(options.device)
+    rows = ROWS if options.device == "cpu" else rows_cuda.ROWS
     versions = ", ".join(f"{f.__name__} {f.__version__}" for f in frameworks)
-    print(f"{versions}; {options.threads} threads; float32; best of alternating runs\n", flush=True)
+    where = f"{options.threads} threads" if options.device == "cpu" else options.device
+    print(f"{versions}; {where}; float32; best of alternating runs\n", flush=True)
     line(["work", "eagergrad", "torch", "speed", "target", "met", "peak memory"])
     line(["---"] * 7)
     results: list[dict[str, Any]] = []
-    for row in chosen(options.k):
+    for row in chosen(options.k, rows):
         try:
             figures = measure(row, frameworks, options)
         except Exception as error:
@@ -152,7 +158,7 @@ def main() -> None:
             continue
         results.append(figures)
         print_row(row, figures)
-    if not options.k or "import" in options.k:
+    if options.device == "cpu" and (not options.k or "import" in options.k):
         results.append({"row": "import", **print_imports(options.quick, len(names) > 1)})
     if options.json:
         with open(options.json, "w", encoding="utf-8") as file:

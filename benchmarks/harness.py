@@ -63,21 +63,27 @@ def row(
     return add
 
 
-def _time(function: Function, count: int) -> float:
+def _time(function: Function, count: int, wait: Callable[[], Any] | None = None) -> float:
     repeats = range(count)
     start = time.perf_counter()
     for _ in repeats:
         function()
+    if wait:
+        wait()
     return (time.perf_counter() - start) / count
 
 
-def alternate(functions: list[Function], seconds: float) -> list[float]:
-    """Best time of a call of each function, over about `seconds` for each."""
+def alternate(
+    functions: list[Function], seconds: float, waits: list[Callable[[], Any] | None] | None = None
+) -> list[float]:
+    """Best time of a call of each function, over about `seconds` for each. `waits`: what tells that a function's
+    device has done its work."""
     sample = min(0.02, seconds / 20)
+    waits = waits or [None] * len(functions)
     counts = []
-    for function in functions:
+    for function, wait in zip(functions, waits, strict=True):
         function()  # warm up: pools, caches, lazily built state
-        once = min(_time(function, 1) for _ in range(2))
+        once = min(_time(function, 1, wait) for _ in range(2))
         counts.append(max(1, int(sample / once)))
     best = [float("inf")] * len(functions)
     spent, rounds = 0.0, 0
@@ -86,7 +92,7 @@ def alternate(functions: list[Function], seconds: float) -> list[float]:
     try:
         while rounds < 5 or spent < seconds * len(functions):
             for i, function in enumerate(functions):
-                took = _time(function, counts[i])
+                took = _time(function, counts[i], waits[i])
                 best[i] = min(best[i], took)
                 spent += took * counts[i]
             rounds += 1
