@@ -204,3 +204,17 @@ def test_other_losses():
 )
 def test_sequences(make):
     assert_same(make("cuda"), make("cpu"))
+
+
+def test_new_tensors_are_made_beside_their_model():
+    x = eg.ones(2, dtype=eg.float64, device="cuda")
+    made = [
+        x.new_zeros(2, 3),
+        x.new_ones((2,)),
+        x.new_empty(3),
+        x.new_full((2,), 3),
+        x.new_tensor([1, 2]),
+        x.new_tensor(eg.ones(2)),
+    ]
+    assert all(t.device == x.device and t.dtype == x.dtype for t in made)
+    assert x.new_zeros(2, device="cpu").device.type == "cpu"
