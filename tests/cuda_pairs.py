@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -21,9 +19,9 @@ def gpu() -> None:
     """A GPU for the tests of a module: the machine's, or the emulated one."""
     if eg.cuda.is_available():
         return
-    compiler = os.environ.get("CXX", "g++").split()
-    if not all(shutil.which(word) for word in compiler):
-        pytest.skip("kernels are run on the host by a C++ compiler, which this machine has not")
+    reason = emulated_gpu.missing()
+    if reason:
+        pytest.skip(reason)
     emulated_gpu.start()
 
 

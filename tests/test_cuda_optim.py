@@ -89,7 +89,7 @@ def test_counts_stay_on_the_host():
         optimizer.step()
 
 
-@pytest.mark.parametrize("lazy", [False])
+@pytest.mark.parametrize("lazy", [False, True])
 def test_row_sparse_gradients(lazy):
     results = []
     for device in ("cpu", "cuda"):
@@ -99,11 +99,25 @@ def test_row_sparse_gradients(lazy):
             index = eg.tensor(rows, device=device)
             optimizer.zero_grad()
             (eg.nn.functional.embedding(index, p, sparse=True) ** 2).sum().backward()
+            assert p.grad.is_sparse
             optimizer.step()
         if lazy:
             optimizer.catch_up()
         results.append(p)
     assert_same(results[1], results[0])
+
+
+def test_row_sparse_gradients_add_up_and_become_dense():
+    grads = []
+    for device in ("cpu", "cuda"):
+        p = eg.nn.Parameter(draw(6, 3).to(device))
+        for rows in ([1, 4], [4, 0, 4], []):
+            index = eg.tensor(rows, dtype=eg.int64, device=device)
+            (eg.nn.functional.embedding(index, p, sparse=True) ** 2).sum().backward()
+        assert p.grad.is_sparse
+        grads += [g.to_dense() for g in (p.grad, p.grad * 1, p.grad.clone())] + [p.grad + p]
+    for a, b in zip(grads[4:], grads[:4], strict=True):
+        assert_same(a, b)
 
 
 @pytest.mark.parametrize("norm_type", [2, 1, math.inf, -math.inf, 0, 3])

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "kernels/sort.h"
+#include "ops/creation.h"
 #include "ops/index.h"
 #include "ops/ops.h"
 #include "tape/node.h"
@@ -18,7 +19,7 @@ class RowMemory final : public DeferredMemory {
   void* memory(const Storage& storage) override {
     static std::mutex filling;
     const std::lock_guard<std::mutex> lock(filling);
-    if (!dense_.defined()) dense_ = empty(sizes_, parts_.values.dtype());
+    if (!dense_.defined()) dense_ = empty(sizes_, parts_.values.dtype(), parts_.values.device());
     if (stale_ || (sparse(storage) && filled_ != parts_.values.version())) fill_dense();
     return dense_.raw();
   }
@@ -35,7 +36,8 @@ class RowMemory final : public DeferredMemory {
 
  private:
   void fill_dense() {
-    std::memset(dense_.raw(), 0, size_t(dense_.numel()) * dense_.item_size());
+    const DeviceScope scope(dense_.device());
+    fill(dense_, Scalar(0));
     add_rows_into(dense_, parts_);
     filled_ = parts_.values.version();
     stale_ = false;
@@ -62,12 +64,12 @@ int64_t width_of(const Dims& sizes) {
 }
 
 // out[to[i]] += x[i], rows of one width, in order.
-void add_rows(const Tensor& out, const Tensor& x, const int64_t* to) {
+void add_rows(const Tensor& out, const Tensor& x, const Tensor& to) {
   const int64_t n = x.sizes()[0];
-  std::vector<int64_t> from(static_cast<size_t>(n));
-  for (int64_t i = 0; i < n; ++i) from[i] = i;
-  kernels<IndexKernels>().add_rows(x.dtype(), out.raw(), x.raw(), from.data(), to, nullptr, n,
-                                   width_of(x.sizes()), out.sizes()[0]);
+  if (n == 0) return;
+  kernels<IndexKernels>().add_rows(x.dtype(), out.raw(), x.raw(), arange(n).data<int64_t>(),
+                                   to.data<int64_t>(), nullptr, n, width_of(x.sizes()),
+                                   out.sizes()[0]);
 }
 
 Dims with_rows(int64_t rows, const Dims& sizes) {
@@ -116,6 +118,12 @@ DistinctRows distinct_by_sorting(const Tensor& index) {
 }  // namespace
 
 DistinctRows distinct_rows(const Tensor& index, int64_t size) {
+  if (!index.device().is_cpu()) {
+    // Found by the host, which must know their number: the list is short beside the rows that it names.
+    const DeviceScope host(Device{});
+    const DistinctRows found = distinct_rows(host_data(index), size);
+    return {device_data(found.rows, index.device()), device_data(found.place, index.device())};
+  }
   int64_t low = 0,
           high = -1;  // the index may be memory that its owner wrote to since it was checked
   if (index.numel()) index_range(index, &low, &high);
@@ -130,7 +138,7 @@ Tensor row_sparse(const Tensor& rows, const Tensor& values, const Dims& sizes) {
   const size_t bytes = size_t(checked_numel(sizes)) * values.item_size();
   const Tensor plain = contiguous_data(values);
   auto memory = std::make_unique<RowMemory>(RowParts{rows, plain}, sizes);
-  Tensor t = empty(with_rows(0, sizes), values.dtype());
+  Tensor t = empty(with_rows(0, sizes), values.dtype(), values.device());
   t->storage = Storage::defer(std::move(memory), bytes, values.device());
   t->sizes = sizes;
   t->strides = contiguous_strides(sizes);
@@ -139,16 +147,16 @@ Tensor row_sparse(const Tensor& rows, const Tensor& values, const Dims& sizes) {
 }
 
 Tensor row_sparse_sum(const Tensor& index, const Tensor& g, const Dims& sizes) {
+  const DeviceScope scope(g.device());  // callers may be the engine itself
   const DistinctRows distinct = distinct_rows(index, sizes[0]);
   const Tensor values = zeros(with_rows(distinct.rows.numel(), sizes), g.dtype());
-  add_rows(values, contiguous_data(g), distinct.place.data<int64_t>());
+  add_rows(values, contiguous_data(g), distinct.place);
   return row_sparse(distinct.rows, values, sizes);
 }
 
 bool wants_rows(const Context& ctx, size_t i) {
   if (grad_enabled() || !ctx.needs(i)) return false;
-  const Node& target = *ctx.node()->edges[i].node;
-  return is_accumulator(target) && target.outputs[0].device.is_cpu();
+  return is_accumulator(*ctx.node()->edges[i].node);
 }
 
 std::optional<RowParts> row_parts(const Tensor& t) {
@@ -160,11 +168,14 @@ std::optional<RowParts> row_parts(const Tensor& t) {
 
 Tensor row_sparse_add(const Tensor& a, const Tensor& b) {
   const RowParts x = *row_parts(a), y = *row_parts(b);
+  if (!x.rows.device().is_cpu())
+    return row_sparse_sum(cat({x.rows, y.rows}, 0), cat({x.values, y.values}, 0), a.sizes());
   const int64_t nx = x.rows.numel(), ny = y.rows.numel();
   const int64_t *rx = x.rows.data<int64_t>(), *ry = y.rows.data<int64_t>();
-  std::vector<int64_t> to_x(static_cast<size_t>(nx)), to_y(static_cast<size_t>(ny));
-  const Tensor rows = empty({nx + ny}, DType::Int64);
-  int64_t* merged = rows.data<int64_t>();
+  const Tensor rows = empty({nx + ny}, DType::Int64), place_x = empty({nx}, DType::Int64),
+               place_y = empty({ny}, DType::Int64);
+  int64_t *merged = rows.data<int64_t>(), *to_x = place_x.data<int64_t>(),
+          *to_y = place_y.data<int64_t>();
   int64_t count = 0;
   for (int64_t i = 0, j = 0; i < nx || j < ny; ++count) {
     const bool from_x = j == ny || (i < nx && rx[i] <= ry[j]);
@@ -174,13 +185,14 @@ Tensor row_sparse_add(const Tensor& a, const Tensor& b) {
     if (from_y) to_y[j++] = count;
   }
   const Tensor values = zeros(with_rows(count, a.sizes()), a.dtype());
-  add_rows(values, x.values, to_x.data());
-  add_rows(values, y.values, to_y.data());
+  add_rows(values, x.values, place_x);
+  add_rows(values, y.values, place_y);
   return row_sparse(make_view(rows, {count}, {1}, 0), values, a.sizes());
 }
 
 void add_rows_into(const Tensor& dense, const RowParts& sparse, double alpha) {
   if (sparse.values.numel() == 0) return;
+  const DeviceScope scope(dense.device());
   const Tensor values = alpha == 1 ? sparse.values : mul(sparse.values, Tensor(alpha));
   kernels<IndexKernels>().fold(dense.dtype(), Fold::Add, dense.raw(), values.raw(),
                                AlongDim(dense, 0, sparse.rows).positions(), false);
@@ -223,6 +235,9 @@ Tensor add_gradients(const Tensor& a, const Tensor& b) {
 namespace {
 
 Tensor make_row_sparse(const Tensor& rows, const Tensor& values, const Dims& size) {
+  OpDevice device("RowSparse");
+  device.add(rows);
+  device.add(values);
   EG_CHECK_VALUE(!size.empty(), "[RowSparse] expected a size of at least one dimension, got ()");
   for (int64_t n : size)
     EG_CHECK_VALUE(n >= 0, "[RowSparse] expected sizes of at least 0, got ", size);

@@ -92,11 +92,13 @@ class RowSparse(Tensor):
 
     def _spread(self) -> Tensor:
         rows, values = self._parts()
-        return _ops.zeros(*self.shape, dtype=self.dtype).index_add_(0, rows, values)
+        return _ops.zeros(*self.shape, dtype=self.dtype, device=self.device).index_add_(
+            0, rows, values
+        )
 
     def _like(self, values: Tensor) -> Any:
         """The same rows with other values."""
-        return RowSparse(self._parts()[0], values, self.shape)
+        return RowSparse(self._parts()[0].to(values.device), values, self.shape)
 
     # -- arithmetic ----------------------------------------------------------------------------------------
 
