@@ -95,19 +95,17 @@ def _expert_rows(F: Any) -> list[int]:
 
 
 def _products_alone(F: Any) -> Function:
-    """The six products of each expert's two layers, forward and backward, in eagergrad itself."""
+    """The products of the gate's two layers and each expert's two, forward and backward, in eagergrad itself."""
     import eagergrad as eg
 
     width = TABLE[1]
-    experts = [
-        (eg.randn(n, width), eg.randn(n, WIDE), eg.randn(width, WIDE), eg.randn(WIDE, width))
-        for n in _expert_rows(eg)
-    ]
+    layers = [(eg.randn(ROWS_IN, width), eg.randn(width, EXPERTS), eg.randn(ROWS_IN, EXPERTS))] * 2
+    for n in _expert_rows(eg):
+        x, h = eg.randn(n, width), eg.randn(n, WIDE)
+        layers += [(x, eg.randn(width, WIDE), h), (h, eg.randn(WIDE, width), x)]
 
-    def step() -> None:
-        for x, h, w1, w2 in experts:
-            for a, b in ((x, w1), (h, w2), (x, w2.t()), (h.t(), x), (h, w1.t()), (x.t(), h)):
-                a @ b
+    def step() -> list[Any]:  # all results are kept until the end, as those of a mixture are
+        return [(x @ w, g @ w.t(), x.t() @ g) for x, w, g in layers]
 
     return step
 
