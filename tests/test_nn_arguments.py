@@ -90,3 +90,10 @@ def test_optimizer_groups_are_printed_apart():
     assert lines[:2] == ["SGD (", "Parameter Group 0"]
     assert lines[lines.index("Parameter Group 1") - 1] == ""
     assert lines[-1] == ")"
+
+
+@pytest.mark.parametrize("number", [int, float])
+@pytest.mark.parametrize("shape", [(2,), (0,)])
+def test_a_number_needs_a_tensor_of_one_element(number, shape):
+    with pytest.raises(ValueError, match="only one element tensors"):
+        number(eg.ones(*shape))

@@ -711,3 +711,18 @@ def test_an_exception_leaves_its_layers_behind_when_it_is_pickled():
     assert str(again) == str(caught.value)
     nn.Linear(2, 2)._left_by(again)
     assert again.__notes__ == ["in layer Linear(in_features=2, out_features=2, bias=True)"]
+
+
+def test_parameter_containers_print_what_they_hold():
+    held = nn.ParameterList([nn.Parameter(eg.ones(2)), 3])
+    assert repr(held).splitlines() == [
+        "ParameterList(",
+        "    (0): Parameter containing: [eagergrad.float32 of size 2]",
+        "    (1): Object of type: int",
+        ")",
+    ]
+    named = nn.ParameterDict({"a": nn.Parameter(eg.ones(2, 3))})
+    assert (
+        repr(named)
+        == "ParameterDict(  (a): Parameter containing: [eagergrad.FloatTensor of size 2x3])"
+    )

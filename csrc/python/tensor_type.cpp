@@ -145,7 +145,13 @@ static PyObject* tensor_compare(PyObject* a, PyObject* b, int op) {
 }
 static Py_hash_t tensor_hash(PyObject* o) { return hash_address(o); }
 
-static Scalar the_value(PyObject* o) { return unwrap(o).item(); }
+static Scalar the_value(PyObject* o) {
+  const Tensor t = unwrap(o);
+  EG_CHECK_VALUE(t.numel() == 1,
+                 "only one element tensors can be converted to Python scalars, got shape ",
+                 IntSpan(t.sizes()));
+  return t.item();
+}
 static int nb_bool(PyObject* o) {
   return guarded_int([&]() -> int {
     const Tensor t = unwrap(o);
