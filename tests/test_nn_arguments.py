@@ -97,3 +97,5 @@ def test_optimizer_groups_are_printed_apart():
 def test_a_number_needs_a_tensor_of_one_element(number, shape):
     with pytest.raises(ValueError, match="only one element tensors"):
         number(eg.ones(*shape))
+    with pytest.raises(RuntimeError, match="cannot be converted to Scalar"):
+        eg.ones(*shape).item()

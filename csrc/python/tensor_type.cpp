@@ -145,7 +145,9 @@ static PyObject* tensor_compare(PyObject* a, PyObject* b, int op) {
 }
 static Py_hash_t tensor_hash(PyObject* o) { return hash_address(o); }
 
-static Scalar the_value(PyObject* o) {
+static Scalar the_value(PyObject* o) { return unwrap(o).item(); }
+// What int() and float() take; item() raises RuntimeError.
+static Scalar the_number(PyObject* o) {
   const Tensor t = unwrap(o);
   EG_CHECK_VALUE(t.numel() == 1,
                  "only one element tensors can be converted to Python scalars, got shape ",
@@ -163,12 +165,12 @@ static int nb_bool(PyObject* o) {
 }
 static PyObject* nb_int(PyObject* o) {
   return guarded([&]() -> PyObject* {
-    const Scalar s = the_value(o);
+    const Scalar s = the_number(o);
     return s.is_float() ? PyLong_FromDouble(s.to_double()) : PyLong_FromLongLong(s.to_int());
   });
 }
 static PyObject* nb_float(PyObject* o) {
-  return guarded([&] { return PyFloat_FromDouble(the_value(o).to_double()); });
+  return guarded([&] { return PyFloat_FromDouble(the_number(o).to_double()); });
 }
 static PyObject* nb_index(PyObject* o) {
   return guarded([&]() -> PyObject* {
