@@ -19,7 +19,7 @@ def test_cuda_answers_without_a_gpu(no_gpu):
     assert not cuda.is_available() and cuda.device_count() == 0
     assert cuda.memory_allocated() == cuda.max_memory_allocated() == 0
     cuda.manual_seed(1), cuda.manual_seed_all(1), cuda.empty_cache(), cuda.synchronize()
-    with pytest.raises(RuntimeError, match="no GPU"):
+    with pytest.raises(RuntimeError, match="no CUDA device"):
         cuda.set_device(0)
     with pytest.raises(TypeError, match="no GPU"):
         cuda.FloatTensor(3)
