@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-import both_devices
 import eagergrad as eg
-from both_devices import assert_same, real, second_order
+from cuda_pairs import check, draw, gpu  # noqa: F401 (a fixture)
 from eagergrad.nn import functional as F
-
-pytestmark = both_devices.needs_emulation
-
-
-@pytest.fixture(scope="module", autouse=True)
-def gpu():
-    both_devices.start()
-
 
 # input, weight, options
 CASES = {
@@ -39,48 +30,51 @@ CASES = {
 def test_convolution(case, dtype):
     x, w, options = CASES[case]
     function = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[len(x)]
-    assert_same(
-        lambda x, w, b: function(x, w, b.detach(), **options),
-        *(real(*s, seed=i, dtype=dtype) for i, s in enumerate([x, w, (w[0],)])),
-        tol=1e-5 if dtype == eg.float32 else 1e-12,
+    check(
+        lambda x, w, b: function(x, w, b, **options),
+        *(draw(*s, seed=i, dtype=dtype) for i, s in enumerate([x, w, (w[0],)])),
+        tolerance=1e-5 if dtype == eg.float32 else 1e-12,
     )
 
 
 @pytest.mark.parametrize("groups", [1, 2])
 def test_transposed_convolution(groups):
-    assert_same(
+    check(
         lambda x, w, b: F.conv_transpose2d(
-            x, w, b.detach(), stride=2, padding=1, output_padding=1, groups=groups
+            x, w, b, stride=2, padding=1, output_padding=1, groups=groups
         ),
-        real(2, 12, 4, 5),
-        real(12, 10, 3, 3, seed=1),
-        real(10 * groups, seed=2),
+        draw(2, 12, 4, 5),
+        draw(12, 10, 3, 3, seed=1),
+        draw(10 * groups, seed=2),
     )
 
 
 def test_halves_strides_and_no_bias():
-    assert_same(
+    check(
         lambda x, w: F.conv2d(x.transpose(2, 3)[:, ::2], w),
-        real(2, 6, 5, 6, dtype=eg.float16),
-        real(9, 3, 3, 3, seed=1, dtype=eg.float16),
-        tol=2e-3,
+        draw(2, 6, 5, 6, dtype=eg.float16),
+        draw(9, 3, 3, 3, seed=1, dtype=eg.float16),
+        tolerance=2e-3,
     )
 
 
 def test_empty_batch():
-    assert_same(F.conv2d, real(0, 3, 5, 5), real(4, 3, 3, 3))
+    check(F.conv2d, draw(0, 3, 5, 5), draw(4, 3, 3, 3), draw(4))
 
 
 def test_gradient_of_the_gradient():
-    second_order(
-        lambda x, w: F.conv2d(x, w, stride=2, padding=1), real(1, 3, 6, 5), real(9, 3, 3, 3, seed=1)
+    check(
+        lambda x, w: F.conv2d(x, w, stride=2, padding=1),
+        draw(1, 3, 6, 5),
+        draw(9, 3, 3, 3, seed=1),
+        order=2,
     )
 
 
 def test_the_weight_gradient_is_split_and_added_in_order():
     # Many pixels, few weights: several blocks share the sum.
-    x, w = real(2, 12, 24, 24), real(12, 12, 2, 2, seed=1)
-    assert_same(F.conv2d, x, w, tol=1e-5)
+    x, w = draw(2, 12, 24, 24), draw(12, 12, 2, 2, seed=1)
+    check(F.conv2d, x, w, tolerance=1e-5)
     grads = []
     for _ in range(2):
         wd = w.to("cuda").requires_grad_()

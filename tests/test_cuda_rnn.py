@@ -4,18 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-import both_devices
 import eagergrad as eg
-from both_devices import assert_same, real
+from cuda_pairs import check, draw, gpu  # noqa: F401 (a fixture)
 from eagergrad._C import ops as _ops
 
-pytestmark = both_devices.needs_emulation
 GATES = {"RNN_TANH": 1, "RNN_RELU": 1, "LSTM": 4, "GRU": 3}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def gpu():
-    both_devices.start()
 
 
 def layer(
@@ -41,20 +34,14 @@ def layer(
         shapes += [(rows, inputs), (rows, state)] + [(rows,)] * (2 * bias)
         if proj:
             shapes.append((proj, hidden))
-    x = real(sum(lengths), inputs) if lengths else real(6, batch, inputs)
+    x = draw(sum(lengths), inputs) if lengths else draw(6, batch, inputs)
 
     def f(x, *rest):
         return _ops._rnn_layer(
-            x.detach(),
-            list(rest[:states]),
-            [w if w.dim() > 1 else w.detach() for w in rest[states:]],
-            list(lengths),
-            mode,
-            bias,
-            both,
+            x, list(rest[:states]), list(rest[states:]), list(lengths), mode, bias, both
         )
 
-    return f, [t.to(dtype) for t in (x, *(real(*s, seed=i) for i, s in enumerate(shapes)))]
+    return f, [t.to(dtype) for t in (x, *(draw(*s, seed=i) for i, s in enumerate(shapes)))]
 
 
 CASES = {
@@ -73,20 +60,20 @@ CASES = {
 def test_layer(case):
     mode, options = CASES[case]
     f, tensors = layer(mode, **options)
-    assert_same(f, *tensors)
+    check(f, *tensors)
 
 
 def test_layer_without_recording():
     f, tensors = layer("GRU", both=True)
     with eg.no_grad():
         a, b = (f(*(t.to(d) for t in tensors))[0] for d in ("cpu", "cuda"))
-    assert eg.allclose(a, b.to("cpu"), atol=1e-6)
+    assert eg.allclose(a, b.to("cpu"), atolerance=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [eg.float64, eg.float16])
 def test_layer_of_other_dtypes(dtype):
     f, tensors = layer("LSTM", batch=2, dtype=dtype)
-    assert_same(f, *tensors, tol=1e-12 if dtype == eg.float64 else 1e-2)
+    check(f, *tensors, tolerance=1e-12 if dtype == eg.float64 else 1e-2)
 
 
 def test_gradients_are_added_to_those_before():
@@ -97,28 +84,32 @@ def test_gradients_are_added_to_those_before():
         for _ in range(2):
             out = f(*inputs)[0]
             out.backward(eg.ones_like(out))
-        grads.append([t.grad.to("cpu") for t in inputs if t.grad is not None])
+        grads.append([t.grad.to("cpu") for t in inputs])
     for a, b in zip(*grads):
-        assert eg.allclose(a, b, rtol=1e-4, atol=1e-5)
+        assert eg.allclose(a, b, rtolerance=1e-4, atolerance=1e-5)
 
 
 @pytest.mark.parametrize("name", ["lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"])
 def test_cell(name):
     lstm, gates = name == "lstm_cell", {"lstm_cell": 4, "gru_cell": 3}.get(name, 1)
-    state = [real(3, 5, seed=1)] + [real(3, 5, seed=2)] * lstm
+    state = [draw(3, 5, seed=1)] + [draw(3, 5, seed=2)] * lstm
     weights = [
-        real(*s, seed=3 + i)
+        draw(*s, seed=3 + i)
         for i, s in enumerate([(gates * 5, 4), (gates * 5, 5), (gates * 5,), (gates * 5,)])
     ]
 
     def cell(x, *rest):
-        x, *rest = x.detach(), *(t if t.dim() > 1 else t.detach() for t in rest)
         h = list(rest[: len(state)])
         return getattr(eg, name)(x, h if lstm else h[0], *rest[len(state) :])
 
-    assert_same(cell, real(3, 4), *state, *weights)
+    check(cell, draw(3, 4), *state, *weights)
+
+
+def test_gradient_of_the_gradient():
+    f, tensors = layer("GRU", hidden=3, batch=2)
+    check(f, *tensors, order=2)
 
 
 def test_empty_batch():
     f, tensors = layer("LSTM", batch=0)
-    assert_same(f, *tensors)
+    check(f, *tensors)

@@ -1,6 +1,7 @@
 // Convolution on the GPU: cuDNN's where it is there, else the kernels of eagergrad/cuda/conv.cu.
 #include "kernels/conv.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "cuda/conv_layout.h"

@@ -1,6 +1,7 @@
 // Resizing, padding and sampling on the GPU: eagergrad/cuda/vision.cu.
 #include "kernels/vision.h"
 
+#include <algorithm>
 #include <vector>
 
 #include "cuda/launch.h"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import re
 import threading
@@ -171,6 +172,7 @@ def _current_stream() -> Any:
     return capsule or (lambda: import_cupy().cuda.get_current_stream().ptr)
 
 
+@functools.cache
 def find_cudnn() -> None:
     """Tell the core where a package has put cuDNN's library. It is loaded when it is first needed."""
     spec = importlib.util.find_spec("nvidia")

@@ -363,12 +363,12 @@ def lp_pool3d(
 def _fractional_starts(samples: Tensor, size: int, out: int, kernel: int) -> Tensor:
     """First elements (planes, out) of the windows: pseudo-random steps, the last window at the end."""
     if out == 1:
-        return eg.full((samples.shape[0], 1), size - kernel, dtype=eg.int64)
+        return samples.new_full((samples.shape[0], 1), size - kernel, dtype=eg.int64)
     alpha = (size - kernel) / (out - 1)
-    steps = eg.arange(out - 1, dtype=samples.dtype)
+    steps = eg.arange(out - 1, dtype=samples.dtype, device=samples.device)
     u = samples.unsqueeze(1)
     starts = ((steps + u) * alpha).floor().long() - (u * alpha).floor().long()
-    last = eg.full((samples.shape[0], 1), size - kernel, dtype=eg.int64)
+    last = samples.new_full((samples.shape[0], 1), size - kernel, dtype=eg.int64)
     return eg.cat([starts, last], 1)
 
 
@@ -399,7 +399,7 @@ def _fractional(
     lead = tuple(input.shape)[:-n]
     batch = 1 if input.dim() == n + 1 else lead[0]
     if random_samples is None:
-        random_samples = eg.rand(batch, lead[-1], n, dtype=input.dtype)
+        random_samples = eg.rand(batch, lead[-1], n, dtype=input.dtype, device=input.device)
     drawn = tuple(random_samples.shape)
     if len(drawn) != 3 or drawn[0] < batch or drawn[1:] != (lead[-1], n):
         raise RuntimeError(
@@ -408,12 +408,12 @@ def _fractional(
     samples = random_samples[:batch].reshape(-1, n)
     planes = samples.shape[0]
     # position of every element of every window, dimension by dimension
-    position = eg.zeros((planes, 1, 1), dtype=eg.int64)
+    position = samples.new_zeros((planes, 1, 1), dtype=eg.int64)
     for d in range(n):
         # the samples are in the order width, height, (time first in three dimensions)
         column = n - 1 - d if n == 2 else d
         starts = _fractional_starts(samples[:, column], spatial[d], out[d], kernel[d])
-        taps = starts.unsqueeze(2) + eg.arange(kernel[d])
+        taps = starts.unsqueeze(2) + eg.arange(kernel[d], device=samples.device)
         a = position.unsqueeze(2).unsqueeze(4) * spatial[d]
         joined = a + taps.unsqueeze(1).unsqueeze(3)
         position = joined.reshape(planes, position.shape[1] * out[d], position.shape[2] * kernel[d])

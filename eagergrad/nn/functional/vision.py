@@ -228,8 +228,8 @@ def grid_sample(
 def _axis(n: int, like: Tensor, align_corners: bool) -> Tensor:
     """Normalised positions of n pixels."""
     if n <= 1:
-        return eg.zeros((n,), dtype=like.dtype)
-    line = eg.linspace(-1, 1, n, dtype=like.dtype)
+        return eg.zeros((n,), dtype=like.dtype, device=like.device)
+    line = eg.linspace(-1, 1, n, dtype=like.dtype, device=like.device)
     return line if align_corners else line * ((n - 1) / n)
 
 
@@ -263,7 +263,7 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         columns.append(
             _axis(spatial[d], theta, bool(align_corners)).reshape(shape).expand(*spatial)
         )
-    columns.append(eg.ones(spatial, dtype=theta.dtype))
+    columns.append(theta.new_ones(spatial))
     base = eg.stack(columns, -1).reshape(1, -1, dims + 1)
     grid = eg.matmul(base, theta.transpose(1, 2))
     return grid.reshape(theta.shape[0], *spatial, dims)

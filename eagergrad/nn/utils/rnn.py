@@ -133,7 +133,7 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
 
 def _running(lengths: Tensor, steps: int) -> Tensor:
     """(T, B) bool: whether sequence b still runs at step t."""
-    return eg.arange(steps).unsqueeze(1) < lengths.unsqueeze(0)
+    return eg.arange(steps, device=lengths.device).unsqueeze(1) < lengths.unsqueeze(0)
 
 
 def pack_padded_sequence(
@@ -167,7 +167,7 @@ def pack_padded_sequence(
     if sorted_indices is not None:
         x = x.index_select(1, sorted_indices)
     steps = counts[0]
-    running = _running(eg.tensor(counts, dtype=eg.int64), steps)
+    running = _running(eg.tensor(counts, dtype=eg.int64, device="cpu"), steps)
     if counts[-1] == steps:  # nothing to drop
         data = x[:steps].reshape(-1, *x.shape[2:])
     else:
@@ -226,7 +226,9 @@ def pad_packed_sequence(
             )
         steps = total_length
     batch = int(batch_sizes[0])
-    lengths = (batch_sizes.unsqueeze(0) > eg.arange(batch).unsqueeze(1)).sum(1)
+    lengths = (
+        batch_sizes.unsqueeze(0) > eg.arange(batch, device=batch_sizes.device).unsqueeze(1)
+    ).sum(1)
     running = _running(lengths, steps)
     shape = (steps, batch, *data.shape[1:])
     out = eg.full(shape, padding_value, dtype=data.dtype, device=data.device)
