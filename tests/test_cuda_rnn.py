@@ -67,7 +67,7 @@ def test_layer_without_recording():
     f, tensors = layer("GRU", both=True)
     with eg.no_grad():
         a, b = (f(*(t.to(d) for t in tensors))[0] for d in ("cpu", "cuda"))
-    assert eg.allclose(a, b.to("cpu"), atolerance=1e-6)
+    assert eg.allclose(a, b.to("cpu"), atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [eg.float64, eg.float16])
@@ -86,7 +86,7 @@ def test_gradients_are_added_to_those_before():
             out.backward(eg.ones_like(out))
         grads.append([t.grad.to("cpu") for t in inputs])
     for a, b in zip(*grads):
-        assert eg.allclose(a, b, rtolerance=1e-4, atolerance=1e-5)
+        assert eg.allclose(a, b, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"])
