@@ -89,7 +89,7 @@ def header_of(file: str) -> Path:
 def compile_kernel(device: int, file: str, expression: str) -> int:
     text = (
         f'#include "{header_of(file)}"\n'
-        f'extern "C" void entry(void** a) {{ using namespace eg; eg_host::call(&{expression}, a); }}\n'
+        f'extern "C" void entry(void** a) {{ eg_host::call(&{expression}, a); }}\n'
     )
     library = load(build(Path(file).stem, text))
     return ctypes.cast(library.entry, ctypes.c_void_p).value or 0

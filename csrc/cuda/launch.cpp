@@ -144,7 +144,7 @@ void copy_bytes(void* to, const void* from, size_t bytes) {
 
 void fill_zero(void* p, size_t bytes) {
   static const char* file = "elementwise.cu";
-  static const char* name = "zero_bytes";
+  static const char* name = "eg::zero_bytes";
   if (bytes)
     launch(kernel(file, name), elements(static_cast<int64_t>(bytes), 16), static_cast<char*>(p),
            static_cast<int64_t>(bytes));

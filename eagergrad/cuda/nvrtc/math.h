@@ -2,7 +2,6 @@
 #define INFINITY __int_as_float(0x7f800000)
 #define NAN __int_as_float(0x7fffffff)
 // The shared sources use the compilers' names where the host's C library would set errno.
-#define __builtin_memcpy ::memcpy
 #define __builtin_fabs ::fabs
 #define __builtin_fabsf ::fabsf
 #define __builtin_floor ::floor
