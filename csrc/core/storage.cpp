@@ -157,6 +157,14 @@ void deallocate(void* p, size_t bytes) { cache().give(p, bytes); }
 
 Ref<Storage> Storage::create(size_t bytes) {
   EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), "cannot allocate ", bytes, " bytes");
+  if (bytes >= kHuge) {
+    // In a block of its own: 64 bytes more would reach into another huge page, and into a larger class of sizes.
+    Ref<Storage> s = create(0);
+    s->data_ = allocate(bytes);
+    s->bytes_ = bytes;
+    s->own_data_ = true;
+    return s;
+  }
   void* block = allocate(kHeader + bytes);
   auto* s = new (block) Storage;
   s->data_ = static_cast<char*>(block) + kHeader;
