@@ -252,7 +252,8 @@ class Eigh(Function):
         eye = _ops["eye"](n, dtype=L.dtype)
         gap = L.unsqueeze(-2) - L.unsqueeze(-1)
         inner = (V.mT @ gV) * (1 - eye) / (gap + eye)
-        return V @ (inner + _ops["diag_embed"](gL)) @ V.mT, None
+        gA = V @ (inner + _ops["diag_embed"](gL)) @ V.mT
+        return 0.5 * (gA + gA.mT), None
 
 
 class SVD(Function):
