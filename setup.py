@@ -166,7 +166,9 @@ class Toolchain:
         command = [*self.cxx, *map(str, objects), "-o", target, *flags_from("LDFLAGS")]
         if sys.platform == "darwin":
             return [*command, "-bundle", "-undefined", "dynamic_lookup"]
-        command += ["-shared", "-Wl,-O1", "-Wl,--as-needed"]
+        # Where only a static C++ library is installed, its symbols must stay ours: some are unique in a process, and another
+        # copy of the library would then be used with this one's data.
+        command += ["-shared", "-Wl,-O1", "-Wl,--as-needed", "-Wl,--exclude-libs,ALL"]
         if self.sanitize:
             command += SANITIZE_FLAGS
         if not self.keep_symbols:

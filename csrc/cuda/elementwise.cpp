@@ -73,7 +73,13 @@ void run_flat(const DeviceLoop& l, const LoopInputs& in, DType compute) {
     return str("eg::flat<", function_name(l.name), ", ", cuda::type_name(compute), ", ",
                cuda::type_name(l.out->dtype()), types, ">");
   });
-  cuda::launch(kernel, cuda::elements(n, 4), static_cast<void*>(l.out->raw()), n, in);
+  const auto aligned = [](const void* p, size_t item) {
+    return reinterpret_cast<uintptr_t>(p) % std::min<size_t>(16, 4 * item) == 0;
+  };
+  bool wide = aligned(l.out->raw(), l.out->item_size());
+  for (int i = 0; i < l.n; ++i)
+    wide = wide && (!in.of[i].step || aligned(in.of[i].data, l.inputs[i].tensor->item_size()));
+  cuda::launch(kernel, cuda::elements(n, 4), static_cast<void*>(l.out->raw()), n, int(wide), in);
 }
 
 // The dimensions past kLoopDims, which hardly ever exist, are walked here.
@@ -131,6 +137,7 @@ void run(const DeviceLoop& l) {
     const Tensor& t = *l.inputs[i].tensor;
     LoopInput& to = in.of[i];
     to.dtype = static_cast<int32_t>(t.dtype());
+    to.step = 0;
     if (t.device().is_cpu()) {
       set_number(to, t, compute);
       continue;

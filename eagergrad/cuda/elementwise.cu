@@ -67,63 +67,66 @@ __device__ __forceinline__ C read_flat(const LoopInput& in, int64_t i) {
   return in.data ? cast<C>(static_cast<const S*>(in.data)[i * in.step]) : number_of<C>(in);
 }
 
-// One element of an op with inputs stored as S...; `at` counts them.
-template <class F, class C, class... S>
-struct FlatElement;
-template <class F, class C, class S0>
-struct FlatElement<F, C, S0> {
-  static __device__ __forceinline__ auto at(const LoopInputs& in, int64_t i) {
-    return F::template apply<C>(in.attributes, read_flat<C, S0>(in.of[0], i));
-  }
+// Four elements that lie together: one access of 16 bytes where that is their size.
+template <class S>
+struct alignas(sizeof(S) * 4 < 16 ? sizeof(S) * 4 : 16) Four {
+  S at[4];
 };
-template <class F, class C, class S0, class S1>
-struct FlatElement<F, C, S0, S1> {
-  static __device__ __forceinline__ auto at(const LoopInputs& in, int64_t i) {
-    return F::template apply<C>(in.attributes, read_flat<C, S0>(in.of[0], i),
-                                read_flat<C, S1>(in.of[1], i));
+template <class C, class S>
+__device__ __forceinline__ void read_four(C* to, const LoopInput& in, int64_t i) {
+  if (in.data && in.step) {
+    const Four<S> four = *reinterpret_cast<const Four<S>*>(static_cast<const S*>(in.data) + i);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) to[k] = cast<C>(four.at[k]);
+  } else {
+    const C number = read_flat<C, S>(in, 0);
+#pragma unroll
+    for (int k = 0; k < 4; ++k) to[k] = number;
   }
-};
-template <class F, class C, class S0, class S1, class S2>
-struct FlatElement<F, C, S0, S1, S2> {
-  static __device__ __forceinline__ auto at(const LoopInputs& in, int64_t i) {
-    return F::template apply<C>(in.attributes, read_flat<C, S0>(in.of[0], i),
-                                read_flat<C, S1>(in.of[1], i), read_flat<C, S2>(in.of[2], i));
-  }
-};
-template <class F, class C, class S0, class S1, class S2, class S3>
-struct FlatElement<F, C, S0, S1, S2, S3> {
-  static __device__ __forceinline__ auto at(const LoopInputs& in, int64_t i) {
-    return F::template apply<C>(in.attributes, read_flat<C, S0>(in.of[0], i),
-                                read_flat<C, S1>(in.of[1], i), read_flat<C, S2>(in.of[2], i),
-                                read_flat<C, S3>(in.of[3], i));
-  }
-};
-template <class F, class C, class S0, class S1, class S2, class S3, class S4>
-struct FlatElement<F, C, S0, S1, S2, S3, S4> {
-  static __device__ __forceinline__ auto at(const LoopInputs& in, int64_t i) {
-    return F::template apply<C>(in.attributes, read_flat<C, S0>(in.of[0], i),
-                                read_flat<C, S1>(in.of[1], i), read_flat<C, S2>(in.of[2], i),
-                                read_flat<C, S3>(in.of[3], i), read_flat<C, S4>(in.of[4], i));
-  }
-};
+}
 
-// Dense operands, or single numbers. Four elements a thread keep enough loads in flight to fill the memory's pipes.
+// The op of N values v[input].
+template <class F, class C, int N>
+__device__ __forceinline__ auto apply(const double* attributes, const C* v) {
+  if constexpr (N == 1) {
+    return F::template apply<C>(attributes, v[0]);
+  } else if constexpr (N == 2) {
+    return F::template apply<C>(attributes, v[0], v[1]);
+  } else if constexpr (N == 3) {
+    return F::template apply<C>(attributes, v[0], v[1], v[2]);
+  } else if constexpr (N == 4) {
+    return F::template apply<C>(attributes, v[0], v[1], v[2], v[3]);
+  } else {
+    return F::template apply<C>(attributes, v[0], v[1], v[2], v[3], v[4]);
+  }
+}
+
+// Dense operands stored as S..., or single numbers. wide: all of them lie so that four elements can be moved at once, which
+// is what fills the memory's pipes.
 template <class F, class C, class O, class... S>
-__global__ void flat(O* out, int64_t n, LoopInputs in) {
-  constexpr int kUnroll = 4;
-  const int64_t block = int64_t(blockDim.x) * kUnroll;
-  for (int64_t start = blockIdx.x * block + threadIdx.x; start < n; start += gridDim.x * block) {
-    O result[kUnroll];
+__global__ void flat(O* out, int64_t n, int wide, LoopInputs in) {
+  constexpr int N = sizeof...(S);
+  const int64_t fours = wide ? n / 4 : 0;
+  for (EG_ELEMENTS(f, fours)) {
+    C v[N][4];
+    int input = 0;
+    ((read_four<C, S>(v[input], in.of[input], f * 4), ++input), ...);
+    Four<O> result;
 #pragma unroll
-    for (int k = 0; k < kUnroll; ++k) {
-      const int64_t i = start + int64_t(k) * blockDim.x;
-      if (i < n) result[k] = cast<O>(FlatElement<F, C, S...>::at(in, i));
-    }
+    for (int k = 0; k < 4; ++k) {
+      C one[N];
 #pragma unroll
-    for (int k = 0; k < kUnroll; ++k) {
-      const int64_t i = start + int64_t(k) * blockDim.x;
-      if (i < n) out[i] = result[k];
+      for (int o = 0; o < N; ++o) one[o] = v[o][k];
+      result.at[k] = cast<O>(apply<F, C, N>(in.attributes, one));
     }
+    reinterpret_cast<Four<O>*>(out)[f] = result;
+  }
+  for (EG_ELEMENTS(rest, n - fours * 4)) {
+    const int64_t i = fours * 4 + rest;
+    C v[N];
+    int input = 0;
+    ((v[input] = read_flat<C, S>(in.of[input], i), ++input), ...);
+    out[i] = cast<O>(apply<F, C, N>(in.attributes, v));
   }
 }
 
@@ -143,21 +146,11 @@ __global__ void strided(StridedLoop l) {
 #pragma unroll
       for (int o = 0; o < N; ++o) p[o] += at * l.strides[d][o + 1];
     }
-    C v[5];
+    C v[N];
 #pragma unroll
     for (int o = 0; o < N; ++o)
       v[o] = l.in.of[o].data ? load_as<C>(p[o], l.in.of[o].dtype) : number_of<C>(l.in.of[o]);
-    if constexpr (N == 1) {
-      store_as(out, l.dtype, F::template apply<C>(l.in.attributes, v[0]));
-    } else if constexpr (N == 2) {
-      store_as(out, l.dtype, F::template apply<C>(l.in.attributes, v[0], v[1]));
-    } else if constexpr (N == 3) {
-      store_as(out, l.dtype, F::template apply<C>(l.in.attributes, v[0], v[1], v[2]));
-    } else if constexpr (N == 4) {
-      store_as(out, l.dtype, F::template apply<C>(l.in.attributes, v[0], v[1], v[2], v[3]));
-    } else {
-      store_as(out, l.dtype, F::template apply<C>(l.in.attributes, v[0], v[1], v[2], v[3], v[4]));
-    }
+    store_as(out, l.dtype, apply<F, C, N>(l.in.attributes, v));
   }
 }
 
