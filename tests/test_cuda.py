@@ -253,3 +253,68 @@ def test_importing_and_asking_starts_nothing():
         [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": root}
     )
     assert done.stdout.split() == ["False", "False"], done.stderr
+
+
+def test_what_a_graph_cannot_repeat_is_refused_by_name(gpu):
+    x = eg.ones(4, device=gpu, requires_grad=True)
+    table = eg.nn.Parameter(eg.ones(4, device=gpu))
+    table.grad = eg.ones(4, device=gpu)
+    adam, sgd = eg.optim.Adam([table]), eg.optim.SGD([table], lr=0.5)
+    adam.step()
+    before = table.detach().clone()
+    place = eg.zeros(2, dtype=eg.int64, device=gpu)
+    generator = eg.Generator().manual_seed(5)
+    eg.manual_seed(3)
+    eg.rand(8, device=gpu)
+    expected = eg.rand(8, device=gpu)
+    eg.manual_seed(3)
+    place.copy_(eg.tensor([3, 2]))  # the seed, and where the numbers go on
+    _C.cuda_begin_capture(place.data_ptr())
+    try:
+        y = (x * 2).tanh()
+        with pytest.raises(RuntimeError, match=r"captured graph"):
+            x.sum().item()
+        with pytest.raises(RuntimeError, match=r"captured graph"):
+            y.cpu()
+        with pytest.raises(RuntimeError, match=r"\[nonzero\].*captured graph"):
+            x.nonzero()
+        with pytest.raises(RuntimeError, match=r"step depends on its number"):
+            adam.step()
+        with pytest.raises(RuntimeError, match=r"generator of one's own"):
+            eg.rand(8, generator=generator, device=gpu)
+        drawn = eg.rand(8, device=gpu)
+        sgd.step()
+    finally:
+        _C.cuda_end_capture()
+    same(drawn, expected)
+    same(table, before - 0.5)
+
+
+def test_a_captured_step_goes_on_with_new_inputs_and_random_numbers(gpu):
+    from eagergrad.cuda import _runtime
+
+    if _runtime.emulated:
+        pytest.skip("the emulated GPU captures no graphs")
+    eg.manual_seed(0)
+    layer = eg.nn.Linear(16, 16).to(gpu)
+    optimizer = eg.optim.SGD(layer.parameters(), lr=0.1)
+    x = eg.randn(8, 16).to(gpu)
+
+    def step():
+        optimizer.zero_grad(set_to_none=False)
+        loss = (eg.nn.functional.dropout(layer(x), 0.5) ** 2).mean()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    run = eg.cuda.graph(step)
+    weight = layer.weight.detach().clone()
+    losses = [float(run().detach()) for _ in range(20)]
+    assert len(set(losses)) == 20, "each replay drops other elements"
+    assert losses[-1] < losses[0] and not bool((layer.weight == weight).all())
+    x.copy_(eg.zeros(8, 16))
+    assert float(run().detach()) < losses[-1]
+
+    with pytest.raises(RuntimeError, match=r"captured graph"):
+        eg.cuda.graph(lambda: float(x.sum()), warmup=1)
+    assert float((x + 1).sum()) == 128.0

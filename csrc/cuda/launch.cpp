@@ -14,6 +14,14 @@ namespace {
 const Driver* the_driver = nullptr;
 bool forked = false;  // CUDA does not survive a fork
 int current_index = 0;
+bool capture_open = false;
+const RandomPlace* random_place = nullptr;
+
+void refuse_in_capture(const char* what) {
+  EG_CHECK(
+      !capture_open, what,
+      ", which a captured graph cannot do again: take this operation out of the captured step");
+}
 Compile* compile = nullptr;
 
 struct KernelKey {
@@ -64,6 +72,14 @@ const Driver& driver() {
   EG_CHECK(the_driver, "no GPU has been started");
   return *the_driver;
 }
+
+bool capturing() { return capture_open; }
+const RandomPlace* captured_random() { return capture_open ? random_place : nullptr; }
+void begin_capture(const RandomPlace* random) {
+  capture_open = true;
+  random_place = random;
+}
+void end_capture() { capture_open = false; }
 
 int current() { return current_index; }
 void set_current(int device) { current_index = device; }
@@ -124,6 +140,16 @@ void launch_raw(void* kernel, const Grid& grid, void** arguments) {
 }
 
 Uploaded::Uploaded(const void* host, size_t bytes) : scratch_(bytes) {
+  if (capture_open) {
+    for (size_t at = 0; at < bytes; at += sizeof(CarriedBytes)) {
+      CarriedBytes carried;
+      const size_t n = std::min(bytes - at, sizeof(CarriedBytes));
+      std::memcpy(carried.bytes, static_cast<const char*>(host) + at, n);
+      launch(kernel("elementwise.cu", "eg::store_bytes"), Grid(1, 256), scratch_.get<char>() + at,
+             int(n), carried);
+    }
+    return;
+  }
   const Driver& d = driver();
   check(d.use(active_device.index), "choosing the device");
   if (bytes)
@@ -131,6 +157,7 @@ Uploaded::Uploaded(const void* host, size_t bytes) : scratch_(bytes) {
 }
 
 void download(void* host, const void* device, size_t bytes) {
+  refuse_in_capture("values are read from the device");
   const Driver& d = driver();
   check(d.use(active_device.index), "choosing the device");
   check(d.to_host(host, device, bytes, d.stream(active_device.index)), "a copy");
@@ -151,6 +178,7 @@ void fill_zero(void* p, size_t bytes) {
 }
 
 void synchronize() {
+  refuse_in_capture("the host waits for the device");
   const Driver& d = driver();
   check(d.use(active_device.index), "choosing the device");
   ReleaseGil released;

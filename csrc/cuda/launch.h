@@ -8,6 +8,7 @@
 #include "core/error.h"
 #include "core/tensor.h"
 #include "cuda/driver.h"
+#include "cuda/layouts.h"
 
 namespace eg::cuda {
 
@@ -20,6 +21,15 @@ const Driver& driver();
 // The GPU that a device without a number means.
 int current();
 void set_current(int device);
+// Note [Capture]. While a graph is captured, work is recorded instead of done. What the host would have to wait for, or send
+// anew at each replay, is refused; small arrays travel in the arguments of a launch instead; random numbers go on from a place
+// in device memory.
+bool capturing();
+void begin_capture(const RandomPlace* random);
+void end_capture();
+// Null unless a graph is being captured.
+const RandomPlace* captured_random();
+
 // Raises RuntimeError with the driver's words if `error` is not 0.
 void check(int error, const char* what);
 

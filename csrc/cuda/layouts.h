@@ -28,4 +28,14 @@ struct StridedLoop {
   LoopInputs in;
 };
 
+// Bytes that a launch carries in its arguments, for the device to store.
+struct CarriedBytes {
+  char bytes[2048];
+};
+// Where a captured graph's random numbers go on at each replay: kernels read it instead of the numbers of the capture.
+struct RandomPlace {
+  uint64_t seed;
+  uint64_t shift;  // added to the counters
+};
+
 }  // namespace eg

@@ -137,6 +137,10 @@ void release(Device d, void* p, size_t bytes) { pool().give(d.index, p, bytes); 
 
 void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
   if (bytes == 0) return;
+  EG_CHECK(!capturing() || (!to.is_cpu() && !from.is_cpu()),
+           "values move between the host and the device, which a captured graph cannot do again: "
+           "take this "
+           "operation out of the captured step");
   const Driver& d = driver();
   const int device = to.is_cpu() ? from.index : to.index;
   check(d.use(device), "choosing the device");

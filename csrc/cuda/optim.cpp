@@ -87,7 +87,27 @@ void step_rows(const OptimOptions& options, const OptimItem& item) {
                options, item);
 }
 
+// Rules whose arithmetic is the same at every step; the others count steps on the host.
+bool repeats(OptimRule rule, const OptimOptions& options) {
+  switch (rule) {
+    case OptimRule::SGD:
+    case OptimRule::RMSprop:
+    case OptimRule::Adadelta:
+    case OptimRule::Rprop:
+    case OptimRule::Lion:
+      return true;
+    case OptimRule::Adagrad:
+      return options.lr_decay == 0;
+    default:
+      return false;
+  }
+}
+
 void step(OptimRule rule, const OptimOptions& options, OptimItem* items, int64_t count) {
+  EG_CHECK(!cuda::capturing() || repeats(rule, options),
+           "this optimizer's step depends on its number, which a captured graph would repeat: "
+           "capture the "
+           "forward and backward passes, and call step() outside the graph");
   optim_rules::visit_rule(rule, options, [&](auto kind) {
     using Kind = decltype(kind);
     optim_rules::prepare_all(&Kind::template rule<float, double>::prepare, options, items, count);

@@ -1,6 +1,7 @@
 // Random numbers on the GPU.
 #include "kernels/random.h"
 
+#include "core/generator.h"
 #include "cuda/launch.h"
 
 namespace eg {
@@ -11,6 +12,15 @@ using cuda::kernel;
 using cuda::launch;
 
 constexpr const char* kFile = "random.cu";
+
+// See Note [Capture]: a graph draws from the default generator.
+const RandomPlace* place(uint64_t seed) {
+  const RandomPlace* p = cuda::captured_random();
+  EG_CHECK(!p || seed == default_generator().initial_seed(),
+           "random numbers of a generator of one's own cannot be captured in a graph: use the "
+           "default one");
+  return p;
+}
 
 void draw(Draw what, bool wide, uint64_t seed, uint64_t offset, int64_t first, int64_t n,
           void* out) {
@@ -30,20 +40,21 @@ void draw(Draw what, bool wide, uint64_t seed, uint64_t offset, int64_t first, i
       name = wide ? "eg::draw<eg::NormalOf, double>" : "eg::draw<eg::NormalOf, float>";
       break;
   }
-  launch(kernel(kFile, name), elements(n, 4), seed, offset, first, n, out);
+  launch(kernel(kFile, name), elements(n, 4), seed, offset, place(seed), first, n, out);
 }
 
 void integers(uint64_t seed, uint64_t offset, int64_t first, int64_t n, int64_t low, uint64_t range,
               int64_t* out) {
   if (n)
-    launch(kernel(kFile, "eg::integers"), elements(n, 2), seed, offset, first, n, low, range, out);
+    launch(kernel(kFile, "eg::integers"), elements(n, 2), seed, offset, place(seed), first, n, low,
+           range, out);
 }
 
 void keep_mask(uint64_t seed, uint64_t offset, int64_t first, int64_t n, float below, float scale,
                float* out) {
   if (n)
-    launch(kernel(kFile, "eg::keep_mask"), elements(n, 4), seed, offset, first, n, below, scale,
-           out);
+    launch(kernel(kFile, "eg::keep_mask"), elements(n, 4), seed, offset, place(seed), first, n,
+           below, scale, out);
 }
 
 }  // namespace

@@ -90,6 +90,10 @@ void add_cuda(py::module_& m) {
       all.append(py::make_tuple(b.where, b.bytes, b.count));
     return all;
   });
+  // random: address of a RandomPlace in device memory.
+  m.def("cuda_begin_capture",
+        [](size_t random) { cuda::begin_capture(reinterpret_cast<const RandomPlace*>(random)); });
+  m.def("cuda_end_capture", &cuda::end_capture);
   m.def("cuda_current", &cuda::current);
   m.def("cuda_set_current", &cuda::set_current);
   m.def(

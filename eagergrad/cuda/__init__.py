@@ -286,7 +286,7 @@ def __getattr__(name: str) -> Any:
     """The part `amp`, graphs, and the old tensor types."""
     if name == "amp":
         return importlib.import_module("eagergrad.cuda.amp")
-    if name in ("CUDAGraph", "graph", "capture"):
+    if name in ("CUDAGraph", "graph"):
         return getattr(importlib.import_module("eagergrad.cuda.graphs"), name)
     if name.endswith("Tensor") and name[: -len("Tensor")] in _TYPES:
         globals()[name] = _typed_tensor(name)

@@ -163,4 +163,8 @@ __global__ void zero_bytes(char* p, int64_t n) {
   for (EG_ELEMENTS(i, n - wide * 16)) p[wide * 16 + i] = 0;
 }
 
+__global__ void store_bytes(char* to, int n, CarriedBytes from) {
+  for (int i = threadIdx.x; i < n; i += blockDim.x) to[i] = from.bytes[i];
+}
+
 }  // namespace eg

@@ -2,6 +2,7 @@
 #include "prelude.cuh"
 
 #include "kernels/philox.h"
+#include "layouts.h"
 
 namespace eg {
 
@@ -42,8 +43,12 @@ struct NormalOf {
 
 // Elements [first, first + n) of a stream, each changed by `finish`.
 template <class Source, class T, class F>
-__device__ void stream(uint64_t seed, uint64_t offset, int64_t first, int64_t n, T* out, F finish) {
+__device__ void stream(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, T* out, F finish) {
   constexpr int kEach = 16 / sizeof(T);
+  if (place) {  // a captured graph
+    seed = place->seed;
+    offset += place->shift;
+  }
   const int64_t begin = first / kEach, counters = (first + n + kEach - 1) / kEach - begin;
   for (EG_ELEMENTS(c, counters)) {
     T made[kEach];
@@ -56,17 +61,17 @@ __device__ void stream(uint64_t seed, uint64_t offset, int64_t first, int64_t n,
 }
 
 template <class Source, class T>
-__global__ void draw(uint64_t seed, uint64_t offset, int64_t first, int64_t n, T* out) {
-  stream<Source>(seed, offset, first, n, out, [](T v) { return v; });
+__global__ void draw(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, T* out) {
+  stream<Source>(seed, offset, place, first, n, out, [](T v) { return v; });
 }
-__global__ void integers(uint64_t seed, uint64_t offset, int64_t first, int64_t n, int64_t low,
+__global__ void integers(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, int64_t low,
                          uint64_t range, int64_t* out) {
-  stream<BitsOf>(seed, offset, first, n, out,
+  stream<BitsOf>(seed, offset, place, first, n, out,
                  [=](int64_t v) { return whole(uint64_t(v), low, range); });
 }
-__global__ void keep_mask(uint64_t seed, uint64_t offset, int64_t first, int64_t n, float below,
+__global__ void keep_mask(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, float below,
                           float scale, float* out) {
-  stream<UniformOf>(seed, offset, first, n, out,
+  stream<UniformOf>(seed, offset, place, first, n, out,
                     [=](float u) { return u < below ? scale : 0.f; });
 }
 
