@@ -133,6 +133,7 @@ from eagergrad.tensor.creation import asarray as asarray
 from eagergrad.tensor.creation import from_numpy as from_numpy
 from eagergrad.tensor.creation import frombuffer as frombuffer
 from eagergrad.tensor.creation import tensor as tensor
+from eagergrad.tensor.device import OutOfMemoryError as OutOfMemoryError
 from eagergrad.tensor.device import device as device
 from eagergrad.tensor.device import get_default_device as get_default_device
 from eagergrad.tensor.device import set_default_device as set_default_device

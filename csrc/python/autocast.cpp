@@ -2,15 +2,20 @@
 
 #include <algorithm>
 
+#include "kernels/registry.h"
 #include "ops/ops.h"
 
 namespace eg::python {
 namespace {
 
-thread_local bool region_open = false;
-thread_local DType region_dtype = DType::BFloat16;
+// Of each device type: is a region open for its tensors, and what do they become?
+struct Region {
+  bool open = false;
+  DType dtype = DType::BFloat16;
+};
+thread_local Region regions[kDeviceTypes];
 
-// What PyTorch runs in lower precision on the CPU.
+// What PyTorch runs in lower precision.
 constexpr const char* kLower[] = {
     "matmul",
     "mm",
@@ -41,31 +46,41 @@ constexpr const char* kFull[] = {
     "cross_entropy",
     "ctc_loss",
     "grid_sampler",
+    "gru_cell",
     "huber_loss",
     "kl_div",
     "l1_loss",
+    "lstm_cell",
     "mse_loss",
     "nll_loss",
     "prod",
     "smooth_l1_loss",
 };
 
-// set_autocast(dtype or None), for this thread.
-PyObject* set_autocast(PyObject*, PyObject* dtype) {
+// set_autocast(dtype or None for the CPU, dtype or None for the GPU), for this thread.
+PyObject* set_autocast(PyObject*, PyObject* const* dtypes, Py_ssize_t n) {
   return guarded([&]() -> PyObject* {
-    if (dtype != Py_None && !as_dtype(dtype, &region_dtype))
-      fail(ErrorKind::Type, "[set_autocast] expected a dtype or None, but got ",
-           Py_TYPE(dtype)->tp_name);
-    region_open = dtype != Py_None;
+    EG_CHECK_TYPE(n == kDeviceTypes,
+                  "[set_autocast] expected a dtype or None for each device type");
+    Region made[kDeviceTypes];
+    for (int i = 0; i < kDeviceTypes; ++i) {
+      made[i].open = dtypes[i] != Py_None;
+      EG_CHECK_TYPE(!made[i].open || as_dtype(dtypes[i], &made[i].dtype),
+                    "[set_autocast] expected a dtype or None, but got ",
+                    Py_TYPE(dtypes[i])->tp_name);
+    }
+    std::copy(made, made + kDeviceTypes, regions);
     Py_RETURN_NONE;
   });
 }
 
-PyObject* is_on(PyObject*, PyObject*) { return PyBool_FromLong(region_open); }
+PyObject* is_on(PyObject*, PyObject*) { return PyBool_FromLong(autocast_on()); }
 
-PyMethodDef methods[] = {{"set_autocast", set_autocast, METH_O, "set_autocast(dtype)"},
-                         {"autocast_on", is_on, METH_NOARGS, "autocast_on() -> bool"},
-                         {nullptr, nullptr, 0, nullptr}};
+PyMethodDef methods[] = {
+    {"set_autocast", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(set_autocast)),
+     METH_FASTCALL, "set_autocast(cpu_dtype, cuda_dtype)"},
+    {"autocast_on", is_on, METH_NOARGS, "autocast_on() -> bool"},
+    {nullptr, nullptr, 0, nullptr}};
 
 template <size_t n>
 bool among(const char* const (&names)[n], const std::string& op) {
@@ -78,15 +93,16 @@ bool among(const char* const (&names)[n], const std::string& op) {
 
 }  // namespace
 
-bool autocast_on() { return region_open; }
+bool autocast_on() { return regions[0].open || regions[1].open; }
 
 Autocast autocasts(const std::string& op) {
   return among(kLower, op) ? Autocast::Lower : among(kFull, op) ? Autocast::Full : Autocast::None;
 }
 
 Tensor autocast(const Tensor& t, Autocast kind) {
-  const bool reached = t.is_floating() && t.dtype() != DType::Float64 && t.device().is_cpu();
-  const DType wanted = kind == Autocast::Full ? DType::Float32 : region_dtype;
+  const Region& region = regions[static_cast<int>(t.device().type)];
+  const bool reached = region.open && t.is_floating() && t.dtype() != DType::Float64;
+  const DType wanted = kind == Autocast::Full ? DType::Float32 : region.dtype;
   return reached && t.dtype() != wanted ? to(t, wanted) : t;
 }
 

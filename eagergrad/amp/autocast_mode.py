@@ -93,7 +93,9 @@ def set_autocast_dtype(device_type: str, dtype: Any) -> None:
 
 
 def _tell_core() -> None:
-    _C.set_autocast(get_autocast_dtype("cpu") if _state.enabled["cpu"] else None)
+    _C.set_autocast(
+        *(get_autocast_dtype(d) if _state.enabled[d] else None for d in ("cpu", "cuda"))
+    )
 
 
 class autocast:
