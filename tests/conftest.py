@@ -82,14 +82,24 @@ def pytest_terminal_summary(terminalreporter, config) -> None:  # type: ignore[n
         terminalreporter.write_line(f"{count} tests skipped: {reason}")
 
 
+def _without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Results are compared to more digits than the 10 bits of TF32 have."""
+    import eagergrad as eg
+
+    monkeypatch.setattr(eg.backends.cudnn, "allow_tf32", False)
+
+
 @pytest.fixture
-def device(request: pytest.FixtureRequest) -> str:
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     chosen = request.config.getoption("--device")
-    return "cuda" if chosen == "emulated" else chosen
+    if chosen == "cpu":
+        return chosen
+    _without_tf32(monkeypatch)
+    return "cuda"
 
 
 @pytest.fixture
-def gpu() -> str:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> str:
     """A GPU for tests of the GPU's own code: the real one, else the emulated one, else a skip with the reason."""
     import eagergrad as eg
     import emulated_gpu
@@ -99,4 +109,5 @@ def gpu() -> str:
         if reason:
             pytest.skip(reason)
         emulated_gpu.start()
+    _without_tf32(monkeypatch)
     return "cuda"

@@ -27,6 +27,8 @@ from eagergrad.linalg._factors import (
     SolveTriangular,
     check_float,
     check_square,
+    eye_like,
+    on_host,
 )
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.products import cross as _cross
@@ -190,13 +192,13 @@ def inv(A: Any, *, out: Any = None) -> Any:
 
 
 def _attempt(make: Callable[[], Any], A: Any, check_errors: bool) -> tuple[Any, Any]:
-    info = _ops["zeros"](tuple(A.shape[:-2]), dtype=_int32())
+    info = A.new_zeros(tuple(A.shape[:-2]), dtype=_int32())
     try:
         return make(), info
     except LinAlgError:
         if check_errors:
             raise
-        return _ops["full"](tuple(A.shape), math.nan, dtype=A.dtype), info + 1
+        return A.new_full(tuple(A.shape), math.nan), info + 1
 
 
 def _bool() -> Any:
@@ -282,7 +284,7 @@ def lstsq(
         )
     x = pinv(A, rtol=rcond) @ b
     s = svdvals(A.detach())
-    empty = _ops["empty"](0, dtype=A.dtype)
+    empty = A.new_empty(0)
     limit = rcond or _eps(A) * max(m, n)
     rank = (s > limit * _largest(s)).sum(-1)
     full = driver != "gelsy" and m > n and bool((rank == n).all())
@@ -290,7 +292,7 @@ def lstsq(
     return _lstsq(
         x.squeeze(-1) if vector else x,
         residuals,
-        _ops["empty"](0, dtype=rank.dtype) if driver == "gels" else rank,
+        rank.new_empty(0) if driver == "gels" else rank,
         s if driver in ("gelsd", "gelss") else empty,
     )
 
@@ -361,19 +363,15 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     from eagergrad.tensor.creation import tensor
 
     k = min(A.shape[-2:])
-    pivots_tensor = tensor(rows, dtype=_int32()).reshape((*A.shape[:-2], k))
+    pivots_tensor = tensor(rows, dtype=_int32(), device=A.device).reshape((*A.shape[:-2], k))
     wide_l = L.tril(-1)
     if L.shape[-1] < U.shape[-1]:
-        wide_l = _ops["cat"](
-            [wide_l, _ops["zeros"]((*L.shape[:-1], U.shape[-1] - L.shape[-1]), dtype=L.dtype)], -1
-        )
+        wide_l = _ops["cat"]([wide_l, L.new_zeros((*L.shape[:-1], U.shape[-1] - L.shape[-1]))], -1)
     if U.shape[-2] < L.shape[-2]:
         U = _ops["cat"](
             [
                 U,
-                _ops["zeros"](
-                    (*U.shape[:-2], L.shape[-2] - U.shape[-2], U.shape[-1]), dtype=U.dtype
-                ),
+                U.new_zeros((*U.shape[:-2], L.shape[-2] - U.shape[-2], U.shape[-1])),
             ],
             -2,
         )
@@ -405,7 +403,7 @@ def _permutation(pivots: Any, n: int) -> Any:
         for i, p in enumerate(line):
             order[i], order[p - 1] = order[p - 1], order[i]
         orders.append(order)
-    index = eg.tensor(orders, dtype=eg.int64).reshape((*pivots.shape[:-1], n))
+    index = eg.tensor(orders, dtype=eg.int64, device=pivots.device).reshape((*pivots.shape[:-1], n))
     return eg.nn.functional.one_hot(index, n).mT
 
 
@@ -422,11 +420,11 @@ def lu_unpack(
     LU, pivots = LU_data, LU_pivots
     m, n = LU.shape[-2:]
     k = min(m, n)
-    P = _permutation(pivots, m).to(LU.dtype) if unpack_pivots else _ops["empty"](0, dtype=LU.dtype)
+    P = _permutation(pivots, m).to(LU.dtype) if unpack_pivots else LU.new_empty(0)
     if not unpack_data:
-        empty = _ops["empty"](0, dtype=LU.dtype)
+        empty = LU.new_empty(0)
         return _lu(P, empty, empty)
-    L = LU[..., :, :k].tril(-1) + _ops["eye"](m, k, dtype=LU.dtype)
+    L = LU[..., :, :k].tril(-1) + eye_like(LU, m, k)
     return _lu(P, L, LU[..., :k, :].triu())
 
 
@@ -446,25 +444,18 @@ def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     rows = [B]
     columns_l = []
     rows_u = []
+    row = _ops["arange"](m, device=A.device).reshape(m, 1)
     for i in range(k):
         current = rows[-1]
         pivot_row = current[..., i : i + 1, :]
         rows_u.append(pivot_row)
         d = pivot_row[..., :, i : i + 1]
         column = current[..., :, i : i + 1] / d
-        below = (_ops["arange"](m).reshape(m, 1) > i).to(A.dtype)
-        columns_l.append(column * below + (_ops["arange"](m).reshape(m, 1) == i).to(A.dtype))
+        below = (row > i).to(A.dtype)
+        columns_l.append(column * below + (row == i).to(A.dtype))
         rows.append(current - (column * below) @ pivot_row)
-    L = (
-        _ops["cat"](columns_l, -1)
-        if columns_l
-        else _ops["zeros"]((*A.shape[:-2], m, 0), dtype=A.dtype)
-    )
-    U = (
-        _ops["cat"](rows_u, -2).triu()
-        if rows_u
-        else _ops["zeros"]((*A.shape[:-2], 0, n), dtype=A.dtype)
-    )
+    L = _ops["cat"](columns_l, -1) if columns_l else A.new_zeros((*A.shape[:-2], m, 0))
+    U = _ops["cat"](rows_u, -2).triu() if rows_u else A.new_zeros((*A.shape[:-2], 0, n))
     return _lu(P, L, U)
 
 
@@ -494,7 +485,7 @@ def det(A: Any, *, out: Any = None) -> Any:
 def _det_by_expansion(A: Any) -> Any:
     """Polynomial in the entries (Faddeev and LeVerrier): its gradient is right for singular matrices too."""
     n = A.shape[-1]
-    eye = _ops["eye"](n, dtype=A.dtype).expand(A.shape)
+    eye = eye_like(A, n).expand(A.shape)
     M, c = eye, None
     for k in range(1, n + 1):
         AM = A @ M
@@ -536,7 +527,7 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
             f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default), 'r', or 'complete'"
         )
     Q, R = QR.apply(A, "complete" if mode == "complete" else "reduced")
-    return _qr(_ops["empty"](0, dtype=A.dtype) if mode == "r" else Q, R)
+    return _qr(A.new_empty(0) if mode == "r" else Q, R)
 
 
 @with_out
@@ -585,15 +576,16 @@ def eig(A: Any, *, out: Any = None) -> Any:
         raise RuntimeError(
             "linalg.eig has no gradient here: use eigh for symmetric matrices, or A.detach()"
         )
-    values, vectors = np.linalg.eig(A.detach().numpy())
+    return _eig(*on_host("linalg.eig", _real_eig, A))
+
+
+def _real_eig(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    values, vectors = np.linalg.eig(A)
     if np.iscomplexobj(values) and np.abs(values.imag).max(initial=0) > 0:
         raise RuntimeError(
             "linalg.eig: the eigenvalues are complex, and complex dtypes are not supported"
         )
-    return _eig(
-        _C.from_array(np.ascontiguousarray(values.real)),
-        _C.from_array(np.ascontiguousarray(vectors.real)),
-    )
+    return values.real, vectors.real
 
 
 # -- functions of matrices -----------------------------------------------------------------------------
@@ -606,7 +598,7 @@ def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
     if n < 0:
         return matrix_power(inv(A), -n)
     if n == 0:
-        return A.clone().copy_(_ops["eye"](A.shape[-1], dtype=A.dtype))
+        return A.clone().copy_(eye_like(A, A.shape[-1]))
     result, base = None, A
     while n:
         if n & 1:
@@ -626,7 +618,7 @@ def matrix_exp(A: Any) -> Any:
         return A * math.nan
     s = max(0, math.ceil(math.log2(size)) + 2) if size > 0.25 else 0
     x = A / 2**s
-    eye = _ops["eye"](A.shape[-1], dtype=A.dtype)
+    eye = eye_like(A, A.shape[-1])
     result = eye + x / 18
     for k in range(17, 0, -1):
         result = eye + (x @ result) / k
@@ -759,7 +751,7 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
             f"linalg.householder_product: expected (m, n) with m >= n >= the length of tau, came "
             f"{tuple(A.shape)} and {tuple(tau.shape)}"
         )
-    columns = _ops["eye"](n, dtype=A.dtype)[:, :k]
+    columns = eye_like(A, n, k)
     v = A.tril(-1) + columns
     q = columns.expand(*A.shape[:-2], n, k)
     for i in range(tau.shape[-1] - 1, -1, -1):

@@ -43,17 +43,21 @@ def check_square(op: str, A: Any) -> None:
         )
 
 
-def _array(A: Any) -> np.ndarray:
-    return np.asarray(memoryview(A.detach()))
+def on_host(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
+    """NumPy's `function` of the inputs' values; its arrays come back as tensors on the inputs' device. Not recorded."""
+    device = inputs[0].device
+    for x in inputs:
+        if x.device != device:
+            raise RuntimeError(
+                f"{op}: Expected all tensors to be on the same device, but found at least two devices, {device} and {x.device}!"
+            )
 
+    def tensor(a: Any) -> Any:
+        return _C.from_array(np.ascontiguousarray(a) if a.ndim else np.array(a)).to(device)
 
-def _tensor(a: np.ndarray) -> Any:
-    return _C.from_array(np.ascontiguousarray(a) if a.ndim else np.array(a))
-
-
-def _call(op: str, function: Any, *arrays: Any, **options: Any) -> Any:
     try:
-        return function(*arrays, **options)
+        result = function(*(np.asarray(memoryview(x.detach().cpu())) for x in inputs), **options)
+        return tuple(map(tensor, result)) if isinstance(result, tuple) else tensor(result)
     except np.linalg.LinAlgError as e:
         why = {
             "linalg.cholesky": "The factorization could not be completed because the input is not positive-definite",
@@ -62,6 +66,11 @@ def _call(op: str, function: Any, *arrays: Any, **options: Any) -> Any:
             "The diagonal element is zero, the inversion could not be completed because the input matrix is singular",
         )
         raise LinAlgError(f"{op}: {why} ({e}).") from None
+
+
+def eye_like(A: Any, rows: int, columns: int | None = None) -> Any:
+    """The identity, or what a rectangle shows of it, in A's dtype on A's device."""
+    return _ops["eye"](rows, rows if columns is None else columns, dtype=A.dtype, device=A.device)
 
 
 def _summed(g: Any, shape: Any) -> Any:
@@ -76,7 +85,7 @@ def _summed(g: Any, shape: Any) -> Any:
 class Inverse(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        y = _tensor(_call("linalg.inv", np.linalg.inv, _array(A)))
+        y = on_host("linalg.inv", np.linalg.inv, A)
         ctx.save_for_backward(y)
         return y
 
@@ -89,7 +98,7 @@ class Inverse(Function):
 class Solve(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, B: Any) -> Any:
-        X = _tensor(_call("linalg.solve", np.linalg.solve, _array(A), _array(B)))
+        X = on_host("linalg.solve", np.linalg.solve, A, B)
         ctx.save_for_backward(A, X)
         ctx.shapes = (tuple(A.shape), tuple(B.shape))
         return X
@@ -104,8 +113,16 @@ class Solve(Function):
 def _triangle(A: Any, upper: bool, unit: bool) -> Any:
     if unit:
         T = A.triu(1) if upper else A.tril(-1)
-        return T + _ops["eye"](A.shape[-1], dtype=A.dtype)
+        return T + eye_like(A, A.shape[-1])
     return A.triu() if upper else A.tril()
+
+
+def _solve_triangle(T: np.ndarray, B: np.ndarray) -> np.ndarray:
+    diagonal = np.diagonal(T, axis1=-2, axis2=-1)
+    if (diagonal == 0).any():  # as LAPACK's trtrs would: infinities rather than an error
+        batch = np.broadcast_shapes(T.shape[:-2], B.shape[:-2])
+        return np.full(batch + B.shape[-2:], np.inf, T.dtype)
+    return np.linalg.solve(T, B)
 
 
 class SolveTriangular(Function):
@@ -115,19 +132,9 @@ class SolveTriangular(Function):
             raise RuntimeError(
                 f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
             )
-        T = _array(_triangle(A.detach(), upper, unit))
-        diagonal = np.diagonal(T, axis1=-2, axis2=-1)
-        if (diagonal == 0).any():  # as LAPACK's trtrs would: infinities rather than an error
-            with np.errstate(all="ignore"):
-                X = np.full(
-                    np.broadcast_shapes(T.shape[:-2], B.shape[:-2]) + tuple(B.shape[-2:]),
-                    np.inf,
-                    T.dtype,
-                )
-        else:
-            X = np.linalg.solve(T, _array(B))
+        T = _triangle(A.detach(), upper, unit)
+        result = on_host("linalg.solve_triangular", _solve_triangle, T, B)
         ctx.upper, ctx.unit = upper, unit
-        result = _tensor(X)
         ctx.save_for_backward(A, result)
         ctx.shapes = (tuple(A.shape), tuple(B.shape))
         return result
@@ -169,9 +176,8 @@ class CholeskySolve(Function):
 class Slogdet(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        sign, logabs = np.linalg.slogdet(_array(A))
         ctx.save_for_backward(A)
-        return _tensor(np.asarray(sign)), _tensor(np.asarray(logabs))
+        return on_host("linalg.slogdet", np.linalg.slogdet, A)
 
     @staticmethod
     def backward(ctx: Any, _: Any, g: Any) -> Any:
@@ -186,7 +192,7 @@ def _half_lower(M: Any) -> Any:
 class Cholesky(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        L = _tensor(_call("linalg.cholesky", np.linalg.cholesky, _array(A)))
+        L = on_host("linalg.cholesky", np.linalg.cholesky, A)
         ctx.save_for_backward(L)
         return L
 
@@ -202,8 +208,7 @@ class Cholesky(Function):
 class QR(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, mode: Any) -> Any:
-        q, r = np.linalg.qr(_array(A), mode)
-        Q, R = _tensor(q), _tensor(r)
+        Q, R = on_host("linalg.qr", np.linalg.qr, A, mode=mode)
         ctx.save_for_backward(Q, R)
         ctx.wide = A.shape[-2] < A.shape[-1]
         ctx.refused = mode == "complete" and A.shape[-2] > A.shape[-1]
@@ -236,8 +241,7 @@ def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
 class Eigh(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, uplo: str) -> Any:
-        values, vectors = _call("linalg.eigh", np.linalg.eigh, _array(A), UPLO=uplo)
-        L, V = _tensor(values), _tensor(vectors)
+        L, V = on_host("linalg.eigh", np.linalg.eigh, A, UPLO=uplo)
         ctx.save_for_backward(L, V)
         ctx.set_materialize_grads(False)
         return L, V
@@ -248,8 +252,7 @@ class Eigh(Function):
         if gV is None:  # equal eigenvalues do no harm
             return None if gL is None else (V * gL.unsqueeze(-2)) @ V.mT, None
         gL = _ops["zeros_like"](L) if gL is None else gL
-        n = L.shape[-1]
-        eye = _ops["eye"](n, dtype=L.dtype)
+        eye = eye_like(L, L.shape[-1])
         gap = L.unsqueeze(-2) - L.unsqueeze(-1)
         inner = (V.mT @ gV) * (1 - eye) / (gap + eye)
         gA = V @ (inner + _ops["diag_embed"](gL)) @ V.mT
@@ -259,8 +262,7 @@ class Eigh(Function):
 class SVD(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, full: bool) -> Any:
-        u, s, vh = _call("linalg.svd", np.linalg.svd, _array(A), full_matrices=full)
-        U, S, Vh = _tensor(u), _tensor(s), _tensor(vh)
+        U, S, Vh = on_host("linalg.svd", np.linalg.svd, A, full_matrices=full)
         ctx.save_for_backward(U, S, Vh)
         ctx.set_materialize_grads(False)
         return U, S, Vh
@@ -277,7 +279,7 @@ class SVD(Function):
         # Columns beyond the k-th span a null space whose basis is arbitrary: nothing differentiable depends on it.
         U, Vh, gU, gVh = U[..., :k], Vh[..., :k, :], gU[..., :k], gVh[..., :k, :]
         V, gV = Vh.mT, gVh.mT
-        eye = _ops["eye"](k, dtype=S.dtype)
+        eye = eye_like(S, k)
         gap = (S.unsqueeze(-2) - S.unsqueeze(-1)) * (S.unsqueeze(-2) + S.unsqueeze(-1))
         F = (1 - eye) / (gap + eye)
         inner_u, inner_v = U.mT @ gU, V.mT @ gV
@@ -326,10 +328,14 @@ class Pinv(Function):
 
 def permutation_of(A: Any) -> Any:
     """The row exchanges of partial pivoting as matrices P: P^T A needs none."""
-    a = _array(A).astype(np.float64, copy=True)
+    return on_host("linalg.lu", _permutation, A)
+
+
+def _permutation(A: np.ndarray) -> np.ndarray:
+    a = A.astype(np.float64, copy=True)
     m, n = a.shape[-2:]
     flat = a.reshape((-1, m, n))
-    out = np.zeros((flat.shape[0], m, m), dtype=_array(A).dtype)
+    out = np.zeros((flat.shape[0], m, m), dtype=A.dtype)
     for b in range(flat.shape[0]):
         x, order = flat[b], np.arange(m)
         for i in range(min(m, n)):
@@ -341,4 +347,4 @@ def permutation_of(A: Any) -> Any:
                 factors = x[i + 1 :, i : i + 1] / x[i, i]
                 x[i + 1 :] -= factors * x[i]
         out[b, order, np.arange(m)] = 1
-    return _tensor(out.reshape((*a.shape[:-2], m, m)))
+    return out.reshape((*a.shape[:-2], m, m))

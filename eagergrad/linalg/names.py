@@ -11,7 +11,7 @@ import eagergrad as eg
 from eagergrad import linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
-from eagergrad.linalg._factors import CholeskySolve, check_float, check_square
+from eagergrad.linalg._factors import CholeskySolve, check_float, check_square, on_host
 from eagergrad.tensor.out import with_out, write_results
 
 __all__ = [
@@ -103,11 +103,8 @@ def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """LAPACK's packed QR: R on and above the diagonal, Householder vectors below it, and their factors; not recorded."""
     check_float("geqrf", input)
-    packed, tau = np.linalg.qr(np.asarray(input.detach().numpy()), mode="raw")
-    return _geqrf(
-        eg.from_numpy(np.ascontiguousarray(packed.swapaxes(-2, -1))),
-        eg.from_numpy(np.ascontiguousarray(tau)),
-    )
+    packed, tau = on_host("geqrf", np.linalg.qr, input, mode="raw")
+    return _geqrf(packed.mT.contiguous(), tau)
 
 
 @with_out(casts=True)

@@ -14,9 +14,13 @@ from eagergrad.sparse.tensor import SparseTensor
 # ---- segments -----------------------------------------------------------------------------------------
 
 
-def _offsets(offsets: Any) -> Tensor:
-    t = eg.as_tensor(offsets)
-    return (t if t.dtype is eg.int32 else t.long()).contiguous()
+def _by_segments(op: Any, values: Tensor, offsets: Any, *options: Any) -> Tensor:
+    """A segment op; it runs on the host, and its result and gradients go back to the values' device."""
+    t = eg.as_tensor(offsets).cpu()
+    t = (t if t.dtype is eg.int32 else t.long()).contiguous()
+    if not isinstance(values, Tensor):
+        raise TypeError(f"[segment] expected values as a Tensor, got {type(values).__name__}")
+    return op(values.cpu(), t, *options).to(values.device)
 
 
 def segment_sum(values: Tensor, offsets: Any) -> Tensor:
@@ -26,7 +30,7 @@ def segment_sum(values: Tensor, offsets: Any) -> Tensor:
     >>> segment_sum(eg.tensor([1.0, 2.0, 4.0]), [0, 2, 2, 3])
     tensor([3., 0., 4.])
     """
-    return _ops._segment_sum(values, _offsets(offsets))
+    return _by_segments(_ops._segment_sum, values, offsets)
 
 
 def segment_softmax(values: Tensor, offsets: Any) -> Tensor:
@@ -36,12 +40,12 @@ def segment_softmax(values: Tensor, offsets: Any) -> Tensor:
     >>> segment_softmax(eg.tensor([1.0, 1.0, 5.0]), [0, 2, 3])
     tensor([0.5000, 0.5000, 1.0000])
     """
-    return _ops._segment_softmax(values, _offsets(offsets), False)
+    return _by_segments(_ops._segment_softmax, values, offsets, False)
 
 
 def segment_log_softmax(values: Tensor, offsets: Any) -> Tensor:
     """Logarithm of `segment_softmax`."""
-    return _ops._segment_softmax(values, _offsets(offsets), True)
+    return _by_segments(_ops._segment_softmax, values, offsets, True)
 
 
 # ---- sums and means -----------------------------------------------------------------------------------

@@ -97,7 +97,7 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
         raise RuntimeError("p has to be greater than or equal to 1")
     if bool((x.detach() <= (p - 1) / 2).any()):
         raise RuntimeError(f"All elements must be greater than (p-1)/2 = {(p - 1) / 2}")
-    steps = _ops["arange"](p, dtype=x.dtype) / 2
+    steps = _ops["arange"](p, dtype=x.dtype, device=x.device) / 2
     return _ops["lgamma"](x.unsqueeze(-1) - steps).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
 
 
@@ -125,8 +125,8 @@ def frexp(input: Any, *, out: Any = None) -> Any:
 
     if not input.dtype.is_floating_point:
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
-    whole = np.frexp(np.asarray(input.detach().double().numpy()))[1]
-    exponent = _C.from_array(np.asarray(whole, dtype=np.int32).copy())
+    whole = np.frexp(np.asarray(input.detach().double().cpu().numpy()))[1]
+    exponent = _C.from_array(np.asarray(whole, dtype=np.int32).copy()).to(input.device)
     # In two halves: 2 ** -exponent alone may overflow.
     half = exponent // 2
     mantissa = input * _power_of_two(-half, input) * _power_of_two(half - exponent, input)
@@ -143,9 +143,9 @@ def airy_ai(x: Any, *, out: Any = None) -> Any:
     import numpy as np
 
     values = _float(x).detach()
-    z = np.asarray(values.double().numpy())
+    z = np.asarray(values.double().cpu().numpy())
     result = np.vectorize(_airy, otypes=[float])(z) if z.size else z.copy()
-    return _C.from_array(np.asarray(result)).to(values.dtype)
+    return _C.from_array(np.asarray(result)).to(values)
 
 
 def _airy(x: float) -> float:

@@ -108,14 +108,10 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
     if dim is None:
         flat = input.reshape(-1)
         if flat.numel() == 0:
-            return (
-                _ops["full"]((), math.nan, dtype=input.dtype)
-                if input.dtype.is_floating_point
-                else flat.sum()
-            )
+            return input.new_full((), math.nan) if input.dtype.is_floating_point else flat.sum()
         return _lower_median(flat, 0, False, skip_nan, name).values
     if input.dim() == 0:
-        return _median(input.clone(), _ops["zeros"]((), dtype=ALL[5]))
+        return _median(input.clone(), input.new_zeros((), dtype=ALL[5]))
     n = input.shape[dim]
     if n == 0:
         raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
@@ -130,7 +126,7 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
     else:
         shape = list(input.shape)
         shape[dim] = 1
-        place = _ops["full"](shape, (n - 1) // 2, dtype=ALL[5])
+        place = input.new_full(shape, (n - 1) // 2, dtype=ALL[5])
     at = order.gather(dim, place)
     values = input.gather(dim, at)
     return _median(values, at) if keepdim else _median(values.squeeze(dim), at.squeeze(dim))
@@ -152,7 +148,7 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False, *, out:
 def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent value along dim (the smallest of several) and an index of it."""
     if input.dim() == 0:
-        return _mode(input.clone(), _ops["zeros"]((), dtype=ALL[5]))
+        return _mode(input.clone(), input.new_zeros((), dtype=ALL[5]))
     dim = dim % input.dim()
     if input.shape[dim] == 0:
         raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
@@ -167,7 +163,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
             last[v] = i
         best = min(counts, key=lambda v: (-counts[v], v))
         picks.append(last[best])
-    at = _tensor(picks).reshape(lines.shape[:-1]).unsqueeze(dim)
+    at = _tensor(picks, device=input.device).reshape(lines.shape[:-1]).unsqueeze(dim)
     values = input.gather(dim, at)
     return _mode(values, at) if keepdim else _mode(values.squeeze(dim), at.squeeze(dim))
 
@@ -196,7 +192,7 @@ def _quantile(
     if not isinstance(q, _C.TensorBase):
         if not 0 <= q <= 1:
             raise RuntimeError(f"{name}() q must be in the range [0, 1] but got {q}")
-        q = _tensor(q, dtype=input.dtype)
+        q = _tensor(q, dtype=input.dtype, device=input.device)
     if q.dtype is not input.dtype:
         raise RuntimeError(f"{name}() q tensor must be same dtype as the input tensor")
     if q.dim() > 1:
@@ -402,7 +398,7 @@ def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
         value = float(spacing)
         shape = [1] * f.dim()
         shape[dim] = n - 1
-        h = _ops["full"](shape, value, dtype=f.dtype)
+        h = f.new_full(shape, value)
         h0, h1 = h.narrow(dim, 0, max(n - 2, 0)), h.narrow(dim, 0, max(n - 2, 0))
 
     def step(i: int) -> Any:

@@ -497,7 +497,7 @@ class Tensor(_C.TensorBase):
 
     def set_(self, source: Tensor | None = None) -> Tensor:
         """Takes over the source's memory and shape (none: an empty tensor)."""
-        self.data = _ops["empty"](0, dtype=self.dtype) if source is None else source.detach()
+        self.data = self.new_empty(0) if source is None else source.detach()
         return self
 
     def resize_(self, *sizes: Any, memory_format: Any = None) -> Tensor:
@@ -506,7 +506,7 @@ class Tensor(_C.TensorBase):
             raise RuntimeError("cannot resize variables that require grad")
         shape = _size(sizes, {})
         flat = self.detach().contiguous().reshape(-1)
-        grown = _ops["empty"](*shape, dtype=self.dtype)
+        grown = self.new_empty(*shape)
         n = min(flat.numel(), grown.numel())
         grown.view(-1)[:n] = flat[:n]
         self.data = grown

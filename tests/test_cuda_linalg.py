@@ -1,0 +1,102 @@
+"""Linear algebra and segments on the GPU against the CPU: the host computes, results and gradients live on the device."""
+
+from __future__ import annotations
+
+import pytest
+
+import eagergrad as eg
+from cuda_pairs import assert_same, check, draw, gpu  # noqa: F401
+
+L = eg.linalg
+
+
+def square(n=3, seed=0):
+    return draw(2, n, n, dtype=eg.float64, seed=seed) + 3 * eg.eye(n, dtype=eg.float64)
+
+
+def symmetric(A):
+    return A + A.mT + eg.arange(1.0, 4.0, dtype=A.dtype, device=A.device).diag()
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        L.inv,
+        L.det,
+        lambda A: L.slogdet(A).logabsdet,
+        lambda A: L.cholesky(symmetric(A)),
+        lambda A: L.eigh(symmetric(A)).eigenvalues,
+        lambda A: L.pinv(A[:, :2]),
+    ],
+    ids="inv det slogdet cholesky eigh pinv".split(),
+)
+def test_matrices_to_second_order(f):
+    check(f, square(), order=2, tolerance=1e-9)
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        L.qr,
+        L.lu,
+        lambda A: L.svd(A, False).S,
+        lambda A: L.pinv(symmetric(A), hermitian=True),
+        lambda A: L.lu_factor(A[:, :2]).LU,
+        L.matrix_exp,
+        lambda A: L.matrix_power(A, -2),
+        lambda A: L.norm(A, "nuc", (-2, -1)),
+        L.cond,
+    ],
+    ids="qr lu svd pinv_hermitian lu_factor matrix_exp matrix_power norm cond".split(),
+)
+def test_matrices(f):
+    check(f, square(), tolerance=1e-9)
+
+
+def test_systems():
+    A, B, v = square(), draw(2, 3, 4, dtype=eg.float64), draw(3, dtype=eg.float64)
+    check(L.solve, A, B, order=2, tolerance=1e-9)
+    check(L.solve, A, v, tolerance=1e-9)
+    check(lambda a, b: L.solve_triangular(a, b, upper=False, unitriangular=True), A, B)
+    check(lambda a, b: L.lu_solve(*L.lu_factor(a), b), A, B, tolerance=1e-9)
+    check(lambda a, b: L.lstsq(a[:, :, :2], b).solution, A, B, tolerance=1e-9)
+    check(lambda a, b: eg.cholesky_solve(b, L.cholesky(symmetric(a))), A, B, tolerance=1e-9)
+
+
+def test_results_without_gradients():
+    A = eg.tensor([[2.0, 1.0, 0.0], [1.0, 3.0, 1.0], [0.0, 1.0, 4.0]])
+    results = [
+        (L.matrix_rank(x), *L.eig(x), *eg.geqrf(x), *L.inv_ex(x), *L.lu_factor_ex(x))
+        for x in (A.to("cuda"), A)
+    ]
+    for cuda, cpu in zip(*results, strict=True):
+        assert_same(cuda, cpu)
+    singular = eg.zeros(3, 3, device="cuda")
+    inverse, info = L.inv_ex(singular)
+    assert inverse.is_cuda and bool(inverse.isnan().all()) and info.is_cuda and info.item() == 1
+
+
+def test_errors_are_those_of_the_cpu():
+    zeros, ones = eg.zeros(2, 2, device="cuda"), eg.ones(2, 2)
+    with pytest.raises(L.LinAlgError, match="singular"):
+        L.inv(zeros)
+    with pytest.raises(L.LinAlgError, match="positive-definite"):
+        L.cholesky(zeros)
+    with pytest.raises(RuntimeError, match=r"same device.*cuda:0 and cpu"):
+        L.solve(zeros, ones)
+    with pytest.raises(RuntimeError, match=r"same device.*cpu and cuda:0"):
+        L.solve_triangular(ones, zeros, upper=True)
+    rotation = eg.tensor([[0.0, 1.0], [-1.0, 0.0]], device="cuda")
+    with pytest.raises(RuntimeError, match="complex"):
+        L.eig(rotation)
+
+
+@pytest.mark.parametrize("offsets", [[0, 2, 2, 7], eg.tensor([0, 2, 2, 7], dtype=eg.int32)])
+def test_segments(offsets):
+    values = draw(7, dtype=eg.float64)
+    for f in (eg.sparse.segment_sum, eg.sparse.segment_softmax, eg.sparse.segment_log_softmax):
+        check(lambda v, f=f: f(v, offsets), values, order=2)
+    on_device = eg.tensor([0, 2, 2, 7], device="cuda")
+    assert_same(
+        eg.sparse.segment_sum(values.to("cuda"), on_device), eg.sparse.segment_sum(values, offsets)
+    )
