@@ -116,6 +116,13 @@ def test_gradients_flow_on_the_device_and_across_devices(gpu):
         same(device, host, 1e-12)
 
 
+def test_every_finite_half_is_read_exactly(gpu):
+    bits = np.arange(0x7C00, dtype=np.uint16)
+    halves = eg.from_numpy(np.concatenate([bits, bits | 0x8000]).view(np.float16))
+    same(halves.to(gpu).float(), halves.float())
+    same(halves.to(gpu).float().half(), halves)
+
+
 def test_numbers_on_the_host_mix_with_the_device(gpu):
     x = eg.ones(3, device=gpu)
     same(x * eg.tensor(2.0), eg.full((3,), 2.0))

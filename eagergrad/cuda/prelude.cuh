@@ -5,12 +5,25 @@
 
 namespace eg {
 
+// The host's conversion makes subnormal halves of subnormal floats, which are 0 here: CuPy compiles with -ftz=true.
+__device__ __forceinline__ float widened(Half a) {
+#ifdef __CUDA_ARCH__
+  float wide;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(wide) : "h"(a.bits));
+  return wide;
+#else
+  return to_float(a);
+#endif
+}
+
 // Element a cast to type B. Halves are storage: they are computed as float.
 template <class B, class A>
 __device__ __forceinline__ B cast(A a) {
   if constexpr (std::is_same_v<A, B>) {
     return a;
-  } else if constexpr (std::is_same_v<A, Half> || std::is_same_v<A, BFloat16>) {
+  } else if constexpr (std::is_same_v<A, Half>) {
+    return cast<B>(widened(a));
+  } else if constexpr (std::is_same_v<A, BFloat16>) {
     return cast<B>(to_float(a));
   } else if constexpr (std::is_same_v<B, Half>) {
     return to_half(static_cast<float>(a));
