@@ -444,6 +444,14 @@ def test_modes_belong_to_a_thread() -> None:
     assert seen == [True]
 
 
+def test_a_number_first_met_in_inference_mode_serves_gradients_later() -> None:
+    x = eg.ones(2, requires_grad=True)
+    with eg.inference_mode():
+        x * 0.8173
+    (x * 0.8173).sum().backward()
+    assert eg.allclose(x.grad, eg.full((2,), 0.8173))
+
+
 def test_inference_mode() -> None:
     x = leaf(1.0)
     with eg.inference_mode():

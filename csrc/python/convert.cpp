@@ -205,6 +205,7 @@ static Tensor weak_number(PyObject* o) {
   Entry& e = table[is_float][(uint64_t(bits) * 0x9e3779b97f4a7c15u) >> 58];
   if (!e.tensor.defined() || e.bits != bits) {
     e.tensor = Tensor(s);
+    e.tensor->inference = false;  // it outlives the inference_mode that it may be made in
     e.bits = bits;
   }
   return e.tensor;
