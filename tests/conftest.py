@@ -6,6 +6,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -95,11 +96,12 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     if chosen == "cpu":
         return chosen
     _without_tf32(monkeypatch)
-    return "cuda"
+    yield "cuda"
+    emulated_gpu.check_listed()
 
 
 @pytest.fixture
-def gpu(monkeypatch: pytest.MonkeyPatch) -> str:
+def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A GPU for tests of the GPU's own code: the real one, else the emulated one, else a skip with the reason."""
     import eagergrad as eg
     import emulated_gpu
@@ -110,4 +112,5 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> str:
             pytest.skip(reason)
         emulated_gpu.start()
     _without_tf32(monkeypatch)
-    return "cuda"
+    yield "cuda"
+    emulated_gpu.check_listed()

@@ -25,6 +25,7 @@ def gpu() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(eg.backends.cudnn, "allow_tf32", False)
         yield
+    emulated_gpu.check_listed()
 
 
 def draw(*sizes: int, dtype: Any = eg.float32, seed: int = 0, low: int = -9, high: int = 9) -> Any:

@@ -2,11 +2,13 @@
 
 `start()` compiles tests/cuda_host/emulator.cpp with the machine's C++ compiler and gives it to the core as its GPU driver.
 Kernels are compiled one by one when they are first used and kept in the folder that EAGERGRAD_CUDA_HOST_CACHE names.
+EAGERGRAD_CUDA_RECORD=FILE appends a line for every kernel that is asked for, which tools/nvrtc_check.py takes.
 """
 
 from __future__ import annotations
 
 import ctypes
+import functools
 import hashlib
 import os
 import shutil
@@ -86,7 +88,29 @@ def header_of(file: str) -> Path:
     return _headers[file]
 
 
+unlisted: list[str] = []  # kernels asked for that eagergrad/cuda/kernels.txt lacks
+TABLE = ("eg::flat<", "eg::strided<")  # the elementwise table's, which the core lists
+
+
+@functools.cache
+def listed() -> set[tuple[str, str]]:
+    return set(_runtime.listed_kernels())
+
+
+def check_listed() -> None:
+    """AssertionError if a kernel has been asked for that NVRTC would not be tried on."""
+    missing = sorted(set(unlisted))
+    unlisted.clear()
+    assert not missing, f"add to eagergrad/cuda/kernels.txt: {missing}"
+
+
 def compile_kernel(device: int, file: str, expression: str) -> int:
+    record = os.environ.get("EAGERGRAD_CUDA_RECORD")
+    if record:
+        with open(record, "a") as lines:
+            lines.write(f"{file} {expression}\n")
+    if (file, expression) not in listed() and not expression.startswith(TABLE):
+        unlisted.append(f"{file} {expression}")
     text = (
         f'#include "{header_of(file)}"\n'
         f'extern "C" void entry(void** a) {{ eg_host::call(&{expression}, a); }}\n'

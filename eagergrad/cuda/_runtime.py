@@ -61,6 +61,26 @@ def flat_source(name: str, nvrtc: bool = True) -> str:
     return expand(source)
 
 
+_GROUPS = {"real": "float,double", "stored": "float,double,eg::Half,eg::BFloat16"}
+_GROUPS["any"] = _GROUPS["stored"] + ",bool,uint8_t,int8_t,int16_t,int32_t,int64_t"
+
+
+def listed_kernels() -> list[tuple[str, str]]:
+    """File and expression of each kernel that kernels.txt names; the elementwise table's are `_C.cuda_table_kernels`."""
+
+    def expand(text: str) -> list[str]:
+        before, brace, rest = text.partition("{")
+        if not brace:
+            return [text]
+        choices, _, after = rest.partition("}")
+        words = [w for c in choices.split(",") for w in _GROUPS.get(c, c).split(",")]
+        return [before + word + end for word in words for end in expand(after)]
+
+    lines = (FOLDER / "kernels.txt").read_text().splitlines()
+    named = [line.split(" ", 1) for line in lines if line and not line.startswith("#")]
+    return [(file, expression) for file, names in named for expression in expand(names)]
+
+
 def import_cupy() -> Any:
     """CuPy; RuntimeError with the command that installs it."""
     try:
