@@ -32,7 +32,9 @@ def test_the_page_has_the_table():
 def test_each_kernel_of_each_file_is_listed():
     listed = {(file, re.sub(r"eg::|<.*", "", e)) for file, e in _runtime.listed_kernels()}
     for path in _runtime.FOLDER.glob("*.cu"):
-        found = re.findall(r"__global__\s+void\s+(?:__launch_bounds__\(.*?\)\s+)?(\w+)\(", path.read_text())
+        found = re.findall(
+            r"__global__\s+void\s+(?:__launch_bounds__\(.*?\)\s+)?(\w+)\(", path.read_text()
+        )
         assert found
         for name in set(found) - {"flat", "strided"}:  # the core lists these
             assert (path.name, name) in listed, "add it to eagergrad/cuda/kernels.txt"

@@ -73,7 +73,9 @@ def table_kernels() -> list[str]:
     """Every kernel of the elementwise table; the strided ones of the halves are float's."""
     dtypes = [eg.float32, eg.float64, eg.float16, eg.bfloat16, eg.bool, eg.uint8, eg.int8, eg.int16]
     dtypes += [eg.int32, eg.int64]
-    found = [e for d in dtypes for strided in (False, True) for e in _C.cuda_table_kernels(d, strided)]
+    found = [
+        e for d in dtypes for strided in (False, True) for e in _C.cuda_table_kernels(d, strided)
+    ]
     return list(dict.fromkeys(found))
 
 
@@ -97,7 +99,9 @@ def jobs() -> list[Job]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--install", action="store_true", help="pip install NVRTC if it is missing")
-    parser.add_argument("-k", default="", metavar="FILE", help="only the files with this in the name")
+    parser.add_argument(
+        "-k", default="", metavar="FILE", help="only the files with this in the name"
+    )
     arguments = parser.parse_args()
     if find_nvrtc() is None and arguments.install:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *PACKAGES], check=True)
