@@ -102,6 +102,7 @@ def main() -> int:
     parser.add_argument(
         "-k", default="", metavar="FILE", help="only the files with this in the name"
     )
+    parser.add_argument("-v", action="store_true", help="print each program as it is done")
     arguments = parser.parse_args()
     if find_nvrtc() is None and arguments.install:
         subprocess.run([sys.executable, "-m", "pip", "install", "-q", *PACKAGES], check=True)
@@ -118,6 +119,8 @@ def main() -> int:
         for (file, expressions, architecture), (complaint, took) in zip(
             todo, pool.map(compile_batch, todo), strict=True
         ):
+            if arguments.v:
+                print(f"{architecture} {file}: {len(expressions)} in {took:.1f} s", flush=True)
             seconds[file] = seconds.get(file, 0.0) + took
             counts[file] = counts.get(file, 0) + len(expressions)
             if complaint:
