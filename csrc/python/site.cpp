@@ -99,11 +99,11 @@ void* capture(int32_t* instruction) {
 void retain(void* code) { Py_INCREF(static_cast<PyObject*>(code)); }
 
 void release(void* code) {
+  if (!Py_IsInitialized()) return;  // memory held to the process's end; PyGILState_Check is true then
   if (PyGILState_Check()) {
     Py_DECREF(static_cast<PyObject*>(code));
     return;
   }
-  if (!Py_IsInitialized()) return;
   const PyGILState_STATE state = PyGILState_Ensure();
   Py_DECREF(static_cast<PyObject*>(code));
   PyGILState_Release(state);
