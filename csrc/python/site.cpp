@@ -99,7 +99,8 @@ void* capture(int32_t* instruction) {
 void retain(void* code) { Py_INCREF(static_cast<PyObject*>(code)); }
 
 void release(void* code) {
-  if (!Py_IsInitialized()) return;  // memory held to the process's end; PyGILState_Check is true then
+  if (!Py_IsInitialized())
+    return;  // memory held to the process's end; PyGILState_Check is true then
   if (PyGILState_Check()) {
     Py_DECREF(static_cast<PyObject*>(code));
     return;
