@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import hashlib
 import importlib.util
+import os
 import re
 import threading
 from pathlib import Path
@@ -32,7 +35,7 @@ def find_source(name: str) -> Path | None:
 
 
 def flat_source(name: str, nvrtc: bool = True) -> str:
-    """A kernel source with everything that it includes, as one text: what CuPy's cache of compiled kernels goes by.
+    """A kernel source with everything that it includes, as one text: what the cache of compiled kernels goes by.
 
     `nvrtc` puts stand-ins for the C and C++ headers in, of which NVRTC has none.
     """
@@ -157,16 +160,64 @@ def warmup(dtypes: list[Any]) -> int:
     return len(expressions)
 
 
+def cache_folder() -> Path:
+    """Where compiled kernels are kept: EAGERGRAD_CUDA_CACHE, or eagergrad/kernels in the user's cache."""
+    chosen = os.environ.get("EAGERGRAD_CUDA_CACHE")
+    if chosen:
+        return Path(chosen)
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(home, "eagergrad", "kernels")
+
+
+def _compiled(file: str, expression: str, capability: str) -> tuple[str, bytes]:
+    """A kernel's name in the machine code, and the code: compiled now, or kept from before.
+
+    By NVRTC as CuPy binds it, not by CuPy's RawModule, which has subnormal numbers flushed to zero whatever one asks for.
+    """
+    from cupy.cuda import nvrtc
+
+    source = flat_source(file)
+    newest = max(nvrtc.getSupportedArchs())
+    known = int(capability) <= newest  # else code that the driver translates
+    options = (*OPTIONS, f"-arch=sm_{capability}" if known else f"-arch=compute_{newest}")
+    key = "\0".join([source, expression, str(nvrtc.getVersion()), *options])
+    kept = cache_folder() / (hashlib.sha256(key.encode()).hexdigest() + ".bin")
+    with contextlib.suppress(OSError):
+        name, _, code = kept.read_bytes().partition(b"\n")
+        if code:
+            return name.decode(), code
+    program = nvrtc.createProgram(source, file, (), ())
+    try:
+        nvrtc.addNameExpression(program, expression)
+        try:
+            nvrtc.compileProgram(program, options)
+        except nvrtc.NVRTCError as error:
+            log = nvrtc.getProgramLog(program)
+            raise RuntimeError(f"[cuda] {expression} of {file} does not compile:\n{log}") from error
+        lowered = nvrtc.getLoweredName(program, expression)
+        code = nvrtc.getCUBIN(program) if known else nvrtc.getPTX(program)
+    finally:
+        nvrtc.destroyProgram(program)
+    name = lowered.encode() if isinstance(lowered, str) else lowered
+    code = code.encode() if isinstance(code, str) else bytes(code)
+    with contextlib.suppress(OSError):  # a home that cannot be written: compile again next time
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        made = kept.with_suffix(f".{os.getpid()}")
+        made.write_bytes(name + b"\n" + code)
+        made.replace(kept)
+    return name.decode(), code
+
+
 def compile_kernel(device: int, file: str, expression: str) -> int:
-    """The driver's handle of one kernel, compiled now or found in CuPy's cache on disk."""
+    """The driver's handle of one kernel."""
     cupy = import_cupy()
     with _lock, cupy.cuda.Device(device):
-        module = cupy.RawModule(
-            code=flat_source(file), options=OPTIONS, name_expressions=[expression]
-        )
-        function = module.get_function(expression)
+        name, code = _compiled(file, expression, cupy.cuda.Device().compute_capability)
+        module = cupy.cuda.function.Module()
+        module.load(code)
+        function = module.get_function(name)
         _kernels.append((module, function))
-        return function.kernel.ptr
+        return function.ptr
 
 
 def _allocate(device: int, size: int) -> int:
