@@ -102,14 +102,8 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
 @pytest.fixture
 def gpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """A GPU for tests of the GPU's own code: the real one, else the emulated one, else a skip with the reason."""
-    import eagergrad as eg
     import emulated_gpu
 
-    if not eg.cuda.is_available():
-        reason = emulated_gpu.missing()
-        if reason:
-            pytest.skip(reason)
-        emulated_gpu.start()
-    _without_tf32(monkeypatch)
-    yield "cuda"
-    emulated_gpu.check_listed()
+    with emulated_gpu.running():
+        _without_tf32(monkeypatch)
+        yield "cuda"

@@ -17,15 +17,9 @@ TOLERANCE = {eg.float16: 2e-3, eg.bfloat16: 2e-2, eg.float32: 1e-5, eg.float64: 
 @pytest.fixture(scope="module", autouse=True)
 def gpu() -> Iterator[None]:
     """A GPU for the tests of a module: the machine's, or the emulated one; without TF32, which keeps 10 bits."""
-    if not eg.cuda.is_available():
-        reason = emulated_gpu.missing()
-        if reason:
-            pytest.skip(reason)
-        emulated_gpu.start()
-    with pytest.MonkeyPatch.context() as patch:
+    with emulated_gpu.running(), pytest.MonkeyPatch.context() as patch:
         patch.setattr(eg.backends.cudnn, "allow_tf32", False)
         yield
-    emulated_gpu.check_listed()
 
 
 def draw(*sizes: int, dtype: Any = eg.float32, seed: int = 0, low: int = -9, high: int = 9) -> Any:

@@ -7,6 +7,7 @@ EAGERGRAD_CUDA_RECORD=FILE appends a line for every kernel that is asked for, wh
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -14,7 +15,10 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+
+import pytest
 
 from eagergrad import _C
 from eagergrad.cuda import _runtime
@@ -121,6 +125,7 @@ def compile_kernel(device: int, file: str, expression: str) -> int:
 
 def start() -> None:
     """Make the emulation this process's GPU."""
+    _runtime.hidden = False
     if _C.cuda_started():
         return
     source = (HERE / "emulator.cpp").read_text()
@@ -128,3 +133,23 @@ def start() -> None:
     emulator.eg_emulated_driver.restype = ctypes.c_void_p
     _runtime.emulated = True
     _C.cuda_start(emulator.eg_emulated_driver(), compile_kernel)
+
+
+@contextlib.contextmanager
+def running() -> Iterator[None]:
+    """A GPU within a ``with`` block: the machine's, else the emulated one, else the test is skipped with the reason.
+
+    After the block the emulated one is out of sight: other tests look at a machine without a GPU.
+    """
+    if _runtime.unavailable():
+        reason = missing()
+        if reason:
+            pytest.skip(reason)
+        start()
+        try:
+            yield
+        finally:
+            _runtime.hidden = True
+    else:
+        yield
+    check_listed()

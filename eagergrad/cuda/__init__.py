@@ -94,7 +94,7 @@ def is_available() -> bool:
 
 def is_initialized() -> bool:
     """Return whether a GPU is in use."""
-    return _C.cuda_started()
+    return _runtime.started()
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:

@@ -21,6 +21,7 @@ CHECKOUT = FOLDER.parents[1] / "csrc"
 OPTIONS = ("--std=c++17", "-default-device")
 
 emulated = False  # set by the tests' stand-in for a GPU
+hidden = False  # likewise: that stand-in is put away until the next test that wants it
 _lock = threading.Lock()
 _kernels: list[Any] = []  # compiled modules live as long as the process
 _blocks: dict[int, Any] = {}  # CuPy's blocks by address
@@ -96,9 +97,14 @@ def import_cupy() -> Any:
     return cupy
 
 
+def started() -> bool:
+    """Whether a GPU is in use."""
+    return _C.cuda_started() and not hidden
+
+
 def unavailable() -> str:
     """Why no GPU can be used; an empty string if one can. Does not import CuPy."""
-    if _C.cuda_started():
+    if started():
         return ""
     if importlib.util.find_spec("cupy") is None:
         return (
@@ -109,7 +115,7 @@ def unavailable() -> str:
 
 def device_count() -> int:
     """The number of GPUs that can be used."""
-    if _C.cuda_started():
+    if started():
         return _C.cuda_device_count()
     return 0 if importlib.util.find_spec("cupy") is None else _C.cuda_count()[0]
 
@@ -255,7 +261,7 @@ def find_cudnn() -> None:
 
 def start() -> None:
     """Start using the GPU; RuntimeError with the reason where there is none."""
-    if _C.cuda_started():
+    if started():
         return
     reason = unavailable()
     if reason:

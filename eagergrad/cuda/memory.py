@@ -22,7 +22,7 @@ __all__ = [
 
 
 def _counters(device: Any) -> dict[str, int]:
-    if not _C.cuda_started():
+    if not _runtime.started():
         return dict.fromkeys(("live", "cached", "peak", "allocations"), 0)
     figures = _C.cuda_memory_stats(_runtime.checked_index(device))
     return dict(zip(("live", "cached", "peak", "allocations"), figures, strict=True))
@@ -36,7 +36,7 @@ def mem_get_info(device: Any = None) -> tuple[int, int]:
 
 def empty_cache() -> None:
     """Give memory that no tensor uses back to CuPy's pool, and that pool's to the system."""
-    if _C.cuda_started():
+    if _runtime.started():
         _C.cuda_empty_cache()
         _runtime.trim_pool()
 
@@ -64,7 +64,7 @@ def max_memory_reserved(device: Any = None) -> int:
 
 def memory_stats(device: Any = None) -> dict[str, int]:
     """Return the allocator's counters under PyTorch's names; empty before a GPU is used."""
-    if not _C.cuda_started():
+    if not _runtime.started():
         return {}
     figures = _counters(device)
     return {
@@ -78,7 +78,7 @@ def memory_stats(device: Any = None) -> dict[str, int]:
 
 def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
     """Return the allocator's state as text: what is held, by which lines (the largest ten), what is kept."""
-    if not _C.cuda_started():
+    if not _runtime.started():
         return "no GPU: no memory allocated"
     figures = _counters(device)
     lines = [
@@ -95,7 +95,7 @@ def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
 
 def reset_peak_memory_stats(device: Any = None) -> None:
     """Begin to count peak memory anew."""
-    if _C.cuda_started():
+    if _runtime.started():
         _C.cuda_reset_peak(_runtime.checked_index(device))
 
 
