@@ -51,6 +51,26 @@ def _half_matmul(F: Any) -> Function:
     return lambda: a @ a
 
 
+def _mlp_step(F: Any) -> Function:
+    nn = F.nn
+    net = nn.Sequential(
+        nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)
+    )
+    optimizer = F.optim.SGD(net.parameters(), lr=0.01, momentum=0.9)
+    x, y = F.randn(32, 64), F.randn(32, 10)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=False)
+        ((net(x) - y) ** 2).mean().backward()
+        optimizer.step()
+
+    return step
+
+
+def _captured_step(F: Any) -> Function:
+    return F.cuda.graph(_mlp_step(F))
+
+
 ROWS = [
     Row("a + b, 32x64", rows_core.small_add, 1.2),
     Row("a * 2, 32x64", rows_core.small_scale, 1.2),
@@ -60,6 +80,12 @@ ROWS = [
     Row("tanh RNN by hand, B1 H32, 100 steps, fwd+bwd", rows_core.rnn_by_hand, 1.2),
     Row("LSTM by hand, B32 H128 I64 T50, fwd+bwd", rows_core.lstm_by_hand, 1.2),
     Row("MLP 64-64-10, batch 32, Adam, whole step", rows_core.mlp_adam, 1.2),
+    Row(
+        "MLP 64-64-64-10, batch 32, SGD, captured, against eager",
+        _captured_step,
+        3,
+        against=_mlp_step,
+    ),
     Row("a + b, 64 M, against a copy", _add, 0.85, against=_copy(LARGE * 3 // 2)),
     Row("tanh, 64 M, against a copy", _of_one("tanh"), 0.85, against=_copy(LARGE)),
     Row("exp, 64 M, against a copy", _of_one("exp"), 0.85, against=_copy(LARGE)),
