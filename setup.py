@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -33,8 +34,9 @@ from setuptools.command.build_ext import build_ext
 
 ROOT = Path(__file__).resolve().parent
 ONCE = ("core", "tape", "ops", "cuda", "python")
-# What CUDA kernels share with the host's sources: an installed package carries copies.
-SHARED = ("core/common.h", "cuda/*.h", "kernels/*.h", "ops/elementwise.def")
+# Compiled for size at the oldest level, where nothing of the elementwise, reduction and norm loops is: there -Os is 2 to 14 times
+# slower.
+SMALL = ("attention", "conv", "ctc", "index", "optim", "pool", "rnn", "sort", "sparse", "vision")
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)
 IS_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -207,9 +209,11 @@ def jobs_of(tools: Toolchain) -> list[Job]:
                 )
             )
     for level in tools.levels():
-        command = tools.kernel(level)
+        flags = tools.kernel(level)
         for source in sorted((ROOT / "csrc" / "kernels").glob("*.cpp")):
             if not source.stem.endswith("_base"):
+                small = level == 2 and source.stem in SMALL and not tools.sanitize
+                command = [*flags, "-Os"] if small else flags
                 target = folder / f"kernels/{source.stem}.v{level}.o"
                 jobs.append(Job(source, target, command, shlex.join(command)))
     return [job._replace(source=job.source.relative_to(ROOT)) for job in jobs]
@@ -238,13 +242,27 @@ def compile_all(jobs: list[Job]) -> int:
     return len(stale)
 
 
+def shared_sources() -> list[str]:
+    """What CUDA kernels include of the host's sources, under csrc: an installed package carries copies."""
+    cuda, csrc = ROOT / "eagergrad" / "cuda", ROOT / "csrc"
+    found: list[str] = []
+    texts = [p.read_text() for p in sorted(cuda.glob("*.cu*"))]
+    while texts:
+        for name in re.findall(r'^#include "([^"]+)"', texts.pop(), flags=re.MULTILINE):
+            for place in (name, f"cuda/{name}"):
+                if place not in found and (csrc / place).is_file():
+                    found.append(place)
+                    texts.append((csrc / place).read_text())
+    return sorted(found)
+
+
 class BuildExtension(build_ext):
     def run(self) -> None:
         self.keep_symbols = bool(self.inplace)  # the base class clears inplace while it builds
         super().run()
         if not self.keep_symbols:
-            for source in [p for pattern in SHARED for p in sorted((ROOT / "csrc").glob(pattern))]:
-                name = source.relative_to(ROOT / "csrc")
+            for name in shared_sources():
+                source = ROOT / "csrc" / name
                 target = Path(self.build_lib, "eagergrad", "cuda", "shared", name)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 self.copy_file(str(source), str(target))

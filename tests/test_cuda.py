@@ -8,6 +8,7 @@ import io
 import pickle
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -259,7 +260,11 @@ def test_importing_and_asking_starts_nothing():
     )
     root = str(Path(eg.__file__).resolve().parents[1])
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": root}
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": root},
+        cwd=tempfile.gettempdir(),  # the checkout's folder of the package need not be built
     )
     assert done.stdout.split() == ["False", "False"], done.stderr
 

@@ -68,7 +68,7 @@ class Storage final : public Counted {
   void* data_ = nullptr;
   size_t bytes_ = 0;
   size_t block_bytes_ = 0;  // of the block this header starts, if it was allocated as one
-  bool own_data_ = false;   // data_ is a block of its own (on a device, or after resize)
+  bool own_data_ = false;   // data_ is a block of its own: large, on a device, or resized
   Device device_;
   bool writable_ = true;
   uint32_t version_ = 0;
