@@ -22,7 +22,6 @@ class Walk {
   int64_t line() const { return sizes_[0]; }
   const int64_t* line_strides() const { return strides_[0]; }
   // After finish(): what is left of the shape.
-  int operands() const { return operands_; }
   int dims() const { return dims_; }
   int64_t size(int dim) const { return sizes_[dim]; }
   int64_t stride(int dim, int operand) const { return strides_[dim][operand]; }

@@ -84,6 +84,11 @@ void end_capture() { capture_open = false; }
 int current() { return current_index; }
 void set_current(int device) { current_index = device; }
 
+void* stream_of(int device) {
+  check(driver().use(device), "choosing the device");
+  return driver().stream(device);
+}
+
 void check(int error, const char* what) {
   if (EG_UNLIKELY(error != 0))
     fail(ErrorKind::Runtime, "CUDA error in ", what, ": ", driver().describe(error));
@@ -132,10 +137,8 @@ Grid elements(int64_t n, int per_thread, int threads) {
 }
 
 void launch_raw(void* kernel, const Grid& grid, void** arguments) {
-  const Driver& d = driver();
-  const int device = active_device.index;
-  check(d.use(device), "choosing the device");
-  check(d.launch(kernel, grid.blocks, grid.threads, grid.shared_bytes, d.stream(device), arguments),
+  void* const stream = stream_of(active_device.index);
+  check(driver().launch(kernel, grid.blocks, grid.threads, grid.shared_bytes, stream, arguments),
         "a launch");
 }
 
@@ -150,23 +153,19 @@ Uploaded::Uploaded(const void* host, size_t bytes) : scratch_(bytes) {
     }
     return;
   }
-  const Driver& d = driver();
-  check(d.use(active_device.index), "choosing the device");
-  if (bytes)
-    check(d.to_device(scratch_.get(), host, bytes, d.stream(active_device.index)), "a copy");
+  void* const stream = stream_of(active_device.index);
+  if (bytes) check(driver().to_device(scratch_.get(), host, bytes, stream), "a copy");
 }
 
 void download(void* host, const void* device, size_t bytes) {
   refuse_in_capture("values are read from the device");
-  const Driver& d = driver();
-  check(d.use(active_device.index), "choosing the device");
-  check(d.to_host(host, device, bytes, d.stream(active_device.index)), "a copy");
+  void* const stream = stream_of(active_device.index);
+  check(driver().to_host(host, device, bytes, stream), "a copy");
 }
 
 void copy_bytes(void* to, const void* from, size_t bytes) {
-  const Driver& d = driver();
-  check(d.use(active_device.index), "choosing the device");
-  check(d.within(to, from, bytes, d.stream(active_device.index)), "a copy");
+  void* const stream = stream_of(active_device.index);
+  check(driver().within(to, from, bytes, stream), "a copy");
 }
 
 void fill_zero(void* p, size_t bytes) {
@@ -179,10 +178,9 @@ void fill_zero(void* p, size_t bytes) {
 
 void synchronize() {
   refuse_in_capture("the host waits for the device");
-  const Driver& d = driver();
-  check(d.use(active_device.index), "choosing the device");
+  void* const stream = stream_of(active_device.index);
   ReleaseGil released;
-  check(d.synchronize(d.stream(active_device.index)), "waiting");
+  check(driver().synchronize(stream), "waiting");
 }
 
 void start(const Driver* driver, Compile with) {

@@ -33,6 +33,9 @@ const RandomPlace* captured_random();
 // Raises RuntimeError with the driver's words if `error` is not 0.
 void check(int error, const char* what);
 
+// Makes a device the calling thread's; returns its current stream.
+void* stream_of(int device);
+
 // A template argument of a kernel: a type or a number.
 struct Argument {
   bool is_type;

@@ -143,8 +143,7 @@ void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
            "operation out of the captured step");
   const Driver& d = driver();
   const int device = to.is_cpu() ? from.index : to.index;
-  check(d.use(device), "choosing the device");
-  void* const stream = d.stream(device);
+  void* const stream = stream_of(device);
   check(to.is_cpu()     ? d.to_host(dst, src, bytes, stream)
         : from.is_cpu() ? d.to_device(dst, src, bytes, stream)
                         : d.within(dst, src, bytes, stream),

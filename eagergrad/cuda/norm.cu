@@ -162,21 +162,19 @@ __global__ void line_sums(int64_t lines, int64_t channels, int64_t n, const S* g
 template <int kBytes>
 using counter_t = std::conditional_t<kBytes == 4, uint32_t, uint64_t>;
 
-template <class S, int kCounter>
-__global__ void affine(int64_t n, int64_t channels, int64_t inner, const S* x,
-                       const compute_t<S>* a, const compute_t<S>* b, S* y) {
-  using T = compute_t<S>;
+// y[i] = value(i, channel of i), with four loads in flight a thread.
+template <class S, int kCounter, class F>
+__device__ __forceinline__ void each_of_channels(int64_t n, int64_t channels, int64_t inner, S* y,
+                                                 F value) {
   using I = counter_t<kCounter>;
   constexpr int kUnroll = 4;
   const I block = I(blockDim.x) * kUnroll;
   for (I start = blockIdx.x * block + threadIdx.x; start < I(n); start += gridDim.x * block) {
-    T v[kUnroll];
+    compute_t<S> v[kUnroll];
 #pragma unroll
     for (int k = 0; k < kUnroll; ++k) {
       const I i = start + I(k) * blockDim.x;
-      if (i >= I(n)) continue;
-      const I c = i / I(inner) % I(channels);
-      v[k] = a[c] * cast<T>(x[i]) + b[c];
+      if (i < I(n)) v[k] = value(i, i / I(inner) % I(channels));
     }
 #pragma unroll
     for (int k = 0; k < kUnroll; ++k) {
@@ -185,29 +183,24 @@ __global__ void affine(int64_t n, int64_t channels, int64_t inner, const S* x,
     }
   }
 }
+
+template <class S, int kCounter>
+__global__ void affine(int64_t n, int64_t channels, int64_t inner, const S* x,
+                       const compute_t<S>* a, const compute_t<S>* b, S* y) {
+  using I = counter_t<kCounter>;
+  each_of_channels<S, kCounter>(n, channels, inner, y, [=](I i, I c) {
+    return a[c] * cast<compute_t<S>>(x[i]) + b[c];
+  });
+}
 template <class S, int kCounter>
 __global__ void combine(int64_t n, int64_t channels, int64_t inner, const S* g, const S* x,
                         const compute_t<S>* a, const compute_t<S>* b, const compute_t<S>* shift,
                         S* y) {
-  using T = compute_t<S>;
   using I = counter_t<kCounter>;
-  constexpr int kUnroll = 4;
-  const I block = I(blockDim.x) * kUnroll;
-  for (I start = blockIdx.x * block + threadIdx.x; start < I(n); start += gridDim.x * block) {
-    T v[kUnroll];
-#pragma unroll
-    for (int k = 0; k < kUnroll; ++k) {
-      const I i = start + I(k) * blockDim.x;
-      if (i >= I(n)) continue;
-      const I c = i / I(inner) % I(channels);
-      v[k] = a[c] * cast<T>(g[i]) + b[c] * cast<T>(x[i]) + shift[c];
-    }
-#pragma unroll
-    for (int k = 0; k < kUnroll; ++k) {
-      const I i = start + I(k) * blockDim.x;
-      if (i < I(n)) y[i] = cast<S>(v[k]);
-    }
-  }
+  using T = compute_t<S>;
+  each_of_channels<S, kCounter>(n, channels, inner, y, [=](I i, I c) {
+    return a[c] * cast<T>(g[i]) + b[c] * cast<T>(x[i]) + shift[c];
+  });
 }
 
 template <class T>
