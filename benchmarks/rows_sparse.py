@@ -142,8 +142,9 @@ def _times_vector(F: Any, rows: int, cols: int, each: int) -> Function:
 
 
 def _reading(F: Any, rows: int, each: int) -> Function:
-    """Reads as many bytes as the product has to: indices and values."""
-    parts = [F.ones(rows * each) for _ in range(2)]
+    """Reads as many bytes as the product has to: indices and values. Made in the same way, so that memory compares."""
+    _, _, values = _arrays(rows, 100_000, each)
+    parts = [F.from_numpy(values), F.ones(rows * each)]
     return lambda: [p.sum() for p in parts]
 
 

@@ -146,6 +146,40 @@ def test_views_are_filled_and_the_rest_is_left_alone() -> None:
     assert (x[:, 1::2] == 0).all() and (x[:, ::2] != 0).all()
 
 
+FILL = [
+    lambda x: x.normal_(1, 2),
+    lambda x: x.uniform_(2, 3),
+    lambda x: x.log_normal_(0, 0.5),
+]
+
+
+@pytest.mark.parametrize("fill", FILL)
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64])
+def test_dense_memory_is_filled_without_a_second_array(fill, dtype) -> None:
+    x = eg.zeros(1000, 100, dtype=dtype)
+    eg.memory.reset_peak()
+    before = eg.memory.stats()["peak"]
+    eg.manual_seed(3)
+    fill(x)
+    assert eg.memory.stats()["peak"] - before < x.nbytes / 2
+    strided = eg.zeros(1000, 200, dtype=dtype)[:, ::2]
+    eg.manual_seed(3)
+    fill(strided)
+    assert eg.equal(x, strided)
+
+
+@pytest.mark.parametrize("fill", FILL)
+def test_filling_spoils_saved_values(fill) -> None:
+    w = eg.ones(3, requires_grad=True)
+    x = eg.ones(3)
+    y = w * x
+    fill(x)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        y.sum().backward()
+    with pytest.raises(RuntimeError, match="leaf Variable"):
+        fill(w)
+
+
 def test_seeds() -> None:
     g = eg.Generator()
     assert g.manual_seed(2**40) is g and g.initial_seed() == 2**40

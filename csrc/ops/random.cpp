@@ -181,6 +181,11 @@ EG_OP(&randperm, "randperm(n, *, generator=None, dtype=None, device=None)",
 
 // --- distributions ---------------------------------------------------------------------------------------------
 
+void scale_and_shift(const Tensor& drawn, double scale, double shift) {
+  if (scale != 1) binary_(Binary::mul, drawn, Tensor(scale));
+  if (shift != 0) binary_(Binary::add, drawn, Tensor(shift));
+}
+
 void check_std(const Tensor& std) {
   if (std.numel() == 0) return;
   EG_CHECK(amin(std.detach(), {}).item().to_double() >= 0,
@@ -214,8 +219,9 @@ EG_OP(
 EG_OP(
     +[](double mean, double std, Dims size, Generator* g, OptDType dtype, OptDevice) {
       EG_CHECK(std >= 0, "normal expects std >= 0.0, but found std ", std);
-      GradMode off(false);
-      return add(mul(randn(size, dtype.value_or(default_dtype()), g), Tensor(std)), Tensor(mean));
+      const Tensor drawn = randn(size, dtype.value_or(default_dtype()), g);
+      scale_and_shift(drawn, std, mean);
+      return drawn;
     },
     "normal(mean, std, size, *, generator=None, dtype=None, device=None)",
     "Normal with one mean and deviation.", kCreates)
@@ -401,6 +407,20 @@ DType draw_type(const Tensor& self, const char* op) {
                 "] expected a floating point tensor, got ", self.dtype());
   return self.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
 }
+// Draws straight into self's memory where it takes the numbers as they come: a layer's first weights need no second array.
+// `finish` then changes the numbers in place.
+template <class F>
+Tensor drawn_into(const Tensor& self, const char* op, Draw what, Generator* g, F finish) {
+  const DType t = draw_type(self, op);
+  check_inplace(self, op);
+  const bool direct = self.is_contiguous() && self.dtype() == t;
+  const Tensor values = direct ? self.detach() : empty(self.sizes(), t);
+  draw(what, t == DType::Float64, values.numel(), values.raw(), g);
+  finish(values);
+  if (!direct) return filled_with(self, values);
+  rewrite_history(self, values);
+  return self;
+}
 // f(u) of one uniform number an element, a double.
 template <class F>
 Tensor transformed(const Tensor& self, const char* op, Generator* g, F f) {
@@ -413,18 +433,15 @@ EG_OP(
     +[](const Tensor& input, double low, double high, Generator* g) {
       EG_CHECK(low <= high, "uniform_ expects to return a [from, to) range, but found from=", low,
                " > to=", high);
-      const DType t = draw_type(input, "uniform_");
-      check_inplace(input, "uniform_");
-      return filled_with(input,
-                         add(mul(rand(input.sizes(), t, g), Tensor(high - low)), Tensor(low)));
+      return drawn_into(input, "uniform_", Draw::Uniform, g,
+                        [=](const Tensor& drawn) { scale_and_shift(drawn, high - low, low); });
     },
     "uniform_(input, from=0.0, to=1.0, *, generator=None)", "Uniform in [from, to).", kMethodOnly)
 EG_OP(
     +[](const Tensor& input, double mean, double std, Generator* g) {
       EG_CHECK(std >= 0, "normal_ expects std >= 0.0, but found std ", std);
-      const DType t = draw_type(input, "normal_");
-      check_inplace(input, "normal_");
-      return filled_with(input, add(mul(randn(input.sizes(), t, g), Tensor(std)), Tensor(mean)));
+      return drawn_into(input, "normal_", Draw::Normal, g,
+                        [=](const Tensor& drawn) { scale_and_shift(drawn, std, mean); });
     },
     "normal_(input, mean=0.0, std=1.0, *, generator=None)", "Normal.", kMethodOnly)
 EG_OP(
@@ -446,10 +463,10 @@ EG_OP(
 EG_OP(
     +[](const Tensor& input, double mean, double std, Generator* g) {
       EG_CHECK(std > 0, "log_normal_ expects std > 0.0, but found std=", std);
-      const DType t = draw_type(input, "log_normal_");
-      check_inplace(input, "log_normal_");
-      return filled_with(input,
-                         exp(add(mul(randn(input.sizes(), t, g), Tensor(std)), Tensor(mean))));
+      return drawn_into(input, "log_normal_", Draw::Normal, g, [=](const Tensor& drawn) {
+        scale_and_shift(drawn, std, mean);
+        unary_(Unary::exp, drawn);
+      });
     },
     "log_normal_(input, mean=1.0, std=2.0, *, generator=None)", "Log-normal.", kMethodOnly)
 EG_OP(
