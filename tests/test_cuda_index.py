@@ -169,12 +169,47 @@ def test_integers_are_scattered():
 
 def test_indices_out_of_range_are_refused():
     x, i = draw(3, 4).to("cuda"), eg.tensor([0, 3], device="cuda")
-    with pytest.raises(IndexError, match="out of bounds"):
-        x[i]
-    with pytest.raises(RuntimeError, match="out of bounds"):
-        x.gather(0, i[:, None])
-    with pytest.raises(IndexError, match="out of range"):
-        F.embedding(i, x)
+    for error, op in [
+        (IndexError, lambda: x[i]),
+        (RuntimeError, lambda: x.gather(0, i[:, None])),
+        (IndexError, lambda: F.embedding(i, x)),
+        (RuntimeError, lambda: x.scatter(0, -i[:, None], 1.0)),
+    ]:
+        found = op()  # no op waits for its check
+        with pytest.raises(
+            error, match=r"\] index -?3 is out of bounds.*size 3.*test_cuda_index.py"
+        ):
+            found.tolist()
+        assert x.tolist() == draw(3, 4).tolist(), "it is raised once"
+    with pytest.raises(IndexError, match="size 0"):
+        x[:0][i]
+
+
+def test_checks_can_be_captured():
+    table, t = draw(5, 7).to("cuda").requires_grad_(), eg.tensor([6, -100, 0], device="cuda")
+    i, place = eg.tensor([4, 0, 4], device="cuda"), eg.zeros(2, dtype=eg.int64, device="cuda")
+    eg._C.cuda_begin_capture(place.data_ptr())
+    try:
+        F.cross_entropy(F.embedding(i, table), t).backward()
+    finally:
+        eg._C.cuda_end_capture()
+    check(lambda w, i, t: F.cross_entropy(F.embedding(i, w), t), table, i, t, order=2)
+
+
+def test_a_bad_index_is_found_before_backward_and_when_the_host_waits():
+    table, i = draw(3, 4).to("cuda").requires_grad_(), eg.tensor([0, 9], device="cuda")
+    loss = F.embedding(i, table).sum()
+    with pytest.raises(IndexError, match=r"\[embedding\] index 9"):
+        loss.backward()
+    assert table.grad is None
+    F.embedding(i, table)
+    with pytest.raises(IndexError, match=r"\[embedding\] index 9"):
+        eg.cuda.synchronize()
+    with eg.no_grad():
+        table[i, :1] = 7.0  # what is wrong counts as row 0
+    with pytest.raises(IndexError, match=r"index 9 is out of bounds for dimension 0"):
+        table.tolist()
+    assert table[1:].tolist() == draw(3, 4)[1:].tolist()
 
 
 # --- embedding ----------------------------------------------------------------------------------------------------------

@@ -37,6 +37,7 @@ struct Driver {
                 void* stream, void** arguments);
   int (*gemm)(int device, const Gemm* product, void* stream);
   int (*is_device_memory)(const void* p);
+  int (*share)(size_t bytes, void** out);  // memory of the host that kernels write to; never freed
   const char* (*describe)(int error);
   int multiprocessors;
 };

@@ -243,8 +243,11 @@ void range(const int64_t* index, int64_t n, int64_t* low, int64_t* high) {
   *high = both[1];
 }
 
-void wrap(int64_t* out, const int64_t* index, int64_t n, int64_t size) {
-  if (n) launch(kernel(kFile, "eg::wrap_index"), elements(n), out, index, n, size);
+void settle(int64_t* out, const int64_t* index, int64_t n, bool wrap, int64_t size, int64_t check) {
+  if (n == 0) return;
+  launch(kernel(kFile, "eg::settle_index"), elements(n), out, index, n, wrap ? -size : 0, size,
+         LateCheck{cuda::late_note(), check});
+  cuda::after_late_check();
 }
 
 void linear(int64_t* out, const int64_t* index, int64_t n, int64_t stride, bool add) {
@@ -296,7 +299,7 @@ void masked_fill(size_t item, const StridedTriple& t, const char* value) {
 
 }  // namespace
 
-EG_CUDA_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &wrap, &linear, &count,
+EG_CUDA_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &settle, &linear, &count,
                                &positions, &coordinates, &add_rows, &max_rows, &masked_fill})
 
 }  // namespace eg

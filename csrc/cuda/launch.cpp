@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "core/gil.h"
+#include "core/late.h"
 #include "cuda/memory.h"
 
 namespace eg::cuda {
@@ -76,6 +77,7 @@ const Driver& driver() {
 bool capturing() { return capture_open; }
 const RandomPlace* captured_random() { return capture_open ? random_place : nullptr; }
 void begin_capture(const RandomPlace* random) {
+  late_note();  // memory of the host cannot be had during the capture
   capture_open = true;
   random_place = random;
 }
@@ -161,6 +163,7 @@ void download(void* host, const void* device, size_t bytes) {
   refuse_in_capture("values are read from the device");
   void* const stream = stream_of(active_device.index);
   check(driver().to_host(host, device, bytes, stream), "a copy");
+  raise_late_errors();
 }
 
 void copy_bytes(void* to, const void* from, size_t bytes) {
@@ -179,14 +182,18 @@ void fill_zero(void* p, size_t bytes) {
 void synchronize() {
   refuse_in_capture("the host waits for the device");
   void* const stream = stream_of(active_device.index);
-  ReleaseGil released;
-  check(driver().synchronize(stream), "waiting");
+  {
+    const ReleaseGil released;
+    check(driver().synchronize(stream), "waiting");
+  }
+  raise_late_errors();
 }
 
 void start(const Driver* driver, Compile with) {
   the_driver = driver;
   compile = new Compile(std::move(with));
   install_memory();
+  install_late_errors();
   pthread_atfork(nullptr, nullptr, [] { forked = true; });
   devices_in_use = true;
 }

@@ -109,6 +109,11 @@ void fill_zero(void* p, size_t bytes);
 void copy_bytes(void* to, const void* from, size_t bytes);
 void synchronize();
 
+// Note [Late errors] (core/late.h): where the active device leaves its note; what follows a launch that may leave one.
+LateNote* late_note();
+void after_late_check();
+void install_late_errors();
+
 }  // namespace eg::cuda
 
 // Makes `table` the kernels of Family on the GPU.

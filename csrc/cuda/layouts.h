@@ -38,4 +38,15 @@ struct RandomPlace {
   uint64_t shift;  // added to the counters
 };
 
+// See Note [Late errors] in core/late.h: the number of the check that failed (0: none), the index and what it must be below.
+struct LateNote {
+  uint64_t number;
+  int64_t value, size;
+};
+// A check, as kernels get it.
+struct LateCheck {
+  LateNote* note;
+  int64_t number;
+};
+
 }  // namespace eg

@@ -6,6 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "core/late.h"
 #include "cuda/launch.h"
 
 namespace eg::cuda {
@@ -148,6 +149,7 @@ void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
         : from.is_cpu() ? d.to_device(dst, src, bytes, stream)
                         : d.within(dst, src, bytes, stream),
         "a copy");
+  if (to.is_cpu()) raise_late_errors();
 }
 
 void wait(Device device) {

@@ -33,6 +33,7 @@ using Handle = void*;
   X(cuLaunchKernel, int(Handle, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, \
                         unsigned, Handle, void**, void**))                                  \
   X(cuFuncSetAttribute, int(Handle, int, int))                                              \
+  X(cuMemHostAlloc, int(void**, size_t, unsigned))                                          \
   X(cuPointerGetAttribute, int(void*, int, uint64_t))                                       \
   X(cuGetErrorString, int(int, const char**))
 
@@ -201,6 +202,10 @@ int is_device_memory(const void* p) {
   return cuda().cuPointerGetAttribute(&type, 2, reinterpret_cast<uint64_t>(p)) == 0 && type == 2;
 }
 
+int share(size_t bytes, void** out) {
+  return cuda().cuMemHostAlloc(out, bytes, 3);  // portable to all contexts, mapped
+}
+
 const char* describe(int error) {
   static thread_local std::string text;
   text = error >= kBlasError ? str("cuBLAS status ", error - kBlasError) : cuda().words(error);
@@ -234,8 +239,9 @@ const Driver* nvidia_driver(Host with) {
   const int devices = count_devices(&why);
   EG_CHECK(devices > 0, "no CUDA device can be used: ", why);
   host = new Host(std::move(with));
-  auto* d = new Driver{devices, allocate, release, use,  stream,           synchronize, to_device,
-                       to_host, within,   launch,  gemm, is_device_memory, describe,    1};
+  auto* d = new Driver{devices,     allocate,         release, use,      stream,
+                       synchronize, to_device,        to_host, within,   launch,
+                       gemm,        is_device_memory, share,   describe, 1};
   int ordinal;
   if (cuda().cuDeviceGet(&ordinal, 0) == 0)
     cuda().cuDeviceGetAttribute(&d->multiprocessors, 16, ordinal);  // MULTIPROCESSOR_COUNT

@@ -60,28 +60,18 @@ void cross_entropy_backward(DType type, const char* x, const int64_t* target, in
   });
 }
 
-// Waits for the device.
-void check_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
-                   int64_t* first_wrong, int64_t* ignored) {
-  *first_wrong = n;
-  *ignored = 0;
+void settle_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
+                    int64_t* settled, int64_t* present, int64_t check) {
+  cuda::fill_zero(present, sizeof(*present));
   if (n == 0) return;
-  constexpr int64_t kMost = 256;
-  const int64_t blocks = std::min((n + 1023) / 1024, kMost);
-  int64_t found[2 * kMost];
-  const cuda::Scratch results(sizeof(found));
-  cuda::launch(cuda::kernel(kFile, "eg::check_targets"), cuda::Grid(blocks, 256), target, n,
-               classes, ignore, results.get<int64_t>());
-  cuda::download(found, results.get(), size_t(2 * blocks) * sizeof(int64_t));
-  for (int64_t b = 0; b < blocks; ++b) {
-    *first_wrong = std::min(*first_wrong, found[2 * b]);
-    *ignored += found[2 * b + 1];
-  }
+  cuda::launch(cuda::kernel(kFile, "eg::settle_targets"), cuda::elements(n), target, n, classes,
+               ignore, settled, present, LateCheck{cuda::late_note(), check});
+  cuda::after_late_check();
 }
 
 }  // namespace
 
 EG_CUDA_KERNELS(SoftmaxKernels, {&forward, &backward, &logsumexp, &cross_entropy,
-                                 &cross_entropy_backward, &check_targets})
+                                 &cross_entropy_backward, nullptr, &settle_targets})
 
 }  // namespace eg

@@ -440,7 +440,7 @@ void range(const int64_t* index, int64_t n, int64_t* low, int64_t* high) {
   *high = hi;
 }
 
-void wrap(int64_t* out, const int64_t* index, int64_t n, int64_t size) {
+void settle(int64_t* out, const int64_t* index, int64_t n, bool wrap, int64_t size, int64_t) {
   for (int64_t i = 0; i < n; ++i) out[i] = index[i] < 0 ? index[i] + size : index[i];
 }
 
@@ -559,7 +559,7 @@ void masked_fill(size_t item, const StridedTriple& t, const char* value) {
 
 }  // namespace
 
-EG_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &wrap, &linear, &count,
+EG_KERNELS(IndexKernels, {&take, &fold, &gather, &scatter, &range, &settle, &linear, &count,
                           &positions, &coordinates, &add_rows, &max_rows, &masked_fill});
 
 }  // namespace eg

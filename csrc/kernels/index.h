@@ -15,7 +15,10 @@ struct IndexKernels {
   void (*scatter)(DType dtype, Fold fold, char* x, const char* src, const Lines& l);
   // Smallest and largest of n > 0 numbers.
   void (*range)(const int64_t* index, int64_t n, int64_t* low, int64_t* high);
-  void (*wrap)(int64_t* out, const int64_t* index, int64_t n, int64_t size);
+  // out = index, from the end where it is negative and `wrap`. Of a device that the host does not wait for it says that an index
+  // is out of range: see Note [Late errors] in core/late.h; `check` is its number.
+  void (*settle)(int64_t* out, const int64_t* index, int64_t n, bool wrap, int64_t size,
+                 int64_t check);
   // out (+)= index * stride
   void (*linear)(int64_t* out, const int64_t* index, int64_t n, int64_t stride, bool add);
   // Nonzero bytes (of a bool or uint8 array).

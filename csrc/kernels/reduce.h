@@ -44,6 +44,10 @@ struct SoftmaxKernels {
   // Of n targets: where the first stands that is neither a class nor `ignore` (n: nowhere), and how many are `ignore`.
   void (*check_targets)(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
                         int64_t* first_wrong, int64_t* ignored);
+  // The same on a device, which the host does not wait for (see Note [Late errors] in core/late.h): the targets with 0 for
+  // what is no class, and how many are not `ignore`. Null on the host.
+  void (*settle_targets)(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
+                         int64_t* settled, int64_t* present, int64_t check);
 };
 
 }  // namespace eg

@@ -177,6 +177,6 @@ void cross_entropy_backward(DType type, const char* x, const int64_t* target, in
 }  // namespace
 
 EG_KERNELS(SoftmaxKernels, {&forward, &backward, &logsumexp, &cross_entropy,
-                            &cross_entropy_backward, &check_targets})
+                            &cross_entropy_backward, &check_targets, nullptr})
 
 }  // namespace eg

@@ -17,8 +17,9 @@ Tensor inverse_frequency(const Tensor& index, int64_t rows, DType dtype) {
 }
 
 Tensor table_rows(const char* op, const Tensor& indices, const Tensor& weight) {
-  const Tensor index = contiguous_data(cast_data(indices, DType::Int64));
   const int64_t rows = weight.sizes()[0];
+  if (!indices.device().is_cpu()) return checked_index({op, ErrorKind::Index}, indices, rows, 0);
+  const Tensor index = contiguous_data(cast_data(indices, DType::Int64));
   int64_t low = 0, high = -1;
   if (index.numel()) index_range(index, &low, &high);
   EG_CHECK_INDEX(low >= 0 && high < rows, "[", op, "] index out of range: index ",

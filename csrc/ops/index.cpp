@@ -1,6 +1,7 @@
 // Reading and writing at integer and boolean index tensors, as x[...] does.
 #include "ops/index.h"
 
+#include "core/late.h"
 #include "core/parallel.h"
 #include "ops/registry.h"
 
@@ -26,6 +27,13 @@ Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size,
   Tensor wide = contiguous_data(cast_data(index, DType::Int64));
   const int64_t n = wide.numel();
   if (n == 0) return wide;
+  const IndexKernels& k = kernels<IndexKernels>();
+  if (!index.device().is_cpu() && size > 0) {
+    const Tensor settled = empty(wide.sizes(), DType::Int64);
+    k.settle(settled.data<int64_t>(), wide.data<int64_t>(), n, check.wrap, size,
+             late_errors->number({check.kind, check.op, "index", dim}));
+    return settled;
+  }
   int64_t low, high;
   index_range(wide, &low, &high);
   const int64_t least = check.wrap ? -size : 0;
@@ -34,7 +42,7 @@ Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size,
          " is out of bounds for dimension ", dim, " with size ", size);
   if (low >= 0) return wide;
   Tensor wrapped = empty(wide.sizes(), DType::Int64);
-  kernels<IndexKernels>().wrap(wrapped.data<int64_t>(), wide.data<int64_t>(), n, size);
+  k.settle(wrapped.data<int64_t>(), wide.data<int64_t>(), n, true, size, 0);
   return wrapped;
 }
 

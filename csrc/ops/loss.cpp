@@ -1,6 +1,7 @@
 // Losses: those that are one pass over their input. The others are composed in eagergrad/nn/functional/loss.py.
 #include <cmath>
 
+#include "core/late.h"
 #include "ops/creation.h"
 #include "ops/ops.h"
 #include "ops/reduce.h"
@@ -23,7 +24,8 @@ Tensor reduced(const Tensor& values, const std::string& reduction) {
 struct Targets {
   Tensor classes;
   int64_t ignore;
-  int64_t ignored;  // how many
+  int64_t ignored = 0;  // how many, where the host knows
+  Tensor kept;          // else how many are not
 
   Targets(const char* op, const Tensor& input, const Tensor& target, int64_t count, int64_t ignore)
       : ignore(ignore) {
@@ -35,6 +37,10 @@ struct Targets {
     const Tensor dense =
         contiguous_data(device_data(cast_data(target, DType::Int64), input.device()));
     classes = alias(dense, {dense.numel()}, {1}, dense.offset());
+    if (!classes.device().is_cpu()) {
+      settle(op, count);
+      return;
+    }
     int64_t wrong;
     kernels<SoftmaxKernels>().check_targets(classes.data<int64_t>(), classes.numel(), count, ignore,
                                             &wrong, &ignored);
@@ -42,7 +48,22 @@ struct Targets {
                    alias(classes, {}, {}, classes.offset() + wrong).item().to_int(),
                    " is out of bounds: expected a class in [0, ", count, "), at position ", wrong);
   }
+  void settle(const char* op, int64_t count) {
+    const DeviceScope scope(classes.device());
+    EG_CHECK_INDEX(count > 0 || rows() == 0, "[", op, "] expected at least one class");
+    const Tensor settled = empty(classes.sizes(), DType::Int64);
+    kept = empty({}, DType::Int64);
+    kernels<SoftmaxKernels>().settle_targets(
+        classes.data<int64_t>(), rows(), count, ignore, settled.data<int64_t>(),
+        kept.data<int64_t>(), late_errors->number({ErrorKind::Index, op, "Target", 1}));
+    classes = settled;
+  }
   int64_t rows() const { return classes.numel(); }
+  // The mean of losses that are 0 where the target is ignored.
+  Tensor mean_of(const Tensor& losses) const {
+    const DType wide = is_reduced(losses.dtype()) ? DType::Float32 : losses.dtype();
+    return to(div(sum(to(losses, wide)), cast_data(kept, wide)), losses.dtype());
+  }
   // Whether each row counts.
   Tensor present() const { return ne(classes, Tensor(Scalar(ignore))); }
   // A class for every row, 0 where it is ignored.
@@ -203,6 +224,7 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
     return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
   }
   const Tensor losses = apply(CrossEntropy{t, label_smoothing}, c.lines);
+  if (!weight && t.kept.defined() && reduction == "mean") return t.mean_of(losses);
   if (!weight && t.ignored == 0 && t.rows() > 0)
     return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
   const Tensor y = weighted(losses, t.weights(weight, dtype), reduction);

@@ -5,6 +5,7 @@
 #include <mutex>
 
 #include "core/gil.h"
+#include "core/late.h"
 #include "ops/ops.h"
 #include "ops/row_sparse.h"
 
@@ -396,12 +397,14 @@ void set_nan_check(bool on) { check_for_nan = on; }
 
 void backward(const TensorList& roots, const TensorList& grads, BackwardOptions options,
               const TensorList* inputs) {
+  raise_late_errors();
   Turn turn;
   Run(options, true, inputs).go(roots, first_gradients(roots, grads));
 }
 
 TensorList grad(const TensorList& roots, const TensorList& grads, const TensorList& inputs,
                 BackwardOptions options) {
+  raise_late_errors();
   Turn turn;
   return Run(options, false, &inputs).go(roots, first_gradients(roots, grads));
 }

@@ -17,8 +17,8 @@ class CUDAGraph:
     the former (``x.copy_(batch)``), read the latter after `replay`.
 
     The graph keeps its memory, and its random numbers go on with the default generator at each replay. What cannot be
-    repeated is refused during the capture, by the name of the operation: reading values on the host (``item()``, an
-    index range check, ``nonzero``), moving tensors between host and device, optimizer steps that count their number
+    repeated is refused during the capture, by the name of the operation: reading values on the host (``item()``,
+    ``nonzero``), moving tensors between host and device, optimizer steps that count their number
     (Adam; SGD, RMSprop, Adadelta, Rprop and Lion can be captured, with the options they have then).
     RuntimeError where there is no GPU.
     """

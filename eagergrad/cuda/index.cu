@@ -3,6 +3,7 @@
 #include "prelude.cuh"
 
 #include "index_layouts.h"
+#include "late.cuh"
 #include "sums.cuh"
 
 namespace eg {
@@ -320,8 +321,11 @@ __global__ void index_ends(const int64_t* lows, const int64_t* highs, int64_t n,
   out[gridDim.x + blockIdx.x] = high;
 }
 
-__global__ void wrap_index(int64_t* out, const int64_t* index, int64_t n, int64_t size) {
-  for (EG_ELEMENTS(i, n)) out[i] = index[i] < 0 ? index[i] + size : index[i];
+__global__ void settle_index(int64_t* out, const int64_t* index, int64_t n, int64_t least, int64_t size, LateCheck check) {
+  for (EG_ELEMENTS(i, n)) {
+    const int64_t at = in_bounds(index[i], least, size, check);
+    out[i] = at < 0 ? at + size : at;
+  }
 }
 __global__ void linear_index(int64_t* out, const int64_t* index, int64_t n, int64_t stride,
                              int add) {

@@ -1,5 +1,6 @@
 // Softmax and cross entropy of lines: a warp or a block a line.
 #include "joins.cuh"
+#include "late.cuh"
 
 namespace eg {
 
@@ -121,24 +122,17 @@ __global__ void cross_entropy_backward(const T* x, const int64_t* target, int64_
   }
 }
 
-// A pair of results a block.
-__global__ void check_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
-                              int64_t* results) {
-  int64_t wrong = n, ignored = 0;
+// 256 threads a block.
+__global__ void settle_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore, int64_t* settled,
+                               int64_t* present, LateCheck check) {
+  int64_t counted = 0;
   for (EG_ELEMENTS(i, n)) {
     const int64_t t = target[i];
-    if (t == ignore) {
-      ++ignored;
-    } else if ((t < 0 || t >= classes) && i < wrong) {
-      wrong = i;
-    }
+    settled[i] = t == ignore ? t : in_bounds(t, 0, classes, check);
+    counted += t != ignore;
   }
-  wrong = join_block<Min<int64_t>>(wrong);
-  ignored = join_block<Sum<int64_t>>(ignored);
-  if (threadIdx.x == 0) {
-    results[2 * blockIdx.x] = wrong;
-    results[2 * blockIdx.x + 1] = ignored;
-  }
+  counted = join_block<Sum<int64_t>>(counted);
+  if (threadIdx.x == 0) atomicAdd(reinterpret_cast<unsigned long long*>(present), counted);
 }
 
 }  // namespace eg

@@ -244,6 +244,7 @@ const eg::cuda::Driver table = {
     launch,
     gemm,
     is_device_memory,
+    [](size_t bytes, void** out) { return (*out = std::calloc(bytes, 1)) ? 0 : 2; },
     [](int e) { return e == 2 ? "out of memory" : "invalid launch"; },
     2,
 };
