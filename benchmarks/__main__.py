@@ -39,8 +39,8 @@ def print_peak(framework_name: str, row_name: str, threads: int) -> None:
     framework.set_num_threads(threads)
     x = framework.ones(64, 64, requires_grad=True)
     (x @ x).sum().backward()  # what every program pays once
-    importlib.import_module("numpy.random")  # rows make their data with it; PyTorch imports it
-    importlib.import_module(framework_name + ".sparse")  # so PyTorch does
+    for name in ("numpy.random", *(f"{framework_name}.{m}" for m in ("nn", "optim", "sparse"))):
+        importlib.import_module(name)  # PyTorch's import has brought them in already
     row = next(r for r in ROWS if r.name == row_name)
     print(peak_memory(lambda: row.function(framework)))
 
@@ -86,7 +86,7 @@ def measure(row: Row, frameworks: list[Any], options: argparse.Namespace) -> dic
     figures: dict[str, Any] = {"row": row.name, "at_least": row.at_least, "aim": row.aim}
     for framework, best in zip(frameworks, times, strict=True):
         figures[framework.__name__] = best
-        if not (options.quick or options.no_memory or row.small or options.device != "cpu"):
+        if not (options.quick or options.no_memory or options.device != "cpu"):
             figures[framework.__name__ + "_peak"] = peak_of(
                 framework.__name__, row, options.threads
             )
@@ -97,7 +97,7 @@ def print_row(row: Row, figures: dict[str, Any]) -> None:
     ours, theirs = figures["eagergrad"], figures.get("torch")
     ratio = theirs / ours if theirs else None
     peaks = [figures.get(f + "_peak") for f in ("eagergrad", "torch")]
-    memory = " / ".join(f"{p / 1e6:.0f}" for p in peaks if p is not None) + " MB"
+    memory = " / ".join(f"{p / 1e6:.1f}" for p in peaks if p is not None) + " MB"
     line(
         [
             row.name,

@@ -19,7 +19,8 @@ constexpr size_t kLinear = 1024;
 constexpr int kLinearClasses = kLinear / kAlign;
 constexpr int kOctaves = 40;
 constexpr int kClasses = kLinearClasses + 8 * kOctaves + 1;
-constexpr size_t kHuge = size_t(4) << 20;  // from here on the kernel is asked for huge pages
+constexpr size_t kHuge = size_t(4) << 20;  // from here on the system is asked for huge pages
+constexpr size_t kHugePage = size_t(2) << 20;
 
 int size_class(size_t bytes) {
   if (bytes <= kLinear) return bytes == 0 ? 0 : static_cast<int>((bytes - 1) / kAlign);
@@ -33,9 +34,35 @@ size_t class_bytes(int c) {
   return (size_t(1) << octave) + (size_t(step) + 1) * (size_t(1) << (octave - 3));
 }
 
+// Large blocks are mapped, on a huge page's boundary: the C library may keep what it is given back. Null if there is no memory.
+void* take_from_system(size_t bytes) {
+  void* p = nullptr;
+  if (bytes < kHuge) return posix_memalign(&p, kAlign, bytes) == 0 ? p : nullptr;
+  p = mmap(nullptr, bytes + kHugePage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (p == MAP_FAILED) return nullptr;
+  char* const start = static_cast<char*>(p);
+  const size_t before = -reinterpret_cast<uintptr_t>(p) % kHugePage, after = kHugePage - before;
+  if (before) munmap(start, before);
+  if (after) munmap(start + before + bytes, after);
+#ifdef MADV_HUGEPAGE
+  madvise(start + before, bytes, MADV_HUGEPAGE);
+#endif
+  return start + before;
+}
+void give_to_system(void* p, size_t bytes) {
+  if (bytes < kHuge) {
+    std::free(p);
+  } else {
+    munmap(p, bytes);
+  }
+}
+
 struct FreeBlock {
   FreeBlock* next;
+  size_t bytes;
 };
+constexpr int64_t kSlack = int64_t(16) << 20;  // bytes that may be cached beyond the highest use
+constexpr size_t kMidSize = size_t(256) << 10;
 
 // Blocks of one class are a stack. The lock is held for a few instructions, hence a spin lock.
 class Cache {
@@ -51,42 +78,35 @@ class Cache {
     EG_CHECK_KIND(Memory, c < kClasses, "cannot allocate ", asked, " bytes");
     const size_t bytes = class_bytes(c);
     lock();
-    FreeBlock* block = free_[c];
+    FreeBlock *block = free_[c], *surplus = nullptr;
     if (block) {
       free_[c] = block->next;
       stats_.cached -= static_cast<int64_t>(bytes);
     }
     count(bytes);
+    if (!block) surplus = unlink_surplus();
     unlock();
+    free_all(surplus);
     return block ? block : fresh(bytes, asked);
   }
 
   void give(void* p, size_t asked) {
     const int c = size_class(asked);
     const int64_t bytes = static_cast<int64_t>(class_bytes(c));
+    auto* block = static_cast<FreeBlock*>(p);
     lock();
     stats_.live -= bytes;
-    // Keep as much as was ever in use at once: a loop's second round then allocates nothing anew.
-    const bool keep = stats_.cached + bytes + stats_.live <= stats_.peak + (int64_t(64) << 20);
-    if (keep) {
-      auto* block = static_cast<FreeBlock*>(p);
-      block->next = free_[c];
-      free_[c] = block;
-      stats_.cached += bytes;
-    }
+    stats_.cached += bytes;
+    *block = {free_[c], size_t(bytes)};
+    free_[c] = block;
+    FreeBlock* const surplus = unlink_surplus();
     unlock();
-    if (!keep) std::free(p);
+    free_all(surplus);
   }
 
   void drop_all() {
     lock();
-    for (FreeBlock*& list : free_) {
-      while (list) {
-        FreeBlock* block = list;
-        list = block->next;
-        std::free(block);
-      }
-    }
+    for (FreeBlock*& list : free_) free_all(std::exchange(list, nullptr));
     stats_.cached = 0;
     unlock();
   }
@@ -110,23 +130,45 @@ class Cache {
     ++stats_.allocations;
   }
 
-  void* fresh(size_t bytes, size_t asked) {
-    const size_t align = bytes >= kHuge ? size_t(2) << 20 : kAlign;
-    void* p = nullptr;
-    if (posix_memalign(&p, align, bytes) != 0) {
-      drop_all();
-      if (posix_memalign(&p, align, bytes) != 0) {
-        lock();
-        stats_.live -= static_cast<int64_t>(bytes);
-        const int64_t live = stats_.live;
-        unlock();
-        fail(ErrorKind::Memory, "cannot allocate ", asked, " bytes (", live,
-             " bytes are held by tensors)");
+  // Held is as much as was ever in use at once, so that a loop's second round allocates nothing anew, and a little more, since
+  // blocks of one class do not serve another. What is beyond that leaves the lists: mid-sized blocks first, which the system
+  // takes back and brings again at little cost, small ones last.
+  FreeBlock* unlink_surplus() {
+    const int64_t most = stats_.peak + std::max(kSlack, stats_.peak / 32);
+    FreeBlock* surplus = nullptr;
+    const int first = size_class(kMidSize);
+    for (int i = 0; i < kClasses && stats_.live + stats_.cached > most; ++i) {
+      const int c = (first + i) % kClasses;
+      while (free_[c] && stats_.live + stats_.cached > most) {
+        FreeBlock* const block = std::exchange(free_[c], free_[c]->next);
+        block->next = surplus;
+        surplus = block;
+        stats_.cached -= static_cast<int64_t>(class_bytes(c));
       }
     }
-#ifdef MADV_HUGEPAGE
-    if (bytes >= kHuge) madvise(p, bytes, MADV_HUGEPAGE);
-#endif
+    return surplus;
+  }
+  static void free_all(FreeBlock* list) {
+    while (list) {
+      FreeBlock* const block = std::exchange(list, list->next);
+      give_to_system(block, block->bytes);
+    }
+  }
+
+  void* fresh(size_t bytes, size_t asked) {
+    void* p = take_from_system(bytes);
+    if (!p) {
+      drop_all();
+      p = take_from_system(bytes);
+    }
+    if (!p) {
+      lock();
+      stats_.live -= static_cast<int64_t>(bytes);
+      const int64_t live = stats_.live;
+      unlock();
+      fail(ErrorKind::Memory, "cannot allocate ", asked, " bytes (", live,
+           " bytes are held by tensors)");
+    }
     return p;
   }
 

@@ -1,0 +1,70 @@
+"""What the allocator holds and gives back."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+import eagergrad as eg
+
+MB = 1 << 20
+
+
+def held() -> int:
+    stats = eg.memory.stats()
+    return stats["live"] + stats["cached"]
+
+
+def resident() -> int:
+    found = re.search(r"VmRSS:\s+(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1]) * 1024
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    eg.memory.empty_cache()
+    eg.memory.reset_peak()
+
+
+@pytest.mark.ours
+def test_little_more_is_held_than_was_ever_in_use() -> None:
+    for size in (3, 5, 7, 9, 11, 13, 17, 19, 23):  # blocks of as many classes, one at a time
+        eg.zeros(size * MB // 4)
+        stats = eg.memory.stats()
+        assert held() <= stats["peak"] + max(16 * MB, stats["peak"] // 32)
+    assert eg.memory.stats()["cached"] >= 19 * MB
+
+
+@pytest.mark.ours
+def test_what_a_loop_uses_is_kept_for_its_next_round() -> None:
+    def step() -> None:
+        a = eg.zeros(3 * MB)
+        b = eg.zeros(5 * MB)
+        del a, b
+
+    step()
+    before = eg.memory.stats()
+    step()
+    after = eg.memory.stats()
+    assert (after["cached"], after["peak"]) == (before["cached"], before["peak"])
+
+
+@pytest.mark.ours
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
+def test_an_emptied_cache_goes_back_to_the_system() -> None:
+    blocks = [eg.ones(8 * MB // 4) for _ in range(16)]
+    full = resident()
+    del blocks
+    eg.memory.empty_cache()
+    assert eg.memory.stats()["cached"] == 0
+    assert resident() < full - 100 * MB
+
+
+@pytest.mark.ours
+def test_too_much_is_refused_and_leaves_the_counts_alone() -> None:
+    before = eg.memory.stats()["live"]
+    with pytest.raises(MemoryError, match="cannot allocate"):
+        eg.empty(2**46)
+    assert eg.memory.stats()["live"] == before
+    assert eg.ones(5).sum() == 5
