@@ -646,14 +646,15 @@ EG_INLINE int64_t row_columns_of(const Arrays<I>& a, const Arrays<I>& b, int64_t
   return count;
 }
 
-bool product_pattern(const CompressedView& a, const CompressedView& b, void* ptr, void* idx) {
+bool product_pattern(const CompressedView& a, const CompressedView& b, int64_t* start,
+                     void* (*place)(void* context, int64_t entries), void* context) {
   return visit_index(a.wide, [&](auto zero) {
     using I = decltype(zero);
     const Arrays<I> left(a), right(b);
     if (!is_sound<I>(a) || !is_sound<I>(b)) return false;
-    int64_t* const start = static_cast<int64_t*>(ptr);
     const int64_t grain = a.nnz < kParallelGrain / 4 ? a.rows + 1 : a.rows / 16 + 1;
-    parallel_for(a.rows, grain, [&](int64_t begin, int64_t end) {
+    I* idx = nullptr;  // first how many there are, then which
+    const auto rows = [&](int64_t begin, int64_t end) {
       Scratch<int64_t> seen_by(b.cols + 1);
       int64_t* const seen = seen_by.data();
       for (int64_t c = 0; c < b.cols; ++c) seen[c] = -1;
@@ -663,7 +664,7 @@ bool product_pattern(const CompressedView& a, const CompressedView& b, void* ptr
           start[r + 1] = row_columns_of<I>(left, right, r, seen, nullptr);
           continue;
         }
-        I* const to = static_cast<I*>(idx) + start[r];
+        I* const to = idx + start[r];
         const int64_t count = row_columns_of(left, right, r, seen, to);
         if (bits.words() > 4 * count) {
           sort_ascending(to, count);
@@ -672,11 +673,12 @@ bool product_pattern(const CompressedView& a, const CompressedView& b, void* ptr
           bits.take(to);
         }
       }
-    });
-    if (!idx) {
-      start[0] = 0;
-      for (int64_t r = 0; r < a.rows; ++r) start[r + 1] += start[r];
-    }
+    };
+    parallel_for(a.rows, grain, rows);
+    start[0] = 0;
+    for (int64_t r = 0; r < a.rows; ++r) start[r + 1] += start[r];
+    idx = static_cast<I*>(place(context, start[a.rows]));
+    if (start[a.rows]) parallel_for(a.rows, grain, rows);
     return true;
   });
 }

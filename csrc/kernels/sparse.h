@@ -65,8 +65,9 @@ struct SparseKernels {
   // and b (-1: not there).
   bool (*merge)(SparseMerge mode, const CompressedView& a, const CompressedView& b, void* ptr,
                 void* idx, int64_t* at_a, int64_t* at_b);
-  // The pattern of A B: row lengths into ptr[r + 1] (idx null), or its ascending column numbers.
-  bool (*product_pattern)(const CompressedView& a, const CompressedView& b, void* ptr, void* idx);
+  // The pattern of A B: pointers (int64), and ascending column numbers where place(context, entries) says.
+  bool (*product_pattern)(const CompressedView& a, const CompressedView& b, int64_t* ptr,
+                          void* (*place)(void* context, int64_t entries), void* context);
   bool (*triple)(DType dtype, SparseTriple wanted, const CompressedView& a, const CompressedView& b,
                  const CompressedView& c, const void* x, const void* y, void* out);
   // By segments ptr[r] .. ptr[r + 1] of adjacent values.

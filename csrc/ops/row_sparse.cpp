@@ -101,29 +101,25 @@ DistinctRows distinct_by_table(const int64_t* index, int64_t n, int64_t size) {
 
 DistinctRows distinct_by_sorting(const Tensor& index) {
   const int64_t n = index.numel();
-  const Tensor sorted = empty({n}, DType::Int64), order = empty({n}, DType::Int64);
-  kernels<SortKernels>().sort(DType::Int64, index.raw(), sorted.raw(), order.data<int64_t>(), 1, n,
-                              false);
-  DistinctRows out{empty({n}, DType::Int64), empty({n}, DType::Int64)};
-  const int64_t *value = sorted.data<int64_t>(), *from = order.data<int64_t>();
-  int64_t *rows = out.rows.data<int64_t>(), *to = out.place.data<int64_t>(), count = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    if (i == 0 || value[i] != value[i - 1]) rows[count++] = value[i];
-    to[from[i]] = count - 1;
-  }
-  out.rows = make_view(out.rows, {count}, {1}, 0);
-  return out;
+  const SortKernels& k = kernels<SortKernels>();
+  const Tensor order = empty({n}, DType::Int64), first = empty({n}, DType::Bool);
+  const int64_t* at = order.data<int64_t>();
+  k.sort(DType::Int64, index.raw(), nullptr, order.data<int64_t>(), 1, n, false);
+  const int64_t runs = k.run_starts(DType::Int64, index.raw(), at, first.data<bool>(), n, 1);
+  const Tensor starts = empty({runs}, DType::Int64), counts = empty({runs}, DType::Int64),
+               place = empty({n}, DType::Int64);
+  if (n)
+    k.describe_runs(first.data<bool>(), at, n, runs, starts.data<int64_t>(), place.data<int64_t>(),
+                    counts.data<int64_t>());
+  return {index_select(index, 0, starts), place};
 }
 
 }  // namespace
 
 DistinctRows distinct_rows(const Tensor& index, int64_t size) {
-  if (!index.device().is_cpu()) {
-    // Found by the host, which must know their number: the list is short beside the rows that it names.
-    const DeviceScope host(Device{});
-    const DistinctRows found = distinct_rows(host_data(index), size);
-    return {device_data(found.rows, index.device()), device_data(found.place, index.device())};
-  }
+  const DeviceScope scope(index.device());
+  if (!index.device().is_cpu())
+    return distinct_by_sorting(checked_index({"row-sparse gradient"}, index, size, 0));
   int64_t low = 0,
           high = -1;  // the index may be memory that its owner wrote to since it was checked
   if (index.numel()) index_range(index, &low, &high);

@@ -33,7 +33,7 @@ struct Pattern {
 
 bool is_index_array(const Tensor& t) {
   return (t.dtype() == DType::Int32 || t.dtype() == DType::Int64) && t.dim() == 1 &&
-         t.is_contiguous() && t.device().is_cpu();
+         t.is_contiguous();
 }
 
 // Pointers alone: segments.
@@ -51,11 +51,12 @@ Pattern segments_of(const char* op, const Tensor& ptr, int64_t entries) {
 
 Pattern pattern_of(const char* op, const Tensor& ptr, const Tensor& idx, int64_t rows,
                    int64_t cols) {
-  EG_CHECK(
-      is_index_array(ptr) && is_index_array(idx) && ptr.dtype() == idx.dtype(), "[", op,
-      "] expected compressed and plain indices as contiguous rows of one dtype, int32 or int64, "
-      "on the CPU, got ",
-      ptr.dtype(), " of shape ", ptr.sizes(), " and ", idx.dtype(), " of shape ", idx.sizes());
+  EG_CHECK(is_index_array(ptr) && is_index_array(idx) && ptr.dtype() == idx.dtype(), "[", op,
+           "] expected compressed and plain indices as contiguous rows of one dtype, int32 or "
+           "int64, got ",
+           ptr.dtype(), " of shape ", ptr.sizes(), " and ", idx.dtype(), " of shape ", idx.sizes());
+  EG_CHECK(ptr.device() == idx.device(), "[", op, "] expected indices on one device, got ",
+           ptr.device(), " and ", idx.device());
   EG_CHECK(rows >= 0 && cols >= 0, "[", op, "] expected sizes from 0 on, got ", rows, " x ", cols);
   EG_CHECK(ptr.numel() - 1 == rows, "[", op, "] expected ", rows, " + 1 compressed indices, got ",
            ptr.numel());
@@ -76,6 +77,7 @@ Pattern pattern_of(const char* op, const Tensor& ptr, const Tensor& idx, int64_t
 // --- faults -----------------------------------------------------------------------------------------------------------------
 
 int64_t entry(const Tensor& t, int64_t at) {
+  if (!t.device().is_cpu()) return alias(t, {}, {}, t.offset() + at).item().to_int();
   return t.dtype() == DType::Int64 ? t.data<int64_t>()[at] : t.data<int32_t>()[at];
 }
 
@@ -137,8 +139,9 @@ bool sparse_check(const Tensor& ptr, const Tensor& idx, int64_t rows, int64_t co
 Tensor sparse_expand(const Tensor& ptr, int64_t entries) {
   const Pattern p = segments_of("row indices", ptr, entries);
   Tensor out = index_array(p, entries);
-  EG_CHECK(entry(ptr, 0) == 0 && entry(ptr, p.rows) == entries &&
-               kernels<SparseKernels>().expand(p.view(), out.raw()),
+  const bool fine = !ptr.device().is_cpu() ||  // where the kernel looks itself
+                    (entry(ptr, 0) == 0 && entry(ptr, p.rows) == entries);
+  EG_CHECK(fine && kernels<SparseKernels>().expand(p.view(), out.raw()),
            "[row indices] expected compressed indices that rise from 0 to ", entries);
   return out;
 }
@@ -154,6 +157,11 @@ std::tuple<Tensor, Tensor> sparse_compress(const Tensor& keys, int64_t size) {
   return {ptr, perm};
 }
 
+void check_fits(int64_t entries, DType dtype, const char* op) {
+  EG_CHECK(dtype == DType::Int64 || entries <= std::numeric_limits<int32_t>::max(), "[", op,
+           "] the result's ", entries, " entries do not fit int32 indices: convert to int64 first");
+}
+
 // Running sums as the pattern's index type; entries of int64 counts.
 Tensor offsets_of(const std::vector<int64_t>& lengths, DType dtype, const char* op) {
   Tensor out = empty({int64_t(lengths.size()) + 1}, DType::Int64);
@@ -162,10 +170,16 @@ Tensor offsets_of(const std::vector<int64_t>& lengths, DType dtype, const char* 
   for (size_t i = 0; i < lengths.size(); ++i)
     EG_CHECK(!__builtin_add_overflow(to[i], lengths[i], &to[i + 1]), "[", op,
              "] the number of entries does not fit 64 bits");
-  EG_CHECK(dtype == DType::Int64 || to[lengths.size()] <= std::numeric_limits<int32_t>::max(), "[",
-           op, "] the result's ", to[lengths.size()],
-           " entries do not fit int32 indices: convert to int64 first");
+  check_fits(to[lengths.size()], dtype, op);
   return cast_data(out, dtype);
+}
+
+// The result's offsets, by ops, where the host cannot read the lengths.
+Tensor offsets_of_rows(const Tensor& ptr, const Tensor& chosen) {
+  const Tensor one = scalar_tensor(Scalar(1), DType::Int64);
+  const Tensor ends = index_select(ptr, 0, add(chosen, one)), begins = index_select(ptr, 0, chosen);
+  const Tensor lengths = cast_data(sub(ends, begins), DType::Int64);
+  return cat({zeros({1}, DType::Int64), cumsum(lengths, 0)}, 0);
 }
 
 Three sparse_take_rows(const Tensor& ptr, const Tensor& idx, int64_t cols, const Tensor& rows) {
@@ -175,19 +189,26 @@ Three sparse_take_rows(const Tensor& ptr, const Tensor& idx, int64_t cols, const
                  chosen.sizes());
   const int64_t n = chosen.numel();
   const int64_t* at = chosen.data<int64_t>();
+  const auto taken = [&](const Tensor& offsets) -> Three {
+    const int64_t count = entry(offsets, n);
+    Tensor out = index_array(p, count), positions = index_array(p, count);
+    require(kernels<SparseKernels>().take_rows(p.view(), at, n, offsets.raw(), out.raw(),
+                                               positions.raw()),
+            p, "index");
+    return {offsets, out, positions};
+  };
+  if (!ptr.device().is_cpu()) {
+    const Tensor offsets = offsets_of_rows(ptr, chosen);
+    check_fits(entry(offsets, n), ptr.dtype(), "index");
+    return taken(cast_data(offsets, ptr.dtype()));
+  }
   std::vector<int64_t> lengths(static_cast<size_t>(n));
   for (int64_t i = 0; i < n; ++i) {
     const int64_t begin = entry(ptr, at[i]), end = entry(ptr, at[i] + 1);
     if (begin < 0 || end < begin || end > p.nnz()) require(false, p, "index");
     lengths[size_t(i)] = end - begin;
   }
-  const Tensor offsets = offsets_of(lengths, ptr.dtype(), "index");
-  const int64_t count = entry(offsets, n);
-  Tensor out = index_array(p, count), positions = index_array(p, count);
-  require(kernels<SparseKernels>().take_rows(p.view(), at, n, offsets.raw(), out.raw(),
-                                             positions.raw()),
-          p, "index");
-  return {offsets, out, positions};
+  return taken(offsets_of(lengths, ptr.dtype(), "index"));
 }
 
 void same_shape(const char* op, const Pattern& a, const Pattern& b) {
@@ -234,8 +255,9 @@ DType compute_type(DType t) {
 void check_values(const char* op, const Tensor& values, const Pattern& p) {
   EG_CHECK(values.dim() == 1 && values.numel() == p.nnz(), "[", op, "] expected ", p.nnz(),
            " values in one row, one for each index, got shape ", values.sizes());
-  EG_CHECK(values.device().is_cpu(), "[", op, "] expected values on the CPU, got ",
-           values.device());
+  EG_CHECK(values.device() == p.ptr.device(), "[", op,
+           "] expected values and indices on one device, got ", values.device(), " and ",
+           p.ptr.device());
 }
 
 Tensor sampled(const Pattern& p, const Tensor& a, const Tensor& b);
@@ -261,7 +283,8 @@ struct SparseMM {
     const SparseOperand operand{d.raw(), d.strides()[0], d.strides()[1]};
     const Tensor v = contiguous_data(values);
     const auto& k = kernels<SparseKernels>();
-    if (transposed && (columns || (n < 8 && x.turned.empty()))) {
+    const bool few = n < 8 && x.turned.empty() && d.device().is_cpu();
+    if (transposed && (columns || few)) {
       Tensor out = empty({n, x.cols}, values.dtype());
       require(k.scatter(values.dtype(), x.view(), v.raw(), operand, n, out.raw()), x, "sparse.mm");
       return alias(out, {x.cols, n}, {1, x.cols}, out.offset());
@@ -336,7 +359,8 @@ Tensor sparse_mm(const Tensor& values, const Tensor& ptr, const Tensor& idx, int
   EG_CHECK(dense.dim() == 2 && dense.sizes()[0] == inner,
            "[sparse.mm] mat1 and mat2 shapes cannot be multiplied (", transposed ? cols : rows, "x",
            inner, " and ", dense.sizes(), ")");
-  EG_CHECK(dense.device().is_cpu(), "[sparse.mm] expected a dense operand on the CPU, got ",
+  EG_CHECK(dense.device() == values.device(),
+           "[sparse.mm] expected both operands on one device, got ", values.device(), " and ",
            dense.device());
   if (!kept.empty()) {
     const Pattern t = pattern_of("sparse.mm", kept[0], kept[1], cols, rows);
@@ -358,8 +382,9 @@ Tensor sparse_sampled(const Tensor& ptr, const Tensor& idx, int64_t rows, int64_
                a.sizes()[1] == b.sizes()[1],
            "[sampled_addmm] expected factors of ", rows, " and ", cols,
            " rows with as many columns, got ", a.sizes(), " and ", b.sizes());
-  EG_CHECK(a.device().is_cpu() && b.device().is_cpu(), "[sampled_addmm] expected CPU tensors, got ",
-           a.device(), " and ", b.device());
+  EG_CHECK(a.device() == ptr.device() && b.device() == ptr.device(),
+           "[sampled_addmm] expected all operands on one device, got ", a.device(), ", ",
+           b.device(), " and a pattern on ", ptr.device());
   const DType dtype = promote(a.dtype(), b.dtype()), compute = compute_type(dtype);
   return to(sampled(p, to(a, compute), to(b, compute)), dtype);
 }
@@ -374,7 +399,7 @@ struct Used {
 constexpr int64_t kSparseColumns = 64;  // columns an entry
 
 Used used_columns_by_sorting(const Pattern& p) {
-  sound(p, "sparse.mm", "compressed indices", "plain indices");
+  if (p.ptr.device().is_cpu()) sound(p, "sparse.mm", "compressed indices", "plain indices");
   const DistinctRows distinct = distinct_rows(cast_data(p.idx, DType::Int64), p.cols);
   Pattern few = p;
   few.turned.clear();
@@ -404,7 +429,8 @@ Used used_columns_by_counting(const Pattern& p) {
 }
 
 std::tuple<Tensor, Tensor> used_rows(const Pattern& p, const Tensor& values, const Tensor& grad) {
-  const bool sorts = p.turned.empty() && p.cols / kSparseColumns > p.nnz();
+  const bool sorts =
+      !p.ptr.device().is_cpu() || (p.turned.empty() && p.cols / kSparseColumns > p.nnz());
   const Used used = sorts ? used_columns_by_sorting(p) : used_columns_by_counting(p);
   Pattern compact;
   compact.ptr = used.turned[0];
@@ -487,16 +513,17 @@ Three sparse_matmul(const Tensor& a_values, const Tensor& a_ptr, const Tensor& a
     require(false, b, "sparse.mm");
   };
   Tensor offsets = empty({rows + 1}, DType::Int64);
-  check(k.product_pattern(a.view(), b.view(), offsets.raw(), nullptr));
   Pattern c;
   c.rows = rows;
   c.cols = cols;
-  const int64_t n = offsets.data<int64_t>()[rows];
-  EG_CHECK(a.ptr.dtype() == DType::Int64 || n <= std::numeric_limits<int32_t>::max(),
-           "[sparse.mm] the result's ", n,
-           " entries do not fit int32 indices: convert to int64 first");
-  c.idx = index_array(a, n);
-  check(k.product_pattern(a.view(), b.view(), offsets.raw(), c.idx.raw()));
+  c.ptr = a.ptr;  // for its dtype
+  const auto place = [](void* to, int64_t n) -> void* {
+    Pattern& made = *static_cast<Pattern*>(to);
+    check_fits(n, made.ptr.dtype(), "sparse.mm");
+    made.idx = index_array(made, n);
+    return made.idx.raw();
+  };
+  check(k.product_pattern(a.view(), b.view(), offsets.data<int64_t>(), place, &c));
   c.ptr = cast_data(offsets, a.ptr.dtype());
   const DType dtype = promote(a_values.dtype(), b_values.dtype()), compute = compute_type(dtype);
   const Tensor values =
@@ -524,6 +551,10 @@ Pattern covering(const char* op, const Tensor& values, const Tensor& offsets) {
   EG_CHECK(values.is_floating() || values.dtype() == DType::Int64, "[", op,
            "] expected floating point or int64 values, got ", values.dtype());
   const Pattern p = segments_of(op, offsets, values.numel());
+  EG_CHECK(values.device() == offsets.device(), "[", op,
+           "] expected values and offsets on one device, got ", values.device(), " and ",
+           offsets.device());
+  if (!offsets.device().is_cpu()) return p;  // the kernel looks itself
   EG_CHECK(entry(offsets, 0) == 0 && entry(offsets, p.rows) == values.numel(), "[", op,
            "] expected offsets from 0 to ", values.numel(), ", got ", entry(offsets, 0), " to ",
            entry(offsets, p.rows));

@@ -29,6 +29,7 @@ KERNEL = """
     tril triu argsort bucketize kthvalue msort searchsorted sort topk constant_pad_nd grid_sampler upsample
     repeat tile roll flip fliplr flipud rot90 multinomial
     alias_copy as_strided_copy detach_copy diagonal_copy expand_copy fill_diagonal_ narrow_copy permute_copy select_copy
+    _segment_softmax _segment_sum _sparse_compress _sparse_expand _sparse_mm _sparse_sampled _sparse_transpose
     slice_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unsqueeze_copy view_copy
 """
 COMPOSITION = """
@@ -41,7 +42,7 @@ VIEW = """
     atleast_1d atleast_2d atleast_3d broadcast_tensors chunk dsplit hsplit split split_with_sizes tensor_split unbind
     unsafe_chunk unsafe_split unsafe_split_with_sizes vsplit flatten ravel unflatten as_strided adjoint broadcast_to
     diagonal expand expand_as moveaxis movedim narrow permute reshape reshape_as select squeeze swapaxes swapdims t
-    transpose unfold unsqueeze view view_as
+    transpose unfold unsqueeze view view_as _is_row_sparse _row_parts _row_sparse_take_
 """
 READS = {
     "nonzero argwhere masked_select nonzero_static": "how many there are",
@@ -50,6 +51,8 @@ READS = {
     "max_unpool": "the range of the positions",
     "ctc_loss": "targets and lengths",
     "_grouped_mm": "the ends of the groups",
+    "_row_sparse _row_sparse_add _sparse_matmul _sparse_merge _sparse_mm_row_grad _sparse_take_rows": "how many entries there are",
+    "_sparse_check": "the first fault",
 }
 HOST = {
     "randperm": "is drawn on the host and sent over",
@@ -58,12 +61,7 @@ HOST = {
     "histogram": "counts on the host",
     "repeat_interleave": "with a tensor of counts: positions are made on the host",
     "tril_indices triu_indices": "are made on the host and sent over",
-    "_row_sparse _row_parts _row_sparse_add _row_sparse_take_ _is_row_sparse": "distinct rows are found on the host",
 }
-CPU = """
-    _segment_softmax _segment_sum _sparse_check _sparse_compress _sparse_expand _sparse_matmul _sparse_merge _sparse_mm
-    _sparse_mm_row_grad _sparse_sampled _sparse_take_rows _sparse_transpose
-"""
 # Other names of ops of the elementwise table.
 ALIASES = """
     absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh bessel_y0 bessel_y1 divide fix greater greater_equal less
@@ -96,7 +94,6 @@ def written() -> dict[str, set[str]]:
         "view": set(VIEW.split()),
         "reads": {n for names in READS for n in names.split()},
         "host": {n for names in HOST for n in names.split()},
-        "cpu": set(CPU.split()),
     }
 
 
@@ -117,7 +114,6 @@ def markdown() -> str:
         ("nothing is computed: a view", listed(kinds["view"])),
         ("on the GPU, but the host waits for a few numbers", noted(READS)),
         ("on the host, the result is sent back", noted(HOST)),
-        ("CPU only (sparse matrices); CUDA tensors are refused", listed(kinds["cpu"])),
     ]
     lines = ["| where | ops |", "|---|---|", *[f"| {where} | {ops} |" for where, ops in rows]]
     return "\n".join(lines)

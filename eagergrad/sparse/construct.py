@@ -10,7 +10,7 @@ import numpy as np
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad.sparse.pattern import INT32_MAX, checked
-from eagergrad.sparse.tensor import COMPRESSED, SparseTensor, on_the_cpu
+from eagergrad.sparse.tensor import COMPRESSED, SparseTensor
 from eagergrad.tensor.foreign import is_scipy_sparse
 
 # ---- arguments ----------------------------------------------------------------------------------
@@ -49,8 +49,8 @@ def compressed_tensor(
 ) -> SparseTensor:
     """A checked CSR or CSC matrix; shape None: from the largest index."""
     compressed, plain = COMPRESSED[layout]
-    on_the_cpu(op, values.device)
-    ptr, idx = _index_array(ptr, op, compressed), _index_array(idx, op, plain)
+    ptr = _index_array(ptr, op, compressed).to(values.device)
+    idx = _index_array(idx, op, plain).to(values.device)
     for t, name in ((ptr, compressed), (idx, plain)):
         if t.dim() != 1:
             raise RuntimeError(
@@ -95,8 +95,7 @@ def _first_fault(indices: Tensor, shape: tuple[int, ...], op: str) -> None:
 
 def coo_tensor(indices: Any, values: Tensor, shape: Any, op: str) -> SparseTensor:
     """A checked COO tensor; shape None: from the largest indices."""
-    on_the_cpu(op, values.device)
-    indices = _index_array(indices, op, "indices").long()
+    indices = _index_array(indices, op, "indices").to(values.device).long()
     if indices.dim() != 2:
         raise RuntimeError(
             f"[{op}] indices must be sparse_dim x nnz, got shape {tuple(indices.shape)}"
@@ -352,8 +351,8 @@ def spdiags(diagonals: Any, offsets: Any, shape: Any, layout: Any = None) -> Spa
         raise RuntimeError("[spdiags] offset tensor contains duplicate values")
     rows, cols = _shape(shape, "spdiags")
     length = min(diagonals.shape[1], cols)
-    col = eg.arange(length).repeat(offsets.numel())
-    row = col - offsets.repeat_interleave(length)
+    col = eg.arange(length, device=diagonals.device).repeat(offsets.numel())
+    row = col - offsets.to(col.device).repeat_interleave(length)
     keep = (row >= 0) & (row < rows)
     values = diagonals[:, :length].reshape(-1)[keep]
     made = coo_tensor(eg.stack([row[keep], col[keep]]), values, (rows, cols), "spdiags")

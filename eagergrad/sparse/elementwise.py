@@ -60,7 +60,7 @@ def _aligned(op: str, a: SparseTensor, b: SparseTensor) -> tuple[Form, Form]:
 def _placed(form: Form, at: Tensor, dtype: Any) -> Tensor:
     """The values at their places in a larger pattern, where `at` names them; zero elsewhere."""
     where = (at >= 0).nonzero().squeeze(1)
-    zeros = eg.zeros(at.numel(), dtype=dtype)
+    zeros = eg.zeros(at.numel(), dtype=dtype, device=at.device)
     return zeros.index_add(0, where, form.values.to(dtype))
 
 

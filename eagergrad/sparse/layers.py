@@ -32,13 +32,14 @@ class Linear(Module):
         bias: bool = True,
         sparse_grad: bool = False,
         dtype: Any = None,
+        device: Any = None,
     ) -> None:
         super().__init__()
         self.in_features, self.out_features = in_features, out_features
         self.sparse_grad = sparse_grad
-        self.weight = Parameter(eg.empty((in_features, out_features), dtype=dtype))
+        self.weight = Parameter(eg.empty((in_features, out_features), dtype=dtype, device=device))
         if bias:
-            self.bias = Parameter(eg.empty(out_features, dtype=dtype))
+            self.bias = Parameter(eg.empty(out_features, dtype=dtype, device=device))
         else:
             self.register_parameter("bias", None)
         self.reset_parameters()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import eagergrad as eg
 from eagergrad import Tensor
@@ -51,6 +51,10 @@ class Pattern:
         ptr, idx, order = self.turned()
         return Pattern(ptr, idx, self.cols, self.rows), order
 
+    def to(self, device: Any) -> Pattern:
+        """The same pattern on another device."""
+        return Pattern(self.ptr.to(device), self.idx.to(device), self.rows, self.cols)
+
     def as_int64(self) -> Pattern:
         if self.ptr.dtype is eg.int64:
             return self
@@ -62,8 +66,8 @@ class Pattern:
             return self.rows == other.rows and self.cols == other.cols
         return (
             (self.rows, self.cols, self.nnz) == (other.rows, other.cols, other.nnz)
-            and self.ptr.equal(other.ptr.to(self.ptr.dtype))
-            and self.idx.equal(other.idx.to(self.idx.dtype))
+            and self.ptr.equal(other.ptr.to(self.ptr))
+            and self.idx.equal(other.idx.to(self.idx))
         )
 
 
@@ -115,7 +119,7 @@ class Grouping(NamedTuple):
 def summed(values: Tensor, target: Tensor, n: int) -> Tensor:
     """zeros(n) with values added at target; bool values are joined by or."""
     wide = values.to(eg.int64) if values.dtype is eg.bool else values
-    zeros = eg.zeros((n, *values.shape[1:]), dtype=wide.dtype)
+    zeros = eg.zeros((n, *values.shape[1:]), dtype=wide.dtype, device=wide.device)
     return zeros.index_add(0, target, wide).to(values.dtype)
 
 
@@ -132,8 +136,9 @@ def group(outer: Tensor, inner: Tensor, rows: int, cols: int) -> Grouping:
     new = (outer[1:] != outer[:-1]) | (inner[1:] != inner[:-1])
     if bool(new.all()):
         return Grouping(Pattern(ptr, inner, rows, cols), order, None)
-    target = eg.cat([eg.zeros(1, dtype=eg.int64), new.cumsum(0)])
-    keep = eg.cat([eg.ones(1, dtype=eg.bool), new])
+    one = eg.ones(1, dtype=eg.bool, device=new.device)
+    target = eg.cat([one.long() - 1, new.cumsum(0)])
+    keep = eg.cat([one, new])
     outer, inner = outer[keep], inner[keep]
     ptr, _ = _ops._sparse_compress(outer, rows)
     return Grouping(Pattern(ptr, inner, rows, cols), order, target)

@@ -10,7 +10,7 @@ import eagergrad as eg
 
 def _part(name: str, t: Any) -> str:
     head = f"{name}="
-    return head + textwrap.indent(repr(t), " " * (len(head) + 7)).lstrip()
+    return head + textwrap.indent(repr(t.cpu()), " " * (len(head) + 7)).lstrip()
 
 
 def sparse_repr(x: Any) -> str:
@@ -23,7 +23,8 @@ def sparse_repr(x: Any) -> str:
         parts = [("ccol_indices", x._pattern.ptr), ("row_indices", x._pattern.idx)]
     plain = x._vals.detach()
     lines = [_part(name, t) for name, t in [*parts, ("values", plain)]]
-    tail = [f"size={tuple(x.shape)}", f"nnz={x._nnz()}"]
+    tail = [] if plain.is_cpu else [f"device='{plain.device}'"]
+    tail += [f"size={tuple(x.shape)}", f"nnz={x._nnz()}"]
     if plain.dtype not in (eg.get_default_dtype(), eg.int64, eg.bool) and plain.numel() == 0:
         tail.append(f"dtype={plain.dtype}")
     if x.grad_fn is not None:

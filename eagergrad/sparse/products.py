@@ -146,7 +146,7 @@ def _reduced(a: Any, b: Tensor, reduce: str) -> Tensor:
         return _times(form, b) / lengths.clamp(min=1).unsqueeze(1).to(b.dtype)
     row, col = (c.long() for c in form.coordinates())
     each = form.values.unsqueeze(1) * b.index_select(0, col)
-    zeros = eg.zeros((a.shape[0], b.shape[1]), dtype=each.dtype)
+    zeros = eg.zeros((a.shape[0], b.shape[1]), dtype=each.dtype, device=each.device)
     where = row.unsqueeze(1).expand_as(each)
     return zeros.scatter_reduce(0, where, each, reduce, include_self=False)
 

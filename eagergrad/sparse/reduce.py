@@ -15,12 +15,11 @@ from eagergrad.sparse.tensor import SparseTensor
 
 
 def _by_segments(op: Any, values: Tensor, offsets: Any, *options: Any) -> Tensor:
-    """A segment op; it runs on the host, and its result and gradients go back to the values' device."""
-    t = eg.as_tensor(offsets).cpu()
-    t = (t if t.dtype is eg.int32 else t.long()).contiguous()
     if not isinstance(values, Tensor):
         raise TypeError(f"[segment] expected values as a Tensor, got {type(values).__name__}")
-    return op(values.cpu(), t, *options).to(values.device)
+    t = eg.as_tensor(offsets).to(values.device)
+    t = (t if t.dtype is eg.int32 else t.long()).contiguous()
+    return op(values, t, *options)
 
 
 def segment_sum(values: Tensor, offsets: Any) -> Tensor:
@@ -66,7 +65,8 @@ def _line_sums(form: Form, over: int) -> Tensor:
     values = form.values.to(eg.int64) if not form.values.is_floating_point() else form.values
     if form.turned == (over == 0):
         return _ops._segment_sum(values, p.ptr)
-    return eg.zeros(p.cols, dtype=values.dtype).index_add(0, p.idx, values)
+    zeros = eg.zeros(p.cols, dtype=values.dtype, device=values.device)
+    return zeros.index_add(0, p.idx, values)
 
 
 def total(input: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
@@ -152,7 +152,7 @@ def norm(
 
 def _largest(x: SparseTensor, dim: int, keepdim: bool) -> Tensor:
     line = x._form().coordinates()[1 - dim].long()
-    zeros = eg.zeros(x.shape[1 - dim], dtype=x.dtype)
+    zeros = eg.zeros(x.shape[1 - dim], dtype=x.dtype, device=x.device)
     made = zeros.scatter_reduce(0, line, x._vals.abs(), "amax", include_self=True)
     return made.unsqueeze(dim) if keepdim else made
 
@@ -170,7 +170,10 @@ def _softmax(input: Any, dim: int, dtype: Any, log: bool) -> SparseTensor:
     if x.dense_dim() or x.ndim > 2:
         return _softmax_coo(x, dim, log)
     if x.ndim == 1:
-        return x._with(_ops._segment_softmax(x._vals, eg.tensor([0, x._nnz()]), log))
+        ends = [0, x._nnz()]
+        return x._with(
+            segment_log_softmax(x._vals, ends) if log else segment_softmax(x._vals, ends)
+        )
     form = x._form()
     p = form.pattern
     if form.turned == (dim == 0):
@@ -179,7 +182,7 @@ def _softmax(input: Any, dim: int, dtype: Any, log: bool) -> SparseTensor:
         ptr, _, order = p.turned()
         turned = _ops._segment_softmax(form.values.index_select(0, order), ptr, log)
         back = eg.empty_like(order)
-        back[order] = eg.arange(order.numel(), dtype=order.dtype)
+        back[order] = eg.arange(order.numel(), dtype=order.dtype, device=order.device)
         values = turned.index_select(0, back)
     return SparseTensor._of(Form(values, p, form.turned), x.layout)
 
@@ -191,10 +194,11 @@ def _softmax_coo(x: SparseTensor, dim: int, log: bool) -> SparseTensor:
     lines = int(line.max()) + 1 if line.numel() else 0
     shape = (lines, *x._vals.shape[1:])
     where = line.reshape(-1, *[1] * x.dense_dim()).expand_as(x._vals)
-    low = eg.full(shape, -float("inf"), dtype=x.dtype)
+    low = eg.full(shape, -float("inf"), dtype=x.dtype, device=x.device)
     top = low.scatter_reduce(0, where, x._vals.detach(), "amax").index_select(0, line)
     shifted = x._vals - top
-    added = eg.zeros(shape, dtype=x.dtype).index_add(0, line, shifted.exp()).index_select(0, line)
+    zeros = eg.zeros(shape, dtype=x.dtype, device=x.device)
+    added = zeros.index_add(0, line, shifted.exp()).index_select(0, line)
     return x._with(shifted - added.log() if log else shifted.exp() / added)
 
 

@@ -55,7 +55,7 @@ def unsqueeze(input: SparseTensor, dim: int) -> SparseTensor:
         raise IndexError(f"[unsqueeze] dimension {dim} is out of the sparse dimensions of {x.ndim}")
     at = dim % (x.ndim + 1)
     rows = list(x._idx.unbind(0))
-    rows.insert(at, eg.zeros(x._nnz(), dtype=eg.int64))
+    rows.insert(at, eg.zeros(x._nnz(), dtype=eg.int64, device=x.device))
     return x._coo(eg.stack(rows), x._vals, (*x.shape[:at], 1, *x.shape[at:]), x._coalesced)
 
 
@@ -80,7 +80,7 @@ def _filtered(form: Form, start: int, stop: int) -> Form:
     """Neighbouring places of the other dimension, at the cost of the entries alone."""
     p = form.pattern
     inside = (p.idx >= start) & (p.idx < stop)
-    before = eg.cat([eg.zeros(1, dtype=eg.int64), inside.cumsum(0)])
+    before = eg.cat([eg.zeros(1, dtype=eg.int64, device=inside.device), inside.cumsum(0)])
     ptr = before.index_select(0, p.ptr).to(p.ptr.dtype)
     pattern = Pattern(ptr, p.idx[inside] - start, p.rows, stop - start)
     return Form(form.values[inside], pattern, form.turned)
@@ -88,7 +88,7 @@ def _filtered(form: Form, start: int, stop: int) -> Form:
 
 def _taken(form: Form, rows: Tensor) -> Form:
     p = form.pattern
-    ptr, idx, at = _ops._sparse_take_rows(p.ptr, p.idx, p.cols, rows)
+    ptr, idx, at = _ops._sparse_take_rows(p.ptr, p.idx, p.cols, rows.to(p.ptr.device))
     pattern = Pattern(ptr, idx, ptr.numel() - 1, p.cols)
     return Form(form.values.index_select(0, at), pattern, form.turned)
 
@@ -147,7 +147,8 @@ def _select_coo(x: SparseTensor, dim: int, index: Any) -> SparseTensor:
     size = x.shape[dim]
     chosen = range(size)[index] if isinstance(index, slice) else index
     ptr, order = _ops._sparse_compress(x._idx[dim].contiguous(), size)
-    ptr, old, at = _ops._sparse_take_rows(ptr, order, max(x._nnz(), 1), _positions(chosen, size))
+    chosen = _positions(chosen, size).to(ptr.device)
+    ptr, old, at = _ops._sparse_take_rows(ptr, order, max(x._nnz(), 1), chosen)
     rows = [r.index_select(0, old) for r in x._idx.unbind(0)]
     rows[dim] = _ops._sparse_expand(ptr, old.numel())
     shape = (*x.shape[:dim], ptr.numel() - 1, *x.shape[dim + 1 :])

@@ -21,14 +21,6 @@ COMPRESSED = {
 }
 
 
-def on_the_cpu(op: str, device: Any) -> None:
-    """Raises RuntimeError for any other device."""
-    if device.type != "cpu":
-        raise RuntimeError(
-            f"[{op}] sparse tensors live on the CPU, got device {device}; x.to_dense() can be moved"
-        )
-
-
 class SparseTensor:
     """A tensor of which only some entries are stored. Made by `eagergrad.sparse.csr`, `csc` and `coo`.
 
@@ -39,8 +31,7 @@ class SparseTensor:
     __array_ufunc__ = None  # NumPy leaves operators to this class
     __array_priority__ = 1001
     is_sparse_csr: bool
-    is_quantized = is_mkldnn = is_nested = is_cuda = is_meta = False
-    is_cpu = True
+    is_quantized = is_mkldnn = is_nested = is_meta = False
     names: tuple[None, ...] = ()
 
     def __init__(self, layout: str, shape: tuple[int, ...], values: Tensor, **where: Any) -> None:
@@ -73,6 +64,14 @@ class SparseTensor:
     @property
     def device(self) -> Any:
         return self._vals.device
+
+    @property
+    def is_cuda(self) -> bool:
+        return self._vals.is_cuda
+
+    @property
+    def is_cpu(self) -> bool:
+        return self._vals.is_cpu
 
     @property
     def ndim(self) -> int:
@@ -129,7 +128,7 @@ class SparseTensor:
         return self._vals.is_signed()
 
     def get_device(self) -> int:
-        return -1
+        return self._vals.get_device()
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         return True
@@ -216,7 +215,7 @@ class SparseTensor:
             total *= n
         if total > 2**63 - 1:
             raise RuntimeError(f"[coalesce] the size {tuple(sparse_shape)} does not fit 64 bits")
-        flat = eg.zeros(self._nnz(), dtype=eg.int64)
+        flat = eg.zeros(self._nnz(), dtype=eg.int64, device=self.device)
         for n, at in zip(sparse_shape, self._idx, strict=True):
             flat = flat * n + at
         flat, target = eg.unique(flat, return_inverse=True)
@@ -283,7 +282,7 @@ class SparseTensor:
         else:
             indices, shape = eg.stack([c.long() for c in self._form().coordinates()]), self.shape
         wide = self._vals.to(eg.int64) if self.dtype is eg.bool else self._vals
-        zeros = eg.zeros(shape, dtype=wide.dtype)
+        zeros = eg.zeros(shape, dtype=wide.dtype, device=self.device)
         if not indices.shape[0]:
             dense = zeros + wide.sum(0)
         else:
@@ -379,19 +378,27 @@ class SparseTensor:
     # -- dtype and device ------------------------------------------------------------------------------
 
     def to(self, *args: Any, **kwargs: Any) -> SparseTensor:
-        """This tensor with another dtype: ``to(dtype)``, ``to(device, dtype)``, ``to(other)``. Sparse tensors live on the CPU."""
+        """This tensor with another dtype or on another device: ``to(dtype)``, ``to(device, dtype)``, ``to(other)``. Recorded."""
         if args and isinstance(args[0], SparseTensor):
             args = (args[0]._vals, *args[1:])
         target, where, copy = _parse_to(args, dict(kwargs))
-        if where is not None:
-            on_the_cpu("to", eg.device(where))
-        values = self._vals if target is None else self._vals.to(target)
+        values = self._vals.to(device=where, dtype=target)
         if values is self._vals and not copy:
             return self
-        return self._with(values.clone() if values is self._vals else values)
+        values = values.clone() if values is self._vals else values
+        return self._with(values) if values.device == self.device else self._moved(values)
+
+    def _moved(self, values: Tensor) -> SparseTensor:
+        """The same places, on the device of the values."""
+        return SparseTensor(
+            self.layout, self.shape, values,
+            pattern=self._pattern and self._pattern.to(values.device),
+            indices=self._idx if self._idx is None else self._idx.to(values.device),
+            coalesced=self._coalesced,
+        )  # fmt: skip
 
     def type_as(self, other: Any) -> SparseTensor:
-        return self.to(other.dtype)
+        return self.to(device=other.device, dtype=other.dtype)
 
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
         if dtype is None:
@@ -399,7 +406,7 @@ class SparseTensor:
         return self._with(self._vals.type(dtype))
 
     def cpu(self, memory_format: Any = None) -> SparseTensor:
-        return self
+        return self.to("cpu")
 
     def cuda(self, device: Any = None, non_blocking: bool = False, **kw: Any) -> SparseTensor:
         return self.to("cuda" if device is None else device)
