@@ -87,6 +87,7 @@ ops = _attach.attach(globals(), Tensor)
 globals().update(_LEGACY_TYPES)
 
 from eagergrad.autograd.function import run_backward as _run_backward  # noqa: E402
+from eagergrad.autograd.graph import before_write as _before_write  # noqa: E402
 from eagergrad.autograd.handle import TapeHandle as _TapeHandle  # noqa: E402
 
 _C.register_types(
@@ -107,7 +108,9 @@ _C.register_types(
         "run_backward": _run_backward,
         "handle": _TapeHandle,
         "find_op": _attach.find_op,
+        "before_write": _before_write,
         "override": _foreign.override,
+        "as_gradient": _foreign.as_gradient,
     }
 )
 

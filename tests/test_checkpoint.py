@@ -91,3 +91,14 @@ def test_a_function_that_changes_its_mind_is_reported():
     y = checkpoint(lambda x: x[: next(sizes)], x)
     with pytest.raises(RuntimeError, match="both times"):
         y.sum().backward()
+
+
+def test_reentrant_refuses_what_pytorch_refuses():
+    x = eg.ones(1, requires_grad=True)
+    with pytest.raises(ValueError, match="scale"):
+        checkpoint(lambda x, scale: x * scale, x, use_reentrant=True, scale=2.0)
+    with pytest.raises(ValueError, match="use_reentrant=False"):
+        checkpoint(lambda x: x, x, use_reentrant=True, debug=True)
+    for reentrant in (True, False, None):
+        y = checkpoint(lambda x: x.exp(), x, use_reentrant=reentrant, early_stop=False)
+        assert eg.autograd.grad(y, x)[0].item() == y.item()

@@ -698,3 +698,35 @@ def test_entries_layouts_and_results_are_pytorchs() -> None:
             theirs = theirs.coalesce()
             assert ours.coalesce().indices().tolist() == theirs.indices().tolist()
             assert_close(ours.coalesce().values(), theirs.values().numpy(), "float32", 4)
+
+
+@pytest.mark.parametrize("layout", ["coo", "csr", "csc", "scipy"])
+def test_a_sparse_tensor_assigned_as_gradient(layout):
+    g = eg.tensor([[0.0, 2.0], [0.0, 0.0], [1.0, 0.0]])
+    assigned = {
+        "coo": g.to_sparse(),
+        "csr": g.to_sparse_csr(),
+        "csc": g.to_sparse_csc(),
+        "scipy": sp.csr_matrix(g.numpy()),
+    }[layout]
+    p = eg.nn.Parameter(eg.ones(3, 2))
+    p.grad = assigned
+    assert p.grad.is_sparse and p.grad.indices().tolist() == [[0, 2]]
+    assert eg.equal(p.grad.to_dense(), g)
+    eg.optim.SGD([p], lr=1.0).step()
+    assert eg.equal(p.detach(), 1 - g)
+    with pytest.raises(RuntimeError, match="size"):
+        p.grad = eg.ones(2, 2).to_sparse()
+    with pytest.raises(TypeError, match="Tensor or None"):
+        p.grad = "gradient"
+
+
+def test_a_sparse_vector_and_dense_dimensions_as_gradient():
+    p = eg.ones(3, requires_grad=True)
+    p.grad = eg.tensor([0.0, 5.0, 0.0]).to_sparse()
+    assert p.grad.to_dense().tolist() == [0.0, 5.0, 0.0]
+    q = eg.ones(3, 2, 2, requires_grad=True)
+    dense = eg.zeros(3, 2, 2)
+    dense[1] = eg.arange(4.0).view(2, 2)
+    q.grad = dense.to_sparse(1)
+    assert eg.equal(q.grad.to_dense(), dense)

@@ -357,13 +357,11 @@ class ElementwiseNode final : public Node {
         place_[i] = static_cast<int8_t>(saved.size());
         save(*inputs[i]);
       }
-    add_output(y);
     if (reads & Probe::kOutput) {
       place_[row_.inputs] = static_cast<int8_t>(saved.size());
       save(y);
-      saved.back().tensor = y.detach();
-      saved.back().output_nr = 0;
     }
+    add_output(y);
   }
 
   Tensors backward(Context& ctx, const Tensors& grads) override {

@@ -137,7 +137,19 @@ OutputMeta meta_of(const TensorImpl& t) { return {t.sizes, t.dtype, t.device}; }
 // Values that `node` keeps of memory which is about to be overwritten are copied first.
 void keep_saved_values(Node* node, const Storage& written) {
   if (!node) return;
-  for (SavedTensor& s : node->saved) {
+  for (size_t i = 0; i < node->saved.size(); ++i) {
+    SavedTensor& s = node->saved[i];
+    if (EG_UNLIKELY(s.packed)) {
+      GradMode off(false);
+      const Tensor value = s.packed->unpack();
+      if (&value.storage() != &written || !saved_tensor_hooks()) continue;
+      Ref<PackedTensor> copy = saved_tensor_hooks()->pack(clone(value));
+      copy->edge = s.packed->edge;
+      copy->meta = s.packed->meta;
+      copy->source = nullptr;
+      s.packed = std::move(copy);
+      continue;
+    }
     if (!s.tensor.defined() || &s.tensor.storage() != &written) continue;
     if (s.tensor->requires_grad) continue;  // a leaf: the write would have been refused
     Tensor copy = empty(s.tensor.sizes(), s.tensor.dtype(), s.tensor.device());
@@ -174,6 +186,7 @@ void mark_view(const Tensor& view, const Tensor& of) {
 }
 
 void check_inplace(const Tensor& t, const char* op) {
+  if (EG_UNLIKELY(before_inplace_write != nullptr)) before_inplace_write(t);
   if (grad_enabled() && t->requires_grad && t.is_leaf())
     fail(ErrorKind::Runtime,
          "a leaf Variable that requires grad is being used in an in-place operation: [", op,

@@ -9,31 +9,9 @@
 namespace eg::python {
 namespace {
 
-struct NodeObject {
-  PyObject_HEAD;
-  Node* node;  // owned
-};
 PyTypeObject* node_type = nullptr;
 
-Node& node_of(PyObject* o) { return *reinterpret_cast<NodeObject*>(o)->node; }
-
 // --- Python callables on the tape ------------------------------------------------------------------------------------
-
-// A callable that outlives a call, dropped with the interpreter's lock held.
-class Callable {
- public:
-  explicit Callable(PyObject* f) : f_(Py_NewRef(f)) {}
-  ~Callable() {
-    const PyGILState_STATE state = PyGILState_Ensure();
-    Py_DECREF(f_);
-    PyGILState_Release(state);
-  }
-  Callable(const Callable&) = delete;
-  PyObject* get() const { return f_; }
-
- private:
-  PyObject* f_;
-};
 
 struct PythonHook final : Hook {
   explicit PythonHook(PyObject* f) : f(f) {}
@@ -232,6 +210,21 @@ PyObject* node_context(PyObject* o, void*) {
   auto* python = dynamic_cast<PythonNode*>(&node_of(o));
   return Py_NewRef(python ? python->context() : Py_None);
 }
+// A dict that a user keeps with a node: it lives in a hook that does nothing.
+struct Metadata final : Node::NodeHook {
+  void call(Tensors&, const Tensors*) override {}
+  Callable dict{checked(PyDict_New()).get()};
+};
+PyObject* node_metadata(PyObject* o, void*) {
+  return guarded([&]() -> PyObject* {
+    Node& n = node_of(o);
+    for (const Ref<Node::NodeHook>& hook : n.post_hooks)
+      if (auto* kept = dynamic_cast<Metadata*>(hook.get())) return Py_NewRef(kept->dict.get());
+    auto* made = new Metadata;
+    n.post_hooks.push_back(Ref<Node::NodeHook>(made));
+    return Py_NewRef(made->dict.get());
+  });
+}
 Py_hash_t node_hash(PyObject* o) { return hash_address(&node_of(o)); }
 PyObject* node_compare(PyObject* a, PyObject* b, int op) {
   if (!PyObject_TypeCheck(b, node_type) || (op != Py_EQ && op != Py_NE))
@@ -300,6 +293,7 @@ PyGetSetDef node_getset[] = {
     {"released", node_released, nullptr, "True once a backward freed it.", nullptr},
     {"context", node_context, nullptr, "The ctx of a Function written in Python, else None.",
      nullptr},
+    {"metadata", node_metadata, nullptr, "A dict for the user's notes.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef node_methods[] = {
     {"name", node_name, METH_NOARGS, "name()\n--\n\nName of the recorded operation."},
@@ -469,9 +463,8 @@ PyObject* with_history(PyObject*, PyObject* args) {
     PyObject *o, *node;
     unsigned int nr;
     if (!PyArg_ParseTuple(args, "OOI", &o, &node, &nr)) return nullptr;
-    EG_CHECK_TYPE(is_tensor(o) && PyObject_TypeCheck(node, node_type),
-                  "expected a Tensor and a Node");
-    EG_CHECK_INDEX(nr < node_of(node).outputs.size(), "the node has no output ", nr);
+    EG_CHECK_TYPE(is_tensor(o), "expected a Tensor");
+    check_edge(node, nr);
     Tensor t = unwrap(o).detach();
     if (grad_enabled()) {
       t->grad_fn = &node_of(node);
@@ -505,6 +498,12 @@ PyObject* wrap_node(const Ref<Node>& node) {
   node->retain();
   reinterpret_cast<NodeObject*>(o)->node = node.get();
   return o;
+}
+
+void check_edge(PyObject* node, unsigned nr) {
+  EG_CHECK_TYPE(PyObject_TypeCheck(node, node_type), "expected a Node, got ",
+                Py_TYPE(node)->tp_name);
+  EG_CHECK_INDEX(nr < node_of(node).outputs.size(), "the node has no output ", nr);
 }
 
 PyObject* get_grad_fn(PyObject* o, void*) {
@@ -551,6 +550,7 @@ void add_autograd(PyObject* module) {
   node_type = reinterpret_cast<PyTypeObject*>(checked(PyType_FromSpec(&node_spec)).release());
   checked(PyModule_AddObjectRef(module, "Node", reinterpret_cast<PyObject*>(node_type)));
   checked(PyModule_AddFunctions(module, functions));
+  add_graph(module);
 }
 
 }  // namespace eg::python

@@ -269,9 +269,12 @@ static int set_grad(PyObject* o, PyObject* value, void*) {
       self.set_grad(Tensor());
       return 0;
     }
-    EG_CHECK_TYPE(is_tensor(value), "assigned grad expected to be a Tensor or None but got ",
+    const Object made = is_tensor(value)
+                            ? Object::borrow(value)
+                            : checked(PyObject_CallOneArg(helper("as_gradient"), value));
+    EG_CHECK_TYPE(is_tensor(made.get()), "assigned grad expected to be a Tensor or None but got ",
                   Py_TYPE(value)->tp_name);
-    const Tensor g = unwrap(value);
+    const Tensor g = unwrap(made.get());
     EG_CHECK(!g.same(self), "can't assign Tensor as its own grad");
     EG_CHECK(g.dtype() == self.dtype(), "assigned grad has data of a different type: expected ",
              self.dtype(), ", got ", g.dtype());

@@ -75,8 +75,10 @@ class Run {
   Run(BackwardOptions options, bool accumulate, const TensorList* inputs)
       : options_(options), accumulate_(accumulate), inputs_(inputs), id_(++last_id) {
     here_ = Site::here();
+    outer_ = std::exchange(innermost, this);
   }
   ~Run() {
+    innermost = outer_;
     for (size_t i = visits_.size(); i-- > 0;) {
       visits_[i].node->run = visits_[i].outer_run;
       visits_[i].node->slot = visits_[i].outer_slot;
@@ -101,6 +103,10 @@ class Run {
     }
     return std::move(captured_);
   }
+
+  uint64_t id() const { return id_; }
+  bool visits(const Node& node) const { return node.run == id_ && visits_[node.slot].needed; }
+  static inline thread_local Run* innermost = nullptr;
 
  private:
   void collect(const Ref<Node>& root) {
@@ -357,6 +363,7 @@ class Run {
   }
 
   static inline uint64_t last_id = 0;
+  Run* outer_ = nullptr;  // of a backward inside a hook
   BackwardOptions options_;
   bool accumulate_;
   const TensorList* inputs_;
@@ -391,6 +398,9 @@ TensorList first_gradients(const TensorList& roots, const TensorList& grads) {
 }
 
 }  // namespace
+
+uint64_t current_backward() { return Run::innermost ? Run::innermost->id() : 0; }
+bool backward_visits(const Node& node) { return Run::innermost && Run::innermost->visits(node); }
 
 bool nan_check() { return check_for_nan; }
 void set_nan_check(bool on) { check_for_nan = on; }

@@ -19,6 +19,10 @@ void backward(const TensorList& roots, const TensorList& grads, BackwardOptions 
 TensorList grad(const TensorList& roots, const TensorList& grads, const TensorList& inputs,
                 BackwardOptions options);
 
+// The backward in progress on this thread, 0 outside of one; and whether it will pass through a node.
+uint64_t current_backward();
+bool backward_visits(const Node& node);
+
 // Whether a backward that makes NaN from gradients without NaN raises, naming the forward line.
 bool nan_check();
 void set_nan_check(bool on);

@@ -13,6 +13,36 @@ void set_grad_enabled(bool on) { grad_mode = on; }
 bool inference_enabled() { return inference_mode; }
 void set_inference_enabled(bool on) { inference_mode = on; }
 
+// --- hooks of saved tensors ------------------------------------------------------------------------------------
+
+// Never freed: a thread may end after the interpreter, and hooks belong to it.
+static thread_local std::vector<Ref<SavedTensorHooks>>* hook_stack = nullptr;
+thread_local void (*before_inplace_write)(const Tensor& t) = nullptr;
+
+SavedTensorHooks* saved_tensor_hooks() {
+  return hook_stack && !hook_stack->empty() ? hook_stack->back().get() : nullptr;
+}
+void push_saved_tensor_hooks(Ref<SavedTensorHooks> hooks) {
+  if (!hook_stack) hook_stack = new std::vector<Ref<SavedTensorHooks>>;
+  hook_stack->push_back(std::move(hooks));
+}
+void pop_saved_tensor_hooks() {
+  EG_CHECK(saved_tensor_hooks(), "no saved_tensors_hooks are entered");
+  hook_stack->pop_back();
+}
+
+// The values that hooks gave back, as the node's backward knew them.
+static Tensor unpacked(PackedTensor& packed, const Node& node) {
+  Tensor t = packed.unpack();
+  const OutputMeta& want = packed.meta;
+  EG_CHECK(t.sizes() == want.sizes, "the unpack hook of a tensor saved by ", node.name(), " at ",
+           node.site.describe(), " returned shape ", IntSpan(t.sizes()), ", expected ",
+           IntSpan(want.sizes));
+  GradMode off(false);
+  // Gradients are written for the layout and dtype that was saved.
+  return contiguous_data(device_data(cast_data(t.detach(), want.dtype), want.device)).detach();
+}
+
 // --- nodes -----------------------------------------------------------------------------------------------------
 
 static std::atomic<uint64_t> next_sequence{1};
@@ -69,8 +99,29 @@ void Node::save(const Tensor& t) {
   saved.push_back(std::move(s));
 }
 
+// Runs once forward is done, so that outputs have their values.
+void Node::pack_saved() {
+  const Ref<SavedTensorHooks> hooks(saved_tensor_hooks());
+  GradMode off(false);
+  for (SavedTensor& s : saved) {
+    if (!s.tensor.defined() || s.tensor.is_weak()) continue;
+    const Tensor& t = s.tensor;
+    Ref<PackedTensor> packed = hooks->pack(t.detach());
+    EG_CHECK(t.version() == s.version,
+             "A saved tensor pack hook is modifying its input in place. Tensors provided as input "
+             "to pack hook can not be modified by in-place operations.");
+    packed->edge = {t->grad_fn, t->output_nr};
+    packed->meta = {t.sizes(), t.dtype(), t.device()};
+    packed->source = t.impl();
+    s.packed = std::move(packed);
+  }
+  for (SavedTensor& s : saved)
+    if (s.packed) s.tensor = Tensor();
+}
+
 void Node::add_output(const Tensor& t) {
   const uint32_t nr = static_cast<uint32_t>(outputs.size());
+  if (EG_UNLIKELY(nr == 0 && saved_tensor_hooks() != nullptr)) pack_saved();
   if (!t.defined()) {
     outputs.push_back({});
     return;
@@ -78,6 +129,8 @@ void Node::add_output(const Tensor& t) {
   outputs.push_back({t.sizes(), t.dtype(), t.device()});
   if (!t.is_floating()) return;
   for (SavedTensor& s : saved) {
+    if (EG_UNLIKELY(s.packed) && s.packed->source == t.impl())
+      s.output_nr = static_cast<int32_t>(nr);
     if (!s.tensor.same(t)) continue;
     s.tensor = t.detach();
     s.output_nr = static_cast<int32_t>(nr);
@@ -97,6 +150,16 @@ Tensor Node::saved_tensor(size_t i) {
            released_by.describe(), ". Specify retain_graph=True there.");
   EG_CHECK_INDEX(i < saved.size(), "saved tensor ", i, " of ", saved.size());
   const SavedTensor& s = saved[i];
+  if (EG_UNLIKELY(s.packed)) {
+    const Ref<PackedTensor> packed = s.packed;  // its hook may free this node
+    Tensor t = unpacked(*packed, *this);
+    const bool output = s.output_nr >= 0;
+    if (!output || grad_enabled()) {
+      t->grad_fn = output ? Ref<Node>(this) : packed->edge.node;
+      t->output_nr = output ? static_cast<uint32_t>(s.output_nr) : packed->edge.nr;
+    }
+    return t;
+  }
   if (!s.tensor.defined()) return s.tensor;
   const Storage& storage = s.tensor.storage();
   EG_CHECK(storage.version() == s.version,

@@ -52,8 +52,25 @@ struct OutputMeta {
   Device device;
 };
 
+// What a user's hooks made of a saved tensor, and what it takes to put it back on the tape.
+struct PackedTensor : Counted {
+  virtual Tensor unpack() = 0;
+  Edge edge;           // an input's place on the tape
+  OutputMeta meta;     // what unpack must give
+  const void* source;  // the tensor it was made of, compared with the node's outputs
+};
+// In force while a user's `saved_tensors_hooks` is entered.
+struct SavedTensorHooks : Counted {
+  virtual Ref<PackedTensor> pack(const Tensor& t) = 0;
+};
+// This thread's innermost ones, or null.
+SavedTensorHooks* saved_tensor_hooks();
+void push_saved_tensor_hooks(Ref<SavedTensorHooks> hooks);
+void pop_saved_tensor_hooks();
+
 struct SavedTensor {
-  Tensor tensor;  // no history if it is an output: it would hold its own node
+  Tensor tensor;             // no history if it is an output: it would hold its own node
+  Ref<PackedTensor> packed;  // in the place of tensor, if hooks were in force
   uint32_t version = 0;
   int32_t output_nr = -1;  // which output of the node it is; -1: an input or a constant
 };
@@ -80,6 +97,7 @@ class Node : public Counted {
   Tensor saved_tensor(size_t i);
   // Makes t output number `nr` of this node.
   void add_output(const Tensor& t);
+  void pack_saved();
 
   uint64_t sequence;  // creation order: the engine walks it backwards
   Site site;          // the user's line
@@ -144,6 +162,9 @@ Ref<Node> accumulator_of(const Tensor& leaf);
 bool is_accumulator(const Node& node);
 // The leaf of an accumulator node; undefined for other nodes and for a leaf that is gone.
 Tensor accumulated_variable(const Node& node);
+
+// Called with a tensor that is about to be written in place, by this thread. Null: nothing.
+extern thread_local void (*before_inplace_write)(const Tensor& t);
 
 // --- in-place writes ----------------------------------------------------------------------------------------
 // (The four below are in ops/inplace.cpp, since a rewritten history is made of ops.)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from eagergrad import _C
-from eagergrad.autograd import functional
+from eagergrad.autograd import functional, graph
 from eagergrad.autograd.function import Function, once_differentiable
 from eagergrad.autograd.grad_mode import (
     enable_grad,
@@ -25,6 +25,7 @@ __all__ = [
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "graph",
     "inference_mode",
     "no_grad",
     "once_differentiable",
@@ -34,7 +35,9 @@ __all__ = [
 
 
 def _sequence(x: Any) -> tuple[Any, ...]:
-    return (x,) if isinstance(x, _C.TensorBase) else tuple(x)
+    if isinstance(x, (_C.TensorBase, graph.GradientEdge)):
+        x = (x,)
+    return graph.as_tensors(tuple(x))
 
 
 def backward(

@@ -60,6 +60,8 @@ class FunctionCtx:
     def _unpack(self, t: Any, version: int, output: Any) -> Any:
         if t is None:
             return None
+        if isinstance(t, _Packed):
+            return t.unpack(self._node, output)
         if t._version != version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
@@ -176,9 +178,33 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
         if _among(r, dirty):
             _C.mark_inplace(r, made[i])
             shown[i] = r
-    ctx._saved = [(t, t._version if t is not None else 0, output) for t, _, output in saved]
+    hooks = _C.saved_hooks()
+    if hooks is None:
+        ctx._saved = [(t, t._version if t is not None else 0, output) for t, _, output in saved]
+    else:
+        ctx._saved = [(t if t is None else _Packed(t, *hooks), 0, output) for t, _, output in saved]
     ctx._to_save = ()
     return shown
+
+
+class _Packed:
+    """What `saved_tensors_hooks` made of a saved tensor."""
+
+    def __init__(self, t: Any, pack: Any, unpack: Any) -> None:
+        self.place = _C.place_of(t)
+        self.hook = unpack
+        with no_grad():
+            self.value = pack(t.detach())
+
+    def unpack(self, node: Any, output: Any) -> Any:
+        t = self.hook(self.value)
+        if not isinstance(t, _C.TensorBase):
+            raise TypeError(
+                "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                f"{type(t).__name__}"
+            )
+        place = self.place if output is None else (node, output)
+        return t.detach() if place is None else _C.with_history(t, *place)
 
 
 def _saved_entry(

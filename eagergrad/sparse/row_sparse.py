@@ -283,6 +283,16 @@ class RowSparse(Tensor):
         return self.clone()
 
 
+def as_rows(x: Any) -> RowSparse:
+    """The rows in which a sparse tensor has entries, each of them dense."""
+    coo = eg.sparse.coo(x).detach().coalesce()
+    row, *columns = coo.indices().unbind(0)
+    rows, place = eg.unique(row, return_inverse=True)
+    values = eg.zeros(len(rows), *coo.shape[1:], dtype=coo.dtype)
+    values[(place, *columns)] = coo.values()
+    return RowSparse(rows, values, coo.shape)
+
+
 def _is_sparse(x: Any) -> Any:
     return isinstance(x, RowSparse) and x._plain()
 

@@ -47,3 +47,12 @@ def override(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if result is not NotImplemented:
             break
     return result
+
+
+def as_gradient(x: Any) -> Any:
+    """A sparse tensor as what `.grad` can hold; other objects as they are, for the core to refuse."""
+    if not is_scipy_sparse(x) and not hasattr(type(x), "to_sparse_coo"):
+        return x
+    from eagergrad.sparse.row_sparse import as_rows
+
+    return as_rows(x)

@@ -320,7 +320,8 @@ class Tensor(_C.TensorBase):
 
     @property
     def output_nr(self) -> Any:
-        return 0
+        """Which output of `grad_fn` this tensor is."""
+        return _C.output_nr(self)
 
     # -- Python protocols -------------------------------------------------------------------------------------
 

@@ -17,7 +17,16 @@ from typing import Any
 
 import eagergrad as eg
 
-__all__ = ["checkpoint", "checkpoint_sequential"]
+__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "noop_context_fn"]
+
+
+class CheckpointError(RuntimeError):
+    """The second run of a checkpointed function did not do what the first one did."""
+
+
+def noop_context_fn() -> tuple[Any, Any]:
+    """The default of ``context_fn``: contexts that change nothing."""
+    return nullcontext(), nullcontext()
 
 
 def _flatten(value: Any, tensors: list) -> Any:
@@ -91,7 +100,7 @@ class _Run:
         pairs = [(o, g) for o, g in zip(outputs, given, strict=True) if o.requires_grad]
         wanted = [t for t in [*inputs, *leaves] if t.requires_grad]
         if not pairs:
-            raise RuntimeError(
+            raise CheckpointError(
                 "[checkpoint] the function returned no tensor that requires a gradient when it ran "
                 "again; it must do the same both times"
             )
@@ -159,7 +168,7 @@ def _differentiable_gradients(run: _Run, inputs: list, leaves: list, given: list
         with eg.enable_grad():
             return run.gradients(tensors[:n], leaves, tensors[n:], create_graph=True)
 
-    return _checkpointed(_Run(backward, True, (nullcontext(), nullcontext())), [*inputs, *given])
+    return _checkpointed(_Run(backward, True, noop_context_fn()), [*inputs, *given])
 
 
 def _checkpointed(run: _Run, tensors: list) -> list:
@@ -181,23 +190,27 @@ def checkpoint(
     *args: Any,
     use_reentrant: bool | None = None,
     preserve_rng_state: bool = True,
-    context_fn: Callable[[], tuple[Any, Any]] | None = None,
+    context_fn: Callable[[], tuple[Any, Any]] = noop_context_fn,
     determinism_check: str = "default",
     debug: bool = False,
+    early_stop: bool = True,
     **kwargs: Any,
 ) -> Any:
     """Return ``function(*args, **kwargs)``; backward runs it again instead of keeping its
     intermediate values.
 
     Args:
-        use_reentrant: accepted for PyTorch's sake; there is one way, which needs no choice.
+        use_reentrant: there is one way, which does what both of PyTorch's do; True refuses, as there, keyword
+            arguments of the function, ``context_fn`` and ``debug``.
         preserve_rng_state: draw the same random numbers when it runs again.
         context_fn: returns the context managers for the first and the second run.
         determinism_check: ``"default"`` compares the shapes of both runs, ``"none"`` nothing.
         debug: as ``determinism_check="default"``.
+        early_stop: accepted for PyTorch's sake; the second run is always complete, since its own graph gives the
+            gradients.
 
     Raises:
-        RuntimeError: the second run gives other shapes than the first.
+        CheckpointError: the second run gives other shapes than the first.
 
     >>> import eagergrad as eg
     >>> x = eg.tensor(2.0, requires_grad=True)
@@ -205,6 +218,12 @@ def checkpoint(
     >>> x.grad
     tensor(12.)
     """
+    if use_reentrant and kwargs:
+        raise ValueError("Unexpected keyword arguments: " + ",".join(kwargs))
+    if use_reentrant and (context_fn is not noop_context_fn or debug):
+        raise ValueError(
+            "Passing `context_fn` or `debug` is only supported when use_reentrant=False."
+        )
     if not eg.is_grad_enabled():
         return function(*args, **kwargs)
     if determinism_check not in ("default", "none"):
@@ -223,8 +242,7 @@ def checkpoint(
         check(outputs)
         return outputs
 
-    contexts = context_fn() if context_fn is not None else (nullcontext(), nullcontext())
-    results = _checkpointed(_Run(run_on, preserve_rng_state, contexts), tensors)
+    results = _checkpointed(_Run(run_on, preserve_rng_state, context_fn()), tensors)
     return made[0](results)
 
 
@@ -240,7 +258,7 @@ class _ShapeCheck:
         if self._first is None:
             self._first = shapes
         elif self._enabled and shapes != self._first:
-            raise RuntimeError(
+            raise CheckpointError(
                 f"[checkpoint] the function gave shapes {self._first} at first and {shapes} when "
                 "it ran again in backward; it must do the same both times"
             )
