@@ -265,6 +265,11 @@ def test_shapes():
     check(lambda x: (x.as_strided((3, 2), (1, 1)), x.unfold(2, 3, 1)), x, order=2)
     check(lambda x: (eg.block_diag(x[0], x[1]), x.narrow_copy(0, 1, 2), x.sum_to_size(3, 1)), x)
     check(lambda x, n: x.repeat_interleave(n, 1), x, eg.tensor([2, 0, 3]))
+    check(lambda x, n: x.repeat_interleave(n, 1, output_size=5), x, eg.tensor([2, 0, 3]))
+    for counts, size in [([2, -1, 3], None), ([2, 0, 3], 7), ([2, -1, 4], 5)]:
+        n = eg.tensor(counts, device="cuda")
+        with pytest.raises(RuntimeError, match=r"\[repeat_interleave\]"):
+            eg.repeat_interleave(n, output_size=size).tolist()
     check(lambda x: eg.combinations(x[0, 0], 2), x)
     check(lambda x: eg.nonzero_static(x, size=100), x, order=0)
 

@@ -35,7 +35,9 @@ def test_whole_numbers():
     same(lambda device: eg.randint(-5, 90, (4, 31), device=device))
     same(lambda device: eg.randint(0, 2, (33,), dtype=eg.bool, device=device))
     same(lambda device: eg.zeros(9, dtype=eg.int64, device=device).random_())
-    same(lambda device: eg.randperm(40, device=device))
+    for n in (0, 1, 2, 40, 3001):
+        same(lambda device, n=n: eg.randperm(n, device=device))
+    same(lambda device: eg.randperm(40000, dtype=eg.int32, device=device))  # by several blocks
 
 
 def test_like_and_in_place():
@@ -66,8 +68,21 @@ def test_distributions():
     same(lambda device: eg.multinomial(p.to(device), 6))
     same(lambda device: eg.multinomial(p[0].to(device), 9, replacement=True))
     same(lambda device: eg.poisson(p.to(device) * 20))
-    with pytest.raises(RuntimeError, match="p_in"):
-        eg.bernoulli(p.to("cuda") + 1)
+    same(lambda device: eg.poisson(p.to(device) * 2))
+
+
+def test_bad_parameters_are_reported_when_a_value_is_read():
+    p = draw(5, 40).abs().to("cuda")
+    for match, draws in [
+        (r"\[bernoulli\].*p_in.*test_cuda_random", lambda: eg.bernoulli(p + 1)),
+        (r"\[poisson\].*non-negative", lambda: eg.poisson(-p)),
+        (r"\[multinomial\].*element < 0", lambda: eg.multinomial(p - 0.5, 2)),
+        (r"\[multinomial\].*not enough", lambda: eg.multinomial(p * (p > 2), 2)),
+        (r"\[multinomial\].*not enough", lambda: eg.multinomial(p * 0, 2, replacement=True)),
+    ]:
+        drawn = draws()
+        with pytest.raises(RuntimeError, match=match):
+            drawn.tolist()
 
 
 def test_a_generator_of_its_own():

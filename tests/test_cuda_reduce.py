@@ -219,3 +219,19 @@ def test_new_tensors_are_made_beside_their_model():
     ]
     assert all(t.device == x.device and t.dtype == x.dtype for t in made)
     assert x.new_zeros(2, device="cpu").device.type == "cpu"
+
+
+def test_probabilities_and_divisors_are_checked_without_waiting():
+    x, n = draw(5).to("cuda"), eg.tensor([3, 0], device="cuda")
+    for match, op in [
+        (r"\[binary_cross_entropy\].*between 0 and 1", lambda: F.binary_cross_entropy(x + 3, x)),
+        (r"ZeroDivisionError", lambda: n // n),
+        (r"ZeroDivisionError", lambda: 7 % n),
+    ]:
+        found = op()
+        with pytest.raises(RuntimeError, match=match):
+            found.tolist()
+    check(
+        lambda p: F.binary_cross_entropy(p.sigmoid(), p.sigmoid() * p.sigmoid()), x.cpu(), order=2
+    )
+    check(lambda n: (n // 2, 7 % n, n // n), eg.tensor([3, 5]), order=0)

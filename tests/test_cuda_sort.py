@@ -101,7 +101,14 @@ def test_membership_and_histograms():
     w = draw(30, dtype=eg.float64)
     check(lambda x, w: eg.bincount(x.abs(), w, minlength=12), x, w, order=0)
     check(lambda w: (w.histc(7), w.histc(5, -0.5, 0.5)), w, order=0)
+    check(lambda w: (w.float().histc(7), w.histc(3, -1.0, w[3].item()), w[:0].histc(3)), w, order=0)
     check(lambda w: eg.histogram(w, 4), w, order=0)
+    v, edges = (
+        draw(30, dtype=eg.float64, seed=2),
+        eg.tensor([-0.5, 0.0, 0.1, 0.7], dtype=eg.float64),
+    )
+    check(lambda w, v, e: eg.histogram(w, e, weight=v, density=True), w, v, edges, order=0)
+    check(lambda w: eg.histogram(w.float(), 3, range=(-0.25, 0.5), density=True), w, order=0)
     assert_same(eg.bincount(x[:0].to("cuda")), eg.bincount(x[:0]))
 
 

@@ -11,8 +11,8 @@ namespace eg {
 struct LateError {
   ErrorKind kind;
   const char* op;    // a literal
-  const char* what;  // likewise: "index"
-  int64_t dim;
+  const char* what;  // likewise: "index", or, without a dimension, a sentence
+  int64_t dim = -1;
 };
 
 struct LateErrors {

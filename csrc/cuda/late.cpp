@@ -21,7 +21,7 @@ struct Check {
   LateError error;
   Site site;
 };
-using Key = std::tuple<const char*, int64_t, void*, int32_t>;
+using Key = std::tuple<const char*, const char*, int64_t, void*, int32_t>;
 
 struct State {
   std::mutex mutex;
@@ -39,7 +39,7 @@ int64_t number(const LateError& error) {
   State& s = state();
   const std::lock_guard<std::mutex> lock(s.mutex);
   const bool known = s.checks.size() < kMostChecks;
-  const Key key{error.op, error.dim, known ? site.code() : nullptr,
+  const Key key{error.op, error.what, error.dim, known ? site.code() : nullptr,
                 known ? site.instruction() : -1};
   const auto [at, is_new] = s.numbers.emplace(key, int64_t(s.checks.size()) + 1);
   if (is_new) s.checks.push_back({error, known ? site : Site()});
@@ -55,8 +55,10 @@ int64_t number(const LateError& error) {
   }
   note.number = 0;
   const LateError& e = check.error;
-  fail(e.kind, "[", e.op, "] ", e.what, " ", value, " is out of bounds for dimension ", e.dim,
-       " with size ", size, " (", check.site.describe(), "; found by the device)");
+  const std::string range =
+      str(" ", value, " is out of bounds for dimension ", e.dim, " with size ", size);
+  fail(e.kind, "[", e.op, "] ", e.what, e.dim < 0 ? std::string() : range, " (",
+       check.site.describe(), "; found by the device)");
 }
 
 void raise_any() {

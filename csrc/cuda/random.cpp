@@ -57,8 +57,42 @@ void keep_mask(uint64_t seed, uint64_t offset, int64_t first, int64_t n, float b
            below, scale, out);
 }
 
+constexpr int64_t kAlone = 1 << 15;  // so many numbers are exchanged by one block
+
+// The exchanges of the loop are made in rounds: each waiting one that is the first to touch both its places. Nobody counts the
+// rounds: after as many as nearly always suffice one block does what is left.
+void permute(const uint64_t* bits, int64_t n, int64_t* out) {
+  if (n == 0) return;
+  EG_CHECK(n < (int64_t(1) << 31), "[randperm] expected fewer than 2^31 numbers on a GPU, got ", n);
+  const cuda::Scratch partners(n * sizeof(int64_t)), marks(n * sizeof(uint64_t)),
+      left(sizeof(int64_t));
+  auto* const partner = partners.get<int64_t>();
+  auto* const mark = marks.get<uint64_t>();
+  cuda::fill_zero(left.get(), sizeof(int64_t));
+  launch(kernel(kFile, "eg::permute_start"), elements(n), bits, n, out, partner, mark,
+         left.get<int64_t>());
+  int round = 1;
+  if (n > kAlone) {
+    int most = 24;
+    for (int64_t m = n; m > 1; m /= 2) most += 2;
+    for (; round <= most; ++round) {
+      launch(kernel(kFile, "eg::permute_mark"), elements(n), n, round,
+             static_cast<const int64_t*>(partner), mark,
+             static_cast<const int64_t*>(left.get<int64_t>()));
+      launch(kernel(kFile, "eg::permute_exchange"), elements(n), n, round, out, partner,
+             static_cast<const uint64_t*>(mark), left.get<int64_t>());
+    }
+  }
+  launch(kernel(kFile, "eg::permute_rest"), cuda::Grid(1, 1024), n, round, out, partner, mark,
+         left.get<int64_t>());
+}
+
+void poisson(const double* rates, const uint64_t* seeds, int64_t n, double* out) {
+  if (n) launch(kernel(kFile, "eg::poisson"), elements(n), rates, seeds, n, out);
+}
+
 }  // namespace
 
-EG_CUDA_KERNELS(RandomKernels, {&draw, &integers, &keep_mask})
+EG_CUDA_KERNELS(RandomKernels, {&draw, &integers, &keep_mask, &permute, &poisson})
 
 }  // namespace eg

@@ -1,6 +1,7 @@
 #include "kernels/random.h"
 
 #include "kernels/philox.h"
+#include "kernels/poisson.h"
 
 namespace eg {
 namespace {
@@ -121,8 +122,21 @@ void keep_mask(uint64_t seed, uint64_t offset, int64_t first, int64_t n, float b
   for (int64_t i = 0; i < n; ++i) out[i] = out[i] < below ? scale : 0.f;
 }
 
+void permute(const uint64_t* bits, int64_t n, int64_t* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = i;
+  for (int64_t i = n - 1; i > 0; --i) {
+    const int64_t j = whole(bits[i], 0, uint64_t(i + 1)), kept = out[i];
+    out[i] = out[j];
+    out[j] = kept;
+  }
+}
+
+void poisson(const double* rates, const uint64_t* seeds, int64_t n, double* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = poisson_number(rates[i], seeds[i]);
+}
+
 }  // namespace
 
-EG_KERNELS(RandomKernels, {&draw, &integers, &keep_mask})
+EG_KERNELS(RandomKernels, {&draw, &integers, &keep_mask, &permute, &poisson})
 
 }  // namespace eg

@@ -18,6 +18,10 @@ struct RandomKernels {
   // `scale` where draw()'s uniform float is below `below`, elsewhere 0.
   void (*keep_mask)(uint64_t seed, uint64_t offset, int64_t first, int64_t n, float below,
                     float scale, float* out);
+  // 0 .. n - 1 in the order that Fisher and Yates's loop from the end gives them, by n numbers of Bits64.
+  void (*permute)(const uint64_t* bits, int64_t n, int64_t* out);
+  // A Poisson number for each rate, which is not negative, from a stream of its own.
+  void (*poisson)(const double* rates, const uint64_t* seeds, int64_t n, double* out);
 };
 
 }  // namespace eg

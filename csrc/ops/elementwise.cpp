@@ -6,6 +6,7 @@
 #include "core/iterate.h"
 #include "kernels/copy.h"
 #include "ops/copy.h"
+#include "ops/index.h"
 #include "ops/registry.h"
 #include "ops/row_sparse.h"
 #include "tape/node.h"
@@ -581,8 +582,11 @@ void check_bool_arithmetic(Binary op, const Tensor& a, const Tensor& b) {
 // Whole numbers divided by zero: refused, as there is no infinity to give back.
 void check_divisor(const Row& row, const Tensor& b, DType common) {
   if (is_floating(common)) return;
+  if (!b.device().is_cpu())
+    return require(ne(b, Tensor(0)),
+                   {ErrorKind::Runtime, row.name, "ZeroDivisionError: integer division by zero"});
   const DeviceScope host(Device{});
-  const Tensor dense = contiguous_data(host_data(b));
+  const Tensor dense = contiguous_data(b);
   visit_integral(dense.dtype(), [&](auto zero) {
     using T = decltype(zero);
     const T* p = dense.data<T>();

@@ -3,6 +3,8 @@
 
 #include "core/late.h"
 #include "core/parallel.h"
+#include "kernels/sort.h"
+#include "ops/creation.h"
 #include "ops/registry.h"
 
 namespace eg {
@@ -44,6 +46,36 @@ Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size,
   Tensor wrapped = empty(wide.sizes(), DType::Int64);
   k.settle(wrapped.data<int64_t>(), wide.data<int64_t>(), n, true, size, 0);
   return wrapped;
+}
+
+void require(const Tensor& fine, const LateError& error) {
+  if (fine.numel() == 0) return;
+  const DeviceScope scope(fine.device());
+  const GradMode off(false);
+  const Tensor wrong = sub(Tensor(1), amin(cast_data(fine, DType::Int64), {}));
+  if (fine.device().is_cpu())
+    return EG_UNLIKELY(wrong.item().to_int()) ? fail(error.kind, "[", error.op, "] ", error.what)
+                                              : void();
+  const Tensor settled = empty({}, DType::Int64);  // an index below 1, which only true is not
+  kernels<IndexKernels>().settle(settled.data<int64_t>(), wrong.data<int64_t>(), 1, false, 1,
+                                 late_errors->number(error));
+}
+
+Tensor stretch_of_each(const Tensor& ends, int64_t n) {
+  const DeviceScope scope(ends.device());
+  const Tensor out = empty({n}, DType::Int64);
+  if (ends.device().is_cpu()) {
+    const int64_t *end = ends.data<int64_t>(), stretches = ends.numel();
+    int64_t *to = out.data<int64_t>(), at = 0;
+    for (int64_t i = 0; i < stretches; ++i)
+      for (; at < std::min(end[i], n); ++at) to[at] = i;
+    return out;
+  }
+  const Tensor places = arange(n);
+  if (n)
+    kernels<SortKernels>().search(DType::Int64, ends.raw(), nullptr, ends.numel(), places.raw(), 1,
+                                  n, true, true, out.data<int64_t>());
+  return out;
 }
 
 std::vector<int64_t> block_offsets(IntSpan sizes, IntSpan strides) {

@@ -1,6 +1,7 @@
 // Helpers of the ops that take integer indices.
 #pragma once
 
+#include "core/late.h"
 #include "kernels/index.h"
 #include "ops/registry.h"
 #include "ops/views.h"
@@ -31,6 +32,11 @@ struct IndexCheck {
 void index_range(const Tensor& index, int64_t* low,
                  int64_t* high);  // of a contiguous int64 tensor, not empty
 Tensor checked_index(const IndexCheck& check, const Tensor& index, int64_t size, int64_t dim);
+
+// Raises the error unless all of `fine` is true. On a device nobody waits for it: see Note [Late errors] in core/late.h.
+void require(const Tensor& fine, const LateError& error);
+// Of adjacent stretches of places, which end before `ends` (int64, rising): the one that each of the places 0 .. n - 1 is in.
+Tensor stretch_of_each(const Tensor& ends, int64_t n);
 
 // Where along one dimension of x the entries of a checked 1-d index are. Keeps the tables it needs.
 class AlongDim {

@@ -3,6 +3,7 @@
 
 #include "core/late.h"
 #include "ops/creation.h"
+#include "ops/index.h"
 #include "ops/ops.h"
 #include "ops/reduce.h"
 #include "ops/registry.h"
@@ -326,6 +327,10 @@ struct BinaryCrossEntropy {
 void check_probabilities(const char* what, const Tensor& t) {
   if (t.numel() == 0) return;
   const Tensor d = t.detach();
+  if (!t.device().is_cpu())
+    return require(ge(amin(d, {}), Tensor(0.0)) & le(amax(d, {}), Tensor(1.0)),
+                   {ErrorKind::Runtime, "binary_cross_entropy",
+                    "all elements of input and target should be between 0 and 1"});
   const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
   EG_CHECK(low >= 0 && high <= 1, "all elements of ", what,
            " should be between 0 and 1, got values in [", low, ", ", high, "]");

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/index.h"
 #include "ops/registry.h"
 #include "ops/spatial.h"
 #include "ops/vision.h"
@@ -262,19 +263,16 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
   return {y, indices};
 }
 
-void check_index(int64_t i, int64_t n, const Dims& size) {
-  EG_CHECK(i >= 0 && i < n, "[max_unpool] found an invalid max index: ", i,
-           " (the output volume is ", size, "); was another output_size meant?");
-}
-void check_range(const Tensor& at, int64_t n, const Dims& size) {
-  if (at.numel() == 0) return;
-  if (!at.device().is_cpu()) {
-    const GradMode off(false);
-    check_index(amin(at, {}).item().to_int(), n, size);
-    return check_index(amax(at, {}).item().to_int(), n, size);
-  }
+// Positions in planes of n elements, in range.
+Tensor checked_places(const Tensor& indices, int64_t n, const Dims& size) {
+  if (!indices.device().is_cpu())
+    return checked_index({"max_unpool", ErrorKind::Runtime}, indices, n, indices.dim() - 1);
+  const Tensor at = contiguous_data(indices);
   const int64_t* p = at.data<int64_t>();
-  for (int64_t i = 0; i < at.numel(); ++i) check_index(p[i], n, size);
+  for (int64_t i = 0; i < at.numel(); ++i)
+    EG_CHECK(p[i] >= 0 && p[i] < n, "[max_unpool] found an invalid max index: ", p[i],
+             " (the output volume is ", size, "); was another output_size meant?");
+  return at;
 }
 
 Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
@@ -288,9 +286,7 @@ Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
   Dims sizes = x.sizes();
   for (int64_t i = 0; i < dims; ++i) sizes[sizes.size() - dims + i] = size[i];
   const int64_t n = last_numel(sizes, dims);
-  const Tensor at = contiguous_data(indices);
-  check_range(at, n, size);
-  return apply(PlaneScatter{sizes, dims, false}, x, at);
+  return apply(PlaneScatter{sizes, dims, false}, x, checked_places(indices, n, size));
 }
 
 // --- average -----------------------------------------------------------------------------------------------------------

@@ -3,11 +3,11 @@
 
 #include <cmath>
 #include <limits>
-#include <numeric>
 
 #include "core/parallel.h"
 #include "kernels/random.h"
 #include "kernels/sort.h"
+#include "ops/index.h"
 #include "ops/ops.h"
 #include "ops/registry.h"
 #include "tape/function.h"
@@ -54,9 +54,7 @@ Tensor draw_float(Draw what, IntSpan sizes, DType dtype, Generator* g) {
   return cast_data(t, dtype);
 }
 
-// On the host, whatever the active device.
 Tensor random_bits(int64_t n, Generator* g) {
-  const DeviceScope host(Device{});
   Tensor t = empty({n}, DType::Int64);
   draw(Draw::Bits64, false, n, t.raw(), g);
   return t;
@@ -158,23 +156,13 @@ EG_OP(
     "randint_like(input, low, high, *, dtype=None, device=None)",
     "Whole numbers in [low, high), in the input's shape.", kCreates | kFunctionOnly)
 
-// Fisher and Yates, on the host.
 Tensor randperm(int64_t n, Generator* g, OptDType dtype, OptDevice) {
   EG_CHECK(n >= 0, "n must be non-negative, got ", n);
   EG_CHECK_KIND(NotImplemented, dtype != DType::Bool, "[randperm] not implemented for bool");
-  Tensor bits = random_bits(n, g);
-  const uint64_t* r = reinterpret_cast<const uint64_t*>(bits.raw());
-  const Device device = active_device;
-  const DeviceScope host(Device{});
-  Tensor t = empty({n}, DType::Int64);
-  int64_t* p = t.data<int64_t>();
-  std::iota(p, p + n, int64_t(0));
-  for (int64_t i = n - 1; i > 0; --i) {
-    const int64_t j =
-        int64_t(static_cast<unsigned __int128>(r[i]) * static_cast<unsigned __int128>(i + 1) >> 64);
-    std::swap(p[i], p[j]);
-  }
-  return device_data(cast_data(t, dtype.value_or(DType::Int64)), device);
+  const Tensor bits = random_bits(n, g), t = empty({n}, DType::Int64);
+  kernels<RandomKernels>().permute(reinterpret_cast<const uint64_t*>(bits.raw()), n,
+                                   t.data<int64_t>());
+  return cast_data(t, dtype.value_or(DType::Int64));
 }
 EG_OP(&randperm, "randperm(n, *, generator=None, dtype=None, device=None)",
       "A random order of 0 .. n - 1.", kCreates)
@@ -230,6 +218,9 @@ void check_probabilities(const Tensor& p, const char* op) {
   if (p.numel() == 0) return;
   const Tensor d = p.detach();
   const DeviceScope scope(p.device());
+  if (!p.device().is_cpu())
+    return require(ge(amin(d, {}), Tensor(0.0)) & le(amax(d, {}), Tensor(1.0)),
+                   {ErrorKind::Runtime, op, "Expected p_in >= 0 && p_in <= 1 to be true"});
   const double low = amin(d, {}).item().to_double(), high = amax(d, {}).item().to_double();
   EG_CHECK(low >= 0 && high <= 1, "[", op,
            "] Expected p_in >= 0 && p_in <= 1 to be true, but got values in [", low, ", ", high,
@@ -262,17 +253,19 @@ Tensor search_rows(const Tensor& sums, const Tensor& values, bool right) {
   return out;
 }
 
-// multinomial() of all rows at once, for a GPU. Nothing where a row cannot be drawn from.
-std::optional<Tensor> draw_rows(const Tensor& w, int64_t count, bool replacement, Generator* g) {
+// multinomial() of all rows at once, for a GPU.
+Tensor draw_rows(const Tensor& w, int64_t count, bool replacement, Generator* g) {
   const DeviceScope scope(w.device());
   GradMode off(false);
   const int64_t rows = w.size(0), n = w.size(1);
   const Tensor zero(0.0), infinite(std::numeric_limits<double>::infinity());
   const Tensor positive = gt(w, zero);
-  const Tensor finite = cast_data(ge(w, zero) & lt(w, infinite), DType::Int64);
-  const Tensor enough = ge(sum(positive, {1}), Tensor(Scalar(replacement ? 1 : count)));
-  const Tensor fine = mul(amin(finite, {1}), cast_data(enough, DType::Int64));
-  if (amin(fine, {}).item().to_int() == 0) return std::nullopt;
+  require(ge(w, zero) & lt(w, infinite),
+          {ErrorKind::Runtime, "multinomial",
+           "probability tensor contains either `inf`, `nan` or element < 0"});
+  require(ge(sum(positive, {1}), Tensor(Scalar(replacement ? 1 : count))),
+          {ErrorKind::Runtime, "multinomial",
+           "invalid multinomial distribution (not enough probabilities > 0 in a row)"});
   if (replacement) {
     const Tensor sums = contiguous_data(cumsum(w, 1));
     const Tensor total = contiguous_data(narrow(sums, 1, n - 1, 1));
@@ -300,11 +293,10 @@ Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generat
            "cannot sample n_sample > prob_dist.size(-1) samples without replacement");
   if (!input.device().is_cpu() && input.numel()) {
     const Tensor w = contiguous_data(cast_data(input.detach(), DType::Float64));
-    if (const auto drawn = draw_rows(view(w, {rows, n}), count, replacement, g))
-      return input.dim() == 1 ? view(*drawn, {count}) : *drawn;
+    const Tensor drawn = draw_rows(view(w, {rows, n}), count, replacement, g);
+    return input.dim() == 1 ? view(drawn, {count}) : drawn;
   }
-  const DeviceScope host(Device{});  // of rows that cannot be drawn from, it says which
-  const Tensor weights = contiguous_data(cast_data(host_data(input.detach()), DType::Float64));
+  const Tensor weights = contiguous_data(cast_data(input.detach(), DType::Float64));
   const Tensor u = rand({rows, replacement ? count : n}, DType::Float64, g);
   Tensor out = empty({rows, count}, DType::Int64);
   std::vector<std::pair<double, int64_t>> keys(size_t(replacement ? 0 : n));
@@ -341,58 +333,25 @@ Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generat
     std::partial_sort(keys.begin(), keys.begin() + count, keys.end());
     for (int64_t k = 0; k < count; ++k) o[k] = keys[size_t(k)].second;
   }
-  return device_data(input.dim() == 1 ? alias(out, {count}, {1}, 0) : out, input.device());
+  return input.dim() == 1 ? alias(out, {count}, {1}, 0) : out;
 }
 EG_OP(&multinomial, "multinomial(input, num_samples, replacement=False, *, generator=None)",
       "Indices drawn with the weights of each row.", kOut)
 
-// Poisson by multiplication for small rates and by the normal approximation's inverse-free rejection (Hoermann's PTRS, 1993)
-// for large ones. Each element has a stream of its own, so that rejections do not shift its neighbours.
-double poisson_one(double rate, uint64_t seed) {
-  uint64_t counter = 0;
-  double pair[2];
-  const auto uniform = [&] {
-    if (counter % 2 == 0)
-      kernels<RandomKernels>().draw(Draw::Uniform, true, seed, counter / 2, 0, 2, pair);
-    return pair[counter++ % 2];
-  };
-  if (rate <= 0) return 0;
-  if (rate < 10) {
-    const double limit = std::exp(-rate);
-    double product = uniform();
-    int64_t k = 0;
-    while (product > limit) {
-      product *= uniform();
-      ++k;
-    }
-    return double(k);
-  }
-  const double b = 0.931 + 2.53 * std::sqrt(rate), a = -0.059 + 0.02483 * b;
-  const double inverse = 1.1239 + 1.1328 / (b - 3.4), v_r = 0.9277 - 3.6224 / (b - 2);
-  while (true) {
-    const double u = uniform() - 0.5, v = uniform(), us = 0.5 - std::fabs(u);
-    const double k = std::floor((2 * a / us + b) * u + rate + 0.43);
-    if (us >= 0.07 && v <= v_r) return k;
-    if (k < 0 || (us < 0.013 && v > us)) continue;
-    if (std::log(v) + std::log(inverse) - std::log(a / (us * us) + b) <=
-        -rate + k * std::log(rate) - std::lgamma(k + 1))
-      return k;
-  }
-}
 Tensor poisson(const Tensor& input, Generator* g) {
   EG_CHECK_KIND(NotImplemented, input.is_floating(),
                 "[poisson] expected rates in a floating point tensor, got ", input.dtype());
-  const DeviceScope host(Device{});
-  const Tensor rates = contiguous_data(cast_data(host_data(input.detach()), DType::Float64));
-  const Tensor seeds = random_bits(rates.numel(), g);
-  Tensor out = empty(input.sizes(), DType::Float64);
-  for (int64_t i = 0; i < rates.numel(); ++i) {
-    EG_CHECK(rates.data<double>()[i] >= 0,
-             "invalid Poisson rate, expected rate to be non-negative");
-    out.data<double>()[i] =
-        poisson_one(rates.data<double>()[i], uint64_t(seeds.data<int64_t>()[i]));
-  }
-  return device_data(cast_data(out, input.dtype()), input.device());
+  const DeviceScope scope(input.device());
+  const Tensor rates = contiguous_data(cast_data(input.detach(), DType::Float64));
+  if (rates.numel())
+    require(
+        ge(amin(rates, {}), Tensor(0.0)),
+        {ErrorKind::Runtime, "poisson", "invalid Poisson rate, expected rate to be non-negative"});
+  const Tensor seeds = random_bits(rates.numel(), g), out = empty(input.sizes(), DType::Float64);
+  kernels<RandomKernels>().poisson(rates.data<double>(),
+                                   reinterpret_cast<const uint64_t*>(seeds.raw()), rates.numel(),
+                                   out.data<double>());
+  return cast_data(out, input.dtype());
 }
 EG_OP(&poisson, "poisson(input, generator=None)", "Poisson with the rates given.")
 

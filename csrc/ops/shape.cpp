@@ -2,6 +2,8 @@
 #include "kernels/shape.h"
 
 #include "core/parallel.h"
+#include "ops/creation.h"
+#include "ops/index.h"
 #include "ops/registry.h"
 #include "ops/views.h"
 
@@ -197,22 +199,23 @@ Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offse
            "_indices] expected sizes of at least 0, got ", rows, " and ", columns);
   EG_CHECK_KIND(NotImplemented, dtype == DType::Int64 || dtype == DType::Int32, "[",
                 lower ? "tril" : "triu", "_indices] expected dtype int32 or int64, got ", dtype);
-  const auto span = [&](int64_t r) {
-    const int64_t cut = std::clamp<int64_t>(r + offset + (lower ? 1 : 0), 0, columns);
-    return lower ? Range{0, cut} : Range{cut, columns - cut};
-  };
+  // Row r has its columns from `begin` on, or up to it.
+  const DeviceScope scope(device);
+  const Tensor row = arange(rows);
+  const Tensor begin =
+      minimum(maximum(add(row, Tensor(Scalar(offset + (lower ? 1 : 0)))), Tensor(0)),
+              Tensor(Scalar(columns)));
+  const Tensor ends = cumsum(lower ? begin : sub(Tensor(Scalar(columns)), begin), 0);
   int64_t n = 0;
-  for (int64_t r = 0; r < rows; ++r) n += span(r).length;
-  const Tensor out = empty({2, n}, DType::Int64, Device{});
-  int64_t* at = out.data<int64_t>();
   for (int64_t r = 0; r < rows; ++r) {
-    const Range range = span(r);
-    for (int64_t c = range.start; c < range.start + range.length; ++c, ++at) {
-      at[0] = r;
-      at[n] = c;
-    }
+    const int64_t cut = std::clamp<int64_t>(r + offset + (lower ? 1 : 0), 0, columns);
+    n += lower ? cut : columns - cut;
   }
-  return device_data(cast_data(out, dtype), device);
+  const Tensor r = stretch_of_each(ends, n);
+  // From the end of its row backwards.
+  const Tensor last = lower ? index_select(begin, 0, r) : Tensor(Scalar(columns));
+  const Tensor c = add(sub(arange(n), index_select(ends, 0, r)), last);
+  return cast_data(stack({r, c}, 0), dtype);
 }
 
 Tensor diag_embed(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
@@ -254,21 +257,21 @@ Tensor repeat_positions(const Tensor& repeats, std::optional<int64_t> output_siz
            repeats.sizes());
   EG_CHECK(repeats.dtype() == DType::Int64 || repeats.dtype() == DType::Int32,
            "[repeat_interleave] expected int32 or int64 repeats, got ", repeats.dtype());
-  const DeviceScope host(Device{});
-  const Tensor times = contiguous_data(cast_data(host_data(repeats), DType::Int64));
-  const int64_t* t = times.data<int64_t>();
-  int64_t total = 0;
-  for (int64_t i = 0; i < times.numel(); ++i) {
-    EG_CHECK(t[i] >= 0, "[repeat_interleave] repeats can not be negative, got ", t[i]);
-    total += t[i];
-  }
+  const DeviceScope scope(repeats.device());
+  const GradMode off(false);
+  const Tensor times = contiguous_data(cast_data(repeats, DType::Int64));
+  require(ge(times, Tensor(0)),
+          {ErrorKind::Runtime, "repeat_interleave", "repeats can not be negative"});
+  const Tensor ends = cumsum(times, 0);
+  const Tensor last = ends.numel() ? select(ends, 0, -1) : scalar_tensor(Scalar(0), DType::Int64);
+  const bool waits = !output_size || times.device().is_cpu();
+  const int64_t total = waits ? last.item().to_int() : *output_size;
   EG_CHECK(!output_size || *output_size == total, "[repeat_interleave] output_size should be ",
            total, ", got ", output_size.value_or(0));
-  const Tensor out = empty({total}, DType::Int64);
-  int64_t* at = out.data<int64_t>();
-  for (int64_t i = 0; i < times.numel(); ++i)
-    for (int64_t k = 0; k < t[i]; ++k) *at++ = i;
-  return device_data(cast_data(out, repeats.dtype()), repeats.device());
+  if (!waits)
+    require(eq(last, Tensor(Scalar(total))), {ErrorKind::Runtime, "repeat_interleave",
+                                              "output_size should be the sum of the repeats"});
+  return cast_data(stretch_of_each(ends, total), repeats.dtype());
 }
 
 Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<int64_t> dim,

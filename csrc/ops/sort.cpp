@@ -297,14 +297,9 @@ struct Limits {
 // Smallest and largest, for histograms that are not told.
 Limits data_limits(const char* op, const Tensor& x, double low, double high, double margin) {
   if (low == high && x.numel() > 0) {
-    const DeviceScope host(Device{});
-    const Tensor values = contiguous_data(cast_data(host_data(x), DType::Float64));
-    const double* v = values.data<double>();
-    low = high = v[0];
-    for (int64_t i = 0; i < values.numel(); ++i) {
-      low = v[i] < low || v[i] != v[i] ? v[i] : low;
-      high = v[i] > high || v[i] != v[i] ? v[i] : high;
-    }
+    const GradMode off(false);
+    low = amin(x, {}).item().to_double();
+    high = amax(x, {}).item().to_double();
   }
   if (low == high) {
     low -= margin;
@@ -316,17 +311,55 @@ Limits data_limits(const char* op, const Tensor& x, double low, double high, dou
   return {low, high};
 }
 
+// By ops, for a device: amounts (one or one for each value) added to the bins, in order; bin `bins` is for values outside.
+Tensor fill_bins(const Tensor& bin, const Tensor& amounts, int64_t bins) {
+  const Tensor out = zeros({bins + 1}, amounts.dtype(), bin.device());
+  const Tensor at = contiguous_data(bin), values = contiguous_data(amounts);
+  if (at.numel())
+    kernels<IndexKernels>().fold(out.dtype(), Fold::Add, out.raw(), values.raw(),
+                                 AlongDim(out, 0, view(at, {-1})).positions(), values.dim() == 0);
+  return narrow(out, 0, 0, bins);
+}
+
+Tensor device_histc(const Tensor& values, int64_t bins, const Limits& limits) {
+  const GradMode off(false);
+  const Tensor low(limits.low), high(limits.high), count(static_cast<double>(bins));
+  const Tensor width = sub(full({}, Scalar(limits.high), values.dtype(), Device{}),
+                           full({}, Scalar(limits.low), values.dtype(), Device{}));
+  const Tensor inside = ge(values, low) & le(values, high);
+  const Tensor place = div(mul(sub(values, low), count), width);
+  const Tensor bin =
+      minimum(cast_data(where(inside, place, Tensor(0.0)), DType::Int64), Tensor(Scalar(bins - 1)));
+  const Tensor counts = fill_bins(where(inside, bin, Tensor(Scalar(bins))),
+                                  scalar_tensor(Scalar(1), DType::Int64), bins);
+  return cast_data(counts, values.dtype());
+}
+
+Tensor device_histogram(const Tensor& values, const Tensor& edges, const Tensor& weight,
+                        bool density) {
+  const GradMode off(false);
+  const int64_t bins = edges.numel() - 1;
+  const Tensor at = searchsorted(edges, values, false, true, std::nullopt, std::nullopt);
+  const Tensor inside = ge(values, select(edges, 0, 0)) & le(values, select(edges, 0, -1));
+  const Tensor bin = minimum(sub(at, Tensor(1)), Tensor(Scalar(bins - 1)));
+  const Tensor one = scalar_tensor(Scalar(1), DType::Int64);
+  Tensor hist =
+      fill_bins(where(inside, bin, Tensor(Scalar(bins))), weight.defined() ? weight : one, bins);
+  hist = cast_data(hist, values.dtype());
+  if (density)
+    hist =
+        div(div(hist, sum(hist)), sub(slice(edges, 0, 1, bins + 1, 1), narrow(edges, 0, 0, bins)));
+  return hist;
+}
+
 Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max) {
-  if (!x.device().is_cpu()) {
-    const DeviceScope host(Device{});
-    return device_data(histc(host_data(x), bins, min, max), x.device());
-  }
   EG_CHECK_KIND(NotImplemented, x.is_floating(), "[histc] expected a floating point tensor, got ",
                 x.dtype());
   EG_CHECK(bins > 0, "[histc] expected at least one bin, got ", bins);
   const Limits limits = data_limits("histc", x, min.to_double(), max.to_double(), 1);
   const DType compute = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
   const Tensor values = contiguous_data(cast_data(x, compute));
+  if (!x.device().is_cpu()) return cast_data(device_histc(values, bins, limits), x.dtype());
   Tensor out = zeros({bins}, compute, x.device());
   visit_float(compute, [&](auto zero) {
     using T = decltype(zero);
@@ -344,12 +377,6 @@ Tensor histc(const Tensor& x, int64_t bins, const Scalar& min, const Scalar& max
 
 Pair histogram_edges(const Tensor& x, const Tensor& edges, const std::optional<Tensor>& weight,
                      bool density) {
-  if (!x.device().is_cpu()) {
-    const DeviceScope host(Device{});
-    const auto here = weight ? std::optional<Tensor>(host_data(*weight)) : std::nullopt;
-    const Pair made = histogram_edges(host_data(x), host_data(edges), here, density);
-    return {device_data(std::get<0>(made), x.device()), device_data(edges, x.device())};
-  }
   EG_CHECK_KIND(NotImplemented, x.is_floating(),
                 "[histogram] expected a floating point tensor, got ", x.dtype());
   EG_CHECK(edges.dim() == 1 && edges.numel() >= 1, "[histogram] expected 1-d bin edges, got shape ",
@@ -362,6 +389,10 @@ Pair histogram_edges(const Tensor& x, const Tensor& edges, const std::optional<T
   const Tensor values = contiguous_data(cast_data(x, compute));
   const Tensor sorted = contiguous_data(cast_data(edges, compute));
   const int64_t bins = sorted.numel() - 1;
+  if (!x.device().is_cpu() && bins > 0) {
+    const Tensor amounts = weight ? contiguous_data(cast_data(*weight, compute)) : Tensor();
+    return {cast_data(device_histogram(values, sorted, amounts, density), x.dtype()), edges};
+  }
   Tensor hist = zeros({bins}, compute, x.device());
   const Tensor at = searchsorted(sorted, values, false, true, std::nullopt, std::nullopt);
   const Tensor w = weight ? contiguous_data(cast_data(*weight, compute)) : Tensor();

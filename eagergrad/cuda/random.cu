@@ -2,6 +2,7 @@
 #include "prelude.cuh"
 
 #include "kernels/philox.h"
+#include "kernels/poisson.h"
 #include "layouts.h"
 
 namespace eg {
@@ -73,6 +74,66 @@ __global__ void keep_mask(uint64_t seed, uint64_t offset, const RandomPlace* pla
                           float scale, float* out) {
   stream<UniformOf>(seed, offset, place, first, n, out,
                     [=](float u) { return u < below ? scale : 0.f; });
+}
+
+// --- a random order: the exchanges of Fisher and Yates's loop, which goes from the last place to the first ----------------
+// Exchange i (of places i and partner[i], -1: done) may be made when no waiting one before it, with a larger i, touches its
+// places. They claim them by the round and their number, so that claims of an older round are no obstacle.
+__device__ __forceinline__ void claim_places(int64_t i, int64_t j, int round, uint64_t* mark) {
+  const unsigned long long claim = uint64_t(round) << 32 | uint64_t(i + 1);
+  atomicMax(reinterpret_cast<unsigned long long*>(mark + i), claim);
+  atomicMax(reinterpret_cast<unsigned long long*>(mark + j), claim);
+}
+__device__ __forceinline__ bool exchange_places(int64_t i, int round, int64_t* out, int64_t* partner, const uint64_t* mark) {
+  const int64_t j = partner[i];
+  const uint64_t claim = uint64_t(round) << 32 | uint64_t(i + 1);
+  if (mark[i] != claim || mark[j] != claim) return false;
+  const int64_t kept = out[i];
+  out[i] = out[j];
+  out[j] = kept;
+  partner[i] = -1;
+  return true;
+}
+__device__ inline void add_to(int64_t* p, int64_t n) { atomicAdd(reinterpret_cast<unsigned long long*>(p), (unsigned long long)n); }
+
+__global__ void permute_start(const uint64_t* bits, int64_t n, int64_t* out, int64_t* partner, uint64_t* mark, int64_t* left) {
+  int64_t waiting = 0;
+  for (EG_ELEMENTS(i, n)) {
+    out[i] = i;
+    mark[i] = 0;
+    const int64_t j = i ? whole(bits[i], 0, uint64_t(i + 1)) : 0;
+    partner[i] = j == i ? -1 : j;
+    waiting += j != i;
+  }
+  if (waiting) add_to(left, waiting);
+}
+__global__ void permute_mark(int64_t n, int round, const int64_t* partner, uint64_t* mark, const int64_t* left) {
+  if (*left == 0) return;
+  for (EG_ELEMENTS(i, n))
+    if (partner[i] >= 0) claim_places(i, partner[i], round, mark);
+}
+__global__ void permute_exchange(int64_t n, int round, int64_t* out, int64_t* partner, const uint64_t* mark, int64_t* left) {
+  int64_t made = 0;
+  for (EG_ELEMENTS(i, n))
+    if (partner[i] >= 0) made += exchange_places(i, round, out, partner, mark);
+  if (made) add_to(left, -made);
+}
+// One block, to the end.
+__global__ void permute_rest(int64_t n, int round, int64_t* out, int64_t* partner, uint64_t* mark, int64_t* left) {
+  if (*left == 0) return;
+  for (int waiting = 1; waiting; ++round) {
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
+      if (partner[i] >= 0) claim_places(i, partner[i], round, mark);
+    __syncthreads();
+    waiting = 0;
+    for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
+      if (partner[i] >= 0 && !exchange_places(i, round, out, partner, mark)) waiting = 1;
+    waiting = __syncthreads_or(waiting);
+  }
+}
+
+__global__ void poisson(const double* rates, const uint64_t* seeds, int64_t n, double* out) {
+  for (EG_ELEMENTS(i, n)) out[i] = poisson_number(rates[i], seeds[i]);
 }
 
 }  // namespace eg

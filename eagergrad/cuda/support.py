@@ -27,7 +27,7 @@ KERNEL = """
     aminmax any argmax argmin count_nonzero logsumexp max mean min nanmean nansum prod sum std std_mean var var_mean
     _vector_norm _rnn_layer gru_cell lstm_cell rnn_relu_cell rnn_tanh_cell cummax cummin cumprod cumsum logcumsumexp
     tril triu argsort bucketize kthvalue msort searchsorted sort topk constant_pad_nd grid_sampler upsample
-    repeat tile roll flip fliplr flipud rot90 multinomial
+    repeat tile roll flip fliplr flipud rot90 multinomial randperm poisson max_unpool
     alias_copy as_strided_copy detach_copy diagonal_copy expand_copy fill_diagonal_ narrow_copy permute_copy select_copy
     _segment_softmax _segment_sum _sparse_compress _sparse_expand _sparse_mm _sparse_sampled _sparse_transpose
     slice_copy split_with_sizes_copy squeeze_copy t_copy transpose_copy unbind_copy unsqueeze_copy view_copy
@@ -36,7 +36,7 @@ COMPOSITION = """
     binary_cross_entropy binary_cross_entropy_with_logits huber_loss kl_div l1_loss mse_loss smooth_l1_loss
     _polygamma _where_method float_power isreal ldexp positive real rsub diff block_diag cartesian_prod meshgrid
     combinations diag diag_embed diagflat as_strided_scatter diagonal_scatter select_scatter slice_scatter
-    isin unravel_index sum_to_size pad_mode
+    isin unravel_index sum_to_size pad_mode tril_indices triu_indices
 """
 VIEW = """
     atleast_1d atleast_2d atleast_3d broadcast_tensors chunk dsplit hsplit split split_with_sizes tensor_split unbind
@@ -48,19 +48,12 @@ READS = {
     "nonzero argwhere masked_select nonzero_static": "how many there are",
     "unique unique_consecutive": "how many there are",
     "bincount": "the largest number",
-    "max_unpool": "the range of the positions",
+    "histc histogram": "the range, where none is given",
+    "repeat_interleave": "how many there are, where `output_size` does not say it",
     "ctc_loss": "targets and lengths",
     "_grouped_mm": "the ends of the groups",
     "_row_sparse _row_sparse_add _sparse_matmul _sparse_merge _sparse_mm_row_grad _sparse_take_rows": "how many entries there are",
     "_sparse_check": "the first fault",
-}
-HOST = {
-    "randperm": "is drawn on the host and sent over",
-    "poisson": "is drawn on the host and sent over",
-    "histc": "counts on the host",
-    "histogram": "counts on the host",
-    "repeat_interleave": "with a tensor of counts: positions are made on the host",
-    "tril_indices triu_indices": "are made on the host and sent over",
 }
 # Other names of ops of the elementwise table.
 ALIASES = """
@@ -93,7 +86,6 @@ def written() -> dict[str, set[str]]:
         "composition": set(COMPOSITION.split()),
         "view": set(VIEW.split()),
         "reads": {n for names in READS for n in names.split()},
-        "host": {n for names in HOST for n in names.split()},
     }
 
 
@@ -113,7 +105,6 @@ def markdown() -> str:
         ("a composition of ops on the GPU", listed(kinds["composition"])),
         ("nothing is computed: a view", listed(kinds["view"])),
         ("on the GPU, but the host waits for a few numbers", noted(READS)),
-        ("on the host, the result is sent back", noted(HOST)),
     ]
     lines = ["| where | ops |", "|---|---|", *[f"| {where} | {ops} |" for where, ops in rows]]
     return "\n".join(lines)
