@@ -302,3 +302,39 @@ def test_the_gradient_has_a_second_name():
     assert p.grad.tolist() == p._grad.tolist() == [3.0, 3.0]
     eg.optim.SGD([p], lr=1.0).step()
     assert p.tolist() == [-2.0, -2.0]
+
+
+@pytest.mark.parametrize("name", ["addcmul", "addcdiv"])
+def test_a_number_before_the_tensors(name: str) -> None:
+    x, y, z = eg.tensor([1.0, 2.0]), eg.tensor([3.0, 4.0]), eg.tensor([5.0, 6.0])
+    new = getattr(x, name)(y, z, value=0.5)
+    assert getattr(x, name)(0.5, y, z).equal(new) and getattr(eg, name)(x, 0.5, y, z).equal(new)
+    with pytest.raises(TypeError):
+        getattr(x, name)(0.5, 2.0, y)
+    getattr(x, name + "_")(0.5, y, z)
+    assert x.equal(new)
+
+
+@pytest.mark.parametrize(
+    ("name", "shapes"),
+    [
+        ("addmm", [(2, 2), (2, 3), (3, 2)]),
+        ("addmv", [(2,), (2, 3), (3,)]),
+        ("addr", [(2, 3), (2,), (3,)]),
+        ("addbmm", [(2, 2), (4, 2, 3), (4, 3, 2)]),
+        ("baddbmm", [(4, 2, 2), (4, 2, 3), (4, 3, 2)]),
+    ],
+)
+def test_beta_and_alpha_among_the_tensors(name: str, shapes: list) -> None:
+    x, a, b = (eg.randn(s) for s in shapes)
+    op, method = getattr(eg, name), getattr(x, name)
+    both = op(x, a, b, beta=0.5, alpha=2)
+    assert op(0.5, x, 2, a, b).equal(both) and method(0.5, 2, a, b).equal(both)
+    assert op(0.5, x, a, b).equal(op(x, a, b, beta=0.5))
+    assert getattr(x, name + "_")(0.5, 2, a, b) is x and x.equal(both)
+
+
+def test_sub_with_alpha_in_the_middle() -> None:
+    x, y = eg.tensor([1.0, 2.0]), eg.tensor([3.0, 4.0])
+    assert x.sub(2, y).tolist() == eg.sub(x, 2, y).tolist() == [-5.0, -6.0]
+    assert x.sub_(2, y).tolist() == [-5.0, -6.0]

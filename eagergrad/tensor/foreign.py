@@ -1,12 +1,27 @@
-"""Ops on objects that are no tensors of the core: what PyTorch's ``__torch_function__`` is for.
-
-Nothing here runs for tensors, numbers and arrays: the core asks only where no overload of an op takes the arguments.
+"""Calls that no overload of an op takes: arguments in PyTorch's old order, and objects that are no tensors of the core,
+which is what PyTorch's ``__torch_function__`` is for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from numbers import Real
 from typing import Any
+
+from eagergrad import _C
+
+# The numbers that old programs give among the tensors: addcmul(x, value, y, z), addmm(beta, x, alpha, a, b).
+_PRODUCT = ("beta", "alpha")
+_OLD_NUMBERS = {
+    "sub": ("alpha",),
+    "addcmul": ("value",),
+    "addcdiv": ("value",),
+    "addmm": _PRODUCT,
+    "addmv": _PRODUCT,
+    "addr": _PRODUCT,
+    "addbmm": _PRODUCT,
+    "baddbmm": _PRODUCT,
+}
 
 
 def is_scipy_sparse(x: Any) -> bool:
@@ -31,13 +46,26 @@ def _leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
             yield x
 
 
+def _old_order(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The op with PyTorch's old order of arguments brought into today's; NotImplemented if it is not that."""
+    names = _OLD_NUMBERS.get(getattr(op, "__name__", "").rstrip("_"), ())
+    numbers = [x for x in args if isinstance(x, Real)]
+    tensors = [x for x in args if isinstance(x, _C.TensorBase)]
+    takes = 2 if names == ("alpha",) else 3
+    if not 0 < len(numbers) <= len(names) or not len(tensors) == len(args) - len(numbers) == takes:
+        return NotImplemented
+    return op(*tensors, **dict(zip(names, numbers, strict=False)), **kwargs)
+
+
 def override(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What the first argument with a ``__torch_function__`` makes of the op; NotImplemented without one.
 
     ``op`` is the op, or for an operator its name.
     """
     types = []
-    result: Any = NotImplemented
+    result: Any = _old_order(op, args, kwargs)
+    if result is not NotImplemented:
+        return result
     for x in _leaves(args, kwargs):
         handler = _handler(x)
         if handler is None or type(x) in types:
