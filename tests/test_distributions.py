@@ -16,19 +16,27 @@ PARAMETERS = {
     "Categorical": {"logits": [[0.1, -1.0, 2.0], [0.0, 0.3, 0.2]]},
     "Cauchy": {"loc": [0.5, -1.0], "scale": [1.0, 2.0]},
     "Chi2": {"df": [3.0, 5.0]},
+    "ContinuousBernoulli": {"probs": [0.2, 0.5]},
     "Dirichlet": {"concentration": [[0.5, 2.0, 3.0], [1.0, 1.5, 4.0]]},
     "Exponential": {"rate": [0.5, 3.0]},
     "FisherSnedecor": {"df1": [3.0, 5.0], "df2": [9.0, 7.0]},
     "Gamma": {"concentration": [0.5, 3.0], "rate": [1.0, 2.0]},
+    "GeneralizedPareto": {"loc": [0.5, -1.0], "scale": [1.0, 2.0], "concentration": [0.2, 0.0]},
     "Geometric": {"probs": [0.2, 0.7]},
     "Gumbel": {"loc": [0.5, -1.0], "scale": [1.0, 2.0]},
     "HalfCauchy": {"scale": [1.0, 2.0]},
     "HalfNormal": {"scale": [1.0, 2.0]},
     "InverseGamma": {"concentration": [5.0, 6.0], "rate": [1.0, 2.0]},
     "Kumaraswamy": {"concentration1": [1.7, 3.0], "concentration0": [2.0, 1.5]},
+    "LKJCholesky": {"dim": 3, "concentration": [0.7, 2.0]},
     "Laplace": {"loc": [0.5, -1.0], "scale": [1.0, 2.0]},
     "LogNormal": {"loc": [0.1, -1.0], "scale": [0.5, 0.3]},
     "LogisticNormal": {"loc": [0.1, -1.0], "scale": [0.5, 0.3]},
+    "LowRankMultivariateNormal": {
+        "loc": [[0.0, 1.0], [2.0, -1.0]],
+        "cov_factor": [[0.7], [-0.5]],
+        "cov_diag": [1.0, 0.5],
+    },
     "Multinomial": {"total_count": 5, "probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]},
     "MultivariateNormal": {
         "loc": [[0.0, 1.0], [2.0, -1.0]],
@@ -43,14 +51,16 @@ PARAMETERS = {
     "RelaxedOneHotCategorical": {"temperature": 0.7, "probs": [[0.2, 0.3, 0.5], [0.1, 0.1, 0.8]]},
     "StudentT": {"df": [5.0, 7.0], "loc": [0.5, -1.0], "scale": [1.0, 2.0]},
     "Uniform": {"low": [0.0, -1.0], "high": [1.0, 3.0]},
+    "VonMises": {"loc": [0.5, -1.0], "concentration": [1.0, 7.0]},
     "Weibull": {"scale": [1.0, 2.0], "concentration": [1.5, 2.5]},
+    "Wishart": {"df": [4.5, 6.0], "covariance_matrix": [[2.0, 0.5], [0.5, 1.0]]},
 }
 
 
 def make(name, dtype="float64", module=D, framework=eg):
     def parameter(key, v):
-        if key in ("total_count", "temperature") and not isinstance(v, list):
-            return v if key == "total_count" else framework.tensor(v, dtype=framework.float64)
+        if key in ("total_count", "temperature", "dim") and not isinstance(v, list):
+            return v if key != "temperature" else framework.tensor(v, dtype=framework.float64)
         return framework.tensor(v, dtype=getattr(framework, dtype))
 
     kwargs = {k: parameter(k, v) for k, v in PARAMETERS[name].items()}
@@ -61,11 +71,14 @@ def array(t):
     return np.asarray(t.detach().numpy())
 
 
+@pytest.mark.filterwarnings("ignore:Singular sample detected")  # PyTorch's Wishart of float64
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_values_agree_with_torch(name):
     torch = pytest.importorskip("torch")
     torch.manual_seed(0)
-    ours, theirs = make(name), make(name, module=torch.distributions, framework=torch)
+    dtype = "float32" if name == "GeneralizedPareto" else "float64"  # theirs mixes dtypes
+    ours = make(name, dtype)
+    theirs = make(name, dtype, module=torch.distributions, framework=torch)
     assert tuple(ours.batch_shape) == tuple(theirs.batch_shape)
     assert tuple(ours.event_shape) == tuple(theirs.event_shape)
     assert ours.has_rsample == theirs.has_rsample
@@ -102,6 +115,9 @@ def test_samples_have_the_right_moments_and_shapes(name):
         mean, variance = array(d.mean), array(d.variance)
     except NotImplementedError:
         return
+    if name == "VonMises":  # the mean of angles is that of their unit vectors
+        x = x - d.loc
+        x = (eg.atan2(x.sin().mean(0), x.cos().mean(0)) + d.loc)[None]
     known = np.isfinite(mean) & np.isfinite(variance)
     error = np.abs(array(x.to(eg.float64)).mean(0) - mean)[known]
     assert (error < 6 * np.sqrt(variance[known] / 4000) + 1e-9).all()
@@ -258,6 +274,71 @@ def test_stick_breaking_makes_probabilities():
     assert np.allclose(array(t.inv(y)), array(x))
 
 
+def test_correlation_factors_from_vectors():
+    t = D.CorrCholeskyTransform()
+    x = eg.tensor([[0.3, -0.8, 1.2], [0.0, 2.0, -0.1]], dtype=eg.float64, requires_grad=True)
+    y = t(x)
+    assert np.allclose(array((y @ y.mT).diagonal(0, -2, -1)), 1)
+    assert bool(D.constraints.corr_cholesky.check(y).all())
+    assert np.allclose(array(t.inv(y)), array(x))
+    jacobian = eg.autograd.functional.jacobian(lambda v: t(v)[[1, 2, 2], [0, 0, 1]], x[0].detach())
+    expected = np.linalg.slogdet(array(jacobian))[1]
+    assert t.log_abs_det_jacobian(x, y)[0].item() == pytest.approx(expected)
+    assert t.forward_shape((5, 3)) == (5, 3, 3) and t.inverse_shape((5, 3, 3)) == (5, 3)
+    with pytest.raises(ValueError):
+        t.forward_shape((4,))
+
+
+@pytest.mark.parametrize(
+    "registry", [D.biject_to, D.transform_to], ids=["biject_to", "transform_to"]
+)
+def test_transforms_to_constraints(registry):
+    C = D.constraints
+    eg.manual_seed(0)
+    x = eg.randn(2, 3, 3, dtype=eg.float64)
+    for c in (C.real, C.positive, C.unit_interval, C.interval(-2.0, 5.0), C.less_than(1.0), C.simplex,
+              C.greater_than_eq(2.0), C.real_vector, C.independent(C.positive, 1),
+              C.cat([C.real, C.positive], 0), C.stack([C.real, C.positive], 0), C.corr_cholesky):  # fmt: skip
+        t = registry(c)
+        y = t(x)
+        assert bool(c.check(y).all()), c
+        assert bool(c.check(t(t.inv(y))).all()) and np.allclose(array(t(t.inv(y))), array(y)), c
+    for c in (C.lower_cholesky, C.positive_definite):
+        assert bool(c.check(D.transform_to(c)(x)).all()), c
+    with pytest.raises(NotImplementedError, match="Boolean"):
+        registry(C.boolean)
+    with pytest.raises(TypeError):
+        registry.register(3, lambda c: None)
+
+
+def test_own_constraints_register_their_transform():
+    class Even(D.constraints.Constraint):
+        def check(self, value):
+            return value % 2 == 0
+
+    registry = D.constraint_registry.ConstraintRegistry()
+    registry.register(Even, lambda c: "even")
+    assert registry(Even()) == "even"
+    assert isinstance(D.constraints.positive, D.constraints.greater_than)
+    assert (
+        repr(D.constraints.interval(0, upper_bound=2)) == "Interval(lower_bound=0, upper_bound=2)"
+    )
+    with pytest.raises(TypeError, match="upper_bound"):
+        D.constraints.interval(0)
+
+
+def test_triangles_as_vectors():
+    from eagergrad.distributions.utils import tril_matrix_to_vec, vec_to_tril_matrix
+
+    for diag in (-2, -1, 0, 1):
+        m = eg.arange(1.0, 17.0).reshape(4, 4).tril(diag)
+        assert vec_to_tril_matrix(tril_matrix_to_vec(m, diag), diag).equal(m), diag
+    with pytest.raises(ValueError):
+        vec_to_tril_matrix(eg.ones(4))
+    with pytest.raises(ValueError):
+        tril_matrix_to_vec(eg.ones(2, 2), 2)
+
+
 def test_transformed_distribution_is_the_named_one():
     base = D.Normal(eg.zeros(2, dtype=eg.float64), 1.0)
     d = D.TransformedDistribution(base, [D.AffineTransform(1.0, 2.0), D.ExpTransform()])
@@ -282,6 +363,7 @@ OTHER = {
     "Binomial": {"total_count": 4, "probs": [0.5, 0.6]},
     "Categorical": {"logits": [[1.1, -1.0, 0.0], [0.0, 1.3, 0.2]]},
     "Cauchy": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
+    "ContinuousBernoulli": {"probs": [0.6, 0.3]},
     "Dirichlet": {"concentration": [[1.5, 1.0, 3.0], [2.0, 1.5, 1.0]]},
     "Exponential": {"rate": [1.5, 1.0]},
     "Gamma": {"concentration": [1.5, 2.0], "rate": [2.0, 1.0]},
@@ -290,6 +372,11 @@ OTHER = {
     "HalfNormal": {"scale": [2.0, 1.0]},
     "Laplace": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
     "LogNormal": {"loc": [0.0, 1.0], "scale": [2.0, 1.0]},
+    "LowRankMultivariateNormal": {
+        "loc": [[0.5, 1.0], [2.0, 0.0]],
+        "cov_factor": [[[0.1, 0.4], [0.3, -0.5]], [[1.0, 0.4], [0.0, 0.2]]],
+        "cov_diag": [[1.0, 0.5], [0.3, 2.0]],
+    },
     "MultivariateNormal": {
         "loc": [[1.0, 1.0], [2.0, 0.0]],
         "covariance_matrix": [[1.0, 0.2], [0.2, 3.0]],
@@ -298,7 +385,7 @@ OTHER = {
     "OneHotCategorical": {"probs": [[0.4, 0.1, 0.5], [0.3, 0.1, 0.6]]},
     "Pareto": {"scale": [0.5, 2.0], "alpha": [2.0, 3.0]},
     "Poisson": {"rate": [1.5, 2.0]},
-    "Uniform": {"low": [-1.0, 0.0], "high": [2.0, 2.0]},
+    "Uniform": {"low": [-1.0, -0.5], "high": [2.0, 2.0]},
 }
 PAIRS = [(n, n) for n in OTHER] + [
     ("Uniform", "Normal"),
@@ -322,6 +409,35 @@ def test_divergences_agree_with_torch(p, q, monkeypatch):
             out.append(make(q, module=module, framework=framework))
     expected = torch.distributions.kl_divergence(*theirs).numpy()
     assert np.allclose(array(D.kl_divergence(*ours)), expected, rtol=1e-5)
+
+
+def test_every_pair_that_torch_knows_agrees_with_it():
+    torch = pytest.importorskip("torch")
+    from torch.distributions.kl import _KL_REGISTRY
+
+    families = {**PARAMETERS, "Uniform": {"low": [0.1, 0.2], "high": [0.7, 0.9]}}
+    compared = 0
+    for p, q in {(p.__name__, q.__name__) for p, q in _KL_REGISTRY}:
+        if p not in families or q not in families or p == q:
+            continue
+        kwargs = [OTHER.get(q, families[q]), families[p]]
+        values = []
+        for module, framework in [(D, eg), (torch.distributions, torch)]:
+            second, first = (
+                getattr(module, name)(
+                    **{
+                        k: framework.tensor(v, dtype=framework.float64)
+                        if isinstance(v, list)
+                        else v
+                        for k, v in given.items()
+                    }
+                )
+                for name, given in zip((q, p), kwargs, strict=True)
+            )
+            values.append(np.asarray(module.kl_divergence(first, second).detach().numpy()))
+        assert np.allclose(*values, rtol=1e-5), (p, q, values)
+        compared += 1
+    assert compared > 50
 
 
 def test_normal_laplace_divergence_by_samples():

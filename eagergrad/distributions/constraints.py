@@ -9,6 +9,7 @@ import eagergrad as eg
 
 __all__ = [
     "Constraint",
+    "MixtureSameFamilyConstraint",
     "boolean",
     "cat",
     "corr_cholesky",
@@ -89,28 +90,37 @@ class dependent_property(property, _Dependent):
         return dependent_property(fn, is_discrete=self.is_discrete, event_dim=self.event_dim)
 
 
-class _Where(Constraint):
-    """The region where a predicate holds, named for messages."""
+def _region(
+    name: str,
+    test: Callable[..., Any],
+    *bounds: str,
+    is_discrete: bool = False,
+    event_dim: int = 0,
+) -> Any:
+    """A class of regions: where ``test(x, *bounds)`` holds. Its instances know their bounds by name."""
 
-    def __init__(
-        self,
-        name: str,
-        test: Callable[[Any], Any],
-        is_discrete: bool = False,
-        event_dim: int = 0,
-        **bounds: Any,
-    ) -> None:
-        self.name = name
-        self.test = test
-        self.is_discrete = is_discrete
-        self.event_dim = event_dim
-        self.__dict__.update(bounds)
+    def __init__(self: Any, *values: Any, **named: Any) -> None:
+        given = {**dict(zip(bounds, values, strict=False)), **named}
+        if len(values) + len(named) != len(bounds) or set(given) != set(bounds):
+            raise TypeError(f"[{name}] expected {', '.join(bounds) or 'no arguments'}")
+        self.__dict__.update(given)
 
-    def check(self, value: Any) -> Any:
-        return self.test(value)
+    def check(self: Any, value: Any) -> Any:
+        return test(value, *(getattr(self, b) for b in bounds))
 
-    def __repr__(self) -> str:
-        return self.name
+    def __repr__(self: Any) -> str:
+        return f"{name}({', '.join(f'{b}={getattr(self, b)}' for b in bounds)})"
+
+    body = {
+        "__doc__": f"Regions {name}({', '.join(bounds)}).",
+        "__module__": __name__,
+        "__init__": __init__,
+        "__repr__": __repr__,
+        "check": check,
+        "is_discrete": is_discrete,
+        "event_dim": event_dim,
+    }
+    return type(f"_{name}", (Constraint,), body)
 
 
 class independent(Constraint):
@@ -136,7 +146,28 @@ class independent(Constraint):
         return inner.reshape(*inner.shape[: inner.dim() - n], -1).all(-1) if n else inner
 
     def __repr__(self) -> str:
-        return f"independent({self.base_constraint}, {self.reinterpreted_batch_ndims})"
+        return f"IndependentConstraint({self.base_constraint}, {self.reinterpreted_batch_ndims})"
+
+
+class MixtureSameFamilyConstraint(Constraint):
+    """The values of a mixture: those of its components, whose last batch dimension is mixed away."""
+
+    def __init__(self, base_constraint: Any) -> None:
+        if not isinstance(base_constraint, Constraint):
+            raise TypeError(f"expected a constraint, got {base_constraint!r}")
+        self.base_constraint = base_constraint
+        self.is_discrete = base_constraint.is_discrete
+        self.event_dim = base_constraint.event_dim
+
+    def check(self, value: Any) -> Any:
+        at = value.dim() - self.event_dim
+        if at < 0:
+            raise ValueError(f"expected at least {self.event_dim} dimensions, got {value.dim()}")
+        inner = self.base_constraint.check(value.unsqueeze(at))
+        return inner.reshape(*inner.shape[:at], -1).all(-1)
+
+    def __repr__(self) -> str:
+        return f"MixtureSameFamilyConstraint({self.base_constraint})"
 
 
 class cat(Constraint):
@@ -170,80 +201,36 @@ class stack(Constraint):
         return eg.stack([c.check(v) for c, v in zip(self.cseq, parts, strict=True)], self.dim)
 
 
-def greater_than(lower_bound: Any) -> Constraint:
-    """x > lower_bound."""
-    return _Where(
-        f"GreaterThan(lower_bound={lower_bound})",
-        lambda x: x > lower_bound,
-        lower_bound=lower_bound,
-    )
-
-
-def greater_than_eq(lower_bound: Any) -> Constraint:
-    """x >= lower_bound."""
-    return _Where(
-        f"GreaterThanEq(lower_bound={lower_bound})",
-        lambda x: x >= lower_bound,
-        lower_bound=lower_bound,
-    )
-
-
-def less_than(upper_bound: Any) -> Constraint:
-    """x < upper_bound."""
-    return _Where(
-        f"LessThan(upper_bound={upper_bound})", lambda x: x < upper_bound, upper_bound=upper_bound
-    )
-
-
-def interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """lower_bound <= x <= upper_bound."""
-    return _Where(
-        f"Interval(lower_bound={lower_bound}, upper_bound={upper_bound})",
-        lambda x: (x >= lower_bound) & (x <= upper_bound),
-        lower_bound=lower_bound,
-        upper_bound=upper_bound,
-    )
-
-
-def half_open_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """lower_bound <= x < upper_bound."""
-    return _Where(
-        f"HalfOpenInterval(lower_bound={lower_bound}, upper_bound={upper_bound})",
-        lambda x: (x >= lower_bound) & (x < upper_bound),
-        lower_bound=lower_bound,
-        upper_bound=upper_bound,
-    )
-
-
-def integer_interval(lower_bound: Any, upper_bound: Any) -> Constraint:
-    """Integers from lower_bound to upper_bound."""
-    return _Where(
-        f"IntegerInterval(lower_bound={lower_bound}, upper_bound={upper_bound})",
-        lambda x: (x % 1 == 0) & (x >= lower_bound) & (x <= upper_bound),
-        is_discrete=True,
-        lower_bound=lower_bound,
-        upper_bound=upper_bound,
-    )
-
-
-def _integer_greater_eq(lower_bound: int) -> Constraint:
-    return _Where(
-        f"IntegerGreaterThan(lower_bound={lower_bound})",
-        lambda x: (x % 1 == 0) & (x >= lower_bound),
-        is_discrete=True,
-        lower_bound=lower_bound,
-    )
-
-
-def multinomial(upper_bound: Any) -> Constraint:
-    """Vectors of nonnegative integers with sum upper_bound."""
-    return _Where(
-        f"Multinomial(upper_bound={upper_bound})",
-        lambda x: (x >= 0).all(-1) & (x.sum(-1) <= upper_bound),
-        is_discrete=True,
-        event_dim=1,
-        upper_bound=upper_bound,
-    )
+greater_than = _region("GreaterThan", lambda x, low: x > low, "lower_bound")
+greater_than_eq = _region("GreaterThanEq", lambda x, low: x >= low, "lower_bound")
+less_than = _region("LessThan", lambda x, high: x < high, "upper_bound")
+interval = _region(
+    "Interval", lambda x, low, high: (x >= low) & (x <= high), "lower_bound", "upper_bound"
+)
+half_open_interval = _region(
+    "HalfOpenInterval", lambda x, low, high: (x >= low) & (x < high), "lower_bound", "upper_bound"
+)
+integer_interval = _region(
+    "IntegerInterval",
+    lambda x, low, high: (x % 1 == 0) & (x >= low) & (x <= high),
+    "lower_bound",
+    "upper_bound",
+    is_discrete=True,
+)
+_integer_greater_eq = _region(
+    "IntegerGreaterThan",
+    lambda x, low: (x % 1 == 0) & (x >= low),
+    "lower_bound",
+    is_discrete=True,
+)
+# Vectors of nonnegative integers with at most this sum.
+multinomial = _region(
+    "Multinomial",
+    lambda x, total: (x >= 0).all(-1) & (x.sum(-1) <= total),
+    "upper_bound",
+    is_discrete=True,
+    event_dim=1,
+)
 
 
 def _is_simplex(x: Any) -> Any:
@@ -287,24 +274,24 @@ def _is_corr_cholesky(x: Any) -> Any:
 
 
 dependent = _Dependent()
-boolean = _Where("Boolean()", lambda x: (x == 0) | (x == 1), is_discrete=True)
-real = _Where("Real()", lambda x: x == x)
+boolean = _region("Boolean", lambda x: (x == 0) | (x == 1), is_discrete=True)()
+real = _region("Real", lambda x: x == x)()
 real_vector = independent(real, 1)
 positive = greater_than(0.0)
 nonnegative = greater_than_eq(0.0)
 unit_interval = interval(0.0, 1.0)
 nonnegative_integer = _integer_greater_eq(0)
 positive_integer = _integer_greater_eq(1)
-simplex = _Where("Simplex()", _is_simplex, event_dim=1)
-one_hot = _Where("OneHot()", _is_one_hot, is_discrete=True, event_dim=1)
-lower_triangular = _Where("LowerTriangular()", _is_lower, event_dim=2)
-lower_cholesky = _Where(
-    "LowerCholesky()",
+simplex = _region("Simplex", _is_simplex, event_dim=1)()
+one_hot = _region("OneHot", _is_one_hot, is_discrete=True, event_dim=1)()
+lower_triangular = _region("LowerTriangular", _is_lower, event_dim=2)()
+lower_cholesky = _region(
+    "LowerCholesky",
     lambda x: _is_lower(x) & (x.diagonal(0, -2, -1) > 0).all(-1),
     event_dim=2,
-)
-corr_cholesky = _Where("CorrCholesky()", _is_corr_cholesky, event_dim=2)
-square = _Where("Square()", _is_square, event_dim=2)
-symmetric = _Where("Symmetric()", _is_symmetric, event_dim=2)
-positive_definite = _Where("PositiveDefinite()", _is_positive_definite, event_dim=2)
-positive_semidefinite = _Where("PositiveSemidefinite()", _is_positive_semidefinite, event_dim=2)
+)()
+corr_cholesky = _region("CorrCholesky", _is_corr_cholesky, event_dim=2)()
+square = _region("Square", _is_square, event_dim=2)()
+symmetric = _region("Symmetric", _is_symmetric, event_dim=2)()
+positive_definite = _region("PositiveDefinite", _is_positive_definite, event_dim=2)()
+positive_semidefinite = _region("PositiveSemidefinite", _is_positive_semidefinite, event_dim=2)()

@@ -20,6 +20,7 @@ from eagergrad.distributions.gumbel import _EULER, Gumbel
 from eagergrad.distributions.half_normal import HalfNormal
 from eagergrad.distributions.independent import Independent
 from eagergrad.distributions.laplace import Laplace
+from eagergrad.distributions.lowrank_multivariate_normal import LowRankMultivariateNormal
 from eagergrad.distributions.multivariate_normal import MultivariateNormal, squared_distance
 from eagergrad.distributions.normal import Normal
 from eagergrad.distributions.one_hot_categorical import OneHotCategorical
@@ -205,20 +206,44 @@ def _pareto(p: Any, q: Any) -> Any:
     return _where_inside(p.scale >= q.scale, q.alpha * scale.log() - ratio.log() + ratio - 1)
 
 
+def _root(p: Any) -> Any:
+    """A matrix whose product with its transpose is the covariance."""
+    if isinstance(p, LowRankMultivariateNormal):
+        batch = eg.broadcast_shapes(p._factor.shape[:-2], p._diag.shape[:-1])
+        n, m = p._factor.shape[-2:]
+        diagonal = eg.diag_embed(p._diag.sqrt()).expand(*batch, n, n)
+        return eg.cat([p._factor.expand(*batch, n, m), diagonal], -1)
+    return p._factor
+
+
+def _trace_and_distance(p: Any, q: Any) -> tuple[Any, Any]:
+    """Trace of the second covariance's inverse times the first, and the distance of the means."""
+    root = _root(p)
+    if isinstance(q, LowRankMultivariateNormal):
+        columns = LowRankMultivariateNormal(
+            q.loc.unsqueeze(-2), q._factor.unsqueeze(-3), q._diag.unsqueeze(-2), False
+        )
+        return columns._squared_distance(root.mT).sum(-1), q._squared_distance(q.loc - p.loc)
+    n = p.event_shape[0]
+    batch = eg.broadcast_shapes(p.batch_shape, q.batch_shape)
+    ratio = eg.linalg.solve_triangular(
+        q._factor.expand(*batch, n, n), root.expand(*batch, n, root.shape[-1]), upper=False
+    )
+    return ratio.pow(2).sum((-2, -1)), squared_distance(q._factor, q.loc - p.loc)
+
+
 @register_kl(MultivariateNormal, MultivariateNormal)
+@register_kl(MultivariateNormal, LowRankMultivariateNormal)
+@register_kl(LowRankMultivariateNormal, MultivariateNormal)
+@register_kl(LowRankMultivariateNormal, LowRankMultivariateNormal)
 def _multivariate_normal(p: Any, q: Any) -> Any:
     if p.event_shape != q.event_shape:
         raise ValueError(
             f"[kl_divergence] expected one event shape, got {tuple(p.event_shape)} and "
             f"{tuple(q.event_shape)}"
         )
-    n = p.event_shape[0]
-    batch = eg.broadcast_shapes(p.batch_shape, q.batch_shape)
-    factor = q._factor.expand(*batch, n, n)
-    ratio = eg.linalg.solve_triangular(factor, p._factor.expand(*batch, n, n), upper=False)
-    trace = ratio.pow(2).sum((-2, -1))
-    distance = squared_distance(q._factor, q.loc - p.loc)
-    return q._half_log_det() - p._half_log_det() + 0.5 * (trace + distance - n)
+    trace, distance = _trace_and_distance(p, q)
+    return q._half_log_det() - p._half_log_det() + 0.5 * (trace + distance - p.event_shape[0])
 
 
 @register_kl(Independent, Independent)
@@ -304,6 +329,6 @@ def _exponential_normal(p: Any, q: Any) -> Any:
 @register_kl(Gamma, Beta)
 def _wider(p: Any, q: Any) -> Any:
     """The first distribution reaches where the second has no density."""
-    parameter = next(v for v in p.__dict__.values() if isinstance(v, eg.Tensor))
+    parameter = p.mean
     shape = eg.broadcast_shapes(p.batch_shape, q.batch_shape)
     return eg.full(shape, math.inf, dtype=parameter.dtype, device=parameter.device)

@@ -59,7 +59,7 @@ class MixtureSameFamily(Distribution):
 
     @constraints.dependent_property
     def support(self) -> Any:
-        return self._component.support
+        return constraints.MixtureSameFamilyConstraint(self._component.support)
 
     @property
     def mixture_distribution(self) -> Any:

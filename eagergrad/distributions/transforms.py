@@ -9,13 +9,14 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad.distributions import constraints
-from eagergrad.distributions.utils import sum_rightmost
+from eagergrad.distributions.utils import sum_rightmost, tril_matrix_to_vec, vec_to_tril_matrix
 
 __all__ = [
     "AbsTransform",
     "AffineTransform",
     "CatTransform",
     "ComposeTransform",
+    "CorrCholeskyTransform",
     "CumulativeDistributionTransform",
     "ExpTransform",
     "IndependentTransform",
@@ -650,6 +651,51 @@ class PositiveDefiniteTransform(Transform):
 
     def _inverse(self, y: Any) -> Any:
         return LowerCholeskyTransform().inv(eg.linalg.cholesky(y))
+
+
+@_same_kind
+class CorrCholeskyTransform(Transform):
+    """Vectors of n(n-1)/2 numbers to lower Cholesky factors of n x n correlation matrices.
+
+    Row by row, tanh of the numbers are the shares that the entries left of the diagonal take of what is
+    left of the row's unit length; the diagonal gets the rest.
+    """
+
+    domain = constraints.real_vector
+    codomain = constraints.corr_cholesky
+    bijective = True
+
+    def _call(self, x: Any) -> Any:
+        share = vec_to_tril_matrix(eg.tanh(x), diag=-1)
+        rest = (1 - share * share).sqrt().cumprod(-1)
+        before = eg.cat([eg.ones_like(rest[..., :1]), rest[..., :-1]], -1)
+        return (share + eg.eye(share.shape[-1], dtype=x.dtype, device=x.device)) * before
+
+    def _before(self, y: Any) -> Any:
+        """The squared length that is left of each row before each entry."""
+        left = 1 - (y * y).cumsum(-1)
+        return eg.cat([eg.ones_like(left[..., :1]), left[..., :-1]], -1)
+
+    def _inverse(self, y: Any) -> Any:
+        before = tril_matrix_to_vec(self._before(y), diag=-1)
+        share = tril_matrix_to_vec(y, diag=-1) / before.sqrt()
+        return (share.log1p() - (-share).log1p()) / 2
+
+    def log_abs_det_jacobian(self, x: Any, y: Any) -> Any:
+        lengths = tril_matrix_to_vec(self._before(y), diag=-1)
+        of_tanh = -2 * (x + eg.nn.functional.softplus(-2 * x) - math.log(2))
+        return (0.5 * lengths.log() + of_tanh).sum(-1)
+
+    def forward_shape(self, shape: Any) -> Any:
+        n = round((0.25 + 2 * shape[-1]) ** 0.5 + 0.5) if shape else 0
+        if not shape or n * (n - 1) // 2 != shape[-1]:
+            raise ValueError(f"[CorrCholeskyTransform] expected n(n-1)/2 numbers: {tuple(shape)}")
+        return eg.Size((*shape[:-1], n, n))
+
+    def inverse_shape(self, shape: Any) -> Any:
+        if len(shape) < 2 or shape[-2] != shape[-1]:
+            raise ValueError(f"[CorrCholeskyTransform] expected square matrices: {tuple(shape)}")
+        return eg.Size((*shape[:-2], shape[-1] * (shape[-1] - 1) // 2))
 
 
 class CatTransform(Transform):

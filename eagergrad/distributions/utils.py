@@ -19,6 +19,8 @@ __all__ = [
     "numpy_generator",
     "probs_to_logits",
     "sum_rightmost",
+    "tril_matrix_to_vec",
+    "vec_to_tril_matrix",
 ]
 
 
@@ -63,6 +65,36 @@ def probs_to_logits(probs: Any, is_binary: bool = False) -> Any:
     clamped = clamp_probs(probs)
     log = eg.log(clamped)
     return log - eg.log1p(-clamped) if is_binary else log
+
+
+def vec_to_tril_matrix(vec: Any, diag: int = 0) -> Any:
+    """Square matrices whose triangle up to diagonal ``diag`` holds the vectors, row by row.
+
+    Raises:
+        ValueError: no size of matrix has that many entries there.
+    """
+    k, n = vec.shape[-1], 0
+    while sum(min(max(row + diag + 1, 0), n) for row in range(n)) < k:
+        n += 1
+    rows, columns = eg.tril_indices(n, n, diag)
+    if len(rows) != k:
+        raise ValueError(f"[vec_to_tril_matrix] {k} entries fill no triangle up to diagonal {diag}")
+    matrix = vec.new_zeros((*vec.shape[:-1], n, n))
+    matrix[..., rows, columns] = vec
+    return matrix
+
+
+def tril_matrix_to_vec(mat: Any, diag: int = 0) -> Any:
+    """The entries up to diagonal ``diag``, row by row: the inverse of `vec_to_tril_matrix`.
+
+    Raises:
+        ValueError: ``diag`` lies outside of the matrices.
+    """
+    n = mat.shape[-1]
+    if not -n <= diag < n:
+        raise ValueError(f"[tril_matrix_to_vec] diag ({diag}) expected within [{-n}, {n - 1}]")
+    rows, columns = eg.tril_indices(n, n, diag)
+    return mat[..., rows, columns]
 
 
 def numpy_generator() -> np.random.Generator:
