@@ -206,6 +206,8 @@ class Identity(BasePruningMethod):
 class _ByAmount(BasePruningMethod):
     """Prunes a number of entries or channels, or a fraction of them."""
 
+    amount: Any
+
     def __init__(self, amount: int | float) -> None:
         if not isinstance(amount, numbers.Real):
             raise TypeError(f"[prune] amount expected a number, got {amount!r}")
