@@ -163,6 +163,7 @@ Tensor ctc_loss(const Tensor& log_probs, const Tensor& targets, const Tensor& in
   return mean(div(loss, reshape(lengths, {lengths.numel()})), {});
 }
 
+EG_WAITS("ctc_loss", "targets and lengths")
 EG_OP(&ctc_loss,
       "ctc_loss(log_probs, targets, input_lengths, target_lengths, blank=0, reduction='mean', "
       "zero_infinity=False)",

@@ -167,6 +167,7 @@ Tensor grouped_mm(const Tensor& a, const Tensor& b, const std::optional<Tensor>&
   return grouped_outer(transpose(a, 0, 1), b, groups_of(*offs, b.sizes()[0]));
 }
 
+EG_WAITS("_grouped_mm", "the ends of the groups")
 EG_OP(&grouped_mm, "_grouped_mm(mat_a, mat_b, offs=None, bias=None)",
       "Products by groups of rows, columns or terms, or of two stacks.", kInternal)
 

@@ -1,6 +1,9 @@
 // Reading and writing at integer and boolean index tensors, as x[...] does.
 #include "ops/index.h"
 
+#include <mutex>
+#include <set>
+
 #include "core/late.h"
 #include "core/parallel.h"
 #include "kernels/sort.h"
@@ -835,7 +838,25 @@ EG_OP(
     kOut)
 EG_OP(&nonzero_columns, "where(condition)",
       "The coordinates of nonzero elements, one tensor a dimension.", kFunctionOnly)
+EG_WAITS("nonzero argwhere", "how many there are")
+EG_WAITS("index_put", "with a mask: how many elements it has")
 EG_OP(&nonzero, "argwhere(input)", "The coordinates of nonzero elements, one a row.")
+// Texts of Python live on: notes of a device may name them later.
+const char* kept_text(const std::string& text) {
+  static std::mutex mutex;
+  static auto* texts = new std::set<std::string>;
+  const std::lock_guard<std::mutex> lock(mutex);
+  return texts->insert(text).first->c_str();
+}
+
+EG_OP(
+    +[](const Tensor& input, std::string op, std::string sentence, bool value_error) {
+      require(input, {value_error ? ErrorKind::Value : ErrorKind::Runtime, kept_text(op),
+                      kept_text(sentence)});
+    },
+    "_require(input, op, sentence, value_error=False)",
+    "Raises unless all of input is true; on a device nobody waits for it.", kInternal)
+
 EG_OP(&unravel_index, "unravel_index(indices, shape)",
       "Coordinates in an array of that shape of flat positions, one tensor a dimension.",
       kFunctionOnly)

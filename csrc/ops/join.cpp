@@ -572,6 +572,8 @@ EG_OP(&meshgrid, "meshgrid(*tensors, indexing=None)",
       kFunctionOnly)
 EG_OP(&cartesian_prod, "cartesian_prod(*tensors)",
       "Every combination of one element of each vector, one a row.", kFunctionOnly)
+EG_WAITS("combinations", "sends the list of picks")
+EG_WAITS("tensor_split", "with a tensor: where to split")
 EG_OP(&combinations, "combinations(input, r=2, with_replacement=False)",
       R"(Every choice of r elements of a vector, one a row.
 

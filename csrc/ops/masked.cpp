@@ -165,6 +165,7 @@ EG_OP(
       return masked_fill_(x, mask, value.tensor);
     },
     "masked_fill_(input, mask, value)", "masked_fill() in place.", kMethodOnly)
+EG_WAITS("masked_select masked_scatter", "how many there are")
 EG_OP(&masked_select, "masked_select(input, mask)",
       R"(The elements where the mask is true, in one dimension; input and mask are broadcast.
 

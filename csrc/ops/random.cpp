@@ -175,9 +175,9 @@ void scale_and_shift(const Tensor& drawn, double scale, double shift) {
 }
 
 void check_std(const Tensor& std) {
-  if (std.numel() == 0) return;
-  EG_CHECK(amin(std.detach(), {}).item().to_double() >= 0,
-           "normal expects all elements of std >= 0.0");
+  if (std.numel())
+    require(ge(amin(std.detach(), {}), Tensor(0.0)),
+            {ErrorKind::Runtime, "normal", "normal expects all elements of std >= 0.0"});
 }
 // What was drawn by parameters is a function of them whose gradient is 0.
 Tensor without_gradient(const Tensor& drawn, const Tensor& a, const Tensor& b) {

@@ -7,4 +7,9 @@ std::vector<OpEntry>& op_entries() {
   return entries;
 }
 
+std::vector<OpWait>& op_waits() {
+  static auto& waits = *new std::vector<OpWait>;
+  return waits;
+}
+
 }  // namespace eg

@@ -110,6 +110,13 @@ struct OpEntry {
   void (*function)();
 };
 
+// Ops in which the host waits for a device, and for what: EG_WAITS("nonzero argwhere", "how many there are").
+struct OpWait {
+  const char* names;
+  const char* reason;
+};
+std::vector<OpWait>& op_waits();
+
 // All entries, in order of registration.
 std::vector<OpEntry>& op_entries();
 
@@ -199,6 +206,10 @@ bool register_op(R (*function)(A...), const char* signature, const char* doc,
 }
 
 }  // namespace detail
+
+#define EG_WAITS(names, reason)                                       \
+  [[maybe_unused]] static const bool EG_OP_CAT(eg_op_, __COUNTER__) = \
+      (::eg::op_waits().push_back({names, reason}), true);
 
 // `function` may be a lambda prefixed with + where an overload must be chosen or arguments adapted.
 #define EG_OP_CAT2(a, b) a##b

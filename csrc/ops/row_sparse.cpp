@@ -279,6 +279,7 @@ void take_rows(const Tensor& a, const Tensor& b) {
   replace_rows(a, *row_parts(b));
 }
 
+EG_WAITS("_row_sparse _row_sparse_add", "how many rows there are")
 EG_OP(&make_row_sparse, "_row_sparse(rows, values, size)",
       "A tensor that is zero but for some rows; repeated rows are added up.", kInternal)
 EG_OP(

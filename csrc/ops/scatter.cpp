@@ -550,6 +550,7 @@ EG_OP(&index_reduce, "index_reduce(input, dim, index, source, reduce, *, include
       kInplace | kOut)
 EG_OP(&take_along_dim, "take_along_dim(input, indices, dim=None)",
       "gather() with input and indices broadcast; without dim, from the flattened input.", kOut)
+EG_WAITS("one_hot", "the largest class, where `num_classes` is not given")
 EG_OP(&one_hot, "one_hot(tensor, num_classes=-1)",
       R"(A new last dimension with 1 at the class of each element of an int64 tensor, 0 elsewhere.
 

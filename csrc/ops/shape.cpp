@@ -343,6 +343,7 @@ EG_OP(
 )",
     kMethodOnly)
 EG_OP(&tile, "tile(input, *dims)", "repeat(), with missing leading repeats taken as 1.")
+EG_WAITS("repeat_interleave", "with a tensor of repeats and no `output_size`: how many there are")
 EG_OP(&repeat_each, "repeat_interleave(input, repeats, dim=None, *, output_size=None)",
       R"(Repeats each entry along a dimension (of the flattened tensor, if none is given).
 

@@ -464,6 +464,9 @@ EG_OP(&kthvalue, "kthvalue(input, k, dim=-1, keepdim=False) -> (values, indices)
 2
 )",
       kOut)
+EG_WAITS("unique unique_consecutive", "how many there are")
+EG_WAITS("bincount", "the largest number")
+EG_WAITS("histc histogram", "the range, where none is given")
 EG_OP(
     &unique, "unique(input, sorted=True, return_inverse=False, return_counts=False, dim=None)",
     R"(The distinct elements in order, or the distinct slices of a dimension; on request where each went, and how many there were.

@@ -619,6 +619,9 @@ Tensor segment_softmax(const Tensor& values, const Tensor& offsets, bool log) {
   return to(eg::apply(SegmentSoftmax{offsets, log}, to(values, compute)), values.dtype());
 }
 
+EG_WAITS("_sparse_matmul _sparse_merge _sparse_mm_row_grad _sparse_take_rows",
+         "how many entries there are")
+EG_WAITS("_sparse_check", "the first fault")
 EG_OP(&sparse_check, "_sparse_check(ptr, idx, rows, cols, op, compressed, plain)",
       "Raises at the first fault of a compressed pattern; True if rows are ascending without "
       "duplicates.",

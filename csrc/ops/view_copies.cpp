@@ -149,6 +149,7 @@ EG_OP(&fill_diagonal_, "fill_diagonal_(input, fill_value, wrap=False)",
 [[1.0, 0.0], [0.0, 1.0]]
 )",
       kMethodOnly)
+EG_WAITS("nonzero_static", "how many there are")
 EG_OP(&nonzero_static, "nonzero_static(input, *, size, fill_value=-1)",
       "nonzero() cut to, or padded with fill_value to, `size` rows.")
 

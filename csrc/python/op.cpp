@@ -451,6 +451,11 @@ void add_ops(PyObject* module) {
   for (const std::string& name : names)
     checked(PyDict_SetItemString(ops.get(), name.c_str(), make_op(name, items[name]).get()));
   checked(PyModule_AddObjectRef(module, "op_table", ops.get()));
+  const Object waits = checked(PyDict_New());
+  for (const OpWait& w : op_waits())
+    checked(
+        PyDict_SetItemString(waits.get(), w.names, checked(PyUnicode_FromString(w.reason)).get()));
+  checked(PyModule_AddObjectRef(module, "op_waits", waits.get()));
 }
 
 }  // namespace eg::python

@@ -7,7 +7,7 @@ from typing import Any
 import eagergrad as eg
 from eagergrad.distributions import constraints
 from eagergrad.distributions.distribution import Distribution
-from eagergrad.distributions.utils import broadcast_all, numpy_generator
+from eagergrad.distributions.utils import broadcast_all
 
 __all__ = ["Poisson"]
 
@@ -37,8 +37,7 @@ class Poisson(Distribution):
     def sample(self, sample_shape: Any = ()) -> Any:
         with eg.no_grad():
             rate = self.rate.detach().expand(self._extended_shape(sample_shape))
-            drawn = numpy_generator().poisson(rate.cpu().double().numpy())
-            return eg.as_tensor(drawn, dtype=rate.dtype, device=rate.device)
+            return eg.poisson(rate)
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)

@@ -334,5 +334,6 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     """Distances of all pairs of different rows, as one vector."""
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
-    i, j = _ops["triu_indices"](input.shape[0], input.shape[0], 1).unbind(0)
+    n = input.shape[0]
+    i, j = _ops["triu_indices"](n, n, 1, device=input.device).unbind(0)
     return _norm_of_difference(input[i] - input[j], p)

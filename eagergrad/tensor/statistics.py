@@ -199,8 +199,7 @@ def _quantile(
         raise RuntimeError(f"{name}() q must be a scalar or 1D tensor")
     if input.numel() == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
-    if not bool(((q >= 0) & (q <= 1)).all()):
-        raise RuntimeError(f"{name}() q values must be in the range [0, 1]")
+    _C.ops._require((q >= 0) & (q <= 1), name, f"{name}() q values must be in the range [0, 1]")
     ndim = input.dim()
     dim = None if ndim == 0 else dim
     if dim is None:

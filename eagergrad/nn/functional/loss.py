@@ -418,8 +418,13 @@ def gaussian_nll_loss(
         if var < 0:
             raise ValueError("var has negative entry/entries")
         var = var * eg.ones_like(input, requires_grad=False)
-    elif bool((var < 0).any()):
-        raise ValueError("var has negative entry/entries")
+    else:
+        _ops._require(
+            (var.detach() < 0).logical_not(),
+            "gaussian_nll_loss",
+            "var has negative entry/entries",
+            True,
+        )
     if var.shape != input.shape:
         if tuple(input.shape[:-1]) == tuple(var.shape):
             var = var.unsqueeze(-1)

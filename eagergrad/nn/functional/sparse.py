@@ -137,14 +137,16 @@ def _check_bags(
 
 def _bags(input: Tensor, offsets: Tensor, include_last_offset: bool) -> tuple[int, Tensor]:
     """The number of bags, and the bag of each position."""
-    if len(offsets) and int(offsets[0]) != 0:
-        raise RuntimeError(
-            f"[embedding_bag] offsets[0] has to be 0, i.e., the first sequence starts at 0; got {int(offsets[0])}"
+    if len(offsets):
+        _ops._require(
+            offsets[0] == 0,
+            "embedding_bag",
+            "offsets[0] has to be 0, i.e., the first sequence starts at 0",
         )
-    if len(offsets) and int(offsets[-1]) > len(input):
-        raise RuntimeError(
-            f"[embedding_bag] offsets[-1] can not be greater than input's length {len(input)}; "
-            f"got {int(offsets[-1])}"
+        _ops._require(
+            offsets[-1] <= len(input),
+            "embedding_bag",
+            "offsets[-1] can not be greater than input's length",
         )
     if include_last_offset:
         if len(offsets) == 0:
