@@ -16,7 +16,7 @@ void integers(const Products& p) {
                  cuda::Grid(std::min<int64_t>(tiles, 1 << 30), 1, 1, 16, 16, 1),
                  static_cast<const T*>(p.a), static_cast<const T*>(p.b), static_cast<T*>(p.c),
                  p.batch, p.m, p.n, p.k, rows(p.trans_a, p.lda), rows(!p.trans_a, p.lda),
-                 rows(p.trans_b, p.ldb), rows(!p.trans_b, p.ldb), p.step_a, p.step_b, p.beta != 0);
+                 rows(p.trans_b, p.ldb), rows(!p.trans_b, p.ldb), p.step_a, p.step_b, p.add);
   });
 }
 
@@ -24,7 +24,7 @@ void multiply(const Products& p) {
   const int64_t results = p.batch * p.m * p.n;
   if (results == 0) return;
   if (p.k == 0) {
-    if (p.beta == 0) cuda::fill_zero(p.c, size_t(results) * item_size(p.type));
+    if (!p.add) cuda::fill_zero(p.c, size_t(results) * item_size(p.type));
     return;
   }
   if (!is_floating(p.type)) return integers(p);
@@ -35,7 +35,7 @@ void multiply(const Products& p) {
                         p.n,
                         p.k,
                         1.0,
-                        p.beta,
+                        p.add ? 1.0 : 0.0,
                         p.a,
                         p.b,
                         p.c,

@@ -15,7 +15,6 @@
 #include "core/parallel.h"
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
-#include "kernels/rnn.h"
 
 namespace eg {
 namespace {
@@ -68,35 +67,26 @@ void* symbol(const std::string& name) {
 }
 
 template <class T>
-using Gemm = void (*)(int order, int ta, int tb, int m, int n, int k, T alpha, const T* a, int lda,
-                      const T* b, int ldb, T beta, T* c, int ldc);
+using CblasGemm = void (*)(int order, int ta, int tb, int m, int n, int k, T alpha, const T* a,
+                           int lda, const T* b, int ldb, T beta, T* c, int ldc);
 
 template <class T>
-Gemm<T> the_gemm() {
-  static const auto f =
-      reinterpret_cast<Gemm<T>>(symbol(sizeof(T) == 4 ? "scipy_cblas_sgemm" : "scipy_cblas_dgemm"));
+CblasGemm<T> the_gemm() {
+  static const auto f = reinterpret_cast<CblasGemm<T>>(
+      symbol(sizeof(T) == 4 ? "scipy_cblas_sgemm" : "scipy_cblas_dgemm"));
   return f;
 }
 
 template <class T>
-void scale(int64_t m, int64_t n, T beta, T* c, int64_t ldc) {
-  for (int64_t i = 0; i < m; ++i)
-    for (int64_t j = 0; j < n; ++j) c[i * ldc + j] = beta == T(0) ? T(0) : c[i * ldc + j] * beta;
-}
-
-template <class T>
-void serial(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
-            const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
-  if (m == 0 || n == 0) return;
-  if (k == 0) return scale(m, n, beta, c, ldc);
+void by_blas(const Gemm<T>& g) {
   constexpr int64_t kMost = INT32_MAX;
-  EG_CHECK(std::max({m, n, k, lda, ldb, ldc}) <= kMost,
+  EG_CHECK(std::max({g.m, g.n, g.k, g.lda, g.ldb, g.ldc}) <= kMost,
            "a matrix product of this size is not supported: dimensions of up to ", kMost, ", got ",
-           m, " x ", k, " by ", k, " x ", n);
+           g.m, " x ", g.k, " by ", g.k, " x ", g.n);
   constexpr int kRowMajor = 101, kNoTrans = 111, kTrans = 112;
-  the_gemm<T>()(kRowMajor, ta ? kTrans : kNoTrans, tb ? kTrans : kNoTrans, int(m), int(n), int(k),
-                alpha, a, int(std::max<int64_t>(lda, 1)), b, int(std::max<int64_t>(ldb, 1)), beta,
-                c, int(std::max<int64_t>(ldc, 1)));
+  const auto ld = [](int64_t n) { return int(std::max<int64_t>(n, 1)); };
+  the_gemm<T>()(kRowMajor, g.trans_a ? kTrans : kNoTrans, g.trans_b ? kTrans : kNoTrans, int(g.m),
+                int(g.n), int(g.k), T(1), g.a, ld(g.lda), g.b, ld(g.ldb), T(g.add), g.c, ld(g.ldc));
 }
 
 // How the result is split into pieces. OpenBLAS packs the rows and columns of a piece, which costs 1 / width + 1 / height of
@@ -134,54 +124,50 @@ struct Grid {
   static int64_t rounded(int64_t n) { return (n + 15) / 16 * 16; }
 };
 
-// Below this many multiply-adds a second thread is not woken.
-constexpr double kWorthwhile = 7e5;
-
-// Gradients of a layer's weights and input in a loop over steps, where one of the sizes is the batch: OpenBLAS, which
-// packs both sides, takes 1.4 to 2 times as long.
 template <class T>
-bool own(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
-         const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
-  if (ta == tb || alpha != T(1) || (beta != T(0) && beta != T(1))) return false;
-  constexpr DType type = sizeof(T) == 4 ? DType::Float32 : DType::Float64;
-  const auto& own = kernels<RnnKernels>();
-  const bool add = beta == T(1);
-  if (ta && k >= 4 && k <= 64 && n >= 32)
-    own.weight_gradient(type, k, m, n, a, lda, b, ldb, c, ldc, add);
-  else if (tb && m >= 24 && m <= 96 && n >= 64 && k >= 64)
-    own.transposed_product(type, m, n, k, a, lda, b, ldb, c, ldc, add);
-  else
-    return false;
-  return true;
-}
-
-template <class T>
-void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda,
-              const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {
-  if (own(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc)) return;
-  if (double(m) * double(n) * double(k) < kWorthwhile || std::max(m, n) < 64) {
-    serial(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-    return;
-  }
-  const Grid grid(m, n, k);
+void in_pieces(const Gemm<T>& g, void (*product)(const Gemm<T>&)) {
+  const Grid grid(g.m, g.n, g.k);
   // Few pieces at a time: between them this thread looks for an interrupt.
   const int64_t together = 4 * num_threads();
-  for (int64_t at = 0; at < k; at += grid.depth) {
-    const int64_t depth = std::min(grid.depth, k - at);
-    const T *pa = a + (ta ? at * lda : at), *pb = b + (tb ? at : at * ldb);
+  for (int64_t at = 0; at < g.k; at += grid.depth) {
     for (int64_t first = 0; first < grid.pieces(); first += together) {
       const int64_t count = std::min(together, grid.pieces() - first);
       if (first + at > 0 && poll_interrupt && !in_parallel()) poll_interrupt();
       parallel_for(count, 1, [&](int64_t begin, int64_t end) {
         for (int64_t i = first + begin; i < first + end; ++i) {
-          const int64_t r = i % grid.down * grid.height, c0 = i / grid.down * grid.width;
-          serial(ta, tb, std::min(grid.height, m - r), std::min(grid.width, n - c0), depth, alpha,
-                 pa + (ta ? r : r * lda), lda, pb + (tb ? c0 * ldb : c0), ldb, at ? T(1) : beta,
-                 c + r * ldc + c0, ldc);
+          const int64_t r = i % grid.down * grid.height, c = i / grid.down * grid.width;
+          Gemm<T> piece = g;
+          piece.m = std::min(grid.height, g.m - r);
+          piece.n = std::min(grid.width, g.n - c);
+          piece.k = std::min(grid.depth, g.k - at);
+          piece.a += g.trans_a ? at * g.lda + r : r * g.lda + at;
+          piece.b += g.trans_b ? c * g.ldb + at : at * g.ldb + c;
+          piece.c += r * g.ldc + c;
+          if (at) piece.add = true;
+          product(piece);
         }
       });
     }
   }
+}
+
+template <class T>
+void run(const Gemm<T>& g, bool all_threads, void (*own)(const Gemm<T>&)) {
+  // Below this many multiply-adds a second thread is not woken.
+  constexpr double kWorthwhile = 7e5;
+  if (g.m == 0 || g.n == 0) return;
+  if (g.k == 0) {
+    for (int64_t i = 0; i < g.m && !g.add; ++i)
+      std::fill(g.c + i * g.ldc, g.c + i * g.ldc + g.n, T(0));
+    return;
+  }
+  const auto product = own ? own : &by_blas<T>;
+  const bool worthwhile =
+      double(g.m) * double(g.n) * double(g.k) >= kWorthwhile && std::max(g.m, g.n) >= 64;
+  if (all_threads && worthwhile)
+    in_pieces(g, product);
+  else
+    product(g);
 }
 
 }  // namespace
@@ -189,17 +175,11 @@ void parallel(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const 
 void set_blas_path(const char* path) { blas_path() = path; }
 void* blas_symbol(const char* name) { return symbol(std::string("scipy_") + name + "_"); }
 
-#define EG_GEMM(T)                                                                               \
-  void gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a, int64_t lda, \
-            const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {                                \
-    serial(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                                \
-  }                                                                                              \
-  void parallel_gemm(bool ta, bool tb, int64_t m, int64_t n, int64_t k, T alpha, const T* a,     \
-                     int64_t lda, const T* b, int64_t ldb, T beta, T* c, int64_t ldc) {          \
-    parallel(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);                              \
-  }
-EG_GEMM(float)
-EG_GEMM(double)
-#undef EG_GEMM
+void gemm(const Gemm<float>& g, bool all_threads) {
+  run(g, all_threads, host_kernels<GemmKernels>().f32);
+}
+void gemm(const Gemm<double>& g, bool all_threads) {
+  run(g, all_threads, host_kernels<GemmKernels>().f64);
+}
 
 }  // namespace eg

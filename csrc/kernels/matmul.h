@@ -5,7 +5,7 @@
 
 namespace eg {
 
-// c = a b + beta c, row-major, `batch` times; the matrices c lie one after the other.
+// c = a b, or c + a b if `add`, row-major, `batch` times; the matrices c lie one after the other.
 struct Products {
   DType type;
   int64_t batch, m, n, k;
@@ -14,7 +14,7 @@ struct Products {
   bool trans_a, trans_b;
   int64_t lda, ldb;        // elements of a stored row
   int64_t step_a, step_b;  // from one matrix of the batch to the next
-  double beta;             // of integers: 0 or 1
+  bool add;
 };
 
 struct MatmulKernels {

@@ -190,16 +190,23 @@ EG_INLINE void transpose_stage(Vec<T>* v) {
   }
 }
 
+// Transposes the square of kLanes vectors.
+template <class T>
+EG_INLINE void transpose(Vec<T>* v) {
+  constexpr int L = kLanes<T>;
+  transpose_stage<T, 1>(v);
+  if constexpr (L > 2) transpose_stage<T, 2>(v);
+  if constexpr (L > 4) transpose_stage<T, 4>(v);
+  if constexpr (L > 8) transpose_stage<T, 8>(v);
+}
+
 template <class T>
 EG_INLINE void transpose_square(const T* src, int64_t ld, T* dst, int64_t ld_dst) {
   constexpr int L = kLanes<T>;
   Vec<T> v[L];
 #pragma GCC unroll 16
   for (int i = 0; i < L; ++i) v[i] = load(src + i * ld);
-  transpose_stage<T, 1>(v);
-  if constexpr (L > 2) transpose_stage<T, 2>(v);
-  if constexpr (L > 4) transpose_stage<T, 4>(v);
-  if constexpr (L > 8) transpose_stage<T, 8>(v);
+  transpose<T>(v);
 #pragma GCC unroll 16
   for (int i = 0; i < L; ++i) store(dst + i * ld_dst, v[i]);
 }
@@ -221,9 +228,15 @@ template <class T>
 EG_INLINE void pack_columns(const T* w, int64_t ldw, int64_t columns, int64_t k, T* dst,
                             int64_t width) {
   if (columns >= width) {
-    for (int64_t p = 0; p < k; ++p)
-      for (int64_t c = 0; c < width; c += kLanes<T>)
+    // Rows far apart: the processor does not foresee them.
+    const T* const last = w + (k - 1) * ldw;
+    for (int64_t p = 0; p < k; ++p) {
+      const T* const soon = p + 8 < k ? w + (p + 8) * ldw : last;
+      for (int64_t c = 0; c < width; c += kLanes<T>) {
+        __builtin_prefetch(soon + c);
         store(dst + p * width + c, load(w + p * ldw + c));
+      }
+    }
     return;
   }
   for (int64_t p = 0; p < k; ++p)

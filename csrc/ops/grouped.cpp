@@ -61,7 +61,7 @@ struct GroupedRows {
       if (bias.defined())
         copy_into(part, make_view(bias, {width}, {bias.strides()[1]},
                                   bias.offset() + e * bias.strides()[0]));
-      mm_into(rows_of(a, first, n), matrix(b, e), part, bias.defined() ? 1 : 0);
+      mm_into(rows_of(a, first, n), matrix(b, e), part, bias.defined());
     });
     if (groups.used() < groups.rows)
       fill(rows_of(out, groups.used(), groups.rows - groups.used()), Scalar(0));
@@ -93,7 +93,7 @@ struct GroupedOuter {
     groups.each([&](int64_t e, int64_t first, int64_t n) {
       const Tensor x = rows_of(a, first, n);
       mm_into(make_view(x, {x.sizes()[1], n}, {x.strides()[1], x.strides()[0]}, x.offset()),
-              rows_of(g, first, n), matrix(out, e), 0);
+              rows_of(g, first, n), matrix(out, e), false);
     });
     return out;
   }

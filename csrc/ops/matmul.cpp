@@ -51,7 +51,7 @@ void integer_products(const Products& p) {
                    const T* a = static_cast<const T*>(p.a) + i / p.m * p.step_a + i % p.m * row_a;
                    const T* b = static_cast<const T*>(p.b) + i / p.m * p.step_b;
                    T* row = static_cast<T*>(p.c) + i * p.n;
-                   if (p.beta == 0) std::fill(row, row + p.n, T(0));
+                   if (!p.add) std::fill(row, row + p.n, T(0));
                    for (int64_t l = 0; l < p.k; ++l) {
                      const T x = a[l * col_a];
                      for (int64_t j = 0; j < p.n; ++j)
@@ -63,21 +63,22 @@ void integer_products(const Products& p) {
 
 template <class T>
 void float_products(const Products& p) {
-  const auto one = [&](auto gemm, int64_t i) {
-    gemm(p.trans_a, p.trans_b, p.m, p.n, p.k, T(1), static_cast<const T*>(p.a) + i * p.step_a,
-         p.lda, static_cast<const T*>(p.b) + i * p.step_b, p.ldb, T(p.beta),
-         static_cast<T*>(p.c) + i * p.m * p.n, p.n);
+  const auto one = [&](int64_t i, bool all_threads) {
+    gemm(Gemm<T>{p.trans_a, p.trans_b, p.add, p.m, p.n, p.k,
+                 static_cast<const T*>(p.a) + i * p.step_a, p.lda,
+                 static_cast<const T*>(p.b) + i * p.step_b, p.ldb,
+                 static_cast<T*>(p.c) + i * p.m * p.n, p.n},
+         all_threads);
   };
   const double each = double(p.m) * double(p.n) * double(p.k);
   // Few large products are split inside, many small ones over the batch.
   if (p.batch == 1 || (p.batch < 4 && each > 4e6)) {
-    for (int64_t i = 0; i < p.batch; ++i)
-      one([](auto... arguments) { parallel_gemm(arguments...); }, i);
+    for (int64_t i = 0; i < p.batch; ++i) one(i, true);
     return;
   }
   const int64_t grain = std::max<int64_t>(1, int64_t(1e6 / std::max(each, 1.0)));
   parallel_for(p.batch, grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) one([](auto... arguments) { gemm(arguments...); }, i);
+    for (int64_t i = begin; i < end; ++i) one(i, false);
   });
 }
 
@@ -89,21 +90,20 @@ void multiply(const Products& p) {
 
 }  // namespace
 
-void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta) {
+void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, bool add) {
   const DType type = out.dtype();
   EG_CHECK_KIND(NotImplemented, type != DType::Bool, "\"matmul\" not implemented for 'Bool'");
   const MatmulKernels& kernel = kernels<MatmulKernels>();
   if (is_reduced(type) && !kernel.halves) {
-    const Tensor wide =
-        beta == 0 ? empty(out.sizes(), DType::Float32) : cast_data(out, DType::Float32);
-    mm_into(cast_data(a, DType::Float32), cast_data(b, DType::Float32), wide, beta);
+    const Tensor wide = add ? cast_data(out, DType::Float32) : empty(out.sizes(), DType::Float32);
+    mm_into(cast_data(a, DType::Float32), cast_data(b, DType::Float32), wide, add);
     return copy_into(out, wide);
   }
   const Matrix ma(a), mb(b);
   const int64_t d = out.dim();
   kernel.multiply({type, d == 3 ? out.sizes()[0] : 1, out.sizes()[d - 2], out.sizes()[d - 1],
                    a.sizes()[d - 1], ma.owner.raw(), mb.owner.raw(), out.raw(), ma.trans, mb.trans,
-                   ma.ld, mb.ld, ma.step(), mb.step(), beta});
+                   ma.ld, mb.ld, ma.step(), mb.step(), add});
 }
 
 namespace {
@@ -114,7 +114,7 @@ Tensor gradient_product(Context& ctx, size_t input, const Tensor& a, const Tenso
   Tensor* sum = ctx.accumulator(input);
   if (!sum || grad_enabled() || is_reduced(sum->dtype()) || sum->dim() != a.dim())
     return recorded(a, b);
-  mm_into(a, b, *sum, 1);
+  mm_into(a, b, *sum, true);
   return Context::accumulated();
 }
 
@@ -129,7 +129,7 @@ struct Product {
     Dims sizes = a.sizes();
     sizes.back() = b.sizes().back();
     Tensor out = empty(sizes, a.dtype());
-    mm_into(a, b, out, 0);
+    mm_into(a, b, out, false);
     return out;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -154,7 +154,7 @@ struct Linear {
     mm_into(x,
             alias(weight, {weight.sizes()[1], weight.sizes()[0]},
                   {weight.strides()[1], weight.strides()[0]}, weight.offset()),
-            out, bias.defined() ? 1 : 0);
+            out, bias.defined());
     return out;
   }
   Tensors backward(Context& ctx, const Tensor& g) {

@@ -5,7 +5,7 @@
 
 namespace eg {
 
-// out (row-major) = a b + beta out, for a and b of one dtype: matrices, or batches of them.
-void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, double beta);
+// out (row-major) = a b, or out + a b if `add`, for a and b of one dtype: matrices, or batches of them.
+void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, bool add);
 
 }  // namespace eg

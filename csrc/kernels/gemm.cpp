@@ -1,0 +1,360 @@
+// Matrix products from tiles that stay in registers, on the calling thread.
+//
+// Note [Blocks of a product]. A tile, a strip of up to kTall rows of A by a panel of two vectors of B's columns, is summed in
+// registers over kDepth terms. Some panels, packed in the order in which tiles read them, stay in the second-level cache
+// while the strips pass by; a strip stays in the first level while it meets these panels.
+//
+// A is read where it lies, row by row, unless it is transposed. B is, too, if there are too few rows of A to pay for packing.
+#include "kernels/gemm.h"
+
+#include "kernels/panel.h"
+#include "kernels/scratch.h"
+
+namespace eg {
+namespace {
+
+#if defined(__AVX512F__)
+constexpr int kTall = 12;  // x 2 sums, 2 vectors of B, 1 number of A: of 32 registers
+#elif defined(__AVX2__)
+constexpr int kTall = 6;  // of 16
+#endif
+
+#if defined(__AVX2__)
+
+constexpr int64_t kDepth = 384;
+constexpr int64_t kPanelsAtOnce = 8;
+constexpr int64_t kPacked = 1 << 20;          // elements of A packed at a time
+constexpr int64_t kUnpackedRows = 6 * kTall;  // at most: B is read where it lies
+constexpr int64_t kLowRows = 3;               // at most: tiles are four vectors wide
+constexpr int64_t kPage = 4096;
+
+EG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+EG_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+// `total` items in the fewest parts of at most `most`, of nearly equal size.
+struct Parts {
+  int64_t total, count;
+  Parts(int64_t n, int64_t most) : total(n), count(ceil_div(n, most)) {}
+  EG_INLINE int64_t begin(int64_t i) const {
+    const int64_t size = total / count, larger = total % count;
+    return i * size + least(i, larger);
+  }
+  EG_INLINE int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }
+  EG_INLINE int64_t largest() const { return ceil_div(total, count); }
+};
+
+// Where a tile goes.
+template <class T>
+struct Target {
+  T* c;
+  int64_t ldc;
+  bool add;
+  int64_t columns;  // of the tile's that exist
+};
+
+template <class T>
+__attribute__((noinline)) void copy_rows(int64_t rows, int64_t columns, const T* from,
+                                         int64_t ld_from, T* to, int64_t ld_to) {
+  for (int64_t r = 0; r < rows; ++r)
+    for (int64_t j = 0; j < columns; ++j) to[r * ld_to + j] = from[r * ld_from + j];
+}
+
+template <class T, int R, int N>
+EG_INLINE void finish(const Vec<T> (&sums)[R][N], const Target<T>& to) {
+  constexpr int L = kLanes<T>;
+  alignas(64) T edge[R * N * L];
+  const bool partial = to.columns < N * L;
+  T* c = partial ? edge : to.c;
+  const int64_t ldc = partial ? N * L : to.ldc;
+  if (to.add) {
+    if (partial) copy_rows<T>(R, to.columns, to.c, to.ldc, edge, N * L);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r, c += ldc)
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) store(c + v * L, load(c + v * L) + sums[r][v]);
+  } else {
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r, c += ldc)
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) store(c + v * L, sums[r][v]);
+  }
+  if (partial) copy_rows<T>(R, to.columns, edge, N * L, to.c, to.ldc);
+}
+
+// R rows of A, each as it lies.
+template <class T>
+struct RowsOf {
+  const T *a, *a4, *a8;
+  int64_t ld;
+  RowsOf(const T* first, int64_t lda)
+      : a(first), a4(first + 4 * lda), a8(first + 8 * lda), ld(lda) {}
+  EG_INLINE T operator[](int r) const { return (r < 4 ? a : r < 8 ? a4 : a8)[r % 4 * ld]; }
+  EG_INLINE void next() { ++a, ++a4, ++a8; }
+};
+// R rows of A, of which each column lies contiguously; ld from one column to the next.
+template <class T>
+struct StripOf {
+  const T* a;
+  int64_t ld;
+  StripOf(const T* first, int64_t distance) : a(first), ld(distance) {}
+  EG_INLINE T operator[](int r) const { return a[r]; }
+  EG_INLINE void next() { a += ld; }
+};
+
+// One tile of R rows by N vectors; rows of B ldb apart.
+template <template <class> class Left, class T, int R, int N>
+void tile(int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb, const Target<T>& to) {
+  constexpr int L = kLanes<T>;
+  if (to.add)
+    for (int r = 0; r < R; ++r)
+      for (int v = 0; v < N; ++v) __builtin_prefetch(to.c + r * to.ldc + v * L, 1);
+  Vec<T> sums[R][N];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) sums[r][v] = Vec<T>{};
+  Left<T> left(a, lda);
+  const auto add_products = [&]() __attribute__((always_inline)) {
+    Vec<T> w[N];
+#pragma GCC unroll 4
+    for (int v = 0; v < N; ++v) w[v] = load(b + v * L);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) {
+      const T x = left[r];
+#pragma GCC unroll 4
+      for (int v = 0; v < N; ++v) sums[r][v] += x * w[v];
+    }
+    left.next();
+    b += ldb;
+  };
+  for (; k >= 4; k -= 4) {
+    add_products();
+    add_products();
+    add_products();
+    add_products();
+  }
+  for (; k > 0; --k) add_products();
+  finish<T, R, N>(sums, to);
+}
+
+template <class T>
+using TileFunction = void (*)(int64_t k, const T* a, int64_t lda, const T* b, int64_t ldb,
+                              const Target<T>& to);
+// The tile of each number of rows.
+template <template <class> class Left, class T, int N>
+TileFunction<T> tile_of(int64_t rows) {
+  static constexpr TileFunction<T> of[] = {
+      &tile<Left, T, 1, N>, &tile<Left, T, 2, N>, &tile<Left, T, 3, N>,
+#define EG_TALL(R) &tile<Left, T, (N == 4 ? 1 : R), N>
+      EG_TALL(4),           EG_TALL(5),           EG_TALL(6),
+#if defined(__AVX512F__)
+      EG_TALL(7),           EG_TALL(8),           EG_TALL(9),
+      EG_TALL(10),          EG_TALL(11),          EG_TALL(12),
+#endif
+#undef EG_TALL
+  };
+  return of[rows - 1];
+}
+
+// ---- packing -----------------------------------------------------------------------------------------------------------
+
+// Columns [j, j + width) of op(B), rows [p, p + k): dst[p][width], zero beyond the last column.
+template <class T>
+void pack_panel(const Gemm<T>& g, int64_t p, int64_t k, int64_t j, int64_t width, T* dst) {
+  constexpr int64_t L = kLanes<T>;
+  const int64_t columns = g.n - j;
+  if (!g.trans_b) return pack_columns(g.b + p * g.ldb + j, g.ldb, columns, k, dst, width);
+  for (int64_t v = 0; v < width; v += L) {
+    const int64_t left = columns - v;
+    pack_transposed(g.b + (j + v) * g.ldb + p, g.ldb, left < 0 ? 0 : least(left, L), k, dst + v,
+                    width);
+  }
+}
+
+// Rows [i, i + rows) of op(A), columns [p, p + k): dst[p][rows]. Whole vectors are written, the last one up to kLanes
+// elements beyond the end: what is too much of a row is written over by the next.
+template <class T>
+void pack_strip(const Gemm<T>& g, int64_t i, int64_t rows, int64_t p, int64_t k, T* dst) {
+  constexpr int64_t L = kLanes<T>, last = (kTall - 1) / L * L;
+  if (g.trans_a) {
+    const T* a = g.a + p * g.lda + i;
+    if (i + last + L <= g.m) {
+      for (int64_t q = 0; q < k; ++q, a += g.lda, dst += rows)
+#pragma GCC unroll 4
+        for (int64_t r = 0; r <= last; r += L)
+          if (r < rows) store(dst + r, load(a + r));
+      return;
+    }
+    for (int64_t q = 0; q < k; ++q, a += g.lda, dst += rows)
+      for (int64_t r = 0; r < rows; ++r) dst[r] = a[r];
+    return;
+  }
+  const T* a = g.a + i * g.lda + p;
+  int64_t q = 0;
+  for (; q + L <= k; q += L)
+    for (int64_t first = (rows - 1) / L * L; first >= 0; first -= L) {
+      Vec<T> v[L];
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r)
+        v[r] = first + r < rows ? load(a + (first + r) * g.lda + q) : Vec<T>{};
+      transpose<T>(v);
+#pragma GCC unroll 16
+      for (int r = 0; r < L; ++r) store(dst + (q + r) * rows + first, v[r]);
+    }
+  for (; q < k; ++q)
+    for (int64_t r = 0; r < rows; ++r) dst[q * rows + r] = a[r * g.lda + q];
+}
+
+// ---- products ------------------------------------------------------------------------------------------------------------
+
+// See Note [Blocks of a product].
+template <class T>
+class Blocked {
+ public:
+  explicit Blocked(const Gemm<T>& product)
+      : g(product),
+        low(!g.trans_a && g.m <= kLowRows && g.n > 2 * L),
+        width(low                      ? 4 * L
+              : g.n <= L && !g.trans_a ? L
+                                       : 2 * L),
+        packs_a(g.trans_a),
+        packs_b(g.trans_b || g.m > (g.ldb * int64_t(sizeof(T)) > kPage ? kTall : kUnpackedRows)),
+        strips(g.m, kTall),
+        depths(g.k, kDepth),
+        panels(ceil_div(g.n, width), kPanelsAtOnce),
+        slot(kTall * depths.largest() + L),
+        groups(strips.count, packs_a ? ceil_div(kPacked, slot) : strips.count),
+        left(packs_a ? groups.largest() * slot : 0),
+        right((packs_b ? panels.largest() : 1) * width * depths.largest()) {}
+
+  void run() {
+    for (int64_t group = 0; group < groups.count; ++group)
+      for (int64_t d = 0; d < depths.count; ++d) {
+        const int64_t first = groups.begin(group), end = groups.begin(group + 1);
+        for (int64_t s = first; packs_a && s < end; ++s)
+          pack_strip(g, strips.begin(s), strips.size(s), depths.begin(d), depths.size(d),
+                     left.data() + (s - first) * slot);
+        for (int64_t i = 0; i < panels.count; ++i)
+          multiply(first, end, panels.begin(i), panels.begin(i + 1), d);
+      }
+  }
+
+ private:
+  static constexpr int64_t L = kLanes<T>;
+  const Gemm<T>& g;
+  const bool low;
+  const int64_t width;  // of a panel
+  const bool packs_a, packs_b;
+  const Parts strips, depths, panels;
+  const int64_t slot;  // of a packed strip; packing it writes a little beyond its end
+  const Parts groups;  // of strips, packed at a time
+  Scratch<T> left, right;
+
+  TileFunction<T> function(int64_t rows) const {
+    if (packs_a) return tile_of<StripOf, T, 2>(rows);
+    if (low) return tile_of<RowsOf, T, 4>(rows);
+    return width == L ? tile_of<RowsOf, T, 1>(rows) : tile_of<RowsOf, T, 2>(rows);
+  }
+
+  // Strips [s, s_end) by panels [j, j_end).
+  void multiply(int64_t s, int64_t s_end, int64_t j, int64_t j_end, int64_t d) {
+    const int64_t p = depths.begin(d), k = depths.size(d), first = s;
+    // The end of B, where whole vectors reach beyond its rows, is packed in any case.
+    const auto is_packed = [&](int64_t panel) { return packs_b || (panel + 1) * width > g.n; };
+    const auto copy = [&](int64_t panel) {
+      return right.data() + (packs_b ? panel - j : 0) * width * k;
+    };
+    for (int64_t panel = j; panel < j_end; ++panel)
+      if (is_packed(panel)) pack_panel(g, p, k, panel * width, width, copy(panel));
+    for (; s < s_end; ++s) {
+      const int64_t row = strips.begin(s), rows = strips.size(s);
+      const TileFunction<T> f = function(rows);
+      const T* a = packs_a ? left.data() + (s - first) * slot : g.a + row * g.lda + p;
+      for (int64_t panel = j; panel < j_end; ++panel) {
+        const bool is_copy = is_packed(panel);
+        const int64_t column = panel * width;
+        f(k, a, packs_a ? rows : g.lda, is_copy ? copy(panel) : g.b + p * g.ldb + column,
+          is_copy ? width : g.ldb,
+          {g.c + row * g.ldc + column, g.ldc, d || g.add, least(width, g.n - column)});
+      }
+    }
+  }
+};
+
+// C of X by Y elements, each the inner product of two rows as they lie; U sums of each.
+template <class T, int X, int Y, int U>
+void inner_products(int64_t k, const T* x, int64_t ldx, const T* y, int64_t ldy, bool add, T* c,
+                    int64_t step_x, int64_t step_y) {
+  constexpr int64_t L = kLanes<T>;
+  Vec<T> sums[X][Y][U] = {};
+  int64_t p = 0;
+  for (; p + U * L <= k; p += U * L)
+#pragma GCC unroll 4
+    for (int u = 0; u < U; ++u)
+#pragma GCC unroll 4
+      for (int j = 0; j < Y; ++j) {
+        const Vec<T> v = load(y + j * ldy + p + u * L);
+#pragma GCC unroll 4
+        for (int i = 0; i < X; ++i) sums[i][j][u] += v * load(x + i * ldx + p + u * L);
+      }
+  for (int i = 0; i < X; ++i)
+    for (int j = 0; j < Y; ++j) {
+      Vec<T> all = sums[i][j][0];
+      for (int u = 1; u < U; ++u) all += sums[i][j][u];
+      T sum = lane_sum<T>(all);
+      for (int64_t q = p; q < k; ++q) sum += x[i * ldx + q] * y[j * ldy + q];
+      T* to = c + i * step_x + j * step_y;
+      *to = add ? *to + sum : sum;
+    }
+}
+
+// Few rows of x, at most 4, by many of y, all as they lie.
+template <class T>
+void dots(const Gemm<T>& g, int64_t few, const T* x, int64_t ldx, int64_t step_x, int64_t many,
+          const T* y, int64_t ldy, int64_t step_y) {
+  const auto all = [&](auto rows) {
+    constexpr int X = decltype(rows)::value;
+    int64_t j = 0;
+    for (; j + 4 <= many; j += 4)
+      inner_products<T, X, 4, 1>(g.k, x, ldx, y + j * ldy, ldy, g.add, g.c + j * step_y, step_x,
+                                 step_y);
+    for (; j < many; ++j)
+      inner_products<T, X, 1, 4>(g.k, x, ldx, y + j * ldy, ldy, g.add, g.c + j * step_y, step_x,
+                                 step_y);
+  };
+  switch (few) {
+    case 1:
+      return all(Rows<1>{});
+    case 2:
+      return all(Rows<2>{});
+    case 3:
+      return all(Rows<3>{});
+    default:
+      return all(Rows<4>{});
+  }
+}
+
+template <class T>
+void product(const Gemm<T>& g) {
+  constexpr int64_t kFew = 4;
+  // A vector lies both ways if its elements are next to each other.
+  const bool rows_lie = !g.trans_a || (g.m == 1 && g.lda == 1);
+  const bool columns_lie = g.trans_b || (g.n == 1 && g.ldb == 1);
+  if (rows_lie && columns_lie && g.m <= kFew)
+    return dots(g, g.m, g.a, g.lda, g.ldc, g.n, g.b, g.ldb, 1);
+  if (rows_lie && columns_lie && g.n <= kFew)
+    return dots(g, g.n, g.b, g.ldb, 1, g.m, g.a, g.lda, g.ldc);
+  Blocked<T>(g).run();
+}
+
+#endif
+
+}  // namespace
+
+#if defined(__AVX2__)
+EG_KERNELS(GemmKernels, {&product<float>, &product<double>})
+#else
+EG_KERNELS(GemmKernels, {nullptr, nullptr})
+#endif
+
+}  // namespace eg
