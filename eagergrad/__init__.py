@@ -146,6 +146,14 @@ _interop.install(Tensor)
 _SUBMODULES = frozenset(
     [
         "accelerator",
+        "xpu",
+        "storage",
+        "profiler",
+        "overrides",
+        "mps",
+        "functional",
+        "cpu",
+        "_utils",
         "amp",
         "autograd",
         "backends",
@@ -214,6 +222,13 @@ _ELSEWHERE.update(
         "eagergrad.sparse",
     )
 )
+_ELSEWHERE.update(
+    dict.fromkeys(
+        "BFloat16Storage BoolStorage ByteStorage CharStorage DoubleStorage FloatStorage HalfStorage IntStorage LongStorage "
+        "ShortStorage Storage TypedStorage UntypedStorage".split(),
+        "eagergrad.storage",
+    )
+)
 # Functions of layers that PyTorch also shows at the top.
 _ELSEWHERE.update(
     dict.fromkeys(
@@ -242,6 +257,11 @@ def __getattr__(name: str) -> _Any:
         except ModuleNotFoundError as error:
             if error.name != f"eagergrad.{name}":
                 raise
+    elif name.startswith("_foreach_"):
+        from eagergrad.tensor import foreach
+
+        if name in foreach.FUNCTIONS:
+            return foreach.FUNCTIONS[name]
     elif name in _ELSEWHERE:
         found = getattr(importlib.import_module(_ELSEWHERE[name]), name)
         globals()[name] = found

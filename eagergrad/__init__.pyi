@@ -10,30 +10,37 @@ from eagergrad import amp as amp
 from eagergrad import autograd as autograd
 from eagergrad import backends as backends
 from eagergrad import compiler as compiler
+from eagergrad import cpu as cpu
 from eagergrad import cuda as cuda
 from eagergrad import distributed as distributed
 from eagergrad import distributions as distributions
 from eagergrad import fft as fft
 from eagergrad import func as func
+from eagergrad import functional as functional
 from eagergrad import fx as fx
+from eagergrad import hub as hub
 from eagergrad import jit as jit
 from eagergrad import linalg as linalg
 from eagergrad import masked as masked
 from eagergrad import memory as memory
+from eagergrad import mps as mps
 from eagergrad import multiprocessing as multiprocessing
 from eagergrad import nn as nn
 from eagergrad import onnx as onnx
 from eagergrad import optim as optim
+from eagergrad import overrides as overrides
 from eagergrad import random as random
 from eagergrad import serialization as serialization
 from eagergrad import signal as signal
 from eagergrad import sparse as sparse
 from eagergrad import special as special
+from eagergrad import storage as storage
 from eagergrad import testing as testing
 from eagergrad import train as train
 from eagergrad import types as types
 from eagergrad import utils as utils
 from eagergrad import version as version
+from eagergrad import xpu as xpu
 from eagergrad._C import Generator as Generator
 from eagergrad._C import get_default_dtype as get_default_dtype
 from eagergrad._C import get_num_threads as get_num_threads
@@ -127,6 +134,8 @@ from eagergrad.special import frexp as frexp
 from eagergrad.special import logit as logit
 from eagergrad.special import mvlgamma as mvlgamma
 from eagergrad.special import polygamma as polygamma
+from eagergrad.storage import TypedStorage as TypedStorage
+from eagergrad.storage import UntypedStorage as UntypedStorage
 from eagergrad.tensor.attach import logit_ as logit_
 from eagergrad.tensor.creation import as_tensor as as_tensor
 from eagergrad.tensor.creation import asarray as asarray
@@ -220,16 +229,27 @@ from eagergrad.tensor.windows import hann_window as hann_window
 from eagergrad.tensor.windows import kaiser_window as kaiser_window
 
 __version__: str
+BFloat16Storage: Any
 BFloat16Tensor: Any
+BoolStorage: Any
 BoolTensor: Any
+ByteStorage: Any
 ByteTensor: Any
+CharStorage: Any
 CharTensor: Any
+DoubleStorage: Any
 DoubleTensor: Any
+FloatStorage: Any
 FloatTensor: Any
+HalfStorage: Any
 HalfTensor: Any
+IntStorage: Any
 IntTensor: Any
+LongStorage: Any
 LongTensor: Any
+ShortStorage: Any
 ShortTensor: Any
+Storage: Any
 bfloat16: _dtype
 bool: _dtype
 channels_last: _str

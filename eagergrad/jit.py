@@ -9,8 +9,11 @@ import eagergrad as eg
 
 __all__ = [
     "Final",
+    "ScriptFunction",
+    "ScriptModule",
     "annotate",
     "export",
+    "fork",
     "freeze",
     "ignore",
     "is_scripting",
@@ -24,9 +27,39 @@ __all__ = [
     "trace",
     "trace_module",
     "unused",
+    "wait",
 ]
 
 T = TypeVar("T")
+
+
+class ScriptModule(eg.nn.Module):
+    """The base of compiled modules: an ordinary module. What `script` returns is the module it was given."""
+
+
+class ScriptFunction:
+    """The class of compiled functions: there are none, `script` returns the function it was given."""
+
+
+def fork(func: Any, *args: Any, **kwargs: Any) -> Any:
+    """Return a future of the function's result; it runs now.
+
+    >>> wait(fork(pow, 2, 3))
+    8
+    """
+    from concurrent.futures import Future
+
+    future: Any = Future()
+    try:
+        future.set_result(func(*args, **kwargs))
+    except Exception as error:
+        future.set_exception(error)
+    return future
+
+
+def wait(future: Any) -> Any:
+    """Return the result of `fork`."""
+    return future.result()
 
 
 def script(obj: T, optimize: Any = None, example_inputs: Any = None, **options: Any) -> T:

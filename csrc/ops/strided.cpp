@@ -159,6 +159,9 @@ Tensor as_strided_op(const Tensor& x, const Dims& size, const Dims& stride,
   return as_strided(x, size, stride, storage_offset.value_or(x.offset()));
 }
 
+EG_OP(
+    +[](const Tensor& x) { return int64_t(x.storage().bytes()); }, "_storage_bytes(input)",
+    "Size of the memory that input and its views share.", kInternal)
 EG_OP(&as_strided_op, "as_strided(input, size, stride, storage_offset=None)",
       "A view of input's storage with the given sizes, strides and offset, in elements.")
 EG_OP(

@@ -283,9 +283,9 @@ def _typed_tensor(name: str) -> type:
 
 
 def __getattr__(name: str) -> Any:
-    """The part `amp`, graphs, and the old tensor types."""
-    if name == "amp":
-        return importlib.import_module("eagergrad.cuda.amp")
+    """The parts `amp` and `nvtx`, graphs, and the old tensor types."""
+    if name in ("amp", "nvtx"):
+        return importlib.import_module(f"eagergrad.cuda.{name}")
     if name in ("CUDAGraph", "graph"):
         return getattr(importlib.import_module("eagergrad.cuda.graphs"), name)
     if name.endswith("Tensor") and name[: -len("Tensor")] in _TYPES:

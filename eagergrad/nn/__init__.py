@@ -1,6 +1,6 @@
 """Neural networks: modules, their functions, initial values and tools, under PyTorch's names."""
 
-from . import attention, common_types, functional, init, modules, parallel, parameter, utils
+from . import attention, common_types, functional, grad, init, modules, parallel, parameter, utils
 from .modules import *
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
@@ -15,6 +15,7 @@ __all__ = [
     "attention",
     "common_types",
     "functional",
+    "grad",
     "init",
     "modules",
     "parallel",

@@ -78,6 +78,8 @@ def attach_methods(tensor_class: type) -> None:
     tensor_class.prelu = _later("eagergrad.nn.functional", "prelu")  # type: ignore[attr-defined]
     tensor_class.is_distributed = lambda self: False  # type: ignore[attr-defined]
     tensor_class.polygamma = lambda self, n: _C.op_table["_polygamma"](self, n)  # type: ignore[attr-defined]
+    for name in ("storage", "untyped_storage"):
+        setattr(tensor_class, name, _later("eagergrad.storage", name))
     for name in _LINALG:
         setattr(tensor_class, name, _later("eagergrad.linalg.names", name))
     tensor_class.where = (  # type: ignore[attr-defined]

@@ -13,6 +13,7 @@ from eagergrad.tensor.tensor import Tensor, _as_dtype
 
 __all__ = [
     "Assert",
+    "_assert",
     "angle",
     "are_deterministic_algorithms_enabled",
     "compile",
@@ -56,8 +57,8 @@ def is_tensor(obj: Any) -> bool:
 
 
 def is_storage(obj: Any) -> bool:
-    """False: storages are not objects of their own here."""
-    return False
+    """Whether the object is a storage, as ``x.storage()`` gives."""
+    return any(c.__module__ == "eagergrad.storage" for c in type(obj).__mro__)
 
 
 def is_floating_point(input: Tensor) -> bool:
@@ -218,6 +219,9 @@ def Assert(condition: Any, message: str) -> None:
     """Raises AssertionError with the message unless the condition holds."""
     if not condition:
         raise AssertionError(message)
+
+
+_assert = Assert
 
 
 def compile(model: Any = None, **options: Any) -> Any:

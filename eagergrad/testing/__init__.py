@@ -9,7 +9,7 @@ import numpy as np
 
 import eagergrad as eg
 
-__all__ = ["assert_close"]
+__all__ = ["assert_allclose", "assert_close", "make_tensor"]
 
 
 def _default_tolerance(dtype: Any) -> tuple[float, float]:
@@ -153,3 +153,78 @@ def assert_close(
         "stride": check_stride,
     }
     _Comparison(rtol, atol, equal_nan, check, msg).any(actual, expected, "")
+
+
+def assert_allclose(
+    actual: Any,
+    expected: Any,
+    rtol: float | None = None,
+    atol: float | None = None,
+    equal_nan: bool = True,
+    msg: str = "",
+) -> None:
+    """The old form of `assert_close`: dtypes, devices and classes may differ, NaN equals NaN."""
+    pair = [x if isinstance(x, eg.Tensor) else eg.as_tensor(x) for x in (actual, expected)]
+    if rtol is None and atol is None:
+        tolerances = [_default_tolerance(t.dtype) for t in pair]
+        rtol, atol = (max(t[i] for t in tolerances) for i in (0, 1))
+    assert_close(
+        *pair,
+        rtol=rtol,
+        atol=atol,
+        equal_nan=equal_nan,
+        check_device=False,
+        check_dtype=False,
+        check_stride=False,
+        msg=msg or None,
+    )
+
+
+def make_tensor(
+    *shape: Any,
+    dtype: Any,
+    device: Any = "cpu",
+    low: float | None = None,
+    high: float | None = None,
+    requires_grad: bool = False,
+    noncontiguous: bool = False,
+    exclude_zero: bool = False,
+    memory_format: Any = None,
+) -> Any:
+    """A tensor of uniform random values from ``low`` up to ``high`` (-9 to 9 or 10, as far as the dtype reaches).
+
+    Raises:
+        ValueError: ``low`` is not below ``high``, or both ``noncontiguous`` and ``memory_format`` are given.
+
+    >>> import eagergrad as eg
+    >>> x = make_tensor(2, 3, dtype=eg.int8, low=0, high=3)
+    >>> x.shape == (2, 3) and bool((x >= 0).all() and (x < 3).all())
+    True
+    """
+    if noncontiguous and memory_format is not None:
+        raise ValueError("[make_tensor] expected noncontiguous or memory_format, not both")
+    size = tuple(shape[0]) if len(shape) == 1 and not isinstance(shape[0], int) else shape
+    if dtype == eg.bool:
+        bottom, top = 0, 2
+    elif dtype.is_floating_point:
+        bottom, top = -9, 9
+    else:
+        bottom, top = (0 if dtype == eg.uint8 else -9), 10
+    low = bottom if low is None else low
+    high = top if high is None else high
+    if not low < high:
+        raise ValueError(f"[make_tensor] expected low < high, got low={low} and high={high}")
+    if noncontiguous and size:
+        size = (*size[:-1], 2 * size[-1])
+    if dtype.is_floating_point:
+        x = eg.empty(size, dtype=dtype, device=device).uniform_(low, high)
+    else:
+        x = eg.randint(int(low), int(high), size, dtype=dtype, device=device)
+    if noncontiguous and size:
+        x = x[..., ::2]
+    if exclude_zero:
+        one = eg.finfo(dtype).tiny if dtype.is_floating_point else 1
+        x[x == 0] = one
+    if memory_format is not None:
+        x = x.contiguous(memory_format=memory_format)
+    return x.requires_grad_(requires_grad)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
-_PARTS = ("checkpoint", "data", "dlpack", "hooks", "tensorboard")
+_PARTS = ("benchmark", "checkpoint", "data", "dlpack", "hooks", "model_zoo", "tensorboard")
 
 
 def __getattr__(name: str) -> Any:

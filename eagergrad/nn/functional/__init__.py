@@ -15,3 +15,11 @@ from .padding import *
 from .pooling import *
 from .sparse import *
 from .vision import *
+
+
+def __getattr__(name: str) -> object:
+    if name in ("_single", "_pair", "_triple"):  # layers written elsewhere take them from here
+        from ..modules import utils
+
+        return getattr(utils, name)
+    raise AttributeError(f"module 'eagergrad.nn.functional' has no attribute {name!r}")

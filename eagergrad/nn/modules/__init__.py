@@ -20,6 +20,7 @@ from . import (
     module,
     normalization,
     padding,
+    pixelshuffle,
     pooling,
     rnn,
     sparse,

@@ -51,6 +51,14 @@ def _shown(inplace: bool, *fields: str) -> str:
 # ---- without a setting -------------------------------------------------------------------------------------------
 
 
+def __getattr__(name: str) -> Any:
+    if name == "MultiheadAttention":
+        from .attention import MultiheadAttention
+
+        return MultiheadAttention
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 class Sigmoid(Module):
     """1 / (1 + e^-x).
 

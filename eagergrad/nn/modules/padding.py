@@ -51,7 +51,7 @@ class _Pad(Module):
         return f"{self.padding}"
 
 
-class _CircularPad(_Pad):
+class _CircularPadNd(_Pad):
     _mode = "circular"
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -64,7 +64,7 @@ class _CircularPad(_Pad):
         return super().forward(input)
 
 
-class _ConstantPad(_Pad):
+class _ConstantPadNd(_Pad):
     __constants__ = ["padding", "value"]
 
     def __init__(self, padding: Any, value: float) -> None:
@@ -78,7 +78,7 @@ class _ConstantPad(_Pad):
         return f"padding={self.padding}, value={self.value}"
 
 
-class _ZeroPad(_ConstantPad):
+class _ZeroPad(_ConstantPadNd):
     def __init__(self, padding: Any) -> None:
         super().__init__(padding, 0.0)
 
@@ -86,15 +86,15 @@ class _ZeroPad(_ConstantPad):
         return f"{self.padding}"
 
 
-class _ReflectionPad(_Pad):
+class _ReflectionPadNd(_Pad):
     _mode = "reflect"
 
 
-class _ReplicationPad(_Pad):
+class _ReplicationPadNd(_Pad):
     _mode = "replicate"
 
 
-class CircularPad1d(_CircularPad):
+class CircularPad1d(_CircularPadNd):
     """Pads the last dimension of (N, C, L) by wrapping around.
 
     >>> import eagergrad as eg
@@ -105,7 +105,7 @@ class CircularPad1d(_CircularPad):
     _dims = 1
 
 
-class CircularPad2d(_CircularPad):
+class CircularPad2d(_CircularPadNd):
     """Pads the last two dimensions of (N, C, H, W) by wrapping around.
 
     >>> import eagergrad as eg
@@ -116,7 +116,7 @@ class CircularPad2d(_CircularPad):
     _dims = 2
 
 
-class CircularPad3d(_CircularPad):
+class CircularPad3d(_CircularPadNd):
     """Pads the last three dimensions of (N, C, D, H, W) by wrapping around.
 
     >>> import eagergrad as eg
@@ -127,7 +127,7 @@ class CircularPad3d(_CircularPad):
     _dims = 3
 
 
-class ConstantPad1d(_ConstantPad):
+class ConstantPad1d(_ConstantPadNd):
     """Pads the last dimension of (N, C, L) with a constant.
 
     >>> import eagergrad as eg
@@ -138,7 +138,7 @@ class ConstantPad1d(_ConstantPad):
     _dims = 1
 
 
-class ConstantPad2d(_ConstantPad):
+class ConstantPad2d(_ConstantPadNd):
     """Pads the last two dimensions of (N, C, H, W) with a constant.
 
     >>> import eagergrad as eg
@@ -149,7 +149,7 @@ class ConstantPad2d(_ConstantPad):
     _dims = 2
 
 
-class ConstantPad3d(_ConstantPad):
+class ConstantPad3d(_ConstantPadNd):
     """Pads the last three dimensions of (N, C, D, H, W) with a constant.
 
     >>> import eagergrad as eg
@@ -160,7 +160,7 @@ class ConstantPad3d(_ConstantPad):
     _dims = 3
 
 
-class ReflectionPad1d(_ReflectionPad):
+class ReflectionPad1d(_ReflectionPadNd):
     """Pads the last dimension of (N, C, L) by mirroring around the edge elements.
 
     >>> import eagergrad as eg
@@ -171,7 +171,7 @@ class ReflectionPad1d(_ReflectionPad):
     _dims = 1
 
 
-class ReflectionPad2d(_ReflectionPad):
+class ReflectionPad2d(_ReflectionPadNd):
     """Pads the last two dimensions of (N, C, H, W) by mirroring around the edge elements.
 
     >>> import eagergrad as eg
@@ -182,7 +182,7 @@ class ReflectionPad2d(_ReflectionPad):
     _dims = 2
 
 
-class ReflectionPad3d(_ReflectionPad):
+class ReflectionPad3d(_ReflectionPadNd):
     """Pads the last three dimensions of (N, C, D, H, W) by mirroring around the edge elements.
 
     >>> import eagergrad as eg
@@ -193,7 +193,7 @@ class ReflectionPad3d(_ReflectionPad):
     _dims = 3
 
 
-class ReplicationPad1d(_ReplicationPad):
+class ReplicationPad1d(_ReplicationPadNd):
     """Pads the last dimension of (N, C, L) by repeating the edge elements.
 
     >>> import eagergrad as eg
@@ -204,7 +204,7 @@ class ReplicationPad1d(_ReplicationPad):
     _dims = 1
 
 
-class ReplicationPad2d(_ReplicationPad):
+class ReplicationPad2d(_ReplicationPadNd):
     """Pads the last two dimensions of (N, C, H, W) by repeating the edge elements.
 
     >>> import eagergrad as eg
@@ -215,7 +215,7 @@ class ReplicationPad2d(_ReplicationPad):
     _dims = 2
 
 
-class ReplicationPad3d(_ReplicationPad):
+class ReplicationPad3d(_ReplicationPadNd):
     """Pads the last three dimensions of (N, C, D, H, W) by repeating the edge elements.
 
     >>> import eagergrad as eg

@@ -1,0 +1,118 @@
+"""Models and weights by name: from folders and the cache of this machine.
+
+Nothing is ever downloaded. ``load`` takes a folder with a ``hubconf.py`` (``source="local"``), and
+``load_state_dict_from_url`` a file that is already in the cache.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from typing import Any
+from urllib.parse import urlparse
+
+import eagergrad as eg
+
+__all__ = ["get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
+
+_dir: str | None = None
+
+
+def get_dir() -> str:
+    """Return the folder of the cache: `set_dir`'s, else ``$TORCH_HOME/hub``, else ``~/.cache/torch/hub``."""
+    if _dir is not None:
+        return _dir
+    cache = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
+    return os.path.join(os.path.expanduser(home), "hub")
+
+
+def set_dir(d: str) -> None:
+    """Choose the folder of the cache."""
+    global _dir
+    _dir = os.path.expanduser(d)
+
+
+def _hubconf(repo_or_dir: str, source: str) -> Any:
+    if source != "local":
+        raise ValueError(
+            f"[hub] source={source!r} would download code; eagergrad loads from a folder: source='local'"
+        )
+    folder = os.path.expanduser(repo_or_dir)
+    path = os.path.join(folder, "hubconf.py")
+    spec = importlib.util.spec_from_file_location("hubconf", path)
+    if spec is None or spec.loader is None or not os.path.exists(path):
+        raise FileNotFoundError(f"[hub] {folder} has no hubconf.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.path.insert(0, folder)
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(folder)
+    return module
+
+
+def _entrypoint(module: Any, name: str) -> Any:
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise RuntimeError(f"[hub] cannot find callable {name} in hubconf")
+    return found
+
+
+def list(
+    github: str, force_reload: bool = False, skip_validation: bool = False, *, source: str = "local"
+) -> Any:
+    """Return the names of the models of a folder's ``hubconf.py``."""
+    names = vars(_hubconf(github, source))
+    return [n for n, v in names.items() if callable(v) and not n.startswith("_")]
+
+
+def help(
+    github: str,
+    model: str,
+    force_reload: bool = False,
+    skip_validation: bool = False,
+    *,
+    source: str = "local",
+) -> Any:
+    """Return the docstring of a model of a folder's ``hubconf.py``."""
+    return _entrypoint(_hubconf(github, source), model).__doc__
+
+
+def load(
+    repo_or_dir: str,
+    model: str,
+    *args: Any,
+    source: str = "github",
+    force_reload: bool = False,
+    verbose: bool = True,
+    **kwargs: Any,
+) -> Any:
+    """Return what a model of a folder's ``hubconf.py`` makes of the other arguments.
+
+    Raises:
+        ValueError: ``source`` is not "local".
+    """
+    return _entrypoint(_hubconf(repo_or_dir, source), model)(*args, **kwargs)
+
+
+def load_state_dict_from_url(
+    url: str,
+    model_dir: str | None = None,
+    map_location: Any = None,
+    progress: bool = True,
+    check_hash: bool = False,
+    file_name: str | None = None,
+    weights_only: bool = False,
+) -> Any:
+    """Load the file of this URL from the cache (``model_dir``, else ``checkpoints`` in `get_dir`).
+
+    Raises:
+        FileNotFoundError: it is not there; nothing is downloaded.
+    """
+    folder = model_dir or os.path.join(get_dir(), "checkpoints")
+    path = os.path.join(folder, file_name or os.path.basename(urlparse(url).path))
+    if not os.path.exists(path):
+        raise FileNotFoundError(f"[hub] {path} is not there; fetch {url} to it")
+    return eg.load(path, map_location=map_location)
