@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 import eagergrad as eg
+from eagergrad.nn import Module
 
 __all__ = [
     "Final",
@@ -33,7 +34,7 @@ __all__ = [
 T = TypeVar("T")
 
 
-class ScriptModule(eg.nn.Module):
+class ScriptModule(Module):
     """The base of compiled modules: an ordinary module. What `script` returns is the module it was given."""
 
 

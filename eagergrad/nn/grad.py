@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import eagergrad as eg
-from eagergrad.nn import functional as F
+from eagergrad._C import op_table
 
 __all__ = [
     "conv1d_input",
@@ -58,6 +58,6 @@ def _of_weight(conv: Callable[..., Any]) -> Callable[..., Any]:
     return gradient
 
 
-conv1d_input, conv1d_weight = _of_input(F.conv1d), _of_weight(F.conv1d)
-conv2d_input, conv2d_weight = _of_input(F.conv2d), _of_weight(F.conv2d)
-conv3d_input, conv3d_weight = _of_input(F.conv3d), _of_weight(F.conv3d)
+conv1d_input, conv1d_weight = _of_input(op_table["conv1d"]), _of_weight(op_table["conv1d"])
+conv2d_input, conv2d_weight = _of_input(op_table["conv2d"]), _of_weight(op_table["conv2d"])
+conv3d_input, conv3d_weight = _of_input(op_table["conv3d"]), _of_weight(op_table["conv3d"])

@@ -226,5 +226,5 @@ def make_tensor(
         one = eg.finfo(dtype).tiny if dtype.is_floating_point else 1
         x[x == 0] = one
     if memory_format is not None:
-        x = x.contiguous(memory_format=memory_format)
+        x = x.clone(memory_format=memory_format)
     return x.requires_grad_(requires_grad)
