@@ -77,6 +77,83 @@ def test_other_layouts_and_parameters_on_both_devices():
         assert_same(a.to("cuda"), b)
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("Adam", {"weight_decay": 0.1}),
+        ("AdamW", {"amsgrad": True}),
+        ("Adamax", {}),
+        ("NAdam", {"decoupled_weight_decay": True}),
+        ("RAdam", {}),
+        ("ASGD", {"t0": 1.0}),
+        ("RMSprop", {"momentum": 0.9}),
+        ("Adadelta", {}),
+        ("Rprop", {}),
+    ],
+)
+def test_capturable_steps_are_the_same(name, options):
+    results = []
+    for device, capturable in (("cpu", False), ("cuda", True)):
+        params = [eg.nn.Parameter(draw(n, 3, seed=n).to(device)) for n in (1, 4, 5)]
+        optimizer = getattr(eg.optim, name)(params, lr=0.1, capturable=capturable, **options)
+        for step in range(7):  # RAdam is rectified from the sixth on
+            for p in params[: 2 + step % 2]:
+                p.grad = draw(*p.shape, seed=step).to(device)
+            optimizer.step()
+        results.append((params, optimizer))
+    for p, q in zip(results[0][0], results[1][0], strict=True):
+        assert_same(q.detach(), p.detach())
+        a, b = results[0][1].state[p], results[1][1].state[q]
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(b[key], a[key])
+    fresh = getattr(eg.optim, name)(results[1][0], lr=0.1, capturable=True, **options)
+    fresh.load_state_dict(results[1][1].state_dict())
+    fresh.step()
+    assert fresh.state[results[1][0][0]]["step"].item() == 8
+    fresh.load_state_dict({**results[0][1].state_dict()})
+    fresh.step()
+    assert not fresh.param_groups[0]["capturable"], "as the loaded groups say"
+
+
+def test_captured_adam_goes_on_counting_and_takes_the_rate_from_the_device():
+    p, lr = eg.nn.Parameter(draw(4).to("cuda")), eg.tensor(0.1, device="cuda")
+    optimizer = eg.optim.Adam([p], lr=lr, capturable=True)
+    place = eg.zeros(2, dtype=eg.int64, device="cuda")
+    p.grad = draw(4, seed=1).to("cuda")
+    optimizer.step()
+    eg._C.cuda_begin_capture(place.data_ptr())
+    try:
+        optimizer.step()  # the emulation does it at once
+    finally:
+        eg._C.cuda_end_capture()
+    lr.fill_(0.01)
+    optimizer.step()
+    expected = eg.nn.Parameter(draw(4))
+    host = eg.optim.Adam([expected], lr=0.1)
+    expected.grad = draw(4, seed=1)
+    host.step()
+    host.step()
+    host.param_groups[0]["lr"] = 0.01
+    host.step()
+    assert_same(p.detach(), expected.detach())
+    assert optimizer.state[p]["step"].item() == 3
+
+
+def test_capturable_refuses_rows_and_numbers_elsewhere():
+    p = eg.nn.Parameter(draw(4, 2).to("cuda"))
+    optimizer = eg.optim.Adam([p], capturable=True)
+    p.grad = eg.sparse.RowSparse([1], draw(1, 2).to("cuda"), (4, 2))
+    with pytest.raises(RuntimeError, match=r"row-sparse.*capturable=False"):
+        optimizer.step()
+    optimizer = eg.optim.NAdam([p], capturable=True)
+    p.grad = draw(4, 2).to("cuda")
+    optimizer.step()
+    optimizer.state[p]["mu_product"] = optimizer.state[p]["mu_product"].cpu()
+    with pytest.raises(RuntimeError, match=r"mu_product.*on cuda:0.*on cpu"):
+        optimizer.step()
+
+
 def test_counts_stay_on_the_host():
     p = parameters("cuda")[0]
     optimizer = eg.optim.Adam([p])

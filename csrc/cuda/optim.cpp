@@ -1,6 +1,7 @@
 // Launches the kernels of eagergrad/cuda/optim.cu: one for all parameters of a type.
 #include "kernels/optim.h"
 
+#include <algorithm>
 #include <cmath>
 #include <vector>
 
@@ -39,16 +40,21 @@ cuda::Uploaded uploaded(const std::vector<T>& all) {
   return cuda::Uploaded(all.data(), all.size() * sizeof(T));
 }
 
-// A kernel for one rule and one type. rows: step_rows, else step_dense.
+// A kernel for one rule and one type.
+enum Part { kDense, kRows, kCount };
 template <class Kind>
-void* rule_kernel(bool rows, DType type) {
+void* rule_kernel(Part part, DType type) {
+  constexpr const char* names[] = {"step_dense", "step_rows", "count_steps"};
   const uint64_t key =
-      reinterpret_cast<uint64_t>(Kind::name) ^ uint64_t(type) << 56 ^ uint64_t(rows) << 60;
+      reinterpret_cast<uint64_t>(Kind::name) ^ uint64_t(type) << 56 ^ uint64_t(part) << 60;
   return cuda::kernel(kFile, key, [&] {
-    return str("eg::", rows ? "step_rows" : "step_dense", "<eg::optim_rules::", Kind::name, ", ",
-               cuda::type_name(type), ">");
+    return str("eg::", names[part], "<eg::optim_rules::", Kind::name, ", ", cuda::type_name(type),
+               ">");
   });
 }
+
+// Does the device make the rule, of numbers that it keeps?
+bool made_there(const OptimItem& item) { return item.counted.data || item.rate.data; }
 
 template <class Kind, class T>
 void step_dense(DType type, const OptimOptions& options, const OptimItem* items, int64_t count) {
@@ -56,14 +62,26 @@ void step_dense(DType type, const OptimOptions& options, const OptimItem* items,
   static_assert(sizeof(Rule) <= size_t(kRuleBytes) && std::is_trivially_copyable_v<Rule>);
   Table<OptimEntry> table;
   std::vector<RuleEntry> rules;  // nearly always one
+  std::vector<CountEntry> counts;
   for (int64_t k = 0; k < count; ++k) {
     const OptimItem& item = items[k];
     if (item.dtype != type || item.size == 0) continue;
-    const Rule made(options, item);
     RuleEntry rule = {};
-    std::memcpy(rule.bytes, &made, sizeof(Rule));
-    if (rules.empty() || std::memcmp(rules.back().bytes, rule.bytes, kRuleBytes) != 0)
+    if (made_there(item)) {
+      counts.push_back({item.counted,
+                        {item.running[0], item.running[1]},
+                        item.rate,
+                        item.step,
+                        {item.scalar[0], item.scalar[1]},
+                        int64_t(rules.size()),
+                        item.fresh});
       rules.push_back(rule);
+    } else {
+      const Rule made(options, item);
+      std::memcpy(rule.bytes, &made, sizeof(Rule));
+      if (rules.empty() || std::memcmp(rules.back().bytes, rule.bytes, kRuleBytes) != 0)
+        rules.push_back(rule);
+    }
     table.add({item.param,
                item.grad,
                {item.state[0], item.state[1], item.state[2]},
@@ -73,7 +91,13 @@ void step_dense(DType type, const OptimOptions& options, const OptimItem* items,
   }
   if (table.empty()) return;
   const cuda::Uploaded entries = uploaded(table.entries()), all_rules = uploaded(rules);
-  cuda::launch(rule_kernel<Kind>(false, type), table.grid(), entries.template get<OptimEntry>(),
+  if (!counts.empty()) {
+    const cuda::Uploaded there = uploaded(counts);
+    cuda::launch(rule_kernel<Kind>(kCount, type), cuda::elements(int64_t(counts.size()), 1, 64),
+                 there.get<CountEntry>(), int(counts.size()), options,
+                 const_cast<RuleEntry*>(all_rules.template get<RuleEntry>()));
+  }
+  cuda::launch(rule_kernel<Kind>(kDense, type), table.grid(), entries.template get<OptimEntry>(),
                table.count(), all_rules.template get<RuleEntry>());
 }
 
@@ -82,7 +106,7 @@ void step_rows(const OptimOptions& options, const OptimItem& item) {
   const int64_t units = item.lazy && item.touched ? item.touched_rows : item.rows;
   if (units == 0 || item.width == 0) return;
   const typename Kind::template rule<T, double> rule(options, item);
-  cuda::launch(rule_kernel<Kind>(true, item.dtype),
+  cuda::launch(rule_kernel<Kind>(kRows, item.dtype),
                cuda::Grid(std::min<int64_t>(units, 1 << 20), item.width <= 64 ? 64 : 256), rule,
                options, item);
 }
@@ -104,13 +128,15 @@ bool repeats(OptimRule rule, const OptimOptions& options) {
 }
 
 void step(OptimRule rule, const OptimOptions& options, OptimItem* items, int64_t count) {
-  EG_CHECK(!cuda::capturing() || repeats(rule, options),
-           "this optimizer's step depends on its number, which a captured graph would repeat: "
-           "capture the "
-           "forward and backward passes, and call step() outside the graph");
+  const bool counted =
+      std::all_of(items, items + count, [](const OptimItem& item) { return item.counted.data; });
+  EG_CHECK(!cuda::capturing() || repeats(rule, options) || counted,
+           "this optimizer's step depends on its number, which a captured graph would repeat: make "
+           "it with capturable=True, or call step() outside the graph");
   optim_rules::visit_rule(rule, options, [&](auto kind) {
     using Kind = decltype(kind);
-    optim_rules::prepare_all(&Kind::template rule<float, double>::prepare, options, items, count);
+    if (!counted)
+      optim_rules::prepare_all(&Kind::template rule<float, double>::prepare, options, items, count);
     for (DType type : {DType::Float16, DType::BFloat16, DType::Float32})
       step_dense<Kind, float>(type, options, items, count);
     step_dense<Kind, double>(DType::Float64, options, items, count);

@@ -22,6 +22,15 @@ struct RuleEntry {
   alignas(8) char bytes[kRuleBytes];
 };
 
+// What the device keeps of one parameter's steps; the rule of its next step goes to `rule`.
+struct CountEntry {
+  DeviceNumber counted, running[kOptimScalars], rate;
+  double step;  // where it does not
+  double scalar[kOptimScalars];
+  int64_t rule;
+  bool fresh;
+};
+
 struct SpanEntry {
   void* data;
   int64_t size;

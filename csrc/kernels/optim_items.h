@@ -55,6 +55,12 @@ constexpr int kOptimStates = 3;
 constexpr int kOptimScalars = 2;
 constexpr int kOptimCoefficients = 4;
 
+// A number in a device's memory, if data is not null.
+struct DeviceNumber {
+  void* data = nullptr;
+  DType dtype = DType::Float32;
+};
+
 // One parameter: dense memory in one order for all of its tensors.
 template <class N>
 struct OptimItemOf {
@@ -76,6 +82,10 @@ struct OptimItemOf {
   bool lazy = false;             // the others are not updated
   int64_t* row_steps = nullptr;  // the number of each row's last update
   bool updates = true;           // else rows only catch up
+
+  // Step count, running scalars and rate that the device keeps, so that a captured graph goes on with them. Those above hold
+  // nothing then.
+  DeviceNumber counted, running[kOptimScalars], rate;
 };
 using OptimItem = OptimItemOf<double>;
 

@@ -38,11 +38,17 @@ void check_like(const char* rule, const Tensor& param, const Tensor& t, const ch
        ", but got ", IntSpan(t.sizes()), " ", t.dtype(), " on ", t.device());
 }
 
-void check_scalar(const char* rule, const Tensor& t, const char* what, size_t index) {
-  EG_CHECK(t.defined() && t.numel() == 1 && t.is_floating() && t.device().is_cpu(), "[", rule,
+void check_scalar(const char* rule, const Tensor& t, const char* what, Device where, size_t index) {
+  EG_CHECK(t.defined() && t.numel() == 1 && t.is_floating() && t.device() == where, "[", rule,
            "] expected `", what, "` of parameter ", index,
-           " to be a floating point tensor of one element on the CPU",
-           t.defined() ? str(", but got ", IntSpan(t.sizes()), " ", t.dtype()) : std::string());
+           " to be a floating point tensor of one element on ", where,
+           t.defined() ? str(", but got ", IntSpan(t.sizes()), " ", t.dtype(), " on ", t.device())
+                       : std::string());
+}
+
+// Does the device keep the counts?
+bool counts_on_device(const OptimParam& p) {
+  return p.step.defined() && !p.step.device().is_cpu() && p.step.device() == p.param.device();
 }
 
 // Is there a step count?
@@ -58,9 +64,16 @@ void check_param(const OptimNames& names, const OptimParam& p, size_t index) {
            "] parameter ", index, " is read-only or its elements share memory; clone() it first");
   for (int k = 0; k < kOptimStates && names.state[k]; ++k)
     check_like(names.rule, p.param, p.state[k], names.state[k], index);
+  const bool there = counts_on_device(p);
+  const Device where = there ? p.param.device() : Device{};
   for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k)
-    check_scalar(names.rule, p.scalar[k], names.scalar[k], index);
-  if (counts(names, p)) check_scalar(names.rule, p.step, "step", index);
+    check_scalar(names.rule, p.scalar[k], names.scalar[k], where, index);
+  if (counts(names, p)) check_scalar(names.rule, p.step, "step", where, index);
+  if (p.lr.defined()) check_scalar(names.rule, p.lr, "lr", p.param.device(), index);
+  EG_CHECK((!there && !p.lr.defined()) || (!p.rows && !p.row_step.defined()), "[", names.rule,
+           "] parameter ", index,
+           " has a row-sparse gradient or rows that lag behind, whose steps the host counts: "
+           "capturable=False is needed");
   if (p.row_step.defined())
     EG_CHECK(p.param.dim() > 0 && p.row_step.dtype() == DType::Int64 && p.row_step.dim() == 1 &&
                  p.row_step.sizes()[0] == p.param.sizes()[0] && p.row_step.is_contiguous() &&
@@ -137,17 +150,21 @@ class Staging {
 // ------------------------------------------------------------------------------
 
 double read(const Tensor& t) {
+  if (!t.device().is_cpu()) return t.item().to_double();
   return t.dtype() == DType::Float32 ? *t.data<float>() : t.item().to_double();
 }
 
 void write(const Tensor& t, double value) {
-  if (EG_LIKELY(t.dtype() == DType::Float32)) {
+  if (EG_LIKELY(t.dtype() == DType::Float32 && t.device().is_cpu())) {
     *t.data<float>() = static_cast<float>(value);
   } else {
+    const DeviceScope scope(t.device());
     fill(t, Scalar(value));
   }
   t.storage().mark_written();
 }
+
+DeviceNumber number_at(const Tensor& t) { return {t.raw(), t.dtype()}; }
 
 OptimItem make_item(const OptimNames& names, const OptimParam& p, Staging& staging) {
   OptimItem item;
@@ -267,6 +284,13 @@ void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<Opt
     const DeviceScope scope(p.param.device());
     items.push_back(make_item(names, p, staging));
     OptimItem& item = items.back();
+    if (p.lr.defined()) item.rate = number_at(p.lr);
+    if (counts_on_device(p)) {
+      item.counted = number_at(p.step);
+      for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k)
+        item.running[k] = number_at(p.scalar[k]);
+      continue;
+    }
     item.step = updates ? next_step(names, p) : read(p.step) + 1;
     go_by_rows(p, options.lazy || rule == OptimRule::SparseAdam, updates, item);
     for (int k = 0; k < kOptimScalars && names.scalar[k]; ++k) item.scalar[k] = read(p.scalar[k]);
@@ -278,6 +302,10 @@ void optimizer_step(OptimRule rule, const OptimOptions& options, std::vector<Opt
   for (size_t k = 0; k < params.size(); ++k) {
     mark_written(names, params[k]);
     if (params[k].row_step.defined()) params[k].row_step.storage().mark_written();
+    if (counts_on_device(params[k])) {
+      params[k].step.storage().mark_written();
+      continue;
+    }
     for (int j = 0; updates && j < kOptimScalars && names.scalar[j]; ++j)
       write(params[k].scalar[j], items[k].scalar[j]);
   }

@@ -17,6 +17,7 @@ struct OptimParam {
   bool fresh = false;            // the states were made for this step
   std::optional<RowParts> rows;  // of a row-sparse grad
   Tensor row_step;               // number of each row's last update, where rows may lag behind
+  Tensor lr;                     // on the parameter's device: instead of the options'
 };
 
 // Names under which a rule's tensors stand in an optimizer's state dict, in the order of

@@ -89,11 +89,26 @@ double as_number(PyObject* o) {
   return value;
 }
 
-OptimOptions read_options(OptimRule rule, PyObject* group) {
+bool is_true(PyObject* dict, const char* key) {
+  PyObject* value = PyDict_GetItemString(dict, key);
+  return value && PyObject_IsTrue(value) == 1;
+}
+
+// The rate, where a capturable group keeps it on a device.
+Tensor device_rate(PyObject* group) {
+  PyObject* lr = PyDict_GetItemString(group, "lr");
+  if (!lr || !is_tensor(lr) || unwrap(lr).device().is_cpu() || !is_true(group, "capturable"))
+    return {};
+  return unwrap(lr);
+}
+
+// `rate` stands in for the option lr, if it is defined.
+OptimOptions read_options(OptimRule rule, PyObject* group, const Tensor& rate) {
   OptimOptions options;
   for (const auto& [option, key] : needed(rule)) {
     PyObject* value = lookup(group, key);
     if (!value) fail(ErrorKind::Key, option->key);
+    if (rate.defined() && option->first == &OptimOptions::lr) continue;
     if (option->flag) {
       const int truth = PyObject_IsTrue(value);
       checked(truth);
@@ -131,11 +146,6 @@ OptimOptionsOf<Tensor> tensor_options(const OptimOptions& o, PyObject* group) {
     t.beta2 = take(checked(PySequence_GetItem(betas, 1)).get(), o.beta2);
   }
   return t;
-}
-
-bool is_true(PyObject* dict, const char* key) {
-  PyObject* value = PyDict_GetItemString(dict, key);
-  return value && PyObject_IsTrue(value) == 1;
 }
 
 // Where one tensor of the state goes.
@@ -201,7 +211,8 @@ class GroupStep {
     const char* name = PyUnicode_AsUTF8(rule);
     if (!name) throw PythonError();
     rule_ = optim_rule(name);
-    options_ = read_options(rule_, group);
+    rate_ = device_rate(group);
+    options_ = read_options(rule_, group, rate_);
     options_.lazy = is_true(group, "lazy");
     slots_ = slots_of(optim_names(rule_, options_));
   }
@@ -214,6 +225,8 @@ class GroupStep {
     for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(sequence.get()); ++k)
       take(PySequence_Fast_GET_ITEM(sequence.get(), k), updates);
     if (updates && is_true(group_, "differentiable")) {
+      if (rate_.defined()) options_ = read_options(rule_, group_, {});
+      for (OptimParam& p : params_) p.lr = {};
       EG_CHECK_VALUE(!options_.lazy, "[optimizer_step] a group is either lazy or differentiable");
       optimizer_step(rule_, options_, tensor_options(options_, group_), params_);
     } else {
@@ -229,6 +242,11 @@ class GroupStep {
            Py_TYPE(param)->tp_name);
     OptimParam p;
     p.param = unwrap(param);
+    if (rate_.defined() && rate_.device() == p.param.device()) {
+      p.lr = rate_;
+    } else if (rate_.defined()) {
+      options_.lr = as_number(PyDict_GetItemString(group_, "lr"));
+    }
     if (updates) {
       p.grad = p.param.grad();
       if (!p.grad.defined()) return;
@@ -267,6 +285,7 @@ class GroupStep {
   PyObject *group_, *state_, *init_;
   OptimRule rule_;
   OptimOptions options_;
+  Tensor rate_;
   std::vector<Slot> slots_;
   std::vector<OptimParam> params_;
   std::vector<Object> settled_;  // their states without rows that lag behind, from now on

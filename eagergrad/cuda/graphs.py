@@ -18,8 +18,9 @@ class CUDAGraph:
 
     The graph keeps its memory, and its random numbers go on with the default generator at each replay. What cannot be
     repeated is refused during the capture, by the name of the operation: reading values on the host (``item()``,
-    ``nonzero``), moving tensors between host and device, optimizer steps that count their number
-    (Adam; SGD, RMSprop, Adadelta, Rprop and Lion can be captured, with the options they have then).
+    ``nonzero``), moving tensors between host and device, steps that depend on their number
+    (Adam's) unless the optimizer was made with ``capturable=True``, which keeps the number on the device. Options are those of
+    the capture, but for a rate ``lr`` that is a tensor on the device.
     RuntimeError where there is no GPU.
     """
 

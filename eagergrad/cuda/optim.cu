@@ -59,6 +59,28 @@ __global__ void step_dense(const OptimEntry* entries, int count, const RuleEntry
                             [&](T& p, T g, T* s) { rule(p, g, s[0], s[1], s[2]); });
 }
 
+// Counts a step of each parameter and makes its rule, where the device keeps what it depends on.
+template <class Kind, class S>
+__global__ void count_steps(const CountEntry* entries, int count, OptimOptions options, RuleEntry* rules) {
+  using Rule = rule_t<Kind, S>;
+  const auto read = [](const DeviceNumber& at) { return load_as<double>(static_cast<const char*>(at.data), int(at.dtype)); };
+  const auto write = [](const DeviceNumber& at, double v) { store_as(static_cast<char*>(at.data), int(at.dtype), v); };
+  for (EG_ELEMENTS(k, count)) {
+    const CountEntry& e = entries[k];
+    OptimOptions o = options;
+    if (e.rate.data) o.lr = read(e.rate);
+    OptimItem item;
+    item.fresh = e.fresh;
+    item.step = e.counted.data ? read(e.counted) + 1 : e.step;
+    for (int s = 0; s < kOptimScalars; ++s) item.scalar[s] = e.running[s].data ? read(e.running[s]) : e.scalar[s];
+    Rule::prepare(o, item);
+    if (e.counted.data) write(e.counted, item.step);
+    for (int s = 0; s < kOptimScalars; ++s)
+      if (e.running[s].data) write(e.running[s], item.scalar[s]);
+    *reinterpret_cast<Rule*>(rules[e.rule].bytes) = Rule(o, item);
+  }
+}
+
 // Rows of one parameter, a block a row. See Note [Rows that lag behind] in optim_rules.h.
 template <class Kind, class S>
 __global__ void step_rows(rule_t<Kind, S> rule, OptimOptions options, OptimItem item) {

@@ -98,6 +98,9 @@ def _typename(x: object) -> str:
     )
 
 
+_SCALARS = {"step", "mu_product", "eta", "mu"}  # states of one number, that steps depend on
+
+
 def _scalar_dtype() -> Any:
     return eg.float64 if eg.get_default_dtype() == eg.float64 else eg.float32
 
@@ -420,6 +423,11 @@ class FusedOptimizer(Optimizer):
 
     def _fill_state(self, p: Any, group: Group, state: dict[str, Any], lags: bool) -> None:
         self.init_state(p, group, state)
+        if (
+            group.get("capturable") and not p.is_cpu
+        ):  # the device counts: a captured graph goes on with it
+            for name in _SCALARS & state.keys():
+                state[name] = state[name].to(p.device)
         if lags and "row_step" not in state:
             if "step" not in state:
                 state["step"] = _scalar()
@@ -442,7 +450,7 @@ def _fill_missing(state: dict[str, Any], p: Any, *names: str, step: bool = True)
 
 
 def _scalars_to_tensors(state: dict[str, Any] | None) -> None:
-    for name in ("step", "mu_product", "eta", "mu"):
+    for name in _SCALARS:
         if state and name in state and not isinstance(state[name], eg.Tensor):
             state[name] = _scalar(state[name])
 
@@ -491,9 +499,10 @@ def _adopt(p: Any, group: Group, value: Any, key: object = None) -> Any:
     if isinstance(value, eg.Tensor):
         if key == "row_step":
             return value.to(dtype=eg.int64, copy=True)
-        if key == "step":
+        if key in _SCALARS:
             on_device = group.get("capturable") or group.get("fused")
-            return value.to(device=p.device, dtype=eg.float32) if on_device else value.clone()
+            where = p.device if on_device else "cpu"
+            return value.to(device=where, dtype=eg.float32 if on_device else None, copy=True)
         if p.is_floating_point():
             return value.to(device=p.device, dtype=p.dtype, copy=True)
         return value.to(device=p.device, copy=True)

@@ -31,9 +31,9 @@ class RowSparse(Tensor):
     __slots__ = ()
 
     def __new__(cls, rows: Any, values: Any, size: Any) -> Any:
-        if not isinstance(rows, Tensor):
-            rows = eg.tensor(rows, dtype=None if len(rows) else eg.int64)
         values = values if isinstance(values, Tensor) else eg.tensor(values)
+        if not isinstance(rows, Tensor):
+            rows = eg.tensor(rows, dtype=None if len(rows) else eg.int64, device=values.device)
         return _ops._row_sparse(rows.detach(), values.detach(), tuple(size))
 
     # -- parts ---------------------------------------------------------------------------------------------
