@@ -21,6 +21,12 @@ class Counted {
   Counted& operator=(const Counted&) = delete;
   virtual ~Counted() = default;
 
+  // Small objects come from lists that a thread has for itself (core/objects.cpp).
+  static void* operator new(size_t bytes);
+  static void* operator new(size_t, void* place) { return place; }
+  static void operator delete(void* p, size_t bytes) noexcept;
+  static void operator delete(void*, void*) noexcept {}
+
   void retain() const { refs_.fetch_add(1, std::memory_order_relaxed); }
   // The last holder needs no atomic subtraction: nobody else is left who could copy the reference.
   void release() const {
@@ -96,13 +102,21 @@ class SmallVec {
   SmallVec(It first, It last) {
     append(first, last);
   }
-  SmallVec(const SmallVec& o) { append(o.begin(), o.end()); }
+  SmallVec(const SmallVec& o) {
+    if (kPlain && o.is_inline())
+      copy_inline(o);
+    else
+      append(o.begin(), o.end());
+  }
   SmallVec(SmallVec&& o) noexcept { take(o); }
   ~SmallVec() { destroy(); }
   SmallVec& operator=(const SmallVec& o) {
     if (this != &o) {
       clear();
-      append(o.begin(), o.end());
+      if (kPlain && is_inline() && o.is_inline())
+        copy_inline(o);
+      else
+        append(o.begin(), o.end());
     }
     return *this;
   }
@@ -171,11 +185,21 @@ class SmallVec {
     for (; first != last; ++first) push_back(*first);
   }
   bool operator==(const SmallVec& o) const {
-    return size_ == o.size_ && std::equal(begin(), end(), o.begin());
+    if (size_ != o.size_) return false;
+    for (uint32_t i = 0; i < size_; ++i)
+      if (!(data_[i] == o.data_[i])) return false;
+    return true;
   }
   bool operator!=(const SmallVec& o) const { return !(*this == o); }
 
  private:
+  // Items that may be copied as bytes: all places at once, in a few vector moves, whether in use or not.
+  static constexpr bool kPlain = std::is_trivially_copyable_v<T>;
+  void copy_inline(const SmallVec& o) {
+    std::memcpy(inline_, o.inline_, sizeof inline_);
+    size_ = o.size_;
+  }
+
   bool is_inline() const { return data_ == reinterpret_cast<const T*>(inline_); }
   void destroy() {
     for (uint32_t i = 0; i < size_; ++i) data_[i].~T();
@@ -185,7 +209,10 @@ class SmallVec {
     data_ = reinterpret_cast<T*>(inline_);
   }
   void take(SmallVec& o) {
-    if (o.is_inline()) {
+    if (kPlain && o.is_inline()) {
+      copy_inline(o);
+      o.size_ = 0;
+    } else if (o.is_inline()) {
       for (uint32_t i = 0; i < o.size_; ++i) new (data_ + i) T(std::move(o.data_[i]));
       size_ = o.size_;
       o.clear();
@@ -224,7 +251,12 @@ class IntSpan {
   const int64_t* end() const { return p_ + n_; }
   int64_t operator[](size_t i) const { return p_[i]; }
   int64_t back() const { return p_[n_ - 1]; }
-  bool operator==(IntSpan o) const { return n_ == o.n_ && std::equal(begin(), end(), o.begin()); }
+  bool operator==(IntSpan o) const {
+    if (n_ != o.n_) return false;
+    for (size_t i = 0; i < n_; ++i)
+      if (p_[i] != o.p_[i]) return false;
+    return true;
+  }
   bool operator!=(IntSpan o) const { return !(*this == o); }
   Dims dims() const { return Dims(begin(), end()); }
 

@@ -19,7 +19,7 @@ Tensor make(Ref<Storage> storage, IntSpan sizes, int64_t numel, DType dtype) {
   auto impl = Ref<TensorImpl>::adopt(new TensorImpl);
   impl->device = storage->device();
   impl->storage = std::move(storage);
-  impl->sizes = sizes.dims();
+  impl->sizes.append(sizes.begin(), sizes.end());
   impl->strides = contiguous_strides(sizes);
   impl->numel = numel;
   impl->dtype = dtype;

@@ -53,6 +53,7 @@ class Tensor {
 
   bool defined() const { return static_cast<bool>(impl_); }
   TensorImpl* impl() const { return impl_.get(); }
+  TensorImpl* give_up() { return impl_.detach(); }  // with the reference
   TensorImpl* operator->() const { return impl_.get(); }
   bool same(const Tensor& o) const { return impl_ == o.impl_; }
 

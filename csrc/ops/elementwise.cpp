@@ -349,7 +349,7 @@ class ElementwiseNode final : public Node {
   }
 
   // Keeps what the rules of the inputs that need gradients read, and nothing else.
-  void record(const Tensor* const* inputs, const Tensor& y) {
+  void save_values(const Tensor* const* inputs, const Tensor& y) {
     uint8_t reads = 0;
     for (int i = 0; i < row_.inputs; ++i)
       if (edges[i].node) reads |= row_.rules[i].reads;
@@ -362,7 +362,6 @@ class ElementwiseNode final : public Node {
       place_[row_.inputs] = static_cast<int8_t>(saved.size());
       save(y);
     }
-    add_output(y);
   }
 
   Tensors backward(Context& ctx, const Tensors& grads) override {
@@ -529,10 +528,11 @@ struct Call {
             : empty_result(common_shape(row, inputs), out_dtype(row, common), inputs, row.inputs);
     compute(out);
     if (needs_node(row, inputs) && out.is_floating()) {
-      const auto node =
-          Ref<ElementwiseNode>::adopt(new ElementwiseNode(row, op, backward, attributes));
+      auto* const node = new ElementwiseNode(row, op, backward, attributes);
+      Ref<Node> owner = Ref<Node>::adopt(node);
       for (int i = 0; i < row.inputs; ++i) node->add_input(*inputs[i]);
-      node->record(inputs, out);
+      node->save_values(inputs, out);
+      Node::add_last_output(std::move(owner), out);
     }
     return out;
   }

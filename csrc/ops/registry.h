@@ -53,7 +53,7 @@ enum class ArgKind : uint8_t {
 // Arguments of one call, already matched to the signature.
 struct ArgSource {
   virtual bool is_none(int i) = 0;
-  virtual Tensor tensor(int i) = 0;           // Tensor and Operand
+  virtual const Tensor& tensor(int i) = 0;    // Tensor and Operand; valid as long as the source
   virtual TensorList tensor_list(int i) = 0;  // TensorList and IndexList
   virtual int64_t integer(int i) = 0;
   virtual double number(int i) = 0;
@@ -149,7 +149,7 @@ template <>
 struct Arg<Tensor> {
   static constexpr ArgKind kind = ArgKind::Tensor;
   static constexpr bool optional = false;
-  static Tensor get(ArgSource& s, int i) { return s.tensor(i); }
+  static const Tensor& get(ArgSource& s, int i) { return s.tensor(i); }
 };
 template <>
 struct Arg<Generator*> {

@@ -427,14 +427,14 @@ PyObject* get_grad_mode(PyObject*, PyObject*) { return PyBool_FromLong(grad_enab
 PyObject* set_grad_mode(PyObject*, PyObject* on) {
   const int truth = PyObject_IsTrue(on);
   if (truth < 0) return nullptr;
-  set_grad_enabled(truth != 0);
+  grad_mode = truth != 0;
   return Py_NewRef(Py_None);
 }
 PyObject* get_inference_mode(PyObject*, PyObject*) { return PyBool_FromLong(inference_enabled()); }
 PyObject* set_inference_mode(PyObject*, PyObject* on) {
   const int truth = PyObject_IsTrue(on);
   if (truth < 0) return nullptr;
-  set_inference_enabled(truth != 0);
+  inference_mode = truth != 0;
   return Py_NewRef(Py_None);
 }
 

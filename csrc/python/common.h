@@ -29,9 +29,9 @@ inline const Tensor& borrowed(PyObject* o) {
   return reinterpret_cast<const Tensor&>(reinterpret_cast<PyTensor*>(o)->impl);
 }
 // A new reference; the same object as long as one is alive for this tensor. Undefined tensors become None.
-PyObject* wrap(const Tensor& t);
+PyObject* wrap(Tensor t);
 // As an instance of a subclass (Parameter).
-PyObject* wrap_as(PyTypeObject* type, const Tensor& t);
+PyObject* wrap_as(PyTypeObject* type, Tensor t);
 
 PyTypeObject* make_tensor_type(PyObject* module);
 

@@ -24,6 +24,7 @@ struct OpObject {
   };
   std::vector<Item>* entries;
   std::vector<std::unique_ptr<Signature>>* overloads;  // parsed at the first call
+  uint32_t flags;                                      // of any entry
   const char* name;                                    // lives as long as the process
   Autocast autocast;                                   // what autocast regions do to its tensors
   PyObject* result_type;
@@ -54,7 +55,7 @@ class Results final : public ResultSink {
   Results(OpObject* op, const Signature& signature) : op_(op), signature_(signature) {}
 
   void none() override { result_ = Object::borrow(Py_None); }
-  void tensor(Tensor t) override { tensors_.push_back(std::move(t)); }
+  void tensor(Tensor t) override { one_ = std::move(t); }
   void tensors(TensorList list, bool tuple) override {
     tensors_ = std::move(list);
     shape_ = tuple ? kTuple : kList;
@@ -73,9 +74,12 @@ class Results final : public ResultSink {
       return wrap(*self);
     }
     if (extras.out) return write(extras.out);
+    if (shape_ == kOne) {
+      if (extras.requires_grad) one_.set_requires_grad(true);
+      return wrap(std::move(one_));
+    }
     if (extras.requires_grad)
       for (const Tensor& t : tensors_) t.set_requires_grad(true);
-    if (shape_ == kOne) return wrap(tensors_[0]);
     return collect([&](size_t i) { return wrap(tensors_[i]); });
   }
 
@@ -83,7 +87,7 @@ class Results final : public ResultSink {
   enum Shape { kOne, kTuple, kList };
 
   void assign_to(const Tensor& self) {
-    const Tensor& value = tensors_[0];
+    const Tensor& value = shape_ == kOne ? one_ : tensors_[0];
     if (self.same(value)) return;
     EG_CHECK(value.sizes() == self.sizes(), "[", op_->name, "] output with shape ",
              IntSpan(self.sizes()), " doesn't match the broadcast shape ", IntSpan(value.sizes()));
@@ -96,7 +100,7 @@ class Results final : public ResultSink {
     if (shape_ == kOne) {
       EG_CHECK_TYPE(is_tensor(out), "[", op_->name, "] out must be Tensor, not ",
                     Py_TYPE(out)->tp_name);
-      write_out(unwrap(out), tensors_[0], op_->name, casts);
+      write_out(unwrap(out), one_, op_->name, casts);
       return Py_NewRef(out);
     }
     const Object items = checked(PySequence_Fast(out, "out must be a tuple of Tensors"));
@@ -141,6 +145,7 @@ class Results final : public ResultSink {
 
   OpObject* op_;
   const Signature& signature_;
+  Tensor one_;
   TensorList tensors_;
   Shape shape_ = kOne;
   Object result_;
@@ -241,10 +246,8 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
     PyObject* const* kwvalues = args + n;
     PyObject* const given_names = kwnames;
     Keywords keywords;
-    uint32_t flags = 0;
-    for (const auto& s : overloads) flags |= s->entry().flags;
-    if (kwnames && (flags & (kOut | kCreates))) {
-      keywords.sort(kwnames, kwvalues, flags);
+    if (kwnames && (op->flags & (kOut | kCreates))) {
+      keywords.sort(kwnames, kwvalues, op->flags);
       kwnames = keywords.names.get();
       kwvalues = keywords.values.data();
     }
@@ -410,6 +413,8 @@ Object make_op(const std::string& name, std::vector<OpObject::Item> entries) {
   op->call = op_call;
   op->entries = new std::vector<OpObject::Item>(std::move(entries));
   op->overloads = nullptr;
+  op->flags = 0;
+  for (const OpObject::Item& i : *op->entries) op->flags |= i.entry->flags;
   op->name = (new std::string(name))->c_str();
   op->autocast = autocasts(name);
   op->result_type = nullptr;

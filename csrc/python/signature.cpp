@@ -292,8 +292,10 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
 const char* PyArgs::parameter(int i) const {
   return PyUnicode_AsUTF8(signature_.parameters()[size_t(i)].name.get());
 }
-Tensor PyArgs::tensor(int i) {
-  return is_tensor(values_[i]) ? unwrap(values_[i]) : to_operand(values_[i], parameter(i));
+const Tensor& PyArgs::tensor(int i) {
+  if (is_tensor(values_[i])) return borrowed(values_[i]);
+  made_.push_front(to_operand(values_[i], parameter(i)));
+  return made_.front();
 }
 TensorList PyArgs::tensor_list(int i) {
   PyObject* o = values_[i];

@@ -1,6 +1,7 @@
 // The signature strings of ops/registry.h, parsed, and the matching of Python arguments to them.
 #pragma once
 
+#include <forward_list>
 #include <string>
 #include <vector>
 
@@ -50,7 +51,7 @@ class PyArgs final : public ArgSource {
   PyArgs(const Signature& signature, PyObject* const* values)
       : signature_(signature), values_(values) {}
   bool is_none(int i) override { return values_[i] == Py_None; }
-  Tensor tensor(int i) override;
+  const Tensor& tensor(int i) override;
   TensorList tensor_list(int i) override;
   int64_t integer(int i) override;
   double number(int i) override;
@@ -67,6 +68,7 @@ class PyArgs final : public ArgSource {
   const char* parameter(int i) const;
   const Signature& signature_;
   PyObject* const* values_;
+  std::forward_list<Tensor> made_;  // of arguments that are no tensors
 };
 
 }  // namespace eg::python

@@ -17,12 +17,11 @@ PyTypeObject* tensor_class = nullptr;
 
 // --- life ------------------------------------------------------------------------------------------------------
 
-PyObject* wrap_as(PyTypeObject* type, const Tensor& t) {
+PyObject* wrap_as(PyTypeObject* type, Tensor t) {
   PyObject* o = type->tp_alloc(type, 0);
   if (!o) throw PythonError();
   auto* self = reinterpret_cast<PyTensor*>(o);
-  self->impl = t.impl();
-  self->impl->retain();
+  self->impl = t.give_up();
   self->impl->pyobj = o;
   return o;
 }
@@ -36,16 +35,16 @@ static PyTypeObject* class_of(const Tensor& t) {
   return reinterpret_cast<PyTypeObject*>(row_sparse);
 }
 
-PyObject* wrap(const Tensor& t) {
+PyObject* wrap(Tensor t) {
   if (!t.defined()) return Py_NewRef(Py_None);
   if (t->pyobj) return Py_NewRef(static_cast<PyObject*>(t->pyobj));
   if (EG_UNLIKELY(t.is_weak())) {
     // A number in a formula becomes a value of its own.
     Tensor own = scalar_tensor(t.item(), t.is_floating() ? default_dtype() : t.dtype());
-    return wrap_as(tensor_class, own);
+    return wrap_as(tensor_class, std::move(own));
   }
   if (EG_UNLIKELY(may_be_row_sparse(t))) return wrap_as(class_of(t), t);
-  return wrap_as(tensor_class, t);
+  return wrap_as(tensor_class, std::move(t));
 }
 
 static void tensor_dealloc(PyObject* o) {

@@ -13,7 +13,7 @@ namespace eg {
 namespace {
 
 struct Visit {
-  Ref<Node> node;
+  Node* node;               // kept by what leads to it, and in the end by the roots
   Tensors grads;            // of its outputs, so far
   SmallVec<bool, 3> owned;  // made by the engine: may be added to in place
   bool needed = true;
@@ -86,14 +86,11 @@ class Run {
   }
 
   TensorList go(const TensorList& roots, const TensorList& grads) {
-    for (const Tensor& root : roots) collect(gradient_edge(root).node);
+    for (const Tensor& root : roots) roots_.push_back(gradient_edge(root));
     if (inputs_) mark_inputs();
-    sort();
+    collect();
     if (inputs_) prune();
-    for (size_t i = 0; i < roots.size(); ++i) {
-      const Edge edge = gradient_edge(roots[i]);
-      receive(edge, grads[i]);
-    }
+    for (size_t i = 0; i < roots.size(); ++i) receive(roots_[i], grads[i]);
     GradMode mode(options_.create_graph);
     uint32_t visited = 0;
     for (Visit& v : visits_) {
@@ -109,33 +106,32 @@ class Run {
   static inline thread_local Run* innermost = nullptr;
 
  private:
-  void collect(const Ref<Node>& root) {
-    std::vector<Node*> stack;
-    const auto reach = [&](const Ref<Node>& node) {
+  // Fills visits_, in the order of the walk.
+  void collect() {
+    struct Found {
+      uint64_t sequence;
+      Node* node;
+      uint64_t outer_run;
+    };
+    std::vector<Found> found;
+    const auto reach = [&](const Edge& e) {
+      Node* const node = e.node.get();
       if (!node || node->run == id_) return;
-      Visit v;
-      v.node = node;
-      v.outer_run = node->run;
-      v.outer_slot = node->slot;
+      found.push_back({node->sequence, node, node->run});
       node->run = id_;
-      visits_.push_back(std::move(v));
-      stack.push_back(node.get());
     };
-    reach(root);
-    while (!stack.empty()) {
-      Node* node = stack.back();
-      stack.pop_back();
-      for (const Edge& e : node->edges) reach(e.node);
+    for (const Edge& root : roots_) reach(root);
+    for (size_t i = 0; i < found.size(); ++i)
+      for (const Edge& e : found[i].node->edges) reach(e);
+    const auto later = [](const Found& a, const Found& b) { return a.sequence > b.sequence; };
+    if (!std::is_sorted(found.begin(), found.end(), later))
+      std::sort(found.begin(), found.end(), later);
+    visits_.resize(found.size());
+    for (size_t i = 0; i < found.size(); ++i) {
+      visits_[i].node = found[i].node;
+      visits_[i].outer_run = found[i].outer_run;
+      visits_[i].outer_slot = std::exchange(found[i].node->slot, static_cast<uint32_t>(i));
     }
-  }
-
-  void sort() {
-    const auto later = [](const Visit& a, const Visit& b) {
-      return a.node->sequence > b.node->sequence;
-    };
-    if (!std::is_sorted(visits_.begin(), visits_.end(), later))
-      std::sort(visits_.begin(), visits_.end(), later);
-    for (size_t i = 0; i < visits_.size(); ++i) visits_[i].node->slot = static_cast<uint32_t>(i);
   }
 
   // Inputs whose gradients are wanted: the place where each arrives.
@@ -195,11 +191,7 @@ class Run {
   void run_hooks(Node& node, Tensors& grads) {
     for (size_t i = 0; i < node.hooks.size(); ++i)
       call_hook(*node.hooks[i].hook, grads[node.hooks[i].nr]);
-    const Tensor leaf = accumulated_variable(node);
-    if (leaf.defined()) {
-      const Hooks hooks = leaf.meta().hooks;
-      for (const Ref<Hook>& h : hooks) call_hook(*h, grads[0]);
-    }
+    if (is_accumulator(node)) run_leaf_hooks(accumulated_variable(node), grads[0]);
     for (size_t i = 0; i < node.pre_hooks.size(); ++i) {
       const Ref<Node::NodeHook> hook = node.pre_hooks[i];
       hook->call(grads, nullptr);
@@ -207,6 +199,11 @@ class Run {
     for (size_t i = 0; i < node.retain_hooks.size(); ++i)
       if (grads[node.retain_hooks[i].nr].defined())
         node.retain_hooks[i].hook->call(grads[node.retain_hooks[i].nr]);
+  }
+  void run_leaf_hooks(const Tensor& leaf, Tensor& g) {
+    if (!leaf.defined() || leaf.meta().hooks.empty()) return;
+    const Hooks hooks = leaf.meta().hooks;
+    for (const Ref<Hook>& h : hooks) call_hook(*h, g);
   }
   void call_hook(Hook& hook, Tensor& g) {
     if (!g.defined()) return;
@@ -261,7 +258,7 @@ class Run {
     v.grads.clear();
     if (!options_.retain_graph) {
       node.release_saved();
-      node.released_by = here_;
+      if (node.released) node.released_by = here_;
     }
     for (size_t i = 0; i < results.size(); ++i) {
       const Edge& e = node.edges[i];
@@ -371,6 +368,7 @@ class Run {
   Site here_;
   bool root_was_walked_ = false;
   std::vector<Visit> visits_;
+  SmallVec<Edge, 2> roots_;
   SmallVec<Edge, 4> targets_;
   TensorList captured_;
 };

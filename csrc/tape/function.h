@@ -35,13 +35,15 @@ inline void add_inputs(Node& node, const Tensor& t) { node.add_input(t); }
 inline void add_inputs(Node& node, const TensorList& list) {
   for (const Tensor& t : list) node.add_input(t);
 }
-inline void add_outputs(Node& node, const Tensor& t) { node.add_output(t); }
-inline void add_outputs(Node& node, const TensorList& list) {
-  for (const Tensor& t : list) node.add_output(t);
+inline void add_outputs(Ref<Node> node, const Tensor& t) {
+  Node::add_last_output(std::move(node), t);
+}
+inline void add_outputs(Ref<Node> node, const TensorList& list) {
+  for (const Tensor& t : list) node->add_output(t);
 }
 template <class... Ts>
-void add_outputs(Node& node, const std::tuple<Ts...>& all) {
-  std::apply([&](const auto&... t) { (node.add_output(t), ...); }, all);
+void add_outputs(Ref<Node> node, const std::tuple<Ts...>& all) {
+  std::apply([&](const auto&... t) { (node->add_output(t), ...); }, all);
 }
 inline void mark_views(const Tensor& out, const Tensor& of) { mark_view(out, of); }
 inline void mark_views(const TensorList& outs, const Tensor& of) {
@@ -87,15 +89,16 @@ auto apply(F fn, const In&... inputs) {
       if (grad_mode) detail::mark_views(out, detail::first(inputs...));
     return out;
   }
-  const auto node = Ref<detail::FunctionNode<F>>::adopt(new detail::FunctionNode<F>(std::move(fn)));
+  auto* const node = new detail::FunctionNode<F>(std::move(fn));
+  Ref<Node> owner = Ref<Node>::adopt(node);
   (detail::add_inputs(*node, inputs), ...);
-  Context ctx(node.get());
+  Context ctx(node);
   auto out = [&] {
     GradMode off(false);
     return node->fn.forward(ctx, inputs...);
   }();
   if constexpr (view) detail::mark_views(out, detail::first(inputs...));
-  detail::add_outputs(*node, out);
+  detail::add_outputs(std::move(owner), out);
   return out;
 }
 

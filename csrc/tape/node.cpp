@@ -6,18 +6,14 @@ namespace eg {
 
 // --- modes ---------------------------------------------------------------------------------------------------
 
-static thread_local bool grad_mode = true;
-static thread_local bool inference_mode = false;
-bool grad_enabled() { return grad_mode; }
-void set_grad_enabled(bool on) { grad_mode = on; }
-bool inference_enabled() { return inference_mode; }
-void set_inference_enabled(bool on) { inference_mode = on; }
+__thread bool grad_mode EG_TLS_MODEL = true;
+__thread bool inference_mode EG_TLS_MODEL = false;
 
 // --- hooks of saved tensors ------------------------------------------------------------------------------------
 
 // Never freed: a thread may end after the interpreter, and hooks belong to it.
-static thread_local std::vector<Ref<SavedTensorHooks>>* hook_stack = nullptr;
-thread_local void (*before_inplace_write)(const Tensor& t) = nullptr;
+static __thread std::vector<Ref<SavedTensorHooks>>* hook_stack EG_TLS_MODEL = nullptr;
+__thread void (*before_inplace_write)(const Tensor& t) EG_TLS_MODEL = nullptr;
 
 SavedTensorHooks* saved_tensor_hooks() {
   return hook_stack && !hook_stack->empty() ? hook_stack->back().get() : nullptr;
@@ -55,7 +51,7 @@ Node::~Node() = default;
 // A node's edges may hold the last reference to the next node, and so on for a million nodes: nodes that die while
 // another is being destroyed wait in a list.
 void Node::destroy() {
-  static thread_local std::vector<Node*>* waiting = nullptr;
+  static __thread std::vector<Node*>* waiting EG_TLS_MODEL = nullptr;
   if (waiting) {
     waiting->push_back(this);
     return;
@@ -119,15 +115,13 @@ void Node::pack_saved() {
     if (s.packed) s.tensor = Tensor();
 }
 
-void Node::add_output(const Tensor& t) {
+bool Node::describe_output(const Tensor& t) {
   const uint32_t nr = static_cast<uint32_t>(outputs.size());
   if (EG_UNLIKELY(nr == 0 && saved_tensor_hooks() != nullptr)) pack_saved();
-  if (!t.defined()) {
-    outputs.push_back({});
-    return;
-  }
-  outputs.push_back({t.sizes(), t.dtype(), t.device()});
-  if (!t.is_floating()) return;
+  outputs.resize(nr + 1);
+  if (!t.defined()) return false;
+  outputs.back() = {t.sizes(), t.dtype(), t.device()};
+  if (!t.is_floating()) return false;
   for (SavedTensor& s : saved) {
     if (EG_UNLIKELY(s.packed) && s.packed->source == t.impl())
       s.output_nr = static_cast<int32_t>(nr);
@@ -135,8 +129,15 @@ void Node::add_output(const Tensor& t) {
     s.tensor = t.detach();
     s.output_nr = static_cast<int32_t>(nr);
   }
-  t->grad_fn = this;
   t->output_nr = nr;
+  return true;
+}
+
+void Node::add_output(const Tensor& t) {
+  if (describe_output(t)) t->grad_fn = this;
+}
+void Node::add_last_output(Ref<Node> node, const Tensor& t) {
+  if (node->describe_output(t)) t->grad_fn = std::move(node);
 }
 
 void Node::release_saved() {
@@ -220,12 +221,9 @@ Ref<Node> accumulator_of(const Tensor& leaf) {
   return node;
 }
 
-bool is_accumulator(const Node& node) { return dynamic_cast<const Accumulator*>(&node) != nullptr; }
-
 Tensor accumulated_variable(const Node& node) {
-  auto* accumulator = dynamic_cast<const Accumulator*>(&node);
-  return accumulator && accumulator->variable_ ? Tensor(Ref<TensorImpl>(accumulator->variable_))
-                                               : Tensor();
+  if (!is_accumulator(node)) return Tensor();
+  return Tensor(Ref<TensorImpl>(static_cast<const Accumulator&>(node).variable_));
 }
 
 Edge gradient_edge(const Tensor& t) {

@@ -9,15 +9,15 @@
 namespace eg {
 
 // --- recording modes, per thread -------------------------------------------------------------------------
-bool grad_enabled();
-void set_grad_enabled(bool on);
-bool inference_enabled();
-void set_inference_enabled(bool on);
+extern __thread bool grad_mode EG_TLS_MODEL;
+extern __thread bool inference_mode EG_TLS_MODEL;
+inline bool grad_enabled() { return grad_mode; }
+inline bool inference_enabled() { return inference_mode; }
 
 class GradMode {
  public:
-  explicit GradMode(bool on) : before_(grad_enabled()) { set_grad_enabled(on); }
-  ~GradMode() { set_grad_enabled(before_); }
+  explicit GradMode(bool on) : before_(grad_mode) { grad_mode = on; }
+  ~GradMode() { grad_mode = before_; }
   GradMode(const GradMode&) = delete;
 
  private:
@@ -95,8 +95,9 @@ class Node : public Counted {
   void save(const Tensor& t);
   // Raises with the lines that saved and wrote if the memory was written since.
   Tensor saved_tensor(size_t i);
-  // Makes t output number `nr` of this node.
+  // Makes t the next output of this node. The last one takes over its maker's reference.
   void add_output(const Tensor& t);
+  static void add_last_output(Ref<Node> node, const Tensor& t);
   void pack_saved();
 
   uint64_t sequence;  // creation order: the engine walks it backwards
@@ -125,6 +126,10 @@ class Node : public Counted {
 
   // Destruction of a long chain must not recurse.
   void destroy() override;
+
+ private:
+  // False if nothing flows to this output.
+  bool describe_output(const Tensor& t);
 };
 
 // What forward and backward of an op see of the tape.
@@ -159,12 +164,12 @@ class Context {
 Edge gradient_edge(const Tensor& t);
 // Adds gradients into .grad of its tensor.
 Ref<Node> accumulator_of(const Tensor& leaf);
-bool is_accumulator(const Node& node);
+inline bool is_accumulator(const Node& node) { return node.sequence == 0; }
 // The leaf of an accumulator node; undefined for other nodes and for a leaf that is gone.
 Tensor accumulated_variable(const Node& node);
 
 // Called with a tensor that is about to be written in place, by this thread. Null: nothing.
-extern thread_local void (*before_inplace_write)(const Tensor& t);
+extern __thread void (*before_inplace_write)(const Tensor& t) EG_TLS_MODEL;
 
 // --- in-place writes ----------------------------------------------------------------------------------------
 // (The four below are in ops/inplace.cpp, since a rewritten history is made of ops.)
