@@ -4,7 +4,8 @@
 // registers over kDepth terms. Some panels, packed in the order in which tiles read them, stay in the second-level cache
 // while the strips pass by; a strip stays in the first level while it meets these panels.
 //
-// A is read where it lies, row by row, unless it is transposed. B is, too, if there are too few rows of A to pay for packing.
+// A is read where it lies, by rows or, transposed, by columns; B too if it has few columns to a page and meets few rows of A.
+// Otherwise they are packed.
 #include "kernels/gemm.h"
 
 #include "kernels/panel.h"
@@ -26,6 +27,8 @@ constexpr int64_t kPanelsAtOnce = 8;
 constexpr int64_t kPacked = 1 << 20;          // elements of A packed at a time
 constexpr int64_t kUnpackedRows = 6 * kTall;  // at most: B is read where it lies
 constexpr int64_t kLowRows = 3;               // at most: tiles are four vectors wide
+// Elements are inner products if there are at most so many rows (of so many numbers), or columns.
+constexpr int64_t kFewLongRows = 16, kLong = 128, kFew = 4;
 constexpr int64_t kPage = 4096;
 
 EG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
@@ -171,38 +174,18 @@ void pack_panel(const Gemm<T>& g, int64_t p, int64_t k, int64_t j, int64_t width
   }
 }
 
-// Rows [i, i + rows) of op(A), columns [p, p + k): dst[p][rows]. Whole vectors are written, the last one up to kLanes
-// elements beyond the end: what is too much of a row is written over by the next.
+// Rows [i, i + rows) of op(A), A transposed, columns [p, p + k): dst[p][rows]. Whole vectors are written, the last one up to
+// kLanes elements beyond the end: what is too much of a row is written over by the next.
 template <class T>
 void pack_strip(const Gemm<T>& g, int64_t i, int64_t rows, int64_t p, int64_t k, T* dst) {
   constexpr int64_t L = kLanes<T>, last = (kTall - 1) / L * L;
-  if (g.trans_a) {
-    const T* a = g.a + p * g.lda + i;
-    if (i + last + L <= g.m) {
-      for (int64_t q = 0; q < k; ++q, a += g.lda, dst += rows)
-#pragma GCC unroll 4
-        for (int64_t r = 0; r <= last; r += L)
-          if (r < rows) store(dst + r, load(a + r));
-      return;
-    }
-    for (int64_t q = 0; q < k; ++q, a += g.lda, dst += rows)
-      for (int64_t r = 0; r < rows; ++r) dst[r] = a[r];
-    return;
+  const T* a = g.a + p * g.lda + i;
+  const bool whole = i + last + L <= g.m;
+  for (int64_t q = 0; q < k; ++q, a += g.lda, dst += rows) {
+    for (int64_t r = 0; whole && r <= last; r += L)
+      if (r < rows) store(dst + r, load(a + r));
+    for (int64_t r = 0; !whole && r < rows; ++r) dst[r] = a[r];
   }
-  const T* a = g.a + i * g.lda + p;
-  int64_t q = 0;
-  for (; q + L <= k; q += L)
-    for (int64_t first = (rows - 1) / L * L; first >= 0; first -= L) {
-      Vec<T> v[L];
-#pragma GCC unroll 16
-      for (int r = 0; r < L; ++r)
-        v[r] = first + r < rows ? load(a + (first + r) * g.lda + q) : Vec<T>{};
-      transpose<T>(v);
-#pragma GCC unroll 16
-      for (int r = 0; r < L; ++r) store(dst + (q + r) * rows + first, v[r]);
-    }
-  for (; q < k; ++q)
-    for (int64_t r = 0; r < rows; ++r) dst[q * rows + r] = a[r * g.lda + q];
 }
 
 // ---- products ------------------------------------------------------------------------------------------------------------
@@ -217,8 +200,8 @@ class Blocked {
         width(low                      ? 4 * L
               : g.n <= L && !g.trans_a ? L
                                        : 2 * L),
-        packs_a(g.trans_a),
-        packs_b(g.trans_b || g.m > (g.ldb * int64_t(sizeof(T)) > kPage ? kTall : kUnpackedRows)),
+        packs_a(g.trans_a && far_apart(g.lda)),
+        packs_b(g.trans_b || g.m > (far_apart(g.ldb) ? kTall : kUnpackedRows)),
         strips(g.m, kTall),
         depths(g.k, kDepth),
         panels(ceil_div(g.n, width), kPanelsAtOnce),
@@ -250,8 +233,11 @@ class Blocked {
   const Parts groups;  // of strips, packed at a time
   Scratch<T> left, right;
 
+  // Rows on pages of their own.
+  static bool far_apart(int64_t ld) { return ld * int64_t(sizeof(T)) >= kPage; }
+
   TileFunction<T> function(int64_t rows) const {
-    if (packs_a) return tile_of<StripOf, T, 2>(rows);
+    if (g.trans_a) return tile_of<StripOf, T, 2>(rows);
     if (low) return tile_of<RowsOf, T, 4>(rows);
     return width == L ? tile_of<RowsOf, T, 1>(rows) : tile_of<RowsOf, T, 2>(rows);
   }
@@ -269,7 +255,9 @@ class Blocked {
     for (; s < s_end; ++s) {
       const int64_t row = strips.begin(s), rows = strips.size(s);
       const TileFunction<T> f = function(rows);
-      const T* a = packs_a ? left.data() + (s - first) * slot : g.a + row * g.lda + p;
+      const T* a = packs_a     ? left.data() + (s - first) * slot
+                   : g.trans_a ? g.a + p * g.lda + row
+                               : g.a + row * g.lda + p;
       for (int64_t panel = j; panel < j_end; ++panel) {
         const bool is_copy = is_packed(panel);
         const int64_t column = panel * width;
@@ -281,69 +269,87 @@ class Blocked {
   }
 };
 
-// C of X by Y elements, each the inner product of two rows as they lie; U sums of each.
+// Few rows of one matrix by many of another, all as they lie: element (i, j) of the result at c[i * step_x + j * step_y].
+template <class T>
+struct Dots {
+  int64_t k;
+  const T* x;
+  int64_t ldx, few;
+  const T* y;
+  int64_t ldy, many;
+  T* c;
+  int64_t step_x, step_y;
+  bool add;
+};
+
+// X by Y of the elements; U sums of each.
 template <class T, int X, int Y, int U>
-void inner_products(int64_t k, const T* x, int64_t ldx, const T* y, int64_t ldy, bool add, T* c,
-                    int64_t step_x, int64_t step_y) {
+void inner_products(const Dots<T>& g, int64_t first_x, int64_t first_y) {
   constexpr int64_t L = kLanes<T>;
+  const T *x = g.x + first_x * g.ldx, *y = g.y + first_y * g.ldy;
   Vec<T> sums[X][Y][U] = {};
   int64_t p = 0;
-  for (; p + U * L <= k; p += U * L)
+  for (; p + U * L <= g.k; p += U * L)
 #pragma GCC unroll 4
     for (int u = 0; u < U; ++u)
 #pragma GCC unroll 4
       for (int j = 0; j < Y; ++j) {
-        const Vec<T> v = load(y + j * ldy + p + u * L);
+        const Vec<T> v = load(y + j * g.ldy + p + u * L);
 #pragma GCC unroll 4
-        for (int i = 0; i < X; ++i) sums[i][j][u] += v * load(x + i * ldx + p + u * L);
+        for (int i = 0; i < X; ++i) sums[i][j][u] += v * load(x + i * g.ldx + p + u * L);
       }
-  for (int i = 0; i < X; ++i)
+#pragma GCC unroll 4
+  for (int i = 0; i < X; ++i) {
+    T total[Y];
+    if constexpr (Y == 4)
+      lane_sums(sums[i][0][0], sums[i][1][0], sums[i][2][0], sums[i][3][0], total);
+    else
+      total[0] = lane_sum<T>(sums[i][0][0] + sums[i][0][1] + (sums[i][0][2] + sums[i][0][3]));
     for (int j = 0; j < Y; ++j) {
-      Vec<T> all = sums[i][j][0];
-      for (int u = 1; u < U; ++u) all += sums[i][j][u];
-      T sum = lane_sum<T>(all);
-      for (int64_t q = p; q < k; ++q) sum += x[i * ldx + q] * y[j * ldy + q];
-      T* to = c + i * step_x + j * step_y;
-      *to = add ? *to + sum : sum;
+      for (int64_t q = p; q < g.k; ++q) total[j] += x[i * g.ldx + q] * y[j * g.ldy + q];
+      T& to = g.c[(first_x + i) * g.step_x + (first_y + j) * g.step_y];
+      to = g.add ? to + total[j] : total[j];
     }
-}
-
-// Few rows of x, at most 4, by many of y, all as they lie.
-template <class T>
-void dots(const Gemm<T>& g, int64_t few, const T* x, int64_t ldx, int64_t step_x, int64_t many,
-          const T* y, int64_t ldy, int64_t step_y) {
-  const auto all = [&](auto rows) {
-    constexpr int X = decltype(rows)::value;
-    int64_t j = 0;
-    for (; j + 4 <= many; j += 4)
-      inner_products<T, X, 4, 1>(g.k, x, ldx, y + j * ldy, ldy, g.add, g.c + j * step_y, step_x,
-                                 step_y);
-    for (; j < many; ++j)
-      inner_products<T, X, 1, 4>(g.k, x, ldx, y + j * ldy, ldy, g.add, g.c + j * step_y, step_x,
-                                 step_y);
-  };
-  switch (few) {
-    case 1:
-      return all(Rows<1>{});
-    case 2:
-      return all(Rows<2>{});
-    case 3:
-      return all(Rows<3>{});
-    default:
-      return all(Rows<4>{});
   }
 }
 
 template <class T>
+void dots(const Dots<T>& g) {
+  const Parts groups(g.few, 4);
+  for (int64_t j = 0; j < g.many; j += j + 4 <= g.many ? 4 : 1)
+    for (int64_t i = 0; i < groups.count; ++i) {
+      const auto run = [&](auto rows) {
+        constexpr int X = decltype(rows)::value;
+        if (j + 4 <= g.many)
+          inner_products<T, X, 4, 1>(g, groups.begin(i), j);
+        else
+          inner_products<T, X, 1, 4>(g, groups.begin(i), j);
+      };
+      switch (groups.size(i)) {
+        case 1:
+          run(Rows<1>{});
+          break;
+        case 2:
+          run(Rows<2>{});
+          break;
+        case 3:
+          run(Rows<3>{});
+          break;
+        default:
+          run(Rows<4>{});
+      }
+    }
+}
+
+template <class T>
 void product(const Gemm<T>& g) {
-  constexpr int64_t kFew = 4;
   // A vector lies both ways if its elements are next to each other.
   const bool rows_lie = !g.trans_a || (g.m == 1 && g.lda == 1);
   const bool columns_lie = g.trans_b || (g.n == 1 && g.ldb == 1);
-  if (rows_lie && columns_lie && g.m <= kFew)
-    return dots(g, g.m, g.a, g.lda, g.ldc, g.n, g.b, g.ldb, 1);
+  if (rows_lie && columns_lie && g.m <= (g.k < kLong ? kFew : kFewLongRows))
+    return dots<T>({g.k, g.a, g.lda, g.m, g.b, g.ldb, g.n, g.c, g.ldc, 1, g.add});
   if (rows_lie && columns_lie && g.n <= kFew)
-    return dots(g, g.n, g.b, g.ldb, 1, g.m, g.a, g.lda, g.ldc);
+    return dots<T>({g.k, g.b, g.ldb, g.n, g.a, g.lda, g.m, g.c, 1, g.ldc, g.add});
   Blocked<T>(g).run();
 }
 

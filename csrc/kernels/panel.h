@@ -168,9 +168,9 @@ EG_INLINE void for_row_blocks(int64_t rows, F&& f) {
   }
 }
 
-// One stage of the transposition of a square of vectors: swaps the off-diagonal blocks of size S.
+// Swaps the off-diagonal blocks of size S of two rows, S apart, of a square of vectors.
 template <class T, int S>
-EG_INLINE void transpose_stage(Vec<T>* v) {
+EG_INLINE void exchange(Vec<T>& a, Vec<T>& b) {
   constexpr int L = kLanes<T>;
   typedef typename std::conditional<sizeof(T) == 4, int32_t, int64_t>::type I;
   typedef I Mask __attribute__((vector_size(kVectorBytes)));
@@ -181,13 +181,36 @@ EG_INLINE void transpose_stage(Vec<T>* v) {
     low[l] = second ? L + l - S : l;
     high[l] = second ? L + l : l + S;
   }
-#pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) {
-    if ((i / S) & 1) continue;
-    const Vec<T> a = v[i], b = v[i + S];
-    v[i] = __builtin_shuffle(a, b, low);
-    v[i + S] = __builtin_shuffle(a, b, high);
+  const Vec<T> before = a;
+  a = __builtin_shuffle(before, b, low);
+  b = __builtin_shuffle(before, b, high);
+}
+
+// The sums of four vectors, which are joined before their lanes are.
+template <class T>
+EG_INLINE void lane_sums(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, T* sums) {
+  constexpr int L = kLanes<T>;
+  if constexpr (L < 4) {
+    sums[0] = lane_sum<T>(a), sums[1] = lane_sum<T>(b);
+    sums[2] = lane_sum<T>(c), sums[3] = lane_sum<T>(d);
+  } else {
+    exchange<T, 1>(a, b);
+    exchange<T, 1>(c, d);
+    Vec<T> left = a + b, right = c + d;
+    exchange<T, 2>(left, right);
+    left += right;
+    if constexpr (L > 4) left += turned<T, 4>(left);
+    if constexpr (L > 8) left += turned<T, 8>(left);
+    for (int i = 0; i < 4; ++i) sums[i] = left[i];
   }
+}
+
+// One stage of the transposition of a square of vectors.
+template <class T, int S>
+EG_INLINE void transpose_stage(Vec<T>* v) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i)
+    if (!((i / S) & 1)) exchange<T, S>(v[i], v[i + S]);
 }
 
 // Transposes the square of kLanes vectors.
