@@ -1,8 +1,8 @@
 #include "python/autocast.h"
 
 #include <algorithm>
+#include <cstring>
 
-#include "kernels/registry.h"
 #include "ops/ops.h"
 
 namespace eg::python {
@@ -15,47 +15,31 @@ struct Region {
 };
 thread_local Region regions[kDeviceTypes];
 
-// What PyTorch runs in lower precision.
-constexpr const char* kLower[] = {
-    "matmul",
-    "mm",
-    "mv",
-    "bmm",
-    "addmm",
-    "addbmm",
-    "baddbmm",
-    "linear",
-    "convolution",
-    "conv1d",
-    "conv2d",
-    "conv3d",
-    "conv_transpose1d",
-    "conv_transpose2d",
-    "conv_transpose3d",
-    "scaled_dot_product_attention",
-    "rnn_layer",
-    "rnn_tanh_cell",
-    "rnn_relu_cell",
-    "prelu",
-};
-// What it runs in float32 there, whatever dtype comes.
-constexpr const char* kFull[] = {
-    "avg_pool3d",
-    "binary_cross_entropy",
-    "binary_cross_entropy_with_logits",
-    "cross_entropy",
-    "ctc_loss",
-    "grid_sampler",
-    "gru_cell",
-    "huber_loss",
-    "kl_div",
-    "l1_loss",
-    "lstm_cell",
-    "mse_loss",
-    "nll_loss",
-    "prod",
-    "smooth_l1_loss",
-};
+// PyTorch's lists, for each device type, under this core's names.
+constexpr const char* kCpuLower =
+    "matmul mm mv bmm addmm addbmm baddbmm linear convolution conv1d conv2d conv3d "
+    "conv_transpose1d conv_transpose2d "
+    "conv_transpose3d scaled_dot_product_attention rnn_layer rnn_tanh_cell rnn_relu_cell prelu";
+constexpr const char* kCpuFull =
+    "avg_pool3d binary_cross_entropy binary_cross_entropy_with_logits cross_entropy ctc_loss "
+    "grid_sampler gru_cell "
+    "huber_loss kl_div l1_loss lstm_cell mse_loss nll_loss prod smooth_l1_loss";
+constexpr const char* kCudaLower =
+    "matmul mm mv bmm addmm addmv addr addbmm baddbmm linear convolution conv1d conv2d conv3d "
+    "conv_transpose1d "
+    "conv_transpose2d conv_transpose3d scaled_dot_product_attention rnn_layer rnn_tanh_cell "
+    "rnn_relu_cell lstm_cell "
+    "gru_cell prelu";
+constexpr const char* kCudaFull =
+    "acos arccos asin arcsin cosh erfinv exp expm1 log log10 log1p log2 logsumexp pow reciprocal "
+    "rsqrt sinh tan softplus "
+    "layer_norm group_norm rms_norm vector_norm cumprod cumsum prod sum softmax log_softmax "
+    "upsample "
+    "binary_cross_entropy_with_logits cross_entropy huber_loss kl_div l1_loss mse_loss nll_loss "
+    "smooth_l1_loss";
+constexpr const char* kCudaWidest =
+    "addcdiv addcmul atan2 arctan2 dot vdot grid_sampler index_put scatter_add";
+constexpr const char* kCudaRefused = "binary_cross_entropy";
 
 // set_autocast(dtype or None for the CPU, dtype or None for the GPU), for this thread.
 PyObject* set_autocast(PyObject*, PyObject* const* dtypes, Py_ssize_t n) {
@@ -74,49 +58,98 @@ PyObject* set_autocast(PyObject*, PyObject* const* dtypes, Py_ssize_t n) {
   });
 }
 
-PyObject* is_on(PyObject*, PyObject*) { return PyBool_FromLong(autocast_on()); }
+// autocast_on(device_type=any of them)
+PyObject* is_on(PyObject*, PyObject* const* types, Py_ssize_t n) {
+  return guarded([&]() -> PyObject* {
+    if (n == 0) return PyBool_FromLong(autocast_on());
+    const char* type = PyUnicode_AsUTF8(types[0]);
+    if (!type) throw PythonError();
+    return PyBool_FromLong(regions[std::strcmp(type, "cuda") == 0].open);
+  });
+}
 
 PyMethodDef methods[] = {
     {"set_autocast", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(set_autocast)),
      METH_FASTCALL, "set_autocast(cpu_dtype, cuda_dtype)"},
-    {"autocast_on", is_on, METH_NOARGS, "autocast_on() -> bool"},
+    {"autocast_on", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(is_on)),
+     METH_FASTCALL, "autocast_on(device_type=None) -> bool"},
     {nullptr, nullptr, 0, nullptr}};
 
-template <size_t n>
-bool among(const char* const (&names)[n], const std::string& op) {
+bool among(const char* list, const std::string& op) {
   const size_t start = op.find_first_not_of('_');
   if (start == std::string::npos) return false;
-  return std::any_of(names, names + n, [&](const char* name) {
-    return op.compare(start, std::string::npos, name) == 0;
-  });
+  return str(' ', list, ' ').find(str(' ', op.substr(start), ' ')) != std::string::npos;
+}
+
+// Is a region open for this tensor, and does it make anything of it?
+bool reached(const Tensor& t) {
+  return regions[static_cast<int>(t.device().type)].open && t.is_floating() &&
+         t.dtype() != DType::Float64;
 }
 
 }  // namespace
 
 bool autocast_on() { return regions[0].open || regions[1].open; }
 
-Autocast autocasts(const std::string& op) {
-  return among(kLower, op) ? Autocast::Lower : among(kFull, op) ? Autocast::Full : Autocast::None;
+AutocastRule autocasts(const std::string& op) {
+  AutocastRule rule;
+  rule.of[0] = among(kCpuLower, op)  ? Autocast::Lower
+               : among(kCpuFull, op) ? Autocast::Full
+                                     : Autocast::None;
+  rule.of[1] = among(kCudaLower, op)     ? Autocast::Lower
+               : among(kCudaFull, op)    ? Autocast::Full
+               : among(kCudaWidest, op)  ? Autocast::Widest
+               : among(kCudaRefused, op) ? Autocast::Refused
+                                         : Autocast::None;
+  return rule;
 }
 
-Tensor autocast(const Tensor& t, Autocast kind) {
-  const Region& region = regions[static_cast<int>(t.device().type)];
-  const bool reached = region.open && t.is_floating() && t.dtype() != DType::Float64;
-  const DType wanted = kind == Autocast::Full ? DType::Float32 : region.dtype;
-  return reached && t.dtype() != wanted ? to(t, wanted) : t;
+Tensor autocast(const Tensor& t, const AutocastRule& rule, bool wide) {
+  if (!reached(t)) return t;
+  const int type = static_cast<int>(t.device().type);
+  DType wanted = t.dtype();
+  switch (rule.of[type]) {
+    case Autocast::None:
+      break;
+    case Autocast::Lower:
+      wanted = regions[type].dtype;
+      break;
+    case Autocast::Widest:
+      if (wide) wanted = DType::Float32;
+      break;
+    case Autocast::Full:
+      wanted = DType::Float32;
+      break;
+    case Autocast::Refused:
+      fail(ErrorKind::Runtime,
+           "probabilities from a region may have lost what the logarithm needs: this loss is "
+           "unsafe to "
+           "autocast. Use binary_cross_entropy_with_logits (BCEWithLogitsLoss), or leave the "
+           "region");
+  }
+  return t.dtype() != wanted ? to(t, wanted) : t;
 }
 
 namespace {
 
+bool is_list(PyObject* o) { return PyList_Check(o) || PyTuple_Check(o); }
+
+// Has one of the tensors that a region reaches 32 bits?
+bool any_wide(PyObject* const* values, size_t n) {
+  return std::any_of(values, values + n, [](PyObject* v) {
+    return v && is_tensor(v) && reached(unwrap(v)) && unwrap(v).dtype() == DType::Float32;
+  });
+}
+
 // A list of tensors (the states and weights of a recurrent layer), each cast; null for anything else.
-Object autocast_list(PyObject* items, Autocast kind) {
-  if (!PyList_Check(items) && !PyTuple_Check(items)) return {};
+Object autocast_list(PyObject* items, const AutocastRule& rule) {
+  if (!is_list(items)) return {};
   const Py_ssize_t n = PySequence_Fast_GET_SIZE(items);
   for (Py_ssize_t i = 0; i < n; ++i)
     if (!is_tensor(PySequence_Fast_GET_ITEM(items, i))) return {};
   Object list = checked(PyList_New(n));
   for (Py_ssize_t i = 0; i < n; ++i) {
-    Object item = checked(wrap(autocast(unwrap(PySequence_Fast_GET_ITEM(items, i)), kind)));
+    Object item = checked(wrap(autocast(unwrap(PySequence_Fast_GET_ITEM(items, i)), rule, false)));
     PyList_SET_ITEM(list.get(), i, item.release());
   }
   return list;
@@ -124,11 +157,12 @@ Object autocast_list(PyObject* items, Autocast kind) {
 
 }  // namespace
 
-void autocast(PyObject** values, size_t n, Autocast kind, SmallVec<Object, 4>& kept) {
+void autocast(PyObject** values, size_t n, const AutocastRule& rule, SmallVec<Object, 4>& kept) {
+  const bool wide = any_wide(values, n);
   for (size_t i = 0; i < n; ++i) {
     if (!values[i]) continue;
-    Object cast = is_tensor(values[i]) ? checked(wrap(autocast(unwrap(values[i]), kind)))
-                                       : autocast_list(values[i], kind);
+    Object cast = is_tensor(values[i]) ? checked(wrap(autocast(unwrap(values[i]), rule, wide)))
+                                       : autocast_list(values[i], rule);
     if (!cast) continue;
     kept.push_back(cast);
     values[i] = kept.back().get();

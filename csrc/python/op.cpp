@@ -26,7 +26,7 @@ struct OpObject {
   std::vector<std::unique_ptr<Signature>>* overloads;  // parsed at the first call
   uint32_t flags;                                      // of any entry
   const char* name;                                    // lives as long as the process
-  Autocast autocast;                                   // what autocast regions do to its tensors
+  AutocastRule autocast;                               // what autocast regions do to its tensors
   PyObject* result_type;
 };
 
@@ -260,7 +260,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       std::string* why = reason.empty() ? &reason : nullptr;
       if (!s->match(args, n, kwvalues, kwnames, values, &gathered, why)) continue;
       SmallVec<Object, 4> cast;
-      if (EG_UNLIKELY(op->autocast != Autocast::None && autocast_on()))
+      if (EG_UNLIKELY(op->autocast.any() && autocast_on()))
         autocast(values, s->parameters().size(), op->autocast, cast);
       OpDevice device(op->name);
       if (EG_UNLIKELY(devices_in_use)) follow_arguments(device, *s, values);

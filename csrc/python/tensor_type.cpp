@@ -122,16 +122,19 @@ static PyObject* nb_unary(PyObject* a) {
 
 static PyObject* nb_power(PyObject* a, PyObject* b, PyObject* mod) {
   if (mod != Py_None) return Py_NewRef(Py_NotImplemented);
-  return with_operands(nullptr, a, b,
-                       [](const Tensor& x, const Tensor& y) { return wrap(power(x, y)); });
+  return with_operands(nullptr, a, b, [](const Tensor& x, const Tensor& y) {
+    static const AutocastRule rule = autocasts("pow");
+    if (EG_UNLIKELY(autocast_on())) return wrap(power(autocast(x, rule), autocast(y, rule)));
+    return wrap(power(x, y));
+  });
 }
 static PyObject* nb_inplace_power(PyObject* a, PyObject* b, PyObject*) {
   return nb_inplace<Binary::pow>(a, b);
 }
 static PyObject* nb_matmul(PyObject* a, PyObject* b) {
   return with_operands("matmul", a, b, [](const Tensor& x, const Tensor& y) {
-    if (EG_UNLIKELY(autocast_on()))
-      return wrap(matmul(autocast(x, Autocast::Lower), autocast(y, Autocast::Lower)));
+    static const AutocastRule rule = autocasts("matmul");
+    if (EG_UNLIKELY(autocast_on())) return wrap(matmul(autocast(x, rule), autocast(y, rule)));
     return wrap(matmul(x, y));
   });
 }

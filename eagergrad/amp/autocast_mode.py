@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import threading
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import eagergrad as eg
@@ -98,9 +99,20 @@ def _tell_core() -> None:
     )
 
 
+@contextlib.contextmanager
+def suspended() -> Iterator[None]:
+    """No region is open inside, as for the ops that a function of PyTorch's lists is made of."""
+    _C.set_autocast(None, None)
+    try:
+        yield
+    finally:
+        _tell_core()
+
+
 class autocast:
     """A context, or a decorator, in which products, linear layers, convolutions and attention take
-    their float32 inputs as `dtype`, and losses their half precision inputs as float32.
+    their float32 inputs as `dtype`, and losses their half precision inputs as float32; on "cuda" so do
+    softmax, norms, sums and the functions that leave the range of float16, as in PyTorch's lists.
 
     Everything else computes in the dtypes it is given. The default is bfloat16 on the CPU and
     float16 on "cuda"; without a GPU autocast for "cuda" warns and does nothing. RuntimeError for

@@ -30,6 +30,7 @@ from eagergrad.linalg._factors import (
     eye_like,
     on_host,
 )
+from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
@@ -110,6 +111,7 @@ def vector_norm(
 
 
 @with_out
+@full_precision_on_cuda
 def matrix_norm(
     A: Any,
     ord: Any = "fro",

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from eagergrad import _C
+from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda, widest_on_cuda
 from eagergrad.tensor.dtype import ALL
 from eagergrad.tensor.out import with_out
 
@@ -197,6 +198,7 @@ def einsum(equation: Any, *operands: Any) -> Any:
 
 
 @with_out
+@widest_on_cuda
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
     """Contracts the last ``dims`` dimensions of a with the first of b, or the two lists of dimensions in ``dims``."""
     if isinstance(dims, _C.TensorBase):
@@ -263,6 +265,7 @@ def trace(input: Any) -> Any:
 
 
 @with_out
+@widest_on_cuda
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """Cross product of vectors of three along ``dim`` (by default the first dimension of size 3)."""
     a, b = _ops["broadcast_tensors"]([input, other])
@@ -296,6 +299,7 @@ def _norm_of_difference(d: Any, p: float) -> Any:
     return norm(d, p, -1)
 
 
+@full_precision_on_cuda
 def dist(input: Any, other: Any, p: float = 2) -> Any:
     """p-norm of input - other."""
     from eagergrad.tensor.statistics import norm
@@ -303,6 +307,7 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     return norm((input - other).reshape(-1), p)
 
 
+@full_precision
 def cdist(
     x1: Any, x2: Any, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary"
 ) -> Any:
@@ -330,6 +335,7 @@ def cdist(
     return _norm_of_difference(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
 
 
+@full_precision_on_cuda
 def pdist(input: Any, p: float = 2.0) -> Any:
     """Distances of all pairs of different rows, as one vector."""
     if input.dim() != 2:

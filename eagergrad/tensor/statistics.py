@@ -7,6 +7,7 @@ from collections import namedtuple
 from typing import Any
 
 from eagergrad import _C
+from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.dtype import ALL, dtype
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.size import Size
@@ -82,6 +83,7 @@ def norm(
 
 
 @with_out
+@full_precision_on_cuda
 def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -> Any:
     """Slices along dim scaled down so that none has a p-norm above maxnorm."""
     if input.dim() < 2:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.autocast import full_precision_on_cuda
 
 __all__ = ["cosine_similarity", "one_hot", "pairwise_distance", "pdist"]
 
@@ -24,6 +25,7 @@ def pairwise_distance(
     return eg.norm(x1 - x2 + eps, p, -1, keepdim)
 
 
+@full_precision_on_cuda
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`; shapes broadcast.
 

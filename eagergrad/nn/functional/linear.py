@@ -5,12 +5,14 @@ from __future__ import annotations
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.autocast import widest_on_cuda
 
 __all__ = ["bilinear", "linear"]
 
 linear = _ops.linear
 
 
+@widest_on_cuda
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """y_k = x1 A_k x2 + b_k for (..., in1), (..., in2), weight (out, in1, in2).
 

@@ -10,8 +10,8 @@ from typing import Any
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.autocast import full_precision
 
-from ._autocast import full_precision
 from ._legacy import legacy_reduction
 from .distance import pairwise_distance
 
