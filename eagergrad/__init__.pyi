@@ -152,11 +152,15 @@ from eagergrad.tensor.dtype import iinfo as iinfo
 from eagergrad.tensor.functions import Assert as Assert
 from eagergrad.tensor.functions import angle as angle
 from eagergrad.tensor.functions import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
+from eagergrad.tensor.functions import binomial as binomial
 from eagergrad.tensor.functions import compile as compile
 from eagergrad.tensor.functions import conj as conj
 from eagergrad.tensor.functions import conj_physical as conj_physical
+from eagergrad.tensor.functions import detach as detach
+from eagergrad.tensor.functions import detach_ as detach_
 from eagergrad.tensor.functions import empty_permuted as empty_permuted
 from eagergrad.tensor.functions import fill as fill
+from eagergrad.tensor.functions import get_device as get_device
 from eagergrad.tensor.functions import get_float32_matmul_precision as get_float32_matmul_precision
 from eagergrad.tensor.functions import get_num_interop_threads as get_num_interop_threads
 from eagergrad.tensor.functions import get_rng_state as get_rng_state

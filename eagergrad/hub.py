@@ -1,21 +1,34 @@
-"""Models and weights by name: from folders and the cache of this machine.
+"""Models of a folder with a ``hubconf.py``, and weights from a URL, kept in a cache.
 
-Nothing is ever downloaded. ``load`` takes a folder with a ``hubconf.py`` (``source="local"``), and
-``load_state_dict_from_url`` a file that is already in the cache.
+Code is never downloaded: ``load`` takes ``source="local"`` alone.
 """
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
+import re
+import shutil
 import sys
+import tempfile
+import urllib.request
 from typing import Any
 from urllib.parse import urlparse
 
 import eagergrad as eg
 
-__all__ = ["get_dir", "help", "list", "load", "load_state_dict_from_url", "set_dir"]
+__all__ = [
+    "download_url_to_file",
+    "get_dir",
+    "help",
+    "list",
+    "load",
+    "load_state_dict_from_url",
+    "set_dir",
+]
 
+HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # net-1a2b3c4d.pth names the start of its SHA-256
 _dir: str | None = None
 
 
@@ -97,6 +110,34 @@ def load(
     return _entrypoint(_hubconf(repo_or_dir, source), model)(*args, **kwargs)
 
 
+def download_url_to_file(
+    url: str, dst: str, hash_prefix: str | None = None, progress: bool = True
+) -> None:
+    """Write what a URL holds to a file, which appears whole or not at all.
+
+    Raises:
+        RuntimeError: its SHA-256 does not begin with ``hash_prefix``.
+    """
+    dst = os.path.expanduser(dst)
+    with tempfile.NamedTemporaryFile(dir=os.path.dirname(dst) or ".", delete=False) as part:
+        try:
+            with urllib.request.urlopen(url) as response:
+                shutil.copyfileobj(response, part)
+            part.close()
+            with open(part.name, "rb") as f:
+                found = hashlib.file_digest(f, "sha256").hexdigest()
+            if hash_prefix and not found.startswith(hash_prefix):
+                raise RuntimeError(
+                    f'[hub] invalid hash value (expected "{hash_prefix}", got "{found}")'
+                )
+            os.replace(part.name, dst)
+        except BaseException:
+            os.unlink(part.name)
+            raise
+    if progress:
+        print(f"{url} is now {dst}", file=sys.stderr)
+
+
 def load_state_dict_from_url(
     url: str,
     model_dir: str | None = None,
@@ -106,13 +147,17 @@ def load_state_dict_from_url(
     file_name: str | None = None,
     weights_only: bool = False,
 ) -> Any:
-    """Load the file of this URL from the cache (``model_dir``, else ``checkpoints`` in `get_dir`).
+    """Load the file of this URL from the cache (``model_dir``, else ``checkpoints`` in `get_dir`), fetched first if it
+    is not there.
 
     Raises:
-        FileNotFoundError: it is not there; nothing is downloaded.
+        RuntimeError: with ``check_hash``, the file is not the one that its name says.
     """
     folder = model_dir or os.path.join(get_dir(), "checkpoints")
-    path = os.path.join(folder, file_name or os.path.basename(urlparse(url).path))
+    name = file_name or os.path.basename(urlparse(url).path)
+    path = os.path.join(folder, name)
     if not os.path.exists(path):
-        raise FileNotFoundError(f"[hub] {path} is not there; fetch {url} to it")
+        os.makedirs(folder, exist_ok=True)
+        named = HASH_REGEX.search(name) if check_hash else None
+        download_url_to_file(url, path, named and named.group(1), progress=progress)
     return eg.load(path, map_location=map_location)

@@ -13,7 +13,7 @@ from eagergrad import nn
 
 @pytest.mark.parametrize(
     "path",
-    """functional overrides storage hub mps xpu cpu cuda.nvtx nn.grad nn.utils.prune nn.modules.pixelshuffle utils.benchmark
+    """functional overrides storage hub jit.annotations mps xpu cpu cuda.nvtx nn.grad nn.utils.prune nn.modules.pixelshuffle utils.benchmark
     utils.model_zoo _utils""".split(),
 )
 def test_path_is_importable_and_an_attribute(path: str) -> None:
@@ -110,7 +110,7 @@ def test_gradients_of_convolutions_alone() -> None:
     assert eg.allclose(nn.grad.conv2d_weight(x, w.shape, g, **options), w.grad, atol=1e-5)
 
 
-def test_hub_loads_from_folders_and_never_downloads(tmp_path) -> None:
+def test_hub_loads_from_folders_and_the_cache(tmp_path) -> None:
     from eagergrad import hub
 
     (tmp_path / "hubconf.py").write_text(
@@ -126,8 +126,13 @@ def test_hub_loads_from_folders_and_never_downloads(tmp_path) -> None:
     eg.save({"w": eg.ones(2)}, tmp_path / "net-1.pth")
     state = hub.load_state_dict_from_url("https://host/net-1.pth", model_dir=folder)
     assert state["w"].tolist() == [1.0, 1.0]
-    with pytest.raises(FileNotFoundError, match="net-2"):
-        hub.load_state_dict_from_url("https://host/net-2.pth", model_dir=folder)
+    url = (tmp_path / "net-1.pth").as_uri()
+    cache = str(tmp_path / "cache")
+    with pytest.raises(RuntimeError, match="hash"):
+        hub.load_state_dict_from_url(url, model_dir=cache, check_hash=True, file_name="a-00.pth")
+    assert not (tmp_path / "cache" / "a-00.pth").exists() and not list(tmp_path.glob("cache/*"))
+    state = hub.load_state_dict_from_url(url, model_dir=cache, progress=False)
+    assert state["w"].tolist() == [1.0, 1.0] and (tmp_path / "cache" / "net-1.pth").exists()
 
 
 def test_old_tolerance_and_made_tensors() -> None:
@@ -173,3 +178,15 @@ def test_torch_function_protocol() -> None:
     assert api(Mine()) == ("api", 1) and not overrides.has_torch_function_unary(eg.ones(1))
     with pytest.raises(TypeError, match="api"):
         api(3)
+
+
+def test_methods_that_are_functions_as_well() -> None:
+    x = eg.ones(2, requires_grad=True)
+    y = x * 2
+    assert eg.detach(y).data_ptr() == y.data_ptr() and not eg.detach(y).requires_grad
+    assert eg.detach_(y) is y and y.grad_fn is None and eg.get_device(x) == -1
+    eg.manual_seed(0)
+    drawn = eg.binomial(eg.full((2000,), 10.0), eg.tensor(0.3))
+    assert abs(float(drawn.mean()) - 3) < 0.2 and drawn.dtype == eg.float32
+    with pytest.raises(ValueError, match="probabilities"):
+        eg.binomial(eg.ones(1), eg.tensor(1.5))

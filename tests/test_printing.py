@@ -88,3 +88,15 @@ def test_layout_agrees_with_torch():
         for scale in (1.0, 1e-6, 1e9):
             a = (rng.standard_normal(shape) * scale).astype("float32")
             assert tensor_str(eg.from_numpy(a)) == str(torch.from_numpy(a))
+
+
+def test_several_results_are_printed_one_a_line() -> None:
+    x = eg.tensor([[1, 5], [3, 2]])
+    assert repr(x.max(1)) == (
+        "eagergrad.return_types.max(\nvalues=tensor([5, 3]),\nindices=tensor([1, 0]))"
+    )
+    assert repr(eg.linalg.slogdet(eg.eye(2))) == (
+        "eagergrad.return_types.linalg_slogdet(\nsign=tensor(1.),\nlogabsdet=tensor(0.))"
+    )
+    values, _ = eg.median(x.float(), 1)
+    assert values.tolist() == [1.0, 2.0] and isinstance(eg.median(x.float(), 1), tuple)

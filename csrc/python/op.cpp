@@ -50,6 +50,21 @@ struct Extras {
   bool requires_grad = false;
 };
 
+// One result a line, as PyTorch prints them.
+PyObject* named_repr(PyObject* self) {
+  return guarded([&]() -> PyObject* {
+    std::string text = std::string(Py_TYPE(self)->tp_name) + "(";
+    const PyMemberDef* field = Py_TYPE(self)->tp_members;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(self); ++i, ++field) {
+      const Object value = checked(PyObject_Repr(PyTuple_GET_ITEM(self, i)));
+      const char* shown = PyUnicode_AsUTF8(value.get());
+      if (!shown) throw PythonError();
+      text += str(i ? ",\n" : "\n", field->name, "=", shown);
+    }
+    return PyUnicode_FromString((text + ")").c_str());
+  });
+}
+
 class Results final : public ResultSink {
  public:
   Results(OpObject* op, const Signature& signature) : op_(op), signature_(signature) {}
@@ -139,6 +154,7 @@ class Results final : public ResultSink {
       auto* desc = new PyStructSequence_Desc{title->c_str(), nullptr, fields, int(names.size())};
       op_->result_type =
           checked(reinterpret_cast<PyObject*>(PyStructSequence_NewType(desc))).release();
+      reinterpret_cast<PyTypeObject*>(op_->result_type)->tp_repr = named_repr;
     }
     return reinterpret_cast<PyTypeObject*>(op_->result_type);
   }

@@ -7,7 +7,6 @@ operations, so that higher orders follow.
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from collections.abc import Callable
 from typing import Any
 
@@ -34,6 +33,7 @@ from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
+from eagergrad.tensor.results import result_type
 from eagergrad.tensor.statistics import norm as _norm
 
 _ops = _C.op_table
@@ -80,17 +80,17 @@ __all__ = [
     "vector_norm",
 ]
 
-_slogdet = namedtuple("slogdet", ("sign", "logabsdet"))
-_qr = namedtuple("qr", ("Q", "R"))
-_svd = namedtuple("svd", ("U", "S", "Vh"))
-_eigh = namedtuple("eigh", ("eigenvalues", "eigenvectors"))
-_lstsq = namedtuple("lstsq", ("solution", "residuals", "rank", "singular_values"))
-_lu = namedtuple("lu", ("P", "L", "U"))
-_lu_factor = namedtuple("lu_factor", ("LU", "pivots"))
-_lu_factor_ex = namedtuple("lu_factor_ex", ("LU", "pivots", "info"))
-_inv_ex = namedtuple("inv_ex", ("inverse", "info"))
-_cholesky_ex = namedtuple("cholesky_ex", ("L", "info"))
-_solve_ex = namedtuple("solve_ex", ("result", "info"))
+_slogdet = result_type("linalg_slogdet", "sign", "logabsdet")
+_qr = result_type("linalg_qr", "Q", "R")
+_svd = result_type("linalg_svd", "U", "S", "Vh")
+_eigh = result_type("linalg_eigh", "eigenvalues", "eigenvectors")
+_lstsq = result_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
+_lu = result_type("linalg_lu", "P", "L", "U")
+_lu_factor = result_type("linalg_lu_factor", "LU", "pivots")
+_lu_factor_ex = result_type("linalg_lu_factor_ex", "LU", "pivots", "info")
+_inv_ex = result_type("linalg_inv_ex", "inverse", "info")
+_cholesky_ex = result_type("linalg_cholesky_ex", "L", "info")
+_solve_ex = result_type("linalg_solve_ex", "result", "info")
 
 
 # -- norms -------------------------------------------------------------------------------------------
@@ -567,7 +567,7 @@ def eigvals(A: Any, *, out: Any = None) -> Any:
     return eig(A)[0]
 
 
-_eig = namedtuple("eig", ("eigenvalues", "eigenvectors"))
+_eig = result_type("linalg_eig", "eigenvalues", "eigenvectors")
 
 
 @with_out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
 from eagergrad.linalg._factors import CholeskySolve, check_float, check_square, on_host
 from eagergrad.tensor.out import with_out, write_results
+from eagergrad.tensor.results import result_type
 
 __all__ = [
     "cholesky",
@@ -38,9 +38,9 @@ __all__ = [
     "triangular_solve",
 ]
 
-_triangular = namedtuple("triangular_solve", ("solution", "cloned_coefficient"))
-_geqrf = namedtuple("geqrf", ("a", "tau"))
-_svd = namedtuple("svd", ("U", "S", "V"))
+_triangular = result_type("triangular_solve", "solution", "cloned_coefficient")
+_geqrf = result_type("geqrf", "a", "tau")
+_svd = result_type("svd", "U", "S", "V")
 
 
 @with_out(casts=True)

@@ -63,8 +63,8 @@ class ASGD(FusedOptimizer):
         super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
-        _fill_missing(state, p, "ax")
         if "eta" not in state:
             state["eta"] = _scalar(group["lr"])
         if "mu" not in state:
             state["mu"] = _scalar(1.0)
+        _fill_missing(state, p, "ax")

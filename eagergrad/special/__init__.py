@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from typing import Any
 
 from eagergrad import _C
 from eagergrad.tensor.out import with_out
+from eagergrad.tensor.results import result_type
 
 _ops = _C.op_table
 
@@ -54,7 +54,7 @@ __all__ = [
     "shifted_chebyshev_polynomial_w",
 ]
 
-_frexp = namedtuple("frexp", ("mantissa", "exponent"))
+_frexp = result_type("frexp", "mantissa", "exponent")
 
 
 def _operands(x: Any, n: Any) -> tuple[Any, Any]:

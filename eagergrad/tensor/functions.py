@@ -6,6 +6,8 @@ import math
 import os
 from typing import Any
 
+import numpy as np
+
 from eagergrad import _C
 from eagergrad.tensor.dtype import dtype
 from eagergrad.tensor.out import with_out
@@ -16,11 +18,15 @@ __all__ = [
     "_assert",
     "angle",
     "are_deterministic_algorithms_enabled",
+    "binomial",
     "compile",
     "conj",
     "conj_physical",
+    "detach",
+    "detach_",
     "empty_permuted",
     "fill",
+    "get_device",
     "get_float32_matmul_precision",
     "get_num_interop_threads",
     "get_rng_state",
@@ -277,3 +283,39 @@ def get_num_interop_threads() -> int:
 def set_flush_denormal(mode: bool) -> bool:
     """False: subnormal numbers are always kept."""
     return False
+
+
+def detach(input: Tensor) -> Tensor:
+    """The same memory without history."""
+    return input.detach()
+
+
+def detach_(input: Tensor) -> Tensor:
+    """Drop the tensor's history, in place."""
+    return input.detach_()
+
+
+def get_device(input: Tensor) -> int:
+    """The number of the tensor's GPU, -1 on the CPU."""
+    return input.get_device()
+
+
+def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
+    """Numbers of successes in ``count`` trials of probability ``prob`` each, drawn at random.
+
+    Raises:
+        ValueError: a count is negative or no number, or a probability outside of [0, 1].
+
+    >>> import eagergrad as eg
+    >>> binomial(eg.tensor([3.0, 5.0]), eg.tensor([0.0, 1.0])).tolist()
+    [0.0, 5.0]
+    """
+    import eagergrad as eg
+
+    count, prob = eg.broadcast_tensors(count.detach(), prob.detach())
+    if not bool(((prob >= 0) & (prob <= 1)).all()) or not bool((count >= 0).all()):
+        raise ValueError("[binomial] expected counts of at least 0 and probabilities in [0, 1]")
+    seed = eg.randint(0, 2**62, (2,), generator=generator).tolist()
+    draw = np.random.default_rng(seed).binomial
+    drawn = draw(count.cpu().long().numpy(), prob.cpu().double().numpy())
+    return eg.from_numpy(np.asarray(drawn)).to(count.device, count.dtype)

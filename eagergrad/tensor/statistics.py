@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections import namedtuple
 from typing import Any
 
 from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.dtype import ALL, dtype
 from eagergrad.tensor.out import with_out
+from eagergrad.tensor.results import result_type
 from eagergrad.tensor.size import Size
 
 _ops = _C.op_table
@@ -100,8 +100,8 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
 
 # -- order statistics --------------------------------------------------------------------------------
 
-_median = namedtuple("median", ("values", "indices"))
-_mode = namedtuple("mode", ("values", "indices"))
+_median = result_type("median", "values", "indices")
+_mode = result_type("mode", "values", "indices")
 
 
 def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str) -> Any:

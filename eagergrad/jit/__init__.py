@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any, Final, TypeVar
 
 import eagergrad as eg
+from eagergrad.jit import annotations
 from eagergrad.nn import Module
 
 __all__ = [
