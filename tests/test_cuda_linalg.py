@@ -1,13 +1,76 @@
-"""Linear algebra and segments on the GPU against the CPU: the host computes, results and gradients live on the device."""
+"""Linear algebra and segments on the GPU against the CPU: CuPy or the host computes, results and gradients live on the device."""
 
 from __future__ import annotations
 
+import contextlib
+
+import numpy as np
 import pytest
 
 import eagergrad as eg
 from cuda_pairs import assert_same, check, draw, gpu  # noqa: F401
 
 L = eg.linalg
+
+
+class Functions:
+    """`cupy.linalg`, strict in what CuPy does not take."""
+
+    def __init__(self, called):
+        self.called = called
+
+    def __getattr__(self, name):
+        def call(*arrays, **options):
+            self.called.add(name)
+            assert all(a.flags.c_contiguous and a.size for a in arrays)
+            assert name != "solve" or arrays[0].shape[:-2] == arrays[1].shape[:-2], (
+                "no broadcasting"
+            )
+            result = getattr(np.linalg, name)(*arrays, **options)
+            return tuple(result) if isinstance(result, tuple) else result
+
+        return call
+
+
+class NumpyArrays:
+    """NumPy in the place of CuPy, over copies of the device's memory."""
+
+    def __init__(self, called):
+        self.linalg = Functions(called)
+
+    def array(self, t):
+        assert t.is_cuda and not t.requires_grad
+        return np.array(memoryview(t.cpu()))
+
+    def tensor(self, array, device):
+        return eg._C.from_array(np.array(array)).to(device)
+
+    strict = staticmethod(contextlib.nullcontext)
+
+
+@pytest.fixture(params=["the host", "CuPy"], autouse=True)
+def library(request, monkeypatch):
+    """Where factorizations are computed: without a GPU by NumPy, which stands in for CuPy."""
+    from eagergrad.cuda import _runtime, linalg
+
+    called = set()
+    if request.param == "the host":
+        monkeypatch.setattr(linalg, "arrays", lambda: None)
+    elif _runtime.emulated:
+        monkeypatch.setattr(linalg, "arrays", lambda: NumpyArrays(called))
+    return called
+
+
+def test_the_device_computes_what_cupy_has(library, request):
+    A = square().to("cuda")
+    for f in (L.inv, L.slogdet, L.cholesky, L.qr, L.eigh, L.svd):
+        f(symmetric(A))
+    L.solve(A, A)
+    if library or "the host" in request.node.name:
+        wanted = {"inv", "slogdet", "cholesky", "qr", "eigh", "svd", "solve"}
+        assert library == (set() if "the host" in request.node.name else wanted)
+    empty = L.inv(eg.zeros(2, 0, 0, device="cuda"))
+    assert empty.is_cuda and empty.shape == (2, 0, 0)
 
 
 def square(n=3, seed=0):

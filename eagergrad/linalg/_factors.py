@@ -43,6 +43,32 @@ def check_square(op: str, A: Any) -> None:
         )
 
 
+def factorized(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
+    """NumPy's `function` of the inputs' values, or, on a GPU, CuPy's of the same name. Not recorded."""
+    device = inputs[0].device
+    if device.type != "cuda" or any(x.device != device for x in inputs):
+        return on_host(op, function, *inputs, **options)
+    from eagergrad.cuda import linalg
+
+    try:
+        made = linalg.factorized(function.__name__.strip("_"), *inputs, **options)
+    except ImportError:  # a CuPy without cuSOLVER
+        made = None
+    except np.linalg.LinAlgError as e:
+        raise _impossible(op, e) from None
+    return on_host(op, function, *inputs, **options) if made is None else made
+
+
+def _impossible(op: str, error: Exception) -> LinAlgError:
+    why = {
+        "linalg.cholesky": "The factorization could not be completed because the input is not positive-definite",
+    }.get(
+        op,
+        "The diagonal element is zero, the inversion could not be completed because the input matrix is singular",
+    )
+    return LinAlgError(f"{op}: {why} ({error}).")
+
+
 def on_host(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
     """NumPy's `function` of the inputs' values; its arrays come back as tensors on the inputs' device. Not recorded."""
     device = inputs[0].device
@@ -59,13 +85,7 @@ def on_host(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
         result = function(*(np.asarray(memoryview(x.detach().cpu())) for x in inputs), **options)
         return tuple(map(tensor, result)) if isinstance(result, tuple) else tensor(result)
     except np.linalg.LinAlgError as e:
-        why = {
-            "linalg.cholesky": "The factorization could not be completed because the input is not positive-definite",
-        }.get(
-            op,
-            "The diagonal element is zero, the inversion could not be completed because the input matrix is singular",
-        )
-        raise LinAlgError(f"{op}: {why} ({e}).") from None
+        raise _impossible(op, e) from None
 
 
 def eye_like(A: Any, rows: int, columns: int | None = None) -> Any:
@@ -85,7 +105,7 @@ def _summed(g: Any, shape: Any) -> Any:
 class Inverse(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        y = on_host("linalg.inv", np.linalg.inv, A)
+        y = factorized("linalg.inv", np.linalg.inv, A)
         ctx.save_for_backward(y)
         return y
 
@@ -98,7 +118,7 @@ class Inverse(Function):
 class Solve(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, B: Any) -> Any:
-        X = on_host("linalg.solve", np.linalg.solve, A, B)
+        X = factorized("linalg.solve", np.linalg.solve, A, B)
         ctx.save_for_backward(A, X)
         ctx.shapes = (tuple(A.shape), tuple(B.shape))
         return X
@@ -133,7 +153,7 @@ class SolveTriangular(Function):
                 f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
             )
         T = _triangle(A.detach(), upper, unit)
-        result = on_host("linalg.solve_triangular", _solve_triangle, T, B)
+        result = factorized("linalg.solve_triangular", _solve_triangle, T, B)
         ctx.upper, ctx.unit = upper, unit
         ctx.save_for_backward(A, result)
         ctx.shapes = (tuple(A.shape), tuple(B.shape))
@@ -177,7 +197,7 @@ class Slogdet(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
         ctx.save_for_backward(A)
-        return on_host("linalg.slogdet", np.linalg.slogdet, A)
+        return factorized("linalg.slogdet", np.linalg.slogdet, A)
 
     @staticmethod
     def backward(ctx: Any, _: Any, g: Any) -> Any:
@@ -192,7 +212,7 @@ def _half_lower(M: Any) -> Any:
 class Cholesky(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        L = on_host("linalg.cholesky", np.linalg.cholesky, A)
+        L = factorized("linalg.cholesky", np.linalg.cholesky, A)
         ctx.save_for_backward(L)
         return L
 
@@ -208,7 +228,7 @@ class Cholesky(Function):
 class QR(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, mode: Any) -> Any:
-        Q, R = on_host("linalg.qr", np.linalg.qr, A, mode=mode)
+        Q, R = factorized("linalg.qr", np.linalg.qr, A, mode=mode)
         ctx.save_for_backward(Q, R)
         ctx.wide = A.shape[-2] < A.shape[-1]
         ctx.refused = mode == "complete" and A.shape[-2] > A.shape[-1]
@@ -241,7 +261,7 @@ def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
 class Eigh(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, uplo: str) -> Any:
-        L, V = on_host("linalg.eigh", np.linalg.eigh, A, UPLO=uplo)
+        L, V = factorized("linalg.eigh", np.linalg.eigh, A, UPLO=uplo)
         ctx.save_for_backward(L, V)
         ctx.set_materialize_grads(False)
         return L, V
@@ -262,7 +282,7 @@ class Eigh(Function):
 class SVD(Function):
     @staticmethod
     def forward(ctx: Any, A: Any, full: bool) -> Any:
-        U, S, Vh = on_host("linalg.svd", np.linalg.svd, A, full_matrices=full)
+        U, S, Vh = factorized("linalg.svd", np.linalg.svd, A, full_matrices=full)
         ctx.save_for_backward(U, S, Vh)
         ctx.set_materialize_grads(False)
         return U, S, Vh
