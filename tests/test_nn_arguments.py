@@ -99,3 +99,30 @@ def test_a_number_needs_a_tensor_of_one_element(number, shape):
         number(eg.ones(*shape))
     with pytest.raises(RuntimeError, match="cannot be converted to Scalar"):
         eg.ones(*shape).item()
+
+
+@pytest.mark.parametrize(
+    ("error", "call"),
+    [
+        (RuntimeError, lambda: nn.Dropout(0.5)(eg.ones(3, dtype=eg.int64))),
+        (RuntimeError, lambda: nn.BCELoss()(eg.rand(3), eg.rand(3, dtype=eg.float64))),
+        (RuntimeError, lambda: nn.BCEWithLogitsLoss()(eg.rand(3), eg.ones(3, dtype=eg.int64))),
+        (RuntimeError, lambda: nn.KLDivLoss(reduction="sum")(eg.rand(3), eg.ones(3).long())),
+        (RuntimeError, lambda: nn.PReLU()(eg.ones(2, 2).long())),
+        (RuntimeError, lambda: nn.MultiMarginLoss(weight=eg.rand(3))(eg.rand(2, 4), eg.ones(2).long())),
+        (RuntimeError, lambda: nn.CrossEntropyLoss()(eg.rand(2, 4), eg.ones(2).int())),
+        (RuntimeError, lambda: nn.NLLLoss()(eg.rand(2, 4), eg.ones(2).short())),
+        (RuntimeError, lambda: nn.functional.pad(eg.rand(3, 3), (1, 1), "reflect", 1.0)),
+        (ValueError, lambda: nn.Conv2d(3, 4, (3,))),
+    ],
+)  # fmt: skip
+def test_dtypes_and_sizes_that_do_not_fit_are_refused(error, call):
+    with pytest.raises(error):
+        call()
+
+
+def test_one_score_vector_with_one_target():
+    x = eg.tensor([0.1, 0.7, 0.2])
+    expected = nn.functional.cross_entropy(x, eg.tensor(1))
+    assert nn.functional.cross_entropy(x, eg.tensor([1])).equal(expected)
+    assert nn.functional.cross_entropy(x, eg.tensor([1]), reduction="none").shape == ()

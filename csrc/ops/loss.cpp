@@ -33,8 +33,9 @@ struct Targets {
     OpDevice device(op);
     device.add(input);
     device.add(target);
-    EG_CHECK(is_integral(target.dtype()), "[", op,
-             "] expected class indices of an integer dtype as target, got ", target.dtype());
+    EG_CHECK(target.dtype() == DType::Int64 || target.dtype() == DType::UInt8, "[", op,
+             "] expected class indices of dtype int64 or uint8 as target, got ", target.dtype(),
+             "; convert them with .long()");
     const Tensor dense =
         contiguous_data(device_data(cast_data(target, DType::Int64), input.device()));
     classes = alias(dense, {dense.numel()}, {1}, dense.offset());
@@ -95,8 +96,10 @@ struct Classes {
       EG_CHECK_VALUE(input.sizes()[0] == target.sizes()[0], "[", op,
                      "] Expected input batch_size (", input.sizes()[0],
                      ") to match target batch_size (", target.sizes()[0], ").");
-    EG_CHECK(sizes == target.sizes(), "[", op, "] expected a target of shape ", IntSpan(sizes),
-             " for scores of shape ", IntSpan(input.sizes()), ", got ", IntSpan(target.sizes()));
+    const bool single = input.dim() == 1 && target.dim() == 1 && target.numel() == 1;
+    EG_CHECK(single || sizes == target.sizes(), "[", op, "] expected a target of shape ",
+             IntSpan(sizes), " for scores of shape ", IntSpan(input.sizes()), ", got ",
+             IntSpan(target.sizes()));
     lines = input;
     if (axis == 0) {
       lines = unsqueeze(input, 0);

@@ -1,12 +1,9 @@
 """Names of PyTorch's compiler. There is nothing to compile here: a program runs as it is written,
 so these return what they are given."""
 
-from __future__ import annotations
-
 from typing import Any, Final, TypeVar
 
 import eagergrad as eg
-from eagergrad.jit import annotations
 from eagergrad.nn import Module
 
 __all__ = [

@@ -236,6 +236,10 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         raise RuntimeError(
             f"[prelu] Expected `weight` to be a scalar or 1D tensor, but got {weight.dim()}D"
         )
+    if input.dtype != weight.dtype:
+        raise RuntimeError(
+            f"[prelu] Type promoting not supported. Got {input.dtype} and {weight.dtype}"
+        )
     slopes = weight.numel()
     if slopes == 1:
         return _ops.prelu(input, weight if input.dim() else weight.reshape(()))

@@ -41,6 +41,12 @@ __all__ = [
 ]
 
 
+def _floats(name: str, *tensors: Tensor) -> None:
+    for t in tensors:
+        if not t.is_floating_point():
+            raise RuntimeError(f"[{name}] expected floating point values, got {t.dtype}")
+
+
 def _reduced(values: Tensor, reduction: str) -> Tensor:
     if reduction == "mean":
         return values.mean()
@@ -145,6 +151,10 @@ def binary_cross_entropy(
             f"[binary_cross_entropy] Using a target size ({target.shape}) that is different to the "
             f"input size ({input.shape}) is deprecated. Please ensure they have the same size."
         )
+    if target.dtype != input.dtype:
+        raise RuntimeError(
+            f"[binary_cross_entropy] found a target of {target.dtype} but expected {input.dtype}"
+        )
     if weight is not None:
         weight = weight.expand(target.shape)
     return _ops.binary_cross_entropy(input, target, weight, reduction)
@@ -174,6 +184,7 @@ def binary_cross_entropy_with_logits(
             f"[binary_cross_entropy_with_logits] Target size ({target.shape}) must be the same as "
             f"input size ({input.shape})"
         )
+    _floats("binary_cross_entropy_with_logits", target)
     return _ops.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 
@@ -225,6 +236,11 @@ def multi_margin_loss(
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
         raise ValueError("weight must be one-dimensional")
+    if weight is not None and input.dim() and weight.numel() != input.shape[-1]:
+        raise RuntimeError(
+            f"[multi_margin_loss] inconsistent weight size, expected {input.shape[-1]} but got "
+            f"{list(weight.shape)}"
+        )
     single = input.dim() < 2
     x = input.reshape(1, -1) if single else input
     y = target.reshape(-1, 1)
@@ -470,6 +486,7 @@ def kl_div(
             "'batchmean' divides only by the batch size, and is the KL divergence.",
             stacklevel=2,
         )
+    _floats("kl_div", input, target)
     if reduction == "batchmean":
         total = _ops.kl_div(input, target, "sum", log_target)
         return total / input.shape[0] if input.dim() else total

@@ -34,7 +34,7 @@ def pad(
             f"[pad] unrecognised padding mode {mode!r}; take constant, {', '.join(_MODES)}"
         )
     if value is not None and value != 0:
-        raise ValueError(f"[pad] mode {mode!r} takes no value, got {value}")
+        raise RuntimeError(f"[pad] mode {mode!r} takes no value, got {value}")
     if len(pad) % 2 or not 2 <= len(pad) <= 6 or input.dim() - len(pad) // 2 not in (1, 2):
         raise NotImplementedError(
             f"[pad] mode {mode!r} pads the last 1 dimension of a 2-d or 3-d input, the last 2 of 3-d or 4-d, "

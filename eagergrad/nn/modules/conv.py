@@ -170,6 +170,8 @@ def _check(
 
 def _pad_list(padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> list[int]:
     """The padding in F.pad's order: (before, after) of the last dimension first."""
+    if len(kernel) != len(dilation):
+        raise ValueError(f"kernel_size expected {len(dilation)} numbers, got {kernel}")
     pairs = []
     for i, (k, d) in enumerate(zip(kernel, dilation, strict=True)):
         total = d * (k - 1) if padding == "same" else 0
