@@ -1,10 +1,9 @@
 // softmax(scale * q k^T + mask) v in tiles: the scores exist for one tile of queries and keys at a time. The backward pass
 // computes them again from the log of each row's sum; every gradient is summed by one block, in order.
 // Rabe and Staats (2021), Dao et al. (2022).
-#include "prelude.cuh"
-
 #include "kernels/attention_layout.h"
 #include "kernels/vocabulary.h"
+#include "prelude.cuh"
 
 namespace eg {
 
@@ -80,8 +79,7 @@ __device__ __forceinline__ void dot_tile(Shared<T>& s, const Rows<T>& a, int64_t
 // sum[i][c] += s.scores[k][row] * m[m0 + k][first + column] over the tile's k. A thread's columns: four of each 64.
 template <class T, int R, int Chunks>
 __device__ __forceinline__ void add_product(Shared<T>& s, const Rows<T>& m, int64_t m0,
-                                            int64_t first, int64_t width,
-                                            T (&sum)[R][4 * Chunks]) {
+                                            int64_t first, int64_t width, T (&sum)[R][4 * Chunks]) {
   constexpr int tile = Shared<T>::tile;
   const int thread = int(threadIdx.x), column = thread % 16, row = thread / 16;
   for (int k0 = 0; k0 < tile; k0 += kStep) {
@@ -345,8 +343,7 @@ __global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
       }
     }
   }
-  if (dk.data)
-    put_rows<T, R, Chunks>(head_rows<T>(dk, b, kv, s.keys), k0, first, s.width, sum_k);
+  if (dk.data) put_rows<T, R, Chunks>(head_rows<T>(dk, b, kv, s.keys), k0, first, s.width, sum_k);
   if (dv.data)
     put_rows<T, R, Chunks>(head_rows<T>(dv, b, kv, s.keys), k0, first, s.value_width, sum_v);
 }

@@ -1,7 +1,6 @@
 // Convolution as a matrix product whose operand of image patches is never stored: each block gathers what a tile needs.
-#include "prelude.cuh"
-
 #include "conv_layout.h"
+#include "prelude.cuh"
 
 namespace eg {
 
@@ -73,8 +72,8 @@ __device__ __forceinline__ compute_t<T> read_patch(const ConvPlan& p, const T* s
 
 // --- tiles ---------------------------------------------------------------------------------------------------------
 
-constexpr int kDeep = 16;       // of the reduction, a round
-constexpr int kThreads = 256;   // 16 x 16, each with R x R results
+constexpr int kDeep = 16;      // of the reduction, a round
+constexpr int kThreads = 256;  // 16 x 16, each with R x R results
 
 // Two buffers of both operands, [kDeep][16 R]: one is filled while the other is multiplied.
 template <class T, int R>
@@ -120,7 +119,8 @@ __global__ void __launch_bounds__(kThreads)
   C next_a[own], next_b[own], sum[R][R] = {};
 
   const auto find_taps = [&](int64_t k0, int which) {
-    if (thread < kDeep && k0 + thread < deep) taps[which][thread] = tap_at(p, uint32_t(k0 + thread));
+    if (thread < kDeep && k0 + thread < deep)
+      taps[which][thread] = tap_at(p, uint32_t(k0 + thread));
   };
   const auto gather = [&](int64_t k0, int which) {
 #pragma unroll
@@ -166,7 +166,8 @@ __global__ void __launch_bounds__(kThreads)
 #pragma unroll
     for (int i = 0; i < R; ++i) {
       const int64_t m = m0 + row * R + i;
-      if (m < p.outs) to[m * p.dst_channel] =
+      if (m < p.outs)
+        to[m * p.dst_channel] =
             cast<T>(sum[i][j] + (bias ? cast<C>(bias[group * p.outs + m]) : C(0)));
     }
   }

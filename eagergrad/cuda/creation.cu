@@ -1,6 +1,5 @@
-#include "prelude.cuh"
-
 #include "kernels/sequence.h"
+#include "prelude.cuh"
 
 namespace eg {
 

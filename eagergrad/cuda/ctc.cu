@@ -1,8 +1,7 @@
 // The forward-backward algorithm of connectionist temporal classification: a block a sample walks through time, its threads
 // share the states; the gradient of all steps follows at once.
-#include "prelude.cuh"
-
 #include "kernels/ctc_states.h"
+#include "prelude.cuh"
 
 namespace eg {
 
@@ -58,7 +57,8 @@ __global__ void ctc_shares(CtcBatch b, const T* alpha, const T* loss, bool zero_
   alpha += n * (b.steps + 2) * row;
   share += n * b.steps * row;
   beta += n * 2 * row;
-  if (threadIdx.x < kPad) beta[count + threadIdx.x] = beta[row + count + threadIdx.x] = T(-INFINITY);
+  if (threadIdx.x < kPad)
+    beta[count + threadIdx.x] = beta[row + count + threadIdx.x] = T(-INFINITY);
   for (int64_t t = steps - 1; t >= 0; --t) {
     const T* line = probs + t * b.stride_t;
     T* now = beta + t % 2 * row;

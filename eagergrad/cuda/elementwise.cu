@@ -1,37 +1,36 @@
 // Every pointwise op, forward and backward, from the lines of ops/elementwise.def; and copies, which are the identity.
-#include "prelude.cuh"
-
 #include "kernels/vocabulary.h"
 #include "layouts.h"
+#include "prelude.cuh"
 
 namespace eg {
 using namespace vocabulary;
 
 // --- the lines of the table as functions of an element ---------------------------------------------------------
 // <name>_y(p, x...) is the value; <name>_g0, _g1, _g2 (p, g, x..., y) are the gradients. p: the op's numbers.
-#define EG_VALUE(NAME, COUNT, P0, P1, P2, PARAMETERS, Y)                                          \
-  struct NAME##_y {                                                                               \
-    template <class T>                                                                            \
-    static __device__ __forceinline__ auto apply PARAMETERS {                                     \
-      [[maybe_unused]] const T P0(COUNT > 0 ? p[0] : 0), P1(COUNT > 1 ? p[1] : 0),                \
-          P2(COUNT > 2 ? p[2] : 0);                                                               \
-      return Y;                                                                                   \
-    }                                                                                             \
+#define EG_VALUE(NAME, COUNT, P0, P1, P2, PARAMETERS, Y)                           \
+  struct NAME##_y {                                                                \
+    template <class T>                                                             \
+    static __device__ __forceinline__ auto apply PARAMETERS {                      \
+      [[maybe_unused]] const T P0(COUNT > 0 ? p[0] : 0), P1(COUNT > 1 ? p[1] : 0), \
+          P2(COUNT > 2 ? p[2] : 0);                                                \
+      return Y;                                                                    \
+    }                                                                              \
   };
-#define EG_GRADIENT(NAME, COUNT, P0, P1, P2, PARAMETERS, GX)                                      \
-  struct NAME {                                                                                   \
-    template <class T>                                                                            \
-    static __device__ __forceinline__ T apply PARAMETERS {                                        \
-      [[maybe_unused]] const T P0(COUNT > 0 ? p[0] : 0), P1(COUNT > 1 ? p[1] : 0),                \
-          P2(COUNT > 2 ? p[2] : 0);                                                               \
-      return GX;                                                                                  \
-    }                                                                                             \
+#define EG_GRADIENT(NAME, COUNT, P0, P1, P2, PARAMETERS, GX)                       \
+  struct NAME {                                                                    \
+    template <class T>                                                             \
+    static __device__ __forceinline__ T apply PARAMETERS {                         \
+      [[maybe_unused]] const T P0(COUNT > 0 ? p[0] : 0), P1(COUNT > 1 ? p[1] : 0), \
+          P2(COUNT > 2 ? p[2] : 0);                                                \
+      return GX;                                                                   \
+    }                                                                              \
   };
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX) \
   EG_VALUE(NAME, COUNT, P0, P1, P2, (const double* p, T x), Y)              \
   EG_GRADIENT(NAME##_g0, COUNT, P0, P1, P2, (const double* p, T g, T x, T y), GX)
-#define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB)                                 \
-  EG_VALUE(NAME, 0, p0, p1, p2, (const double* p, T a, T b), Y)                   \
+#define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB)                                  \
+  EG_VALUE(NAME, 0, p0, p1, p2, (const double* p, T a, T b), Y)                    \
   EG_GRADIENT(NAME##_g0, 0, p0, p1, p2, (const double* p, T g, T a, T b, T y), GA) \
   EG_GRADIENT(NAME##_g1, 0, p0, p1, p2, (const double* p, T g, T a, T b, T y), GB)
 #define EG_TERNARY(NAME, COUNT, P0, D0, Y, GA, GB, GC)                                      \

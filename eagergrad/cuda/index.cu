@@ -1,9 +1,8 @@
 // Moving and combining elements by index. Where several values meet in one element they are combined in the order of the
 // index, with no atomics on floating-point numbers.
-#include "prelude.cuh"
-
 #include "index_layouts.h"
 #include "late.cuh"
+#include "prelude.cuh"
 #include "sums.cuh"
 
 namespace eg {
@@ -83,8 +82,8 @@ __global__ void fold_direct(FoldLoop l) {
   const Positions& p = l.p;
   for (EG_ELEMENTS(i, p.outer * p.n * p.inner)) {
     const int64_t row = i / p.inner, j = i - row * p.inner, o = row / p.n, e = row - o * p.n;
-    T* const to = reinterpret_cast<T*>(l.x) + outer_start(p, o) + p.index[e] * p.scale +
-                  inner_start(p, j);
+    T* const to =
+        reinterpret_cast<T*>(l.x) + outer_start(p, o) + p.index[e] * p.scale + inner_start(p, j);
     fold_into<T, F, C>(to, fold_value<C, T>(l, o, e, j));
   }
 }
@@ -103,9 +102,9 @@ __global__ void add_integers(FoldLoop l) {
   const Positions& p = l.p;
   for (EG_ELEMENTS(i, p.outer * p.n * p.inner)) {
     const int64_t row = i / p.inner, j = i - row * p.inner, o = row / p.n, e = row - o * p.n;
-    add_atomically(reinterpret_cast<T*>(l.x) + outer_start(p, o) + p.index[e] * p.scale +
-                       inner_start(p, j),
-                   fold_value<T, T>(l, o, e, j));
+    add_atomically(
+        reinterpret_cast<T*>(l.x) + outer_start(p, o) + p.index[e] * p.scale + inner_start(p, j),
+        fold_value<T, T>(l, o, e, j));
   }
 }
 
@@ -128,8 +127,7 @@ __device__ __forceinline__ int64_t sorted_index(const FoldLoop& l, int64_t i) {
 template <class C>
 __device__ __forceinline__ C* partial_of(const FoldLoop& l, int64_t o, int64_t c, int which,
                                          int64_t j) {
-  return reinterpret_cast<C*>(l.partial) +
-         ((o * l.chunks + c) * 2 + which) * l.p.inner + j;
+  return reinterpret_cast<C*>(l.partial) + ((o * l.chunks + c) * 2 + which) * l.p.inner + j;
 }
 
 // A thread takes one column of a chunk of entries in order.
@@ -190,9 +188,8 @@ __global__ void fold_joins(FoldLoop l) {
       end = (next + 1) * l.chunk;
       if (end > p.n || sorted_index(l, end - 1) != here) break;
     }
-    fold_into<T, F, C>(reinterpret_cast<T*>(l.x) + outer_start(p, o) + inner_start(p, j) +
-                           here * p.scale,
-                       sum);
+    fold_into<T, F, C>(
+        reinterpret_cast<T*>(l.x) + outer_start(p, o) + inner_start(p, j) + here * p.scale, sum);
   }
 }
 
@@ -278,15 +275,15 @@ __global__ void scatter_walk(char* x, const char* src, OneElement one, Lines l, 
     int64_t in_x, in_src;
     line_offsets(l, first, &in_x, &in_src);
     for (int64_t k = 0; k < l.sizes[l.dim]; ++k)
-      fold_into<T, F, C>(
-          reinterpret_cast<T*>(x) + in_x + l.index[first + k * step] * l.dim_stride,
-          cast<C>(scatter_value<T>(src, one, in_src + k * l.src_strides[l.dim])));
+      fold_into<T, F, C>(reinterpret_cast<T*>(x) + in_x + l.index[first + k * step] * l.dim_stride,
+                         cast<C>(scatter_value<T>(src, one, in_src + k * l.src_strides[l.dim])));
   }
 }
 
 // The scatter as a fold: where each entry goes, and the entries side by side.
 template <int Bytes>
-__global__ void scatter_entries(Lines l, int64_t n, const char* src, int64_t* places, char* packed) {
+__global__ void scatter_entries(Lines l, int64_t n, const char* src, int64_t* places,
+                                char* packed) {
   using U = typename UnitOf<Bytes>::type;
   for (EG_ELEMENTS(i, n)) {
     int64_t in_x, in_src;
@@ -321,7 +318,8 @@ __global__ void index_ends(const int64_t* lows, const int64_t* highs, int64_t n,
   out[gridDim.x + blockIdx.x] = high;
 }
 
-__global__ void settle_index(int64_t* out, const int64_t* index, int64_t n, int64_t least, int64_t size, LateCheck check) {
+__global__ void settle_index(int64_t* out, const int64_t* index, int64_t n, int64_t least,
+                             int64_t size, LateCheck check) {
   for (EG_ELEMENTS(i, n)) {
     const int64_t at = in_bounds(index[i], least, size, check);
     out[i] = at < 0 ? at + size : at;
@@ -347,7 +345,8 @@ __device__ __forceinline__ unsigned mask_bits(const char* mask, int64_t n, int64
       for (int b = 0; b < 8; ++b) bits |= unsigned((v >> (8 * b) & 255) != 0) << (8 * w + b);
     }
   } else {
-    for (int b = 0; b < kMaskBytes && first + b < n; ++b) bits |= unsigned(mask[first + b] != 0) << b;
+    for (int b = 0; b < kMaskBytes && first + b < n; ++b)
+      bits |= unsigned(mask[first + b] != 0) << b;
   }
   return bits;
 }

@@ -9,9 +9,8 @@
 //   write(...)       the result.
 #pragma once
 
-#include "prelude.cuh"
-
 #include "kernels/vocabulary.h"
+#include "prelude.cuh"
 
 namespace eg {
 
@@ -126,8 +125,8 @@ template <bool kBlock>
 struct Team {
   int lane = kBlock ? int(threadIdx.x) : int(threadIdx.x % 32);
   int lanes = kBlock ? int(blockDim.x) : 32;
-  int64_t first = kBlock ? int64_t(blockIdx.x)
-                         : int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
+  int64_t first =
+      kBlock ? int64_t(blockIdx.x) : int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32;
   int64_t stride = int64_t(gridDim.x) * (kBlock ? 1 : blockDim.x / 32);
   template <class R, class S>
   __device__ __forceinline__ S join(S s) const {
@@ -234,7 +233,8 @@ struct Extreme {
   using State = Placed<V>;
   static __device__ State start() {
     using L = Limits<compute_t<T>>;
-    return {cast<V>(kLargest ? L::lowest() : L::highest()), kLast ? -1 : int64_t(~uint64_t(0) >> 1)};
+    return {cast<V>(kLargest ? L::lowest() : L::highest()),
+            kLast ? -1 : int64_t(~uint64_t(0) >> 1)};
   }
   static __device__ void take(State& s, T x, int64_t i) { join(s, {cast<V>(x), i}); }
   static __device__ void join(State& s, State o) {
@@ -302,8 +302,7 @@ struct Variance : Moments<T> {
 template <class R, bool kStates>
 __device__ __forceinline__ typename R::State over(const void* x, int64_t base, int64_t step,
                                                   int64_t first, int64_t lanes, int64_t end) {
-  using Item =
-      std::conditional_t<kStates, typename R::State, typename R::Input>;
+  using Item = std::conditional_t<kStates, typename R::State, typename R::Input>;
   constexpr int kLoads = sizeof(Item) >= 4 ? 4 : sizeof(Item) == 2 ? 8 : 16, kSums = 4;
   const Item* p = static_cast<const Item*>(x) + base;
   const auto take = [](typename R::State& s, const Item& item, int64_t i) {

@@ -8,13 +8,15 @@ namespace eg {
 
 __device__ inline void note_error(const LateCheck& check, int64_t value, int64_t size) {
   using Word = unsigned long long;
-  if (atomicCAS(reinterpret_cast<Word*>(&check.note->number), Word(0), Word(check.number)) != 0) return;
+  if (atomicCAS(reinterpret_cast<Word*>(&check.note->number), Word(0), Word(check.number)) != 0)
+    return;
   check.note->value = value;
   check.note->size = size;
 }
 
 // The index if it is in [least, size), else 0 and a note.
-__device__ __forceinline__ int64_t in_bounds(int64_t index, int64_t least, int64_t size, const LateCheck& check) {
+__device__ __forceinline__ int64_t in_bounds(int64_t index, int64_t least, int64_t size,
+                                             const LateCheck& check) {
   if (index >= least && index < size) return index;
   note_error(check, index, size);
   return 0;

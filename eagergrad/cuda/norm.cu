@@ -1,7 +1,6 @@
 // Normalisation of rows and of channels. Elements are of type S; sums, statistics and weights of the type C that it is
 // computed in.
 #include "joins.cuh"
-
 #include "kernels/norm_terms.h"
 
 namespace eg {
@@ -188,9 +187,8 @@ template <class S, int kCounter>
 __global__ void affine(int64_t n, int64_t channels, int64_t inner, const S* x,
                        const compute_t<S>* a, const compute_t<S>* b, S* y) {
   using I = counter_t<kCounter>;
-  each_of_channels<S, kCounter>(n, channels, inner, y, [=](I i, I c) {
-    return a[c] * cast<compute_t<S>>(x[i]) + b[c];
-  });
+  each_of_channels<S, kCounter>(n, channels, inner, y,
+                                [=](I i, I c) { return a[c] * cast<compute_t<S>>(x[i]) + b[c]; });
 }
 template <class S, int kCounter>
 __global__ void combine(int64_t n, int64_t channels, int64_t inner, const S* g, const S* x,

@@ -1,7 +1,6 @@
 // Steps of optimizers, norms and scaling over lists of tensors: one launch for all of them. A block works on a chunk of one
 // tensor.
 #include "joins.cuh"
-
 #include "kernels/optim_rules.h"
 #include "optim_layouts.h"
 
@@ -61,10 +60,15 @@ __global__ void step_dense(const OptimEntry* entries, int count, const RuleEntry
 
 // Counts a step of each parameter and makes its rule, where the device keeps what it depends on.
 template <class Kind, class S>
-__global__ void count_steps(const CountEntry* entries, int count, OptimOptions options, RuleEntry* rules) {
+__global__ void count_steps(const CountEntry* entries, int count, OptimOptions options,
+                            RuleEntry* rules) {
   using Rule = rule_t<Kind, S>;
-  const auto read = [](const DeviceNumber& at) { return load_as<double>(static_cast<const char*>(at.data), int(at.dtype)); };
-  const auto write = [](const DeviceNumber& at, double v) { store_as(static_cast<char*>(at.data), int(at.dtype), v); };
+  const auto read = [](const DeviceNumber& at) {
+    return load_as<double>(static_cast<const char*>(at.data), int(at.dtype));
+  };
+  const auto write = [](const DeviceNumber& at, double v) {
+    store_as(static_cast<char*>(at.data), int(at.dtype), v);
+  };
   for (EG_ELEMENTS(k, count)) {
     const CountEntry& e = entries[k];
     OptimOptions o = options;
@@ -72,7 +76,8 @@ __global__ void count_steps(const CountEntry* entries, int count, OptimOptions o
     OptimItem item;
     item.fresh = e.fresh;
     item.step = e.counted.data ? read(e.counted) + 1 : e.step;
-    for (int s = 0; s < kOptimScalars; ++s) item.scalar[s] = e.running[s].data ? read(e.running[s]) : e.scalar[s];
+    for (int s = 0; s < kOptimScalars; ++s)
+      item.scalar[s] = e.running[s].data ? read(e.running[s]) : e.scalar[s];
     Rule::prepare(o, item);
     if (e.counted.data) write(e.counted, item.step);
     for (int s = 0; s < kOptimScalars; ++s)
@@ -111,21 +116,20 @@ __global__ void step_rows(rule_t<Kind, S> rule, OptimOptions options, OptimItem 
       if (low == item.touched_rows || item.touched[low] != row) grad = nullptr;
     }
     for (int64_t i = threadIdx.x; i < item.width; i += blockDim.x)
-      update_element<Rule, S>(
-          item.param, item.state, grad, row * item.width + i, from * item.width + i,
-          [&](T& p, T g, T* s) {
-            if (lag > 0) {
-              for (int k = 0; k < Rule::kStates; ++k) {
-                if (by.follows) {
-                  s[k] = p + (s[k] - p) * T(by.state[k]);
-                } else {
-                  s[k] = by.state[k] == 0 ? T(0) : s[k] * T(by.state[k]);
-                }
-              }
-              p = by.param == 0 ? T(0) : p * T(by.param);
-            }
-            if (item.updates) rule(p, g, s[0], s[1], s[2]);
-          });
+      update_element<Rule, S>(item.param, item.state, grad, row * item.width + i,
+                              from * item.width + i, [&](T& p, T g, T* s) {
+                                if (lag > 0) {
+                                  for (int k = 0; k < Rule::kStates; ++k) {
+                                    if (by.follows) {
+                                      s[k] = p + (s[k] - p) * T(by.state[k]);
+                                    } else {
+                                      s[k] = by.state[k] == 0 ? T(0) : s[k] * T(by.state[k]);
+                                    }
+                                  }
+                                  p = by.param == 0 ? T(0) : p * T(by.param);
+                                }
+                                if (item.updates) rule(p, g, s[0], s[1], s[2]);
+                              });
     __syncthreads();  // all have read row_steps
     if (threadIdx.x == 0 && item.row_steps)
       item.row_steps[row] = int64_t(item.step) - (item.updates ? 0 : 1);
@@ -180,8 +184,7 @@ struct NormRule {
 };
 
 template <int kKind>
-__global__ void norm_chunks(const SpanEntry* entries, int count, double p,
-                            double* partial) {
+__global__ void norm_chunks(const SpanEntry* entries, int count, double p, double* partial) {
   using R = NormRule<kKind, double>;
   double total = R::start();
   visit_chunk(entries, count, [&](auto* x, int64_t begin, int64_t end) {
@@ -214,8 +217,8 @@ __global__ void norm_total(const double* partial, int64_t n, double p, int dtype
 }
 
 // See ScaleFactor in kernels/optim.h.
-__global__ void scale(const SpanEntry* entries, int count, double factor,
-                      const void* norm, int norm_type) {
+__global__ void scale(const SpanEntry* entries, int count, double factor, const void* norm,
+                      int norm_type) {
   if (norm) {
     factor /= load_as<double>(static_cast<const char*>(norm), norm_type) + 1e-6;
     if (factor >= 1) return;

@@ -67,8 +67,8 @@ __device__ __forceinline__ C load_as(const char* p, int dtype) {
 template <class C>
 __device__ __forceinline__ void store_as(char* p, int dtype, C value) {
   switch (static_cast<DType>(dtype)) {
-#define EG_STORE(name, ctype)                         \
-  case DType::name:                                   \
+#define EG_STORE(name, ctype)                          \
+  case DType::name:                                    \
     *reinterpret_cast<ctype*>(p) = cast<ctype>(value); \
     return;
     EG_STORE(Bool, bool)
@@ -87,8 +87,9 @@ __device__ __forceinline__ void store_as(char* p, int dtype, C value) {
 }
 
 // for (EG_ELEMENTS(i, n)): this thread's share of n elements.
-#define EG_ELEMENTS(i, n)                                              \
-  int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; i < (n); \
+#define EG_ELEMENTS(i, n)                                     \
+  int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; \
+  i < (n);                                                    \
   i += int64_t(gridDim.x) * blockDim.x
 
 }  // namespace eg

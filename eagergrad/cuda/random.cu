@@ -1,9 +1,8 @@
 // Random numbers from counters, four words each: the same as the host's for a seed.
-#include "prelude.cuh"
-
 #include "kernels/philox.h"
 #include "kernels/poisson.h"
 #include "layouts.h"
+#include "prelude.cuh"
 
 namespace eg {
 
@@ -44,7 +43,8 @@ struct NormalOf {
 
 // Elements [first, first + n) of a stream, each changed by `finish`.
 template <class Source, class T, class F>
-__device__ void stream(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, T* out, F finish) {
+__device__ void stream(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first,
+                       int64_t n, T* out, F finish) {
   constexpr int kEach = 16 / sizeof(T);
   if (place) {  // a captured graph
     seed = place->seed;
@@ -62,16 +62,17 @@ __device__ void stream(uint64_t seed, uint64_t offset, const RandomPlace* place,
 }
 
 template <class Source, class T>
-__global__ void draw(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, T* out) {
+__global__ void draw(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first,
+                     int64_t n, T* out) {
   stream<Source>(seed, offset, place, first, n, out, [](T v) { return v; });
 }
-__global__ void integers(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, int64_t low,
-                         uint64_t range, int64_t* out) {
+__global__ void integers(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first,
+                         int64_t n, int64_t low, uint64_t range, int64_t* out) {
   stream<BitsOf>(seed, offset, place, first, n, out,
                  [=](int64_t v) { return whole(uint64_t(v), low, range); });
 }
-__global__ void keep_mask(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first, int64_t n, float below,
-                          float scale, float* out) {
+__global__ void keep_mask(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first,
+                          int64_t n, float below, float scale, float* out) {
   stream<UniformOf>(seed, offset, place, first, n, out,
                     [=](float u) { return u < below ? scale : 0.f; });
 }
@@ -84,7 +85,8 @@ __device__ __forceinline__ void claim_places(int64_t i, int64_t j, int round, ui
   atomicMax(reinterpret_cast<unsigned long long*>(mark + i), claim);
   atomicMax(reinterpret_cast<unsigned long long*>(mark + j), claim);
 }
-__device__ __forceinline__ bool exchange_places(int64_t i, int round, int64_t* out, int64_t* partner, const uint64_t* mark) {
+__device__ __forceinline__ bool exchange_places(int64_t i, int round, int64_t* out,
+                                                int64_t* partner, const uint64_t* mark) {
   const int64_t j = partner[i];
   const uint64_t claim = uint64_t(round) << 32 | uint64_t(i + 1);
   if (mark[i] != claim || mark[j] != claim) return false;
@@ -94,9 +96,12 @@ __device__ __forceinline__ bool exchange_places(int64_t i, int round, int64_t* o
   partner[i] = -1;
   return true;
 }
-__device__ inline void add_to(int64_t* p, int64_t n) { atomicAdd(reinterpret_cast<unsigned long long*>(p), (unsigned long long)n); }
+__device__ inline void add_to(int64_t* p, int64_t n) {
+  atomicAdd(reinterpret_cast<unsigned long long*>(p), (unsigned long long)n);
+}
 
-__global__ void permute_start(const uint64_t* bits, int64_t n, int64_t* out, int64_t* partner, uint64_t* mark, int64_t* left) {
+__global__ void permute_start(const uint64_t* bits, int64_t n, int64_t* out, int64_t* partner,
+                              uint64_t* mark, int64_t* left) {
   int64_t waiting = 0;
   for (EG_ELEMENTS(i, n)) {
     out[i] = i;
@@ -107,19 +112,22 @@ __global__ void permute_start(const uint64_t* bits, int64_t n, int64_t* out, int
   }
   if (waiting) add_to(left, waiting);
 }
-__global__ void permute_mark(int64_t n, int round, const int64_t* partner, uint64_t* mark, const int64_t* left) {
+__global__ void permute_mark(int64_t n, int round, const int64_t* partner, uint64_t* mark,
+                             const int64_t* left) {
   if (*left == 0) return;
   for (EG_ELEMENTS(i, n))
     if (partner[i] >= 0) claim_places(i, partner[i], round, mark);
 }
-__global__ void permute_exchange(int64_t n, int round, int64_t* out, int64_t* partner, const uint64_t* mark, int64_t* left) {
+__global__ void permute_exchange(int64_t n, int round, int64_t* out, int64_t* partner,
+                                 const uint64_t* mark, int64_t* left) {
   int64_t made = 0;
   for (EG_ELEMENTS(i, n))
     if (partner[i] >= 0) made += exchange_places(i, round, out, partner, mark);
   if (made) add_to(left, -made);
 }
 // One block, to the end.
-__global__ void permute_rest(int64_t n, int round, int64_t* out, int64_t* partner, uint64_t* mark, int64_t* left) {
+__global__ void permute_rest(int64_t n, int round, int64_t* out, int64_t* partner, uint64_t* mark,
+                             int64_t* left) {
   if (*left == 0) return;
   for (int waiting = 1; waiting; ++round) {
     for (int64_t i = threadIdx.x; i < n; i += blockDim.x)

@@ -141,8 +141,7 @@ __global__ void scan_rows(const void* x, void* y, int64_t* positions, const void
       __syncthreads();
       for (int k = 0; k < kEach; ++k) {
         const int slot = k * 256 + int(threadIdx.x);
-        if (begin + slot < end)
-          put_scanned<R>(y, positions, base + begin + slot, tile[slot]);
+        if (begin + slot < end) put_scanned<R>(y, positions, base + begin + slot, tile[slot]);
       }
       __syncthreads();
     }

@@ -1,7 +1,6 @@
 // The gates of recurrent layers, one step a launch; the products between are cuBLAS's. Equations: kernels/rnn.cpp.
-#include "prelude.cuh"
-
 #include "kernels/vocabulary.h"
+#include "prelude.cuh"
 #include "rnn_layout.h"
 
 namespace eg {
@@ -44,8 +43,8 @@ __global__ void lstm_step(RnnStep s) {
   for (EG_ELEMENTS(e, s.rows * s.hidden)) {
     const int64_t row = e / s.hidden, u = e - row * s.hidden;
     const Preactivations<T> p{s, row, u};
-    const T i = vocabulary::sigmoid(p.sum(0)), f = vocabulary::sigmoid(p.sum(1)), g = vocabulary::tanh(p.sum(2)),
-            o = vocabulary::sigmoid(p.sum(3));
+    const T i = vocabulary::sigmoid(p.sum(0)), f = vocabulary::sigmoid(p.sum(1)),
+            g = vocabulary::tanh(p.sum(2)), o = vocabulary::sigmoid(p.sum(3));
     T* cell = static_cast<T*>(s.cell) + e;
     const T c = f * *cell + i * g;
     *cell = c;
@@ -60,7 +59,8 @@ __global__ void gru_step(RnnStep s) {
   for (EG_ELEMENTS(e, s.rows * s.hidden)) {
     const int64_t row = e / s.hidden, u = e - row * s.hidden;
     const Preactivations<T> p{s, row, u};
-    const T r = vocabulary::sigmoid(p.input(0) + p.state(0)), z = vocabulary::sigmoid(p.input(1) + p.state(1));
+    const T r = vocabulary::sigmoid(p.input(0) + p.state(0)),
+            z = vocabulary::sigmoid(p.input(1) + p.state(1));
     const T hn = p.state(2), n = vocabulary::tanh(p.input(2) + r * hn);
     const T before = static_cast<const T*>(s.h_prev)[e];
     keep_gates(s, row, u, r, z, n, hn);

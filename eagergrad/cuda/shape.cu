@@ -1,7 +1,6 @@
 // Strided copies with signed strides, addition into a region, triangles, joined rows.
-#include "prelude.cuh"
-
 #include "kernels/walks.h"
+#include "prelude.cuh"
 #include "shape_layouts.h"
 
 namespace eg {

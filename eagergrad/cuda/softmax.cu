@@ -60,7 +60,9 @@ __global__ void __launch_bounds__(kBlock ? 1024 : 128)
       held.each([&](int64_t i, C x) { v += kLog ? x : x * cast<C>(held_y.p[i]); });
     }
     v = team.template join<Sum<C>>(v);
-    const auto result = [&](C x, C p) { return cast<T>(kLog ? x - exponential(p) * v : p * (x - v)); };
+    const auto result = [&](C x, C p) {
+      return cast<T>(kLog ? x - exponential(p) * v : p * (x - v));
+    };
     if constexpr (K > 0) {
 #pragma unroll
       for (int k = 0; k < K; ++k) {
@@ -123,8 +125,8 @@ __global__ void cross_entropy_backward(const T* x, const int64_t* target, int64_
 }
 
 // 256 threads a block.
-__global__ void settle_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore, int64_t* settled,
-                               int64_t* present, LateCheck check) {
+__global__ void settle_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
+                               int64_t* settled, int64_t* present, LateCheck check) {
   int64_t counted = 0;
   for (EG_ELEMENTS(i, n)) {
     const int64_t t = target[i];

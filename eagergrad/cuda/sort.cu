@@ -1,7 +1,6 @@
 // Sorting and searching. Entries are keys with positions: no two are equal, so that every order of work gives one result.
-#include "prelude.cuh"
-
 #include "kernels/order.h"
+#include "prelude.cuh"
 #include "sums.cuh"
 
 namespace eg {
@@ -77,8 +76,7 @@ __global__ void radix_count(const S* x, int64_t n, int64_t tiles, int shift, uin
 #pragma unroll
   for (int k = 0; k < kRadixItems; ++k) {
     const int64_t i = tile * kRadixTile + k * kRadixThreads + threadIdx.x;
-    if (i < n)
-      atomicAdd(&bins[uint32_t((sort_key(x[row * n + i]) ^ flip) >> shift) & mask], 1u);
+    if (i < n) atomicAdd(&bins[uint32_t((sort_key(x[row * n + i]) ^ flip) >> shift) & mask], 1u);
   }
   __syncthreads();
   counts[(row * 256 + threadIdx.x) * tiles + tile] = bins[threadIdx.x];
@@ -282,8 +280,8 @@ __global__ void search(const T* boundaries, const int64_t* sorter, int64_t n, co
                        int64_t count, int64_t width, int shared, int right, int64_t* out) {
   for (EG_ELEMENTS(i, count)) {
     const int64_t skip = shared ? 0 : i / width * n;
-    out[i] = search_one(boundaries + skip, sorter ? sorter + skip : nullptr, n, values[i],
-                        right != 0);
+    out[i] =
+        search_one(boundaries + skip, sorter ? sorter + skip : nullptr, n, values[i], right != 0);
   }
 }
 

@@ -22,12 +22,20 @@ struct Pattern {
         nnz(x.nnz),
         check(x.check) {}
 
-  __device__ __forceinline__ int64_t begin(int64_t r) const { return in_bounds(ptr[r], 0, nnz + 1, check); }
+  __device__ __forceinline__ int64_t begin(int64_t r) const {
+    return in_bounds(ptr[r], 0, nnz + 1, check);
+  }
   // Entries of row r: [begin(r), end(r)).
-  __device__ __forceinline__ int64_t end(int64_t r) const { return in_bounds(ptr[r + 1], begin(r), nnz + 1, check); }
-  __device__ __forceinline__ int64_t column(int64_t k) const { return in_bounds(idx[k], 0, cols, check); }
+  __device__ __forceinline__ int64_t end(int64_t r) const {
+    return in_bounds(ptr[r + 1], begin(r), nnz + 1, check);
+  }
+  __device__ __forceinline__ int64_t column(int64_t k) const {
+    return in_bounds(idx[k], 0, cols, check);
+  }
   // Where the value of entry k is.
-  __device__ __forceinline__ int64_t place(int64_t k) const { return perm ? in_bounds(perm[k], 0, nnz, check) : k; }
+  __device__ __forceinline__ int64_t place(int64_t k) const {
+    return perm ? in_bounds(perm[k], 0, nnz, check) : k;
+  }
   // Notes if the rows do not cover all entries.
   __device__ void check_ends() const {
     in_bounds(ptr[0], 0, 1, check);
@@ -111,7 +119,8 @@ __global__ void widen(const I* keys, int64_t n, int64_t size, LateCheck check, i
 }
 // ptr[c]: how many of n keys, in `order`, are below c.
 template <class I>
-__global__ void key_starts(const int64_t* keys, const uint32_t* order, int64_t n, int64_t size, I* ptr) {
+__global__ void key_starts(const int64_t* keys, const uint32_t* order, int64_t n, int64_t size,
+                           I* ptr) {
   for (EG_ELEMENTS(c, size + 1)) {
     int64_t low = 0, high = n;
     while (low < high) {
@@ -141,7 +150,8 @@ __global__ void turn_entries(Compressed x, const uint32_t* order, I* idx, I* per
 
 // A warp a row; `to` are the result's pointers, of as many entries as the rows have.
 template <class I>
-__global__ void take_rows(Compressed x, const int64_t* rows, int64_t n, const I* to, I* idx, I* positions) {
+__global__ void take_rows(Compressed x, const int64_t* rows, int64_t n, const I* to, I* idx,
+                          I* positions) {
   const Pattern<I> p(x);
   const Team<false> team;
   for (int64_t i = team.first; i < n; i += team.stride) {
@@ -155,7 +165,8 @@ __global__ void take_rows(Compressed x, const int64_t* rows, int64_t n, const I*
 
 // Row by row: how many entries the result has (idx null), or the entries.
 template <class I>
-__global__ void merge_rows(Compressed x, Compressed y, int intersection, I* ptr, I* idx, int64_t* at_x, int64_t* at_y) {
+__global__ void merge_rows(Compressed x, Compressed y, int intersection, I* ptr, I* idx,
+                           int64_t* at_x, int64_t* at_y) {
   const Pattern<I> a(x), b(y);
   for (EG_ELEMENTS(r, x.rows)) {
     int64_t i = a.begin(r), j = b.begin(r), to = idx ? int64_t(ptr[r]) : 0;
@@ -183,7 +194,8 @@ __global__ void merge_rows(Compressed x, Compressed y, int intersection, I* ptr,
 // out[r, :] = sum of values[k] * dense[column of k, :]. A warp a row: groups of `width` lanes, a power of 2, take an entry
 // each and the columns among them.
 template <class T, class I>
-__global__ void multiply(Compressed x, const T* values, DenseMatrix dense, int64_t n, int width, DenseMatrix out) {
+__global__ void multiply(Compressed x, const T* values, DenseMatrix dense, int64_t n, int width,
+                         DenseMatrix out) {
   const Pattern<I> p(x);
   const Team<false> team;
   const int groups = 32 / width, group = team.lane / width;
@@ -210,7 +222,8 @@ __global__ void sampled(Compressed x, const T* a, const T* b, int64_t n, int wid
   const int64_t lanes = int64_t(gridDim.x) * blockDim.x / width;
   const int64_t first = (int64_t(blockIdx.x) * blockDim.x + threadIdx.x) / width;
   const int lane = threadIdx.x % width;
-  const int64_t rounds = (x.nnz + lanes - 1) / lanes;  // all lanes of a warp take part in the exchange
+  const int64_t rounds =
+      (x.nnz + lanes - 1) / lanes;  // all lanes of a warp take part in the exchange
   for (int64_t round = 0; round < rounds; ++round) {
     const int64_t k = first + round * lanes;
     T sum = 0;
@@ -236,7 +249,8 @@ __global__ void pair_counts(Compressed x, Compressed y, int64_t* counts) {
 }
 // Where each product goes: row * cols + column. starts: running sums of the counts.
 template <class I>
-__global__ void pair_keys(Compressed x, Compressed y, const int64_t* starts, int64_t total, int64_t* keys) {
+__global__ void pair_keys(Compressed x, Compressed y, const int64_t* starts, int64_t total,
+                          int64_t* keys) {
   const Pattern<I> a(x), b(y);
   for (EG_ELEMENTS(e, total)) {
     int64_t low = 0, high = x.nnz;  // the last entry that starts at or before e
@@ -254,7 +268,8 @@ __global__ void pair_keys(Compressed x, Compressed y, const int64_t* starts, int
 }
 // Distinct keys, sorted and at these places, become a pattern; each key's row and column.
 template <class I>
-__global__ void key_columns(const int64_t* keys, const int64_t* at, int64_t n, int64_t cols, I* idx, int64_t* rows) {
+__global__ void key_columns(const int64_t* keys, const int64_t* at, int64_t n, int64_t cols, I* idx,
+                            int64_t* rows) {
   for (EG_ELEMENTS(k, n)) {
     const int64_t key = keys[at[k]];
     idx[k] = I(key % cols);
@@ -264,7 +279,8 @@ __global__ void key_columns(const int64_t* keys, const int64_t* at, int64_t n, i
 
 // The values of C = A B from A's and B's; each sum goes along A's row.
 template <class T, class I>
-__global__ void product_values(Compressed x, Compressed y, Compressed z, const T* left, const T* right, T* out) {
+__global__ void product_values(Compressed x, Compressed y, Compressed z, const T* left,
+                               const T* right, T* out) {
   const Pattern<I> a(x), b(y), c(z);
   for (EG_ELEMENTS(e, z.nnz)) {
     const int64_t r = c.row_of(e), column = c.column(e), end = a.end(r);
@@ -278,7 +294,8 @@ __global__ void product_values(Compressed x, Compressed y, Compressed z, const T
 }
 // For each entry of A: the sum over B's row of C's value times B's.
 template <class T, class I>
-__global__ void left_values(Compressed x, Compressed y, Compressed z, const T* product, const T* right, T* out) {
+__global__ void left_values(Compressed x, Compressed y, Compressed z, const T* product,
+                            const T* right, T* out) {
   const Pattern<I> a(x), b(y), c(z);
   for (EG_ELEMENTS(k, x.nnz)) {
     const int64_t r = a.row_of(k), m = a.column(k), end = b.end(m);
@@ -292,7 +309,8 @@ __global__ void left_values(Compressed x, Compressed y, Compressed z, const T* p
 }
 // For each entry of B: the sum over A's column, which is a row of the transposed A, of C's value times A's.
 template <class T, class I>
-__global__ void right_values(Compressed turned, Compressed y, Compressed z, const T* product, const T* left, T* out) {
+__global__ void right_values(Compressed turned, Compressed y, Compressed z, const T* product,
+                             const T* left, T* out) {
   const Pattern<I> a(turned), b(y), c(z);
   for (EG_ELEMENTS(q, y.nnz)) {
     const int64_t m = b.row_of(q), column = b.column(q), end = a.end(m);

@@ -1,7 +1,6 @@
 // Separable linear maps over images and sampling at given points.
-#include "lists.cuh"
-
 #include "kernels/grid_taps.h"
+#include "lists.cuh"
 #include "vision_layout.h"
 
 namespace eg {
@@ -17,7 +16,8 @@ __global__ void map_line(LineEntries m, int64_t outer, int64_t inner, const T* x
                   o = rest - block * m.out;
     const T* from = x + block * m.in * inner + i;
     T sum = T(0);
-    for (int32_t k = m.first[o]; k < m.first[o + 1]; ++k) sum += weight[k] * from[m.index[k] * inner];
+    for (int32_t k = m.first[o]; k < m.first[o + 1]; ++k)
+      sum += weight[k] * from[m.index[k] * inner];
     y[e] = sum;
   }
 }
@@ -99,7 +99,8 @@ __global__ void grid_sample(GridShape s, const T* x, const T* grid, T* y) {
   for (EG_ELEMENTS(e, s.batch * out)) {
     const int64_t image = e / out, p = e - image * out;
     const PointTaps<T> taps(s, grid + e * s.dims);
-    for (int64_t c = image * s.channels + blockIdx.y; c < (image + 1) * s.channels; c += gridDim.y) {
+    for (int64_t c = image * s.channels + blockIdx.y; c < (image + 1) * s.channels;
+         c += gridDim.y) {
       const T* plane = x + c * in;
       T sum = T(0);
       taps.each(s, [&](int64_t at, int, int i, int j, int k) {
