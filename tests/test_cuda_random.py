@@ -71,6 +71,31 @@ def test_distributions():
     same(lambda device: eg.poisson(p.to(device) * 2))
 
 
+def test_samples_by_rejection():
+    D = eg.distributions
+
+    def sample(device):
+        a = draw(3, 40).to(device).abs() * 3 + 0.01
+        return eg.stack(
+            [
+                D.Gamma(a, 2.0).sample(),
+                D.Beta(a, a + 1).sample(),
+                D.StudentT(a + 1).sample(),
+                D.Binomial(eg.full_like(a, 9), a / 4).sample(),
+                D.Binomial(eg.full_like(a, 4000), a / 4).sample(),
+            ]
+        )
+
+    same(sample, tolerance=1e-5)
+
+    def slope(device):
+        a = (draw(50).to(device).abs() * 2000 + 0.01).requires_grad_()
+        D.Gamma(a, 1.0).rsample().log().sum().backward()
+        return a.grad
+
+    same(slope)
+
+
 def test_bad_parameters_are_reported_when_a_value_is_read():
     p = draw(5, 40).abs().to("cuda")
     for match, draws in [

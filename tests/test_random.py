@@ -122,6 +122,28 @@ def test_other_distributions() -> None:
     assert eg.empty(N, dtype=eg.int64).random_(0, 3).max() == 2
 
 
+@pytest.mark.parametrize(
+    ("n", "p"), [(5, 0.3), (40, 0.1), (100, 0.5), (100, 0.9), (10000, 0.02), (3, 1.0)]
+)
+def test_binomials(n: int, p: float) -> None:
+    x = eg._C.ops._binomial(eg.full((N,), n), eg.full((N,), p, dtype=eg.float64))
+    assert x.min() >= 0 and x.max() <= n and (x == x.floor()).all()
+    deviation = np.sqrt(n * p * (1 - p))
+    assert abs(x.mean() - n * p) <= 5 * deviation / np.sqrt(N)
+    assert abs(x.var(unbiased=False) - deviation**2) <= 0.1 * deviation**2
+    if n == 5:
+        shares = eg.bincount(x.long(), minlength=6).double() / N
+        expected = [0.16807, 0.36015, 0.3087, 0.1323, 0.02835, 0.00243]
+        assert np.allclose(shares.numpy(), expected, atol=0.02)
+
+
+@pytest.mark.parametrize("a", [0.05, 0.7, 1.0, 4.5, 2000.0])
+def test_gamma_numbers(a: float) -> None:
+    x = eg._C.ops._log_gamma(eg.full((N,), a, dtype=eg.float64)).exp()
+    assert abs(x.mean() - a) <= 5 * np.sqrt(a / N)
+    assert abs(x.var() - a) <= 0.4 * a
+
+
 @pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
 def test_dropout_keeps_the_mean(p: float) -> None:
     x = eg.ones(N, requires_grad=True)

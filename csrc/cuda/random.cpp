@@ -87,12 +87,19 @@ void permute(const uint64_t* bits, int64_t n, int64_t* out) {
          left.get<int64_t>());
 }
 
-void poisson(const double* rates, const uint64_t* seeds, int64_t n, double* out) {
-  if (n) launch(kernel(kFile, "eg::poisson"), elements(n), rates, seeds, n, out);
+void sample(Sample what, const double* a, const double* b, const uint64_t* seeds, int64_t n,
+            double* out) {
+  const char* const name = what == Sample::Poisson    ? "eg::sample<eg::PoissonOf>"
+                           : what == Sample::Binomial ? "eg::sample<eg::BinomialOf>"
+                                                      : "eg::sample<eg::LogGammaOf>";
+  if (n) launch(kernel(kFile, name), elements(n, 1, 128), a, b, seeds, n, out);
+}
+void slopes(const double* shape, const double* log_z, int64_t n, double* out) {
+  if (n) launch(kernel(kFile, "eg::log_gamma_slopes"), elements(n, 1, 128), shape, log_z, n, out);
 }
 
 }  // namespace
 
-EG_CUDA_KERNELS(RandomKernels, {&draw, &integers, &keep_mask, &permute, &poisson})
+EG_CUDA_KERNELS(RandomKernels, {&draw, &integers, &keep_mask, &permute, &sample, &slopes})
 
 }  // namespace eg

@@ -1,7 +1,7 @@
 #include "kernels/random.h"
 
 #include "kernels/philox.h"
-#include "kernels/poisson.h"
+#include "kernels/samples.h"
 
 namespace eg {
 namespace {
@@ -131,12 +131,25 @@ void permute(const uint64_t* bits, int64_t n, int64_t* out) {
   }
 }
 
-void poisson(const double* rates, const uint64_t* seeds, int64_t n, double* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = poisson_number(rates[i], seeds[i]);
+void sample(Sample what, const double* a, const double* b, const uint64_t* seeds, int64_t n,
+            double* out) {
+  switch (what) {
+    case Sample::Poisson:
+      for (int64_t i = 0; i < n; ++i) out[i] = poisson_number(a[i], seeds[i]);
+      break;
+    case Sample::Binomial:
+      for (int64_t i = 0; i < n; ++i) out[i] = binomial_number(a[i], b[i], seeds[i]);
+      break;
+    case Sample::LogGamma:
+      for (int64_t i = 0; i < n; ++i) out[i] = log_gamma_number(a[i], seeds[i]);
+  }
+}
+void slopes(const double* shape, const double* log_z, int64_t n, double* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = log_gamma_slope(shape[i], log_z[i]);
 }
 
 }  // namespace
 
-EG_KERNELS(RandomKernels, {&draw, &integers, &keep_mask, &permute, &poisson})
+EG_KERNELS(RandomKernels, {&draw, &integers, &keep_mask, &permute, &sample, &slopes})
 
 }  // namespace eg

@@ -7,6 +7,9 @@ namespace eg {
 
 enum class Draw : uint8_t { Bits32, Bits64, Uniform, Normal };
 
+// LogGamma: the logarithm of a standard gamma number.
+enum class Sample : uint8_t { Poisson, Binomial, LogGamma };
+
 struct RandomKernels {
   // n results from element `first` of a stream that starts at counter `offset`. Bits32: uint32, Bits64: uint64; Uniform in
   // [0, 1) and Normal: float or double.
@@ -20,8 +23,11 @@ struct RandomKernels {
                     float scale, float* out);
   // 0 .. n - 1 in the order that Fisher and Yates's loop from the end gives them, by n numbers of Bits64.
   void (*permute)(const uint64_t* bits, int64_t n, int64_t* out);
-  // A Poisson number for each rate, which is not negative, from a stream of its own.
-  void (*poisson)(const double* rates, const uint64_t* seeds, int64_t n, double* out);
+  // A number for each pair of parameters (b of the binomial alone: a numbers of probability b), from a stream of its own.
+  void (*sample)(Sample what, const double* a, const double* b, const uint64_t* seeds, int64_t n,
+                 double* out);
+  // d out / d shape of LogGamma.
+  void (*log_gamma_slope)(const double* shape, const double* log_z, int64_t n, double* out);
 };
 
 }  // namespace eg

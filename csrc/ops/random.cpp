@@ -338,6 +338,62 @@ Tensor multinomial(const Tensor& input, int64_t count, bool replacement, Generat
 EG_OP(&multinomial, "multinomial(input, num_samples, replacement=False, *, generator=None)",
       "Indices drawn with the weights of each row.", kOut)
 
+// One of a distribution for each of the parameters, contiguous doubles; b may be undefined.
+Tensor sampled(Sample what, const Tensor& a, const Tensor& b, Generator* g) {
+  const Tensor seeds = random_bits(a.numel(), g), out = empty(a.sizes(), DType::Float64);
+  kernels<RandomKernels>().sample(what, a.data<double>(), b.defined() ? b.data<double>() : nullptr,
+                                  reinterpret_cast<const uint64_t*>(seeds.raw()), a.numel(),
+                                  out.data<double>());
+  return out;
+}
+
+struct LogGamma {
+  static constexpr const char* name = "LogGamma";
+  Tensor forward(Context& ctx, const Tensor& shape) {
+    const Tensor a = contiguous_data(cast_data(shape, DType::Float64));
+    const Tensor z = sampled(Sample::LogGamma, a, Tensor(), nullptr);
+    if (ctx.needs(0)) {
+      const Tensor slope = empty(a.sizes(), DType::Float64);
+      kernels<RandomKernels>().log_gamma_slope(a.data<double>(), z.data<double>(), a.numel(),
+                                               slope.data<double>());
+      ctx.save(cast_data(slope, shape.dtype()));
+    }
+    return cast_data(z, shape.dtype());
+  }
+  Tensors backward(Context& ctx, const Tensor& g) { return {mul(g, ctx.saved(0))}; }
+};
+EG_OP(
+    +[](const Tensor& input) {
+      EG_CHECK_KIND(NotImplemented, input.is_floating(),
+                    "[log_gamma] expected floating point shapes, got ", input.dtype());
+      return eg::apply(LogGamma{}, input);
+    },
+    "_log_gamma(input)",
+    "The logarithm of a standard gamma number of each shape; its gradient by the shape.", kInternal)
+EG_OP(
+    +[](const Tensor& input, const Tensor& log_z) {
+      const Tensor a = contiguous_data(cast_data(input, DType::Float64));
+      const Tensor z = contiguous_data(cast_data(log_z, DType::Float64));
+      EG_CHECK(a.sizes() == z.sizes(), "[log_gamma_slope] expected tensors of one shape, got ",
+               a.sizes(), " and ", z.sizes());
+      const Tensor slope = empty(a.sizes(), DType::Float64);
+      kernels<RandomKernels>().log_gamma_slope(a.data<double>(), z.data<double>(), a.numel(),
+                                               slope.data<double>());
+      return slope;
+    },
+    "_log_gamma_slope(input, log_z)", "Derivative of _log_gamma() by the shape.", kInternal)
+EG_OP(
+    +[](const Tensor& count, const Tensor& probs, Generator* g) {
+      EG_CHECK(count.sizes() == probs.sizes() && probs.is_floating(),
+               "[binomial] expected floating point probabilities of the shape of count, ",
+               count.sizes(), ", got ", probs.sizes(), " ", probs.dtype());
+      const Tensor n = contiguous_data(cast_data(count.detach(), DType::Float64));
+      const Tensor p = contiguous_data(cast_data(probs.detach(), DType::Float64));
+      return cast_data(sampled(Sample::Binomial, n, p, g), probs.dtype());
+    },
+    "_binomial(count, probs, generator=None)",
+    "How many of `count` draws succeed, each with the probability given.", kInternal)
+
 Tensor poisson(const Tensor& input, Generator* g) {
   EG_CHECK_KIND(NotImplemented, input.is_floating(),
                 "[poisson] expected rates in a floating point tensor, got ", input.dtype());
@@ -347,11 +403,7 @@ Tensor poisson(const Tensor& input, Generator* g) {
     require(
         ge(amin(rates, {}), Tensor(0.0)),
         {ErrorKind::Runtime, "poisson", "invalid Poisson rate, expected rate to be non-negative"});
-  const Tensor seeds = random_bits(rates.numel(), g), out = empty(input.sizes(), DType::Float64);
-  kernels<RandomKernels>().poisson(rates.data<double>(),
-                                   reinterpret_cast<const uint64_t*>(seeds.raw()), rates.numel(),
-                                   out.data<double>());
-  return cast_data(out, input.dtype());
+  return cast_data(sampled(Sample::Poisson, rates, Tensor(), g), input.dtype());
 }
 EG_OP(&poisson, "poisson(input, generator=None)", "Poisson with the rates given.")
 

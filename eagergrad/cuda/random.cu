@@ -1,6 +1,6 @@
 // Random numbers from counters, four words each: the same as the host's for a seed.
 #include "kernels/philox.h"
-#include "kernels/poisson.h"
+#include "kernels/samples.h"
 #include "layouts.h"
 #include "prelude.cuh"
 
@@ -140,8 +140,26 @@ __global__ void permute_rest(int64_t n, int round, int64_t* out, int64_t* partne
   }
 }
 
-__global__ void poisson(const double* rates, const uint64_t* seeds, int64_t n, double* out) {
-  for (EG_ELEMENTS(i, n)) out[i] = poisson_number(rates[i], seeds[i]);
+struct PoissonOf {
+  static __device__ double make(double a, double, uint64_t seed) { return poisson_number(a, seed); }
+};
+struct BinomialOf {
+  static __device__ double make(double a, double b, uint64_t seed) {
+    return binomial_number(a, b, seed);
+  }
+};
+struct LogGammaOf {
+  static __device__ double make(double a, double, uint64_t seed) {
+    return log_gamma_number(a, seed);
+  }
+};
+template <class Of>
+__global__ void sample(const double* a, const double* b, const uint64_t* seeds, int64_t n,
+                       double* out) {
+  for (EG_ELEMENTS(i, n)) out[i] = Of::make(a[i], b ? b[i] : 0.0, seeds[i]);
+}
+__global__ void log_gamma_slopes(const double* shape, const double* log_z, int64_t n, double* out) {
+  for (EG_ELEMENTS(i, n)) out[i] = log_gamma_slope(shape[i], log_z[i]);
 }
 
 }  // namespace eg

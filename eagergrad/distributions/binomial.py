@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import eagergrad as eg
+from eagergrad._C import ops as _ops
 from eagergrad.distributions import constraints
 from eagergrad.distributions.bernoulli import ProbsOrLogits
-from eagergrad.distributions.utils import numpy_generator
 
 __all__ = ["Binomial"]
 
@@ -52,10 +52,9 @@ class Binomial(ProbsOrLogits):
     def sample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
         with eg.no_grad():
-            count = self.total_count.detach().expand(shape).cpu().long().numpy()
-            probs = self.probs.detach().expand(shape).cpu().double().numpy()
-            drawn = numpy_generator().binomial(count, probs)
-            return eg.as_tensor(drawn, dtype=self._param.dtype, device=self._param.device)
+            count = self.total_count.detach().expand(shape)
+            drawn = _ops._binomial(count, self.probs.detach().expand(shape))
+            return drawn.to(self._param.dtype)
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)

@@ -15,91 +15,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import eagergrad as eg
+from eagergrad._C import ops as _ops
 from eagergrad.distributions import constraints
 from eagergrad.distributions.distribution import Distribution
-from eagergrad.distributions.utils import broadcast_all, numpy_generator
+from eagergrad.distributions.utils import broadcast_all
 
 __all__ = ["Gamma", "log_gamma_sample"]
 
-_LARGE = 1000.0
-
-
-def _series_gradient(a: np.ndarray, log_z: np.ndarray, digamma: np.ndarray) -> np.ndarray:
-    """d(log z)/da by the series; ``digamma`` of a + 1."""
-    z = np.exp(log_z)
-    c, psi = np.ones_like(a), digamma.copy()
-    total, size = log_z - psi, np.ones_like(a)
-    n = 0
-    while True:
-        n += 1
-        c *= z / (a + n)
-        psi += 1.0 / (a + n)
-        total += c * (log_z - psi)
-        size += c
-        done = (c < 1e-18 * size) & (a + n > z) | ~np.isfinite(size)
-        if n > 20 and bool(done.all()):
-            return -total / a
-
-
-def _large_gradient(a: np.ndarray, log_z: np.ndarray) -> np.ndarray:
-    z, root = np.exp(log_z), np.sqrt(a)
-    e = 3 * root * (np.cbrt(z / a) - 1 + 1 / (9 * a))  # Wilson and Hilferty
-    dz = 1 + e / (2 * root) - (e**3 - 7 * e) / (72 * a * root)
-    return dz / z
-
-
-def _gradient(a: np.ndarray, log_z: np.ndarray) -> np.ndarray:
-    flat_a, flat_z = a.reshape(-1), log_z.reshape(-1)
-    out = np.empty_like(flat_a)
-    large = flat_a > _LARGE
-    out[large] = _large_gradient(flat_a[large], flat_z[large])
-    small_a, small_z = flat_a[~large], flat_z[~large]
-    if small_a.size:
-        digamma = eg.digamma(eg.from_numpy(small_a + 1)).numpy()
-        out[~large] = _series_gradient(small_a, small_z, digamma)
-    return out.reshape(a.shape)
-
-
-def _draw(a: np.ndarray) -> np.ndarray:
-    """log z: a shape below 1 is drawn one higher and carried down by u^(1/a)."""
-    rng = numpy_generator()
-    boost = a < 1
-    log_z = np.log(rng.standard_gamma(np.where(boost, a + 1, a)))
-    return np.where(boost, log_z - rng.standard_exponential(a.shape) / a, log_z)
-
-
-def _function() -> Any:
-    class LogGammaSample(eg.autograd.Function):
-        """The logarithm of a standard gamma sample, differentiable in the shape."""
-
-        @staticmethod
-        def forward(ctx: Any, concentration: Any) -> Any:
-            a = concentration.detach().cpu().double().numpy()
-            log_z = np.asarray(_draw(a))
-            if ctx.needs_input_grad[0]:
-                gradient = eg.from_numpy(np.asarray(_gradient(a, log_z)))
-                ctx.save_for_backward(gradient.to(concentration.device, concentration.dtype))
-            return eg.from_numpy(log_z).to(concentration.device, concentration.dtype)
-
-        @staticmethod
-        def backward(ctx: Any, g: Any) -> Any:
-            (gradient,) = ctx.saved_tensors
-            return g * gradient
-
-    return LogGammaSample
-
-
-_cached: list = []
-
 
 def log_gamma_sample(concentration: Any) -> Any:
-    """Return the logarithm of a standard gamma sample, one an element of ``concentration``."""
-    if not _cached:
-        _cached.append(_function())
-    return _cached[0].apply(concentration)
+    """Return the logarithm of a standard gamma sample, one an element of ``concentration``; differentiable in it."""
+    return _ops._log_gamma(concentration)
 
 
 class Gamma(Distribution):

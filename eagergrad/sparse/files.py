@@ -24,7 +24,7 @@ def save_npz(file: Any, matrix: Any, compressed: bool = False) -> None:
 
     Only uncompressed files, the default here, can be mapped. bfloat16 is refused, which NumPy lacks.
     """
-    x = as_sparse(matrix).detach()
+    x = as_sparse(matrix).detach().cpu()
     if x.dtype is eg.bfloat16:
         raise TypeError("[save_npz] NumPy has no bfloat16; use x.float()")
     if x.ndim != 2 or x.dense_dim():
