@@ -29,6 +29,7 @@ from eagergrad import nn as nn
 from eagergrad import onnx as onnx
 from eagergrad import optim as optim
 from eagergrad import overrides as overrides
+from eagergrad import profiler as profiler
 from eagergrad import random as random
 from eagergrad import serialization as serialization
 from eagergrad import signal as signal

@@ -128,6 +128,7 @@ int set_item(PyObject* self, PyObject* index, PyObject* value);
 void add_ops(PyObject* module);
 void add_optim(PyObject* module);
 void add_nn_module(PyObject* module);
+void add_profile(PyObject* module);
 PyObject* make_op_type();
 extern PyMethodDef tensor_methods[];
 extern PyGetSetDef tensor_getset[];

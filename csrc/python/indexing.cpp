@@ -1,6 +1,7 @@
 // Python subscripts to ops/indexing.h.
 #include "ops/indexing.h"
 
+#include "core/profile.h"
 #include "ops/ops.h"
 #include "python/common.h"
 
@@ -98,6 +99,7 @@ IndexItems items_of(PyObject* index) {
 
 PyObject* get_item(PyObject* self, PyObject* index) {
   return guarded([&] {
+    const ProfileScope scope("getitem");
     const Tensor x = unwrap(self);
     return wrap(eg::get_item(x, items_of(index)));
   });
@@ -106,6 +108,7 @@ PyObject* get_item(PyObject* self, PyObject* index) {
 int set_item(PyObject* self, PyObject* index, PyObject* value) {
   return guarded_int([&] {
     if (!value) fail(ErrorKind::Type, "Tensor does not support deleting items");
+    const ProfileScope scope("setitem");
     const Tensor x = unwrap(self);
     Tensor v;
     if (PyList_Check(value) || PyTuple_Check(value)) {

@@ -6,6 +6,7 @@
 #include <memory>
 #include <unordered_map>
 
+#include "core/profile.h"
 #include "ops/copy.h"
 #include "ops/ops.h"
 #include "python/autocast.h"
@@ -254,6 +255,11 @@ void follow_arguments(OpDevice& device, const Signature& s, PyObject* const* val
   }
 }
 
+void note_operands(ProfileScope& scope, const Signature& s, PyObject* const* values) {
+  for (size_t i = 0; i < s.parameters().size(); ++i)
+    if (values[i] && is_tensor(values[i])) scope.operand(unwrap(values[i]));
+}
+
 PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject* kwnames) {
   auto* op = reinterpret_cast<OpObject*>(self);
   return guarded([&]() -> PyObject* {
@@ -280,6 +286,8 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
         autocast(values, s->parameters().size(), op->autocast, cast);
       OpDevice device(op->name);
       if (EG_UNLIKELY(devices_in_use)) follow_arguments(device, *s, values);
+      ProfileScope scope(op->name);
+      if (scope.is_open()) note_operands(scope, *s, values);
       PyArgs source(*s, values);
       Results results(op, *s);
       Tensor target;

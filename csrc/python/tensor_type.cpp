@@ -3,6 +3,7 @@
 #include <Python.h>
 #include <structmember.h>
 
+#include "core/profile.h"
 #include "ops/copy.h"
 #include "ops/ops.h"
 #include "ops/row_sparse.h"
@@ -85,14 +86,18 @@ static PyObject* foreign(const char* name, PyObject* a, PyObject* b) {
   return PyObject_CallFunction(helper("override"), "s(OO){}", name, a, b);
 }
 
-// f(a, b); for operands that are no tensors, what they make of the op of this name (null: NotImplemented).
+// f(a, b), the op of this name; for operands that are no tensors, what they make of it (unless foreign: NotImplemented).
+enum class Foreign { Ask, Refuse };
 template <class F>
-static PyObject* with_operands(const char* name, PyObject* a, PyObject* b, F&& f) {
+static PyObject* with_operands(const char* name, Foreign others, PyObject* a, PyObject* b, F&& f) {
   return guarded([&]() -> PyObject* {
     Tensor made[2];
     const Tensor *x = operand(a, &made[0]), *y = x ? operand(b, &made[1]) : nullptr;
-    if (y) return f(*x, *y);
-    return name ? foreign(name, a, b) : Py_NewRef(Py_NotImplemented);
+    if (!y) return others == Foreign::Ask ? foreign(name, a, b) : Py_NewRef(Py_NotImplemented);
+    ProfileScope scope(name);
+    if (scope.is_open())
+      for (const Tensor* t : {x, y}) scope.operand(*t);
+    return f(*x, *y);
   });
 }
 
@@ -103,26 +108,35 @@ static constexpr const char* binary_names[] = {
 
 template <Binary op>
 static PyObject* nb_binary(PyObject* a, PyObject* b) {
-  return with_operands(binary_names[int(op)], a, b,
+  return with_operands(binary_names[int(op)], Foreign::Ask, a, b,
                        [](const Tensor& x, const Tensor& y) { return wrap(binary(op, x, y)); });
 }
 
 template <Binary op>
 static PyObject* nb_inplace(PyObject* a, PyObject* b) {
-  return with_operands(nullptr, a, b, [a](const Tensor& x, const Tensor& y) {
-    binary_(op, x, y);
-    return Py_NewRef(a);
-  });
+  return with_operands(binary_names[int(op)], Foreign::Refuse, a, b,
+                       [a](const Tensor& x, const Tensor& y) {
+                         binary_(op, x, y);
+                         return Py_NewRef(a);
+                       });
 }
+
+#define EG_UNARY(NAME, ...) #NAME,
+static constexpr const char* unary_names[] = {
+#include "ops/elementwise.def"
+};
 
 template <Unary op>
 static PyObject* nb_unary(PyObject* a) {
-  return guarded([&] { return wrap(unary(op, borrowed(a))); });
+  return guarded([&] {
+    const ProfileScope scope(unary_names[int(op)]);
+    return wrap(unary(op, borrowed(a)));
+  });
 }
 
 static PyObject* nb_power(PyObject* a, PyObject* b, PyObject* mod) {
   if (mod != Py_None) return Py_NewRef(Py_NotImplemented);
-  return with_operands(nullptr, a, b, [](const Tensor& x, const Tensor& y) {
+  return with_operands("pow", Foreign::Refuse, a, b, [](const Tensor& x, const Tensor& y) {
     static const AutocastRule rule = autocasts("pow");
     if (EG_UNLIKELY(autocast_on())) return wrap(power(autocast(x, rule), autocast(y, rule)));
     return wrap(power(x, y));
@@ -132,7 +146,7 @@ static PyObject* nb_inplace_power(PyObject* a, PyObject* b, PyObject*) {
   return nb_inplace<Binary::pow>(a, b);
 }
 static PyObject* nb_matmul(PyObject* a, PyObject* b) {
-  return with_operands("matmul", a, b, [](const Tensor& x, const Tensor& y) {
+  return with_operands("matmul", Foreign::Ask, a, b, [](const Tensor& x, const Tensor& y) {
     static const AutocastRule rule = autocasts("matmul");
     if (EG_UNLIKELY(autocast_on())) return wrap(matmul(autocast(x, rule), autocast(y, rule)));
     return wrap(matmul(x, y));
@@ -141,9 +155,9 @@ static PyObject* nb_matmul(PyObject* a, PyObject* b) {
 
 static PyObject* tensor_compare(PyObject* a, PyObject* b, int op) {
   constexpr Binary ops[] = {Binary::lt, Binary::le, Binary::eq, Binary::ne, Binary::gt, Binary::ge};
-  return with_operands(nullptr, a, b, [op, &ops](const Tensor& x, const Tensor& y) {
-    return wrap(binary(ops[op], x, y));
-  });
+  return with_operands(
+      binary_names[int(ops[op])], Foreign::Refuse, a, b,
+      [op, &ops](const Tensor& x, const Tensor& y) { return wrap(binary(ops[op], x, y)); });
 }
 static Py_hash_t tensor_hash(PyObject* o) { return hash_address(o); }
 

@@ -6,6 +6,7 @@
 
 #include "core/gil.h"
 #include "core/late.h"
+#include "core/profile.h"
 #include "ops/ops.h"
 #include "ops/row_sparse.h"
 
@@ -233,6 +234,12 @@ class Run {
     }
     Context ctx(&node, accumulators.data());
     const DeviceScope scope(node.outputs.empty() ? active_device : node.outputs[0].device);
+    ProfileScope profile;
+    if (EG_UNLIKELY(profiling)) {
+      profile.open(node.name() + "Backward0");
+      for (const Tensor& g : v.grads)
+        if (g.defined()) profile.operand(g);
+    }
     Tensors results;
     try {
       results = node.backward(ctx, v.grads);

@@ -181,3 +181,11 @@ def anomaly_enabled() -> bool:
 
 def _set_anomaly(on: bool) -> None:
     _C.set_nan_check(on)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "profiler":
+        from importlib import import_module
+
+        return import_module("eagergrad.autograd.profiler")
+    raise AttributeError(f"module 'eagergrad.autograd' has no attribute {name!r}")

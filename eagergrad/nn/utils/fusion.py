@@ -97,5 +97,5 @@ def _folded(
         new_bias = ((-mean if bias is None else bias - mean) * scale).to(weight.dtype)
         new_bias = new_bias if shift is None else new_bias + shift
         new_weight = (weight * scale.reshape(shape)).to(weight.dtype)
-    bias_grad = weight.requires_grad if bias is None else bias.requires_grad
+    bias_grad = bias is not None and bias.requires_grad
     return Parameter(new_weight, weight.requires_grad), Parameter(new_bias, bias_grad)
