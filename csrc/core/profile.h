@@ -13,8 +13,8 @@ namespace eg {
 
 struct ProfileEvent {
   std::string name;
-  std::vector<Dims> shapes;  // of the tensors that came in, if they were asked for
-  Site site;                 // if it was asked for
+  std::vector<Dims> shapes;     // of the tensors that came in, if they were asked for
+  Site site;                    // if it was asked for
   int64_t begin = 0, end = -1;  // nanoseconds of a steady clock; end is -1 while it runs
   int64_t memory = 0;           // bytes that live at its end and did not at its begin
   uint64_t thread = 0;

@@ -27,10 +27,9 @@ PyObject* profile_stop(PyObject*, PyObject*) {
         checked(PyList_Append(shapes.get(), sizes.get()));
       }
       const std::string line = e.site ? e.site.describe() : std::string();
-      const Object item = checked(Py_BuildValue("sLLLKOs", e.name.c_str(), (long long)e.begin,
-                                                (long long)e.end, (long long)e.memory,
-                                                (unsigned long long)e.thread, shapes.get(),
-                                                line.c_str()));
+      const Object item = checked(Py_BuildValue(
+          "sLLLKOs", e.name.c_str(), (long long)e.begin, (long long)e.end, (long long)e.memory,
+          (unsigned long long)e.thread, shapes.get(), line.c_str()));
       checked(PyList_Append(list.get(), item.get()));
     }
     return list.release();
