@@ -63,6 +63,14 @@ def test_masks():
     check(lambda x: (x.masked_select(x > 0), x.masked_fill(x > 0, 3.0)), x, order=2)
     check(lambda x: x.masked_fill((x > 0)[:, :1], x.detach().amax()), x)
     check(lambda x, s: x.masked_scatter(x > 0, s), x, draw(60, seed=1), order=2)
+    check(
+        lambda x, s: (x.masked_scatter(x[:, :, :1] > 0, s), x.masked_scatter(x > 9, s[:0])),
+        x,
+        draw(60),
+    )
+    short = x.to("cuda").masked_scatter(x.to("cuda") > 0, eg.ones(3, device="cuda"))
+    with pytest.raises(RuntimeError, match=r"\[masked_scatter\]"):
+        short.tolist()
 
 
 @pytest.mark.parametrize("n", [1, 70, 4096, 20001])
@@ -78,6 +86,7 @@ def test_assignment():
         y[i] = v
         y[1, ::2] = v[0, :2]
         y[y > 1] = 0.5
+        y[y[:, 0] > 0] = 0.25
         y[:, i % 3] = v[:1, :3].sum()
         return y
 

@@ -96,6 +96,20 @@ def test_samples_by_rejection():
     same(slope)
 
 
+def test_distributions_check_without_waiting():
+    p = draw(5, 4).to("cuda")
+    place = eg.zeros(2, dtype=eg.int64, device="cuda")
+    eg._C.cuda_begin_capture(place.data_ptr())
+    try:
+        eg.distributions.Normal(p, p.abs() + 1).log_prob(p)
+        eg.distributions.Categorical(logits=p).sample()
+    finally:
+        eg._C.cuda_end_capture()
+    wrong = eg.distributions.Normal(p, p)
+    with pytest.raises(ValueError, match=r"\[Normal\] parameter scale.*test_cuda_random"):
+        wrong.sample().tolist()
+
+
 def test_bad_parameters_are_reported_when_a_value_is_read():
     p = draw(5, 40).abs().to("cuda")
     for match, draws in [

@@ -528,11 +528,32 @@ Tensor index_put(const Tensor& x, const TensorList& indices, const Tensor& value
   return put_prepared(x, std::move(at), v, accumulate);
 }
 
+// A mask in a shape that broadcasts to x's; undefined for other indices. On the host only masks of all of x: fewer
+// dimensions stand for whole rows there, which are faster to find.
+static Tensor broadcast_mask(const Tensor& x, const TensorList& indices) {
+  if (is_full_mask(x, indices)) return on_device_of(x, indices)[0];
+  if (x.device().is_cpu() || indices.empty() || !indices[0].defined()) return {};
+  for (size_t i = 1; i < indices.size(); ++i)
+    if (indices[i].defined()) return {};
+  const Tensor mask = on_device_of(x, indices)[0];
+  if (mask.dtype() != DType::Bool || mask.dim() == 0 || mask.dim() > x.dim()) return {};
+  Dims sizes = mask.sizes();
+  for (int64_t d = 0; d < x.dim(); ++d) {
+    if (d >= mask.dim()) {
+      sizes.push_back(1);
+    } else if (mask.sizes()[d] != x.sizes()[d]) {
+      return {};
+    }
+  }
+  const DeviceScope scope(x.device());
+  return view(contiguous_data(mask), sizes);
+}
+
 Tensor index_put_(const Tensor& self, const TensorList& indices, const Tensor& values,
                   bool accumulate) {
-  if (!accumulate && values.numel() == 1 && values.dim() == 0 && is_full_mask(self, indices) &&
-      values.dtype() == self.dtype())
-    return masked_fill_(self, on_device_of(self, indices)[0], values);
+  if (!accumulate && values.dim() == 0 && values.dtype() == self.dtype())
+    if (const Tensor mask = broadcast_mask(self, indices); mask.defined())
+      return masked_fill_(self, mask, values);
   PreparedIndex at = prepare(self, indices);
   const Tensor v = fitted_values(self, at, values);
   return apply_inplace("index_put_", IndexPut{std::move(at), accumulate}, self, v);

@@ -120,10 +120,25 @@ MaskedScatterArgs masked_scatter_args(const Tensor& x, const Tensor& mask, const
   return out;
 }
 
+// The same on a device, where nobody waits for the number of true elements: each takes the source's element of its number.
+Tensor scattered_there(const Tensor& x, const Tensor& mask, const Tensor& source) {
+  if (x.numel() == 0) return clone(x);
+  const Tensor number = cumsum(view(contiguous_data(cast_data(mask, DType::Int64)), {-1}), 0);
+  require(le(select(number, 0, -1), Tensor(Scalar(source.numel()))),
+          {ErrorKind::Runtime, "masked_scatter",
+           "expected an element of source for each true element of the mask"});
+  if (source.numel() == 0) return clone(x);
+  const Tensor first = maximum(sub(number, Tensor(1)), Tensor(0));
+  const Tensor at = minimum(first, Tensor(Scalar(source.numel() - 1)));
+  return where(mask, view(index_select(reshape(source, {-1}), 0, at), x.sizes()), x);
+}
+
 Tensor masked_scatter(const Tensor& input, const Tensor& mask, const Tensor& source) {
   const Dims sizes = broadcast_shapes(input.sizes(), mask.sizes());
   const Tensor x = input.sizes() == sizes ? input : expand(input, sizes);
   if (x.dim() == 0) return reshape(masked_scatter(reshape(x, {1}), reshape(mask, {1}), source), {});
+  if (!x.device().is_cpu() && x.dtype() == source.dtype() && mask.dtype() == DType::Bool)
+    return scattered_there(x, mask.sizes() == sizes ? mask : expand(mask, sizes), source);
   const MaskedScatterArgs a = masked_scatter_args(x, mask, source);
   return index_put(x, a.indices, a.values, false);
 }
@@ -165,7 +180,7 @@ EG_OP(
       return masked_fill_(x, mask, value.tensor);
     },
     "masked_fill_(input, mask, value)", "masked_fill() in place.", kMethodOnly)
-EG_WAITS("masked_select masked_scatter", "how many there are")
+EG_WAITS("masked_select", "how many there are")
 EG_OP(&masked_select, "masked_select(input, mask)",
       R"(The elements where the mask is true, in one dimension; input and mask are broadcast.
 

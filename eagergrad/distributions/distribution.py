@@ -6,7 +6,7 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad.distributions import constraints
-from eagergrad.distributions.utils import lazy_property
+from eagergrad.distributions.utils import lazy_property, require
 
 __all__ = ["Distribution"]
 
@@ -50,11 +50,12 @@ class Distribution:
                 if name not in self.__dict__:
                     continue
             value = getattr(self, name)
-            if not bool(constraint.check(value).all()):
-                raise ValueError(
-                    f"[{type(self).__name__}] parameter {name} (shape {tuple(value.shape)}) "
-                    f"expected to satisfy {constraint!r}, but found invalid values:\n{value}"
-                )
+            require(
+                constraint.check(value),
+                type(self).__name__,
+                f"parameter {name} (shape {tuple(value.shape)}) expected to satisfy {constraint!r}",
+                value,
+            )
 
     @property
     def batch_shape(self) -> Any:
@@ -172,11 +173,8 @@ class Distribution:
             support = self.support
         except NotImplementedError:
             return
-        if not bool(support.check(value).all()):
-            raise ValueError(
-                f"[{name}] value expected to be within the support ({support!r}), but found "
-                f"invalid values:\n{value}"
-            )
+        sentence = f"value expected to be within the support ({support!r})"
+        require(support.check(value), name, sentence, value)
 
     def _get_checked_instance(self, cls: type, _instance: Any = None) -> Any:
         if _instance is None and type(self).__init__ is not cls.__init__:  # type: ignore[misc]

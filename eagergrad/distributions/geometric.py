@@ -7,7 +7,7 @@ from typing import Any
 import eagergrad as eg
 from eagergrad.distributions import constraints
 from eagergrad.distributions.bernoulli import ProbsOrLogits
-from eagergrad.distributions.utils import broadcast_all
+from eagergrad.distributions.utils import broadcast_all, require
 
 __all__ = ["Geometric"]
 
@@ -23,8 +23,8 @@ class Geometric(ProbsOrLogits):
     ) -> None:
         self._set_parameter(probs, logits)
         super().__init__(self._param.shape, validate_args=validate_args)
-        if self._validate_args and probs is not None and not bool((self.probs > 0).all()):
-            raise ValueError("[Geometric] expected probs > 0 everywhere")
+        if self._validate_args and probs is not None:
+            require(self.probs > 0, "Geometric", "expected probs > 0 everywhere")
 
     @property
     def mean(self) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 import eagergrad as eg
 from eagergrad.distributions import constraints
 from eagergrad.distributions.distribution import Distribution
-from eagergrad.distributions.utils import broadcast_all
+from eagergrad.distributions.utils import broadcast_all, require
 
 __all__ = ["Uniform"]
 
@@ -28,8 +28,8 @@ class Uniform(Distribution):
     def __init__(self, low: Any, high: Any, validate_args: bool | None = None) -> None:
         self.low, self.high = broadcast_all(low, high)
         super().__init__(self.low.shape, validate_args=validate_args)
-        if self._validate_args and not bool((self.low < self.high).all()):
-            raise ValueError("[Uniform] expected low < high everywhere")
+        if self._validate_args:
+            require(self.low < self.high, "Uniform", "expected low < high everywhere")
 
     @constraints.dependent_property(is_discrete=False, event_dim=0)
     def support(self) -> Any:

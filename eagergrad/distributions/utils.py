@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 import eagergrad as eg
+from eagergrad import _C
 
 __all__ = [
     "broadcast_all",
@@ -18,6 +19,7 @@ __all__ = [
     "logits_to_probs",
     "numpy_generator",
     "probs_to_logits",
+    "require",
     "sum_rightmost",
     "tril_matrix_to_vec",
     "vec_to_tril_matrix",
@@ -95,6 +97,15 @@ def tril_matrix_to_vec(mat: Any, diag: int = 0) -> Any:
         raise ValueError(f"[tril_matrix_to_vec] diag ({diag}) expected within [{-n}, {n - 1}]")
     rows, columns = eg.tril_indices(n, n, diag)
     return mat[..., rows, columns]
+
+
+def require(fine: Any, name: str, sentence: str, value: Any = None) -> None:
+    """ValueError unless all of ``fine`` is true; for tensors on a GPU when a value is next read, without ``value``."""
+    if fine.is_cpu and not bool(fine.all()):
+        seen = "" if value is None else f", but found invalid values:\n{value}"
+        raise ValueError(f"[{name}] {sentence}{seen}")
+    if not fine.is_cpu:
+        _C.ops._require(fine, name, sentence, True)
 
 
 def numpy_generator() -> np.random.Generator:
