@@ -19,8 +19,8 @@ constexpr size_t kLinear = 1024;
 constexpr int kLinearClasses = kLinear / kAlign;
 constexpr int kOctaves = 40;
 constexpr int kClasses = kLinearClasses + 8 * kOctaves + 1;
-constexpr size_t kHuge = size_t(4) << 20;  // from here on the system is asked for huge pages
 constexpr size_t kHugePage = size_t(2) << 20;
+constexpr size_t kHuge = kHugePage;  // from here on the system is asked for huge pages
 
 int size_class(size_t bytes) {
   if (bytes <= kLinear) return bytes == 0 ? 0 : static_cast<int>((bytes - 1) / kAlign);

@@ -80,6 +80,37 @@ struct Plan {
   }
 };
 
+// What most calls have: operands that lie as the result does and need no conversion, and numbers.
+struct Alike {
+  char* p[kMaxOperands];
+  int64_t step[kMaxOperands];
+  double number[kMaxOperands];
+
+  bool prepare(const Tensor& out, DType out_compute, const LoopOperand* inputs, int n,
+               bool scalar_steps) {
+    if (!out.is_contiguous() || out.dtype() != out_compute) return false;
+    p[0] = out.raw();
+    step[0] = 1;
+    for (int i = 1; i <= n; ++i) {
+      const Tensor& t = *inputs[i - 1].tensor;
+      const DType compute = inputs[i - 1].compute;
+      p[i] = t.raw();
+      if (scalar_steps && t.dim() == 0 &&
+          out.dim() > 0) {  // at most one, since the other has the shape of out
+        step[i] = 0;
+        if (t.dtype() == compute) continue;
+        char* const converted = reinterpret_cast<char*>(&number[i]);
+        host_kernels<CopyKernels>().line(converted, 0, compute, p[i], 0, t.dtype(), 1);
+        p[i] = converted;
+        continue;
+      }
+      if (t.dtype() != compute || !t.is_contiguous() || t.sizes() != out.sizes()) return false;
+      step[i] = 1;
+    }
+    return true;
+  }
+};
+
 }  // namespace
 
 void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DType out_compute,
@@ -93,6 +124,11 @@ void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DTy
     kernels<ElementwiseKernels>().run(
         {name, &out, out_compute, inputs, n, attributes ? attributes : none});
     return;
+  }
+  if (numel <= kParallelGrain) {
+    Alike alike;
+    if (alike.prepare(out, out_compute, inputs, n, scalar_steps))
+      return loop(alike.p, alike.step, numel, attributes ? attributes : none);
   }
   Plan plan;
   plan.loop = loop;

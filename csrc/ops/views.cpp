@@ -20,7 +20,7 @@ Dims Region::sizes() const {
 }
 
 Tensor make_view(const Tensor& x, Dims sizes, Dims strides, int64_t offset) {
-  Ref<TensorImpl> v(new TensorImpl);
+  auto v = Ref<TensorImpl>::adopt(new TensorImpl);
   v->storage = x->storage;
   v->offset = offset;
   int64_t numel = 1;
@@ -39,12 +39,13 @@ Tensor Region::of(const Tensor& x) const {
   const Dims& xs = x.strides();
   int64_t offset = x.offset();
   for (size_t d = 0; d < start.size(); ++d) offset += start[d] * xs[d];
-  Dims sizes, strides;
-  for (const Axis& a : axes) {
+  Dims sizes(axes.size()), strides(axes.size());
+  for (size_t j = 0; j < axes.size(); ++j) {
+    const Axis& a = axes[j];
     int64_t stride = a.source >= 0 ? xs[a.source] : 1;
     if (a.second >= 0) stride += xs[a.second];
-    sizes.push_back(a.size);
-    strides.push_back(stride * a.step);
+    sizes[j] = a.size;
+    strides[j] = stride * a.step;
   }
   for (size_t j = axes.size(); j-- > 0;)  // new dimensions fit the next one, as in PyTorch
     if (axes[j].source < 0 && j + 1 < sizes.size()) strides[j] = sizes[j + 1] * strides[j + 1];
@@ -381,6 +382,14 @@ Region permuted(const Tensor& x, const Dims& dims) {
 
 Tensor swap_dims(ViewKind kind, const Tensor& x, int64_t dim0, int64_t dim1) {
   const int64_t a = wrap_dim(dim0, x.dim()), b = wrap_dim(dim1, x.dim());
+  if (!grad_enabled()) {  // in every gradient of a product
+    Dims sizes = x.sizes(), strides = x.strides();
+    if (a != b) {
+      std::swap(sizes[a], sizes[b]);
+      std::swap(strides[a], strides[b]);
+    }
+    return make_view(x, std::move(sizes), std::move(strides), x.offset());
+  }
   Region r = Region::whole(x.sizes());
   if (a != b) std::swap(r.axes[a], r.axes[b]);
   return view_region(kind, x, std::move(r));

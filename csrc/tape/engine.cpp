@@ -14,7 +14,7 @@ namespace eg {
 namespace {
 
 struct Visit {
-  Node* node;               // kept by what leads to it, and in the end by the roots
+  Node* node;               // kept alive by what leads to it, and in the end by the roots
   Tensors grads;            // of its outputs, so far
   SmallVec<bool, 3> owned;  // made by the engine: may be added to in place
   bool needed = true;
@@ -109,30 +109,49 @@ class Run {
  private:
   // Fills visits_, in the order of the walk.
   void collect() {
-    struct Found {
-      uint64_t sequence;
-      Node* node;
-      uint64_t outer_run;
-    };
-    std::vector<Found> found;
+    std::vector<Found> found, leaves;
+    uint64_t first = ~uint64_t(0), last = 0;
     const auto reach = [&](const Edge& e) {
       Node* const node = e.node.get();
       if (!node || node->run == id_) return;
-      found.push_back({node->sequence, node, node->run});
+      const uint64_t number = node->sequence;
+      (number ? found : leaves).push_back({node, node->run});
       node->run = id_;
+      if (number == 0) return;
+      first = std::min(first, number);
+      last = std::max(last, number);
     };
     for (const Edge& root : roots_) reach(root);
     for (size_t i = 0; i < found.size(); ++i)
       for (const Edge& e : found[i].node->edges) reach(e);
-    const auto later = [](const Found& a, const Found& b) { return a.sequence > b.sequence; };
-    if (!std::is_sorted(found.begin(), found.end(), later))
-      std::sort(found.begin(), found.end(), later);
-    visits_.resize(found.size());
-    for (size_t i = 0; i < found.size(); ++i) {
-      visits_[i].node = found[i].node;
-      visits_[i].outer_run = found[i].outer_run;
-      visits_[i].outer_slot = std::exchange(found[i].node->slot, static_cast<uint32_t>(i));
+    visits_.reserve(found.size() + leaves.size());
+    if (!found.empty()) order(found, first, last);
+    for (const Found& f : leaves) add_visit(f);
+  }
+
+  struct Found {
+    Node* node;
+    uint64_t outer_run;
+  };
+  // By falling number. The numbers of a graph made in one go are dense: each node has a place, and nothing is compared.
+  void order(std::vector<Found>& found, uint64_t first, uint64_t last) {
+    if (last - first < 8 * found.size()) {
+      std::vector<Found> places(last - first + 1);
+      for (const Found& f : found) places[last - f.node->sequence] = f;
+      found.swap(places);
+    } else {
+      std::sort(found.begin(), found.end(),
+                [](const Found& a, const Found& b) { return a.node->sequence > b.node->sequence; });
     }
+    for (const Found& f : found)
+      if (f.node) add_visit(f);
+  }
+  void add_visit(const Found& f) {
+    Visit v;
+    v.node = f.node;
+    v.outer_run = f.outer_run;
+    v.outer_slot = std::exchange(f.node->slot, static_cast<uint32_t>(visits_.size()));
+    visits_.push_back(std::move(v));
   }
 
   // Inputs whose gradients are wanted: the place where each arrives.
@@ -319,7 +338,10 @@ class Run {
   void receive(const Edge& edge, Tensor g, const Node* from = nullptr) {
     Visit& target = visits_[edge.node->slot];
     if (!from) root_was_walked_ = root_was_walked_ || edge.node->released;
-    g = fit(std::move(g), edge.node->outputs[edge.nr], from);
+    const OutputMeta& want = edge.node->outputs[edge.nr];
+    if (EG_UNLIKELY(g.sizes() != want.sizes || g.dtype() != want.dtype ||
+                    g.device() != want.device))
+      g = fit(std::move(g), want, from);
     if (target.grads.size() <= edge.nr) {
       target.grads.resize(edge.nr + 1);
       target.owned.resize(edge.nr + 1);

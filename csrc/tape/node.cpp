@@ -120,7 +120,10 @@ bool Node::describe_output(const Tensor& t) {
   if (EG_UNLIKELY(nr == 0 && saved_tensor_hooks() != nullptr)) pack_saved();
   outputs.resize(nr + 1);
   if (!t.defined()) return false;
-  outputs.back() = {t.sizes(), t.dtype(), t.device()};
+  OutputMeta& meta = outputs.back();
+  meta.sizes = t.sizes();
+  meta.dtype = t.dtype();
+  meta.device = t.device();
   if (!t.is_floating()) return false;
   for (SavedTensor& s : saved) {
     if (EG_UNLIKELY(s.packed) && s.packed->source == t.impl())
