@@ -5,6 +5,7 @@ from typing import Any, overload
 
 from eagergrad.tensor.device import device as _device
 from eagergrad.tensor.dtype import dtype as _dtype
+from eagergrad.tensor.layout import layout as _layout, memory_format as _memory_format
 from eagergrad.tensor.size import Size
 from eagergrad.tensor.tensor import Tensor
 
@@ -211,7 +212,7 @@ class TensorBase:
     def clip(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""Elements limited to [min, max]."""
     def clip_(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""Elements limited to [min, max]."""
     def clone(self, *, memory_format: _str | None = None) -> Tensor: r"""A recorded copy."""
-    def contiguous(self) -> Tensor: r"""Row-major in memory: a copy if it is not already."""
+    def contiguous(self, *, memory_format: _str = 'contiguous_format') -> Tensor: r"""Row-major, or channels last, in memory: a copy if it is not already."""
     def copy_(self, src: Tensor | complex, non_blocking: _bool = False) -> Tensor: r"""Copies src, broadcast and cast, into this tensor; recorded."""
     def copysign(self, other: Tensor | complex) -> Tensor: r"""y = copysign(a, b)"""
     def copysign_(self, other: Tensor | complex) -> Tensor: r"""In-place version of copysign."""
@@ -244,15 +245,21 @@ class TensorBase:
     def div_(self, other: Tensor | complex) -> Tensor: r"""In-place version of div."""
     @overload
     def div_(self, other: Tensor | complex, *, rounding_mode: _str | None) -> Tensor: ...
-    def divide(self, other: Tensor | complex) -> Tensor: r"""The same as div."""
-    def divide_(self, other: Tensor | complex) -> Tensor: r"""The same as div."""
+    @overload
+    def divide(self, other: Tensor | complex, *, rounding_mode: _str | None) -> Tensor: r"""The same as div."""
+    @overload
+    def divide(self, other: Tensor | complex) -> Tensor: ...
+    @overload
+    def divide_(self, other: Tensor | complex, *, rounding_mode: _str | None) -> Tensor: r"""The same as div."""
+    @overload
+    def divide_(self, other: Tensor | complex) -> Tensor: ...
     def dot(self, tensor: Tensor) -> Tensor: r"""Inner product of two vectors."""
     def dropout(self, p: _float, train: _bool) -> Tensor: r"""Zeroes elements with probability p and scales the rest by 1 / (1 - p)."""
     def dropout_(self, p: _float, train: _bool) -> Tensor: r"""Zeroes elements with probability p and scales the rest by 1 / (1 - p)."""
     @overload
-    def dsplit(self, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 2."""
+    def dsplit(self, sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 2."""
     @overload
-    def dsplit(self, indices_or_sections: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
+    def dsplit(self, indices: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
     def eq(self, other: Tensor | complex) -> Tensor: r"""y = a == b"""
     def eq_(self, other: Tensor | complex) -> Tensor: r"""In-place version of eq."""
     def erf(self) -> Tensor: r"""y = erf(x)"""
@@ -310,7 +317,7 @@ class TensorBase:
     def hardshrink(self, lambd: _float = 0.5) -> Tensor: r"""y = where((x >= -lambd) & (x <= lambd), T(0), x)"""
     def hardshrink_(self, lambd: _float = 0.5) -> Tensor: r"""y = where((x >= -lambd) & (x <= lambd), T(0), x)"""
     @overload
-    def heaviside(self, other: Tensor | complex) -> Tensor: r"""y = where(a != a, a, where(a == 0, b, where(a > 0, T(1), T(0))))"""
+    def heaviside(self, other: Tensor | complex) -> Tensor: r"""y = where(a == 0, b, where(a > 0, T(1), T(0)))"""
     @overload
     def heaviside(self, values: Tensor) -> Tensor: ...
     @overload
@@ -323,9 +330,9 @@ class TensorBase:
     @overload
     def histogram(self, bins: Tensor, *, weight: Tensor | None = None, density: _bool = False) -> tuple[Tensor, Tensor]: ...
     @overload
-    def hsplit(self, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 1; vectors along 0."""
+    def hsplit(self, sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 1; vectors along 0."""
     @overload
-    def hsplit(self, indices_or_sections: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
+    def hsplit(self, indices: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
     def hypot(self, other: Tensor | complex) -> Tensor: r"""y = hypot(a, b)"""
     def hypot_(self, other: Tensor | complex) -> Tensor: r"""In-place version of hypot."""
     def i0(self) -> Tensor: r"""y = i0(x)"""
@@ -381,7 +388,7 @@ class TensorBase:
     def log2_(self) -> Tensor: r"""In-place version of log2."""
     def log_(self) -> Tensor: r"""In-place version of log."""
     def log_normal_(self, mean: _float = 1.0, std: _float = 2.0, *, generator: Generator | None = None) -> Tensor: r"""Log-normal."""
-    def log_softmax(self, dim: _int, *, dtype: _dtype | None = None) -> Tensor: r"""log(softmax(x)) along a dimension."""
+    def log_softmax(self, dim: _int, dtype: _dtype | None = None) -> Tensor: r"""log(softmax(x)) along a dimension."""
     def logaddexp(self, other: Tensor | complex) -> Tensor: r"""y = logaddexp(a, b)"""
     def logaddexp2(self, other: Tensor | complex) -> Tensor: r"""y = logaddexp2(a, b)"""
     def logaddexp2_(self, other: Tensor | complex) -> Tensor: r"""In-place version of logaddexp2."""
@@ -474,7 +481,7 @@ class TensorBase:
     def rad2deg(self) -> Tensor: r"""y = x * T(57.29577951308232)"""
     def rad2deg_(self) -> Tensor: r"""In-place version of rad2deg."""
     def random_(self, *args: Any, **kwargs: Any) -> Tensor: r"""Whole numbers in [from, to)."""
-    def ravel(self) -> Tensor: r"""All elements in one dimension, as a view where strides allow it."""
+    def ravel(self) -> Tensor: r"""All elements in one dimension, a view of a contiguous tensor."""
     def reciprocal(self) -> Tensor: r"""y = 1 / x"""
     def reciprocal_(self) -> Tensor: r"""In-place version of reciprocal."""
     def relu(self) -> Tensor: r"""y = where(x > 0, x, where(x != x, x, T(0)))"""
@@ -534,7 +541,7 @@ class TensorBase:
     def sinh(self) -> Tensor: r"""y = sinh(x)"""
     def sinh_(self) -> Tensor: r"""In-place version of sinh."""
     def slice_scatter(self, src: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1) -> Tensor: r"""A copy of input in which src stands in a slice of a dimension."""
-    def softmax(self, dim: _int, *, dtype: _dtype | None = None) -> Tensor: r"""exp(x) / sum(exp(x)) along a dimension."""
+    def softmax(self, dim: _int, dtype: _dtype | None = None) -> Tensor: r"""exp(x) / sum(exp(x)) along a dimension."""
     def sort(self, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> tuple[Tensor, Tensor]: r"""Elements in order along a dimension, and where they were; equal ones keep their order, NaN is largest."""
     @overload
     def split(self, split_size_or_sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts: of one size (the last may be smaller), or of the sizes listed."""
@@ -577,8 +584,14 @@ class TensorBase:
     def sub_(self, other: Tensor | complex) -> Tensor: r"""In-place version of sub."""
     @overload
     def sub_(self, other: Tensor | complex, *, alpha: _float) -> Tensor: ...
+    @overload
     def subtract(self, other: Tensor | complex) -> Tensor: r"""The same as sub."""
-    def subtract_(self, other: Tensor | complex) -> Tensor: r"""The same as sub."""
+    @overload
+    def subtract(self, other: Tensor | complex, *, alpha: _float) -> Tensor: ...
+    @overload
+    def subtract_(self, other: Tensor | complex, *, alpha: _float) -> Tensor: r"""The same as sub_."""
+    @overload
+    def subtract_(self, other: Tensor | complex) -> Tensor: ...
     def sum(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None) -> Tensor: r"""Sum over some or all dimensions. Integers are summed in int64."""
     def sum_to_size(self, *size: _int | Sequence[_int]) -> Tensor: r"""Sums dimensions so that the result has a shape that broadcasts to input's."""
     def swapaxes(self, axis0: _int, axis1: _int) -> Tensor: r"""Another name of transpose()."""
@@ -594,15 +607,11 @@ class TensorBase:
     def tanh(self) -> Tensor: r"""y = tanh(x)"""
     def tanh_(self) -> Tensor: r"""In-place version of tanh."""
     @overload
-    def tensor_split(self, indices_or_sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts: so many nearly equal ones, or cut before the indices listed."""
-    @overload
-    def tensor_split(self, indices_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: ...
-    @overload
-    def tensor_split(self, indices_or_sections: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: ...
-    @overload
-    def tensor_split(self, sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: ...
+    def tensor_split(self, sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts: so many nearly equal ones, or cut before the indices listed."""
     @overload
     def tensor_split(self, indices: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: ...
+    @overload
+    def tensor_split(self, tensor_indices_or_sections: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: ...
     def tile(self, *dims: _int | Sequence[_int]) -> Tensor: r"""repeat(), with missing leading repeats taken as 1."""
     def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> tuple[Tensor, Tensor]: r"""The k largest (or smallest) elements along a dimension, in order, and where they were."""
     def transpose(self, dim0: _int, dim1: _int) -> Tensor: r"""A view with two dimensions swapped."""
@@ -645,9 +654,9 @@ class TensorBase:
     def view(self, dtype: _dtype) -> Tensor: ...
     def view_as(self, other: Tensor) -> Tensor: r"""view() with the shape of other."""
     @overload
-    def vsplit(self, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 0."""
+    def vsplit(self, sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 0."""
     @overload
-    def vsplit(self, indices_or_sections: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
+    def vsplit(self, indices: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
     def xlogy(self, other: Tensor | complex) -> Tensor: r"""y = xlogy(a, b)"""
     def xlogy_(self, other: Tensor | complex) -> Tensor: r"""In-place version of xlogy."""
     def zero_(self) -> Tensor: r"""Sets every element to 0."""
@@ -721,6 +730,7 @@ def set_inference_mode(*args: Any, **kwargs: Any) -> Any: ...
 def set_nan_check(*args: Any, **kwargs: Any) -> Any: ...
 def set_num_threads(*args: Any, **kwargs: Any) -> Any: ...
 def stand_in(*args: Any, **kwargs: Any) -> Any: ...
+def storage_of(*args: Any, **kwargs: Any) -> Any: ...
 def watch_writes(*args: Any, **kwargs: Any) -> Any: ...
 def will_visit(*args: Any, **kwargs: Any) -> Any: ...
 def with_history(*args: Any, **kwargs: Any) -> Any: ...

@@ -43,14 +43,22 @@ from eagergrad.tensor.dtype import (
     uint8,
 )
 from eagergrad.tensor.dtype import bool_ as bool
+from eagergrad.tensor.layout import (
+    channels_last,
+    channels_last_3d,
+    contiguous_format,
+    layout,
+    memory_format,
+    preserve_format,
+    sparse_coo,
+    sparse_csc,
+    sparse_csr,
+    strided,
+)
 from eagergrad.tensor.size import Size
 
 half, float, double = float16, float32, float64
 short, int, long = int16, int32, int64
-contiguous_format, preserve_format = "contiguous", "preserve"
-strided, sparse_coo = "eagergrad.strided", "eagergrad.sparse_coo"
-sparse_csr, sparse_csc = "eagergrad.sparse_csr", "eagergrad.sparse_csc"
-channels_last = channels_last_3d = contiguous_format
 inf, nan, pi, e = _np.inf, _np.nan, _np.pi, _np.e
 newaxis = None
 
@@ -138,6 +146,7 @@ from eagergrad.tensor.printing import get_printoptions, set_printoptions  # noqa
 from eagergrad.tensor.products import *  # noqa: E402
 from eagergrad.tensor.statistics import *  # noqa: E402
 
+_assert = Assert  # noqa: F405
 _attach.attach_methods(Tensor)
 _attach.attach_inplace_functions(globals(), Tensor)
 _interop.install(Tensor)
@@ -147,7 +156,6 @@ _SUBMODULES = frozenset(
     [
         "accelerator",
         "xpu",
-        "storage",
         "profiler",
         "overrides",
         "mps",
@@ -178,6 +186,7 @@ _SUBMODULES = frozenset(
         "signal",
         "sparse",
         "special",
+        "storage",
         "testing",
         "train",
         "utils",
@@ -206,16 +215,25 @@ _ELSEWHERE = {
     "vmap": "eagergrad.func",
     "save": "eagergrad.serialization",
     "load": "eagergrad.serialization",
-    "autocast": "eagergrad.amp.autocast_mode",
-    "get_autocast_cpu_dtype": "eagergrad.amp.autocast_mode",
-    "get_autocast_dtype": "eagergrad.amp.autocast_mode",
-    "get_autocast_gpu_dtype": "eagergrad.amp.autocast_mode",
-    "is_autocast_available": "eagergrad.amp.autocast_mode",
-    "is_autocast_cpu_enabled": "eagergrad.amp.autocast_mode",
-    "is_autocast_enabled": "eagergrad.amp.autocast_mode",
-    "set_autocast_dtype": "eagergrad.amp.autocast_mode",
-    "set_autocast_enabled": "eagergrad.amp.autocast_mode",
+    "GradScaler": "eagergrad.amp.grad_scaler",
 }
+_ELSEWHERE.update(
+    dict.fromkeys(
+        "autocast clear_autocast_cache get_autocast_cpu_dtype get_autocast_dtype get_autocast_gpu_dtype "
+        "is_autocast_available is_autocast_cpu_enabled is_autocast_enabled set_autocast_cpu_dtype "
+        "set_autocast_cpu_enabled set_autocast_dtype set_autocast_enabled set_autocast_gpu_dtype".split(),
+        "eagergrad.amp.autocast_mode",
+    )
+)
+_ELSEWHERE.update(
+    dict.fromkeys(
+        "cond frobenius_norm get_deterministic_debug_mode histogramdd "
+        "is_anomaly_check_nan_enabled is_anomaly_enabled is_distributed native_dropout native_group_norm "
+        "native_layer_norm norm_except_dim nuclear_norm set_anomaly_enabled set_deterministic_debug_mode split_copy "
+        "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum to_dlpack while_loop".split(),
+        "eagergrad.tensor.names",
+    )
+)
 _ELSEWHERE.update(
     dict.fromkeys(
         "hspmm sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm".split(),

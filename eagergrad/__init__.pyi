@@ -5,6 +5,7 @@ from typing import Any, overload
 
 from eagergrad.tensor.device import device as _device
 from eagergrad.tensor.dtype import dtype as _dtype
+from eagergrad.tensor.layout import layout as _layout, memory_format as _memory_format
 from eagergrad import accelerator as accelerator
 from eagergrad import amp as amp
 from eagergrad import autograd as autograd
@@ -50,14 +51,19 @@ from eagergrad._C import is_inference_mode_enabled as is_inference_mode_enabled
 from eagergrad._C import set_default_dtype as set_default_dtype
 from eagergrad._C import set_num_threads as set_num_threads
 from eagergrad.amp.autocast_mode import autocast as autocast
+from eagergrad.amp.autocast_mode import clear_autocast_cache as clear_autocast_cache
 from eagergrad.amp.autocast_mode import get_autocast_cpu_dtype as get_autocast_cpu_dtype
 from eagergrad.amp.autocast_mode import get_autocast_dtype as get_autocast_dtype
 from eagergrad.amp.autocast_mode import get_autocast_gpu_dtype as get_autocast_gpu_dtype
 from eagergrad.amp.autocast_mode import is_autocast_available as is_autocast_available
 from eagergrad.amp.autocast_mode import is_autocast_cpu_enabled as is_autocast_cpu_enabled
 from eagergrad.amp.autocast_mode import is_autocast_enabled as is_autocast_enabled
+from eagergrad.amp.autocast_mode import set_autocast_cpu_dtype as set_autocast_cpu_dtype
+from eagergrad.amp.autocast_mode import set_autocast_cpu_enabled as set_autocast_cpu_enabled
 from eagergrad.amp.autocast_mode import set_autocast_dtype as set_autocast_dtype
 from eagergrad.amp.autocast_mode import set_autocast_enabled as set_autocast_enabled
+from eagergrad.amp.autocast_mode import set_autocast_gpu_dtype as set_autocast_gpu_dtype
+from eagergrad.amp.grad_scaler import GradScaler as GradScaler
 from eagergrad.autograd.grad_mode import enable_grad as enable_grad
 from eagergrad.autograd.grad_mode import inference_mode as inference_mode
 from eagergrad.autograd.grad_mode import no_grad as no_grad
@@ -169,6 +175,7 @@ from eagergrad.tensor.functions import imag as imag
 from eagergrad.tensor.functions import initial_seed as initial_seed
 from eagergrad.tensor.functions import is_complex as is_complex
 from eagergrad.tensor.functions import is_conj as is_conj
+from eagergrad.tensor.functions import is_deterministic_algorithms_warn_only_enabled as is_deterministic_algorithms_warn_only_enabled
 from eagergrad.tensor.functions import is_floating_point as is_floating_point
 from eagergrad.tensor.functions import is_inference as is_inference
 from eagergrad.tensor.functions import is_neg as is_neg
@@ -190,6 +197,30 @@ from eagergrad.tensor.functions import typename as typename
 from eagergrad.tensor.functions import unfold_copy as unfold_copy
 from eagergrad.tensor.functions import use_deterministic_algorithms as use_deterministic_algorithms
 from eagergrad.tensor.interop import from_dlpack as from_dlpack
+from eagergrad.tensor.layout import layout as layout
+from eagergrad.tensor.layout import memory_format as memory_format
+from eagergrad.tensor.names import cond as cond
+from eagergrad.tensor.names import detach as detach
+from eagergrad.tensor.names import detach_ as detach_
+from eagergrad.tensor.names import frobenius_norm as frobenius_norm
+from eagergrad.tensor.names import get_deterministic_debug_mode as get_deterministic_debug_mode
+from eagergrad.tensor.names import get_device as get_device
+from eagergrad.tensor.names import histogramdd as histogramdd
+from eagergrad.tensor.names import is_anomaly_enabled as is_anomaly_check_nan_enabled
+from eagergrad.tensor.names import is_anomaly_enabled as is_anomaly_enabled
+from eagergrad.tensor.names import is_distributed as is_distributed
+from eagergrad.tensor.names import native_dropout as native_dropout
+from eagergrad.tensor.names import native_group_norm as native_group_norm
+from eagergrad.tensor.names import native_layer_norm as native_layer_norm
+from eagergrad.tensor.names import norm_except_dim as norm_except_dim
+from eagergrad.tensor.names import nuclear_norm as nuclear_norm
+from eagergrad.tensor.names import set_anomaly_enabled as set_anomaly_enabled
+from eagergrad.tensor.names import set_deterministic_debug_mode as set_deterministic_debug_mode
+from eagergrad.tensor.names import split_copy as split_copy
+from eagergrad.tensor.names import sym_ite as sym_ite
+from eagergrad.tensor.names import sym_not as sym_not
+from eagergrad.tensor.names import to_dlpack as to_dlpack
+from eagergrad.tensor.names import while_loop as while_loop
 from eagergrad.tensor.printing import get_printoptions as get_printoptions
 from eagergrad.tensor.printing import set_printoptions as set_printoptions
 from eagergrad.tensor.products import cdist as cdist
@@ -257,9 +288,9 @@ ShortTensor: Any
 Storage: Any
 bfloat16: _dtype
 bool: _dtype
-channels_last: _str
-channels_last_3d: _str
-contiguous_format: _str
+channels_last: _memory_format
+channels_last_3d: _memory_format
+contiguous_format: _memory_format
 default_generator: Any
 double: _dtype
 e: _float
@@ -279,12 +310,18 @@ nan: _float
 newaxis: Any
 ops: Any
 pi: _float
-preserve_format: _str
+preserve_format: _memory_format
 short: _dtype
-sparse_coo: _str
-sparse_csc: _str
-sparse_csr: _str
-strided: _str
+sparse_coo: _layout
+sparse_csc: _layout
+sparse_csr: _layout
+strided: _layout
+sym_float: Any
+sym_int: Any
+sym_max: Any
+sym_min: Any
+sym_sqrt: Any
+sym_sum: Any
 uint8: _dtype
 
 def abs(input: Tensor, *, out: Any = None) -> Tensor: r"""y = abs(x)"""
@@ -454,15 +491,21 @@ def div(input: Tensor | complex, other: Tensor | complex, *, rounding_mode: _str
 def div_(input: Tensor, other: Tensor | complex) -> Tensor: r"""In-place version of div."""
 @overload
 def div_(input: Tensor | complex, other: Tensor | complex, *, rounding_mode: _str | None) -> Tensor: ...
-def divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""The same as div."""
-def divide_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""The same as div."""
+@overload
+def divide(input: Tensor | complex, other: Tensor | complex, *, rounding_mode: _str | None, out: Any = None) -> Tensor: r"""The same as div."""
+@overload
+def divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: ...
+@overload
+def divide_(input: Tensor | complex, other: Tensor | complex, *, rounding_mode: _str | None) -> Tensor: r"""The same as div."""
+@overload
+def divide_(input: Tensor | complex, other: Tensor | complex) -> Tensor: ...
 def dot(input: Tensor, tensor: Tensor, *, out: Any = None) -> Tensor: r"""Inner product of two vectors."""
 def dropout(input: Tensor, p: _float, train: _bool) -> Tensor: r"""Zeroes elements with probability p and scales the rest by 1 / (1 - p)."""
 def dropout_(input: Tensor, p: _float, train: _bool) -> Tensor: r"""Zeroes elements with probability p and scales the rest by 1 / (1 - p)."""
 @overload
-def dsplit(input: Tensor, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 2."""
+def dsplit(input: Tensor, sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 2."""
 @overload
-def dsplit(input: Tensor, indices_or_sections: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
+def dsplit(input: Tensor, indices: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
 def dstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""Joins tensors in depth, along dimension 2."""
 def empty(*size: _int | Sequence[_int], dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Uninitialised memory."""
 def empty_like(input: Tensor, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Uninitialised memory of the same shape."""
@@ -519,7 +562,7 @@ def gt(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> 
 def hardshrink(input: Tensor, lambd: _float = 0.5, *, out: Any = None) -> Tensor: r"""y = where((x >= -lambd) & (x <= lambd), T(0), x)"""
 def hardshrink_(input: Tensor, lambd: _float = 0.5) -> Tensor: r"""y = where((x >= -lambd) & (x <= lambd), T(0), x)"""
 @overload
-def heaviside(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = where(a != a, a, where(a == 0, b, where(a > 0, T(1), T(0))))"""
+def heaviside(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = where(a == 0, b, where(a > 0, T(1), T(0)))"""
 @overload
 def heaviside(input: Tensor, values: Tensor, *, out: Any = None) -> Tensor: ...
 @overload
@@ -532,9 +575,9 @@ def histogram(input: Tensor, bins: _int, *, range: _float | Sequence[_float] | N
 @overload
 def histogram(input: Tensor, bins: Tensor, *, weight: Tensor | None = None, density: _bool = False, out: Any = None) -> tuple[Tensor, Tensor]: ...
 @overload
-def hsplit(input: Tensor, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 1; vectors along 0."""
+def hsplit(input: Tensor, sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 1; vectors along 0."""
 @overload
-def hsplit(input: Tensor, indices_or_sections: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
+def hsplit(input: Tensor, indices: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
 def hstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""Joins tensors side by side: along dimension 1, vectors along 0."""
 def hypot(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = hypot(a, b)"""
 def i0(input: Tensor, *, out: Any = None) -> Tensor: r"""y = i0(x)"""
@@ -582,7 +625,7 @@ def log1p_(input: Tensor) -> Tensor: r"""In-place version of log1p."""
 def log2(input: Tensor, *, out: Any = None) -> Tensor: r"""y = log2(x)"""
 def log2_(input: Tensor) -> Tensor: r"""In-place version of log2."""
 def log_(input: Tensor) -> Tensor: r"""In-place version of log."""
-def log_softmax(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""log(softmax(x)) along a dimension."""
+def log_softmax(input: Tensor, dim: _int, dtype: _dtype | None = None, *, out: Any = None) -> Tensor: r"""log(softmax(x)) along a dimension."""
 def logaddexp(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = logaddexp(a, b)"""
 def logaddexp2(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = logaddexp2(a, b)"""
 def logcumsumexp(input: Tensor, dim: _int, *, out: Any = None) -> Tensor: r"""log of the sums of exp so far."""
@@ -687,14 +730,14 @@ def randint(high: _int, size: _int | Sequence[_int], *, generator: Generator | N
 @overload
 def randint(low: _int, high: _int, size: _int | Sequence[_int], *, generator: Generator | None = None, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: ...
 @overload
-def randint_like(input: Tensor, high: _int, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Whole numbers in [0, high), in the input's shape."""
+def randint_like(input: Tensor, high: _int, *, generator: Generator | None = None, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Whole numbers in [0, high), in the input's shape."""
 @overload
-def randint_like(input: Tensor, low: _int, high: _int, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: ...
+def randint_like(input: Tensor, low: _int, high: _int, *, generator: Generator | None = None, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: ...
 def randn(*size: _int | Sequence[_int], generator: Generator | None = None, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Standard normal."""
 def randn_like(input: Tensor, *, dtype: _dtype | None = None, device: _device | _str | None = None, generator: Generator | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Standard normal, in the input's shape."""
 def randperm(n: _int, *, generator: Generator | None = None, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""A random order of 0 .. n - 1."""
 def range(start: _float, end: _float, step: _float = 1, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""start, start + step, ... up to end inclusive (old)."""
-def ravel(input: Tensor) -> Tensor: r"""All elements in one dimension, as a view where strides allow it."""
+def ravel(input: Tensor) -> Tensor: r"""All elements in one dimension, a view of a contiguous tensor."""
 def real(input: Tensor) -> Tensor: r"""The input: all dtypes are real."""
 def reciprocal(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / x"""
 def reciprocal_(input: Tensor) -> Tensor: r"""In-place version of reciprocal."""
@@ -751,7 +794,7 @@ def sinh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = sinh(x)"""
 def sinh_(input: Tensor) -> Tensor: r"""In-place version of sinh."""
 def slice_copy(input: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1, *, out: Any = None) -> Tensor: r"""A copy of a slice of a dimension."""
 def slice_scatter(input: Tensor, src: Tensor, dim: _int = 0, start: _int | None = None, end: _int | None = None, step: _int = 1, *, out: Any = None) -> Tensor: r"""A copy of input in which src stands in a slice of a dimension."""
-def softmax(input: Tensor, dim: _int, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""exp(x) / sum(exp(x)) along a dimension."""
+def softmax(input: Tensor, dim: _int, dtype: _dtype | None = None, *, out: Any = None) -> Tensor: r"""exp(x) / sum(exp(x)) along a dimension."""
 def sort(input: Tensor, dim: _int = -1, descending: _bool = False, stable: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""Elements in order along a dimension, and where they were; equal ones keep their order, NaN is largest."""
 @overload
 def split(input: Tensor, split_size_or_sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts: of one size (the last may be smaller), or of the sizes listed."""
@@ -792,8 +835,14 @@ def std_mean(input: Tensor, dim: _int | Sequence[_int] | None, unbiased: _bool =
 def sub(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a - b"""
 @overload
 def sub(input: Tensor | complex, other: Tensor | complex, *, alpha: _float, out: Any = None) -> Tensor: ...
+@overload
 def subtract(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""The same as sub."""
-def subtract_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""The same as sub."""
+@overload
+def subtract(input: Tensor | complex, other: Tensor | complex, *, alpha: _float, out: Any = None) -> Tensor: ...
+@overload
+def subtract_(input: Tensor, other: Tensor | complex, *, alpha: _float) -> Tensor: r"""The same as sub_."""
+@overload
+def subtract_(input: Tensor | complex, other: Tensor | complex) -> Tensor: ...
 def sum(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Sum over some or all dimensions. Integers are summed in int64."""
 def swapaxes(input: Tensor, axis0: _int, axis1: _int) -> Tensor: r"""Another name of transpose()."""
 def swapdims(input: Tensor, dim0: _int, dim1: _int) -> Tensor: r"""Another name of transpose()."""
@@ -806,15 +855,11 @@ def tan_(input: Tensor) -> Tensor: r"""In-place version of tan."""
 def tanh(input: Tensor, *, out: Any = None) -> Tensor: r"""y = tanh(x)"""
 def tanh_(input: Tensor) -> Tensor: r"""In-place version of tanh."""
 @overload
-def tensor_split(input: Tensor, indices_or_sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts: so many nearly equal ones, or cut before the indices listed."""
-@overload
-def tensor_split(input: Tensor, indices_or_sections: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: ...
-@overload
-def tensor_split(input: Tensor, indices_or_sections: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: ...
-@overload
-def tensor_split(input: Tensor, sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: ...
+def tensor_split(input: Tensor, sections: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of consecutive parts: so many nearly equal ones, or cut before the indices listed."""
 @overload
 def tensor_split(input: Tensor, indices: _int | Sequence[_int], dim: _int = 0) -> tuple[Tensor, ...]: ...
+@overload
+def tensor_split(input: Tensor, tensor_indices_or_sections: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: ...
 def tile(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor: r"""repeat(), with missing leading repeats taken as 1."""
 def topk(input: Tensor, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""The k largest (or smallest) elements along a dimension, in order, and where they were."""
 def transpose(input: Tensor, dim0: _int, dim1: _int) -> Tensor: r"""A view with two dimensions swapped."""
@@ -855,9 +900,9 @@ def var_mean(input: Tensor, dim: _int | Sequence[_int] | None, unbiased: _bool =
 def vdot(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Inner product of two vectors."""
 def view_copy(input: Tensor, size: _int | Sequence[_int], *, out: Any = None) -> Tensor: r"""A copy of view()."""
 @overload
-def vsplit(input: Tensor, indices_or_sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 0."""
+def vsplit(input: Tensor, sections: _int) -> tuple[Tensor, ...]: r"""tensor_split() along dimension 0."""
 @overload
-def vsplit(input: Tensor, indices_or_sections: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
+def vsplit(input: Tensor, indices: _int | Sequence[_int]) -> tuple[Tensor, ...]: ...
 def vstack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""Joins tensors as rows, along dimension 0."""
 @overload
 def where(condition: Tensor, *, out: Any = None) -> Tensor: r"""The coordinates of nonzero elements, one tensor a dimension."""

@@ -50,6 +50,7 @@ from typing import Any, overload
 
 from eagergrad.tensor.device import device as _device
 from eagergrad.tensor.dtype import dtype as _dtype
+from eagergrad.tensor.layout import layout as _layout, memory_format as _memory_format
 """
 
 MANY = "tuple[Tensor, ...]"

@@ -117,7 +117,9 @@ inline float erfinv(float x) { return float(erfinv(double(x))); }
 inline double bessel_i_scaled(int order, double x) {
   const double a = __builtin_fabs(x);
   if (a != a) return x;
-  if (a > 1e15) return 1 / ::sqrt(6.283185307179586 * a);
+  if (a > 1e15) return (order && x < 0 ? -1 : 1) / ::sqrt(6.283185307179586 * a);
+  // The sum below cancels down to rounding errors here.
+  if (order && a < 1e-2) return x / 2 * (1 + x * x / 8 * (1 + x * x / 24)) * ::exp(-a);
   const int n = 32 + int(14 * ::sqrt(a < 1e6 ? a : 1e6));
   const double h = 3.14159265358979323846 / n;
   // exp(a (cos t - 1)) is below 1e-18 beyond this angle.

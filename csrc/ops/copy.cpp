@@ -180,10 +180,11 @@ struct Move {
 
 struct Clone {
   static constexpr const char* name = "Clone";
-  bool row_major;
+  std::optional<Dims> strides;  // as x's if not given
   Tensor forward(Context&, const Tensor& x) {
     const Tensor* one[] = {&x};
-    Tensor y = row_major ? empty(x.sizes(), x.dtype()) : empty_result(x.sizes(), x.dtype(), one, 1);
+    Tensor y = strides ? empty_strided(x.sizes(), *strides, x.dtype())
+                       : empty_result(x.sizes(), x.dtype(), one, 1);
     copy_into(y, x);
     return y;
   }
@@ -209,8 +210,37 @@ Tensor to(const Tensor& x, Device device) {
   check_device(device);
   return x.device() == device ? x : apply(Move{device, x.device()}, x);
 }
-Tensor clone(const Tensor& x) { return apply(Clone{false}, x); }
-Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : apply(Clone{true}, x); }
+Tensor clone(const Tensor& x) { return apply(Clone{}, x); }
+Tensor contiguous(const Tensor& x) {
+  return x.is_contiguous() ? x : apply(Clone{contiguous_strides(x.sizes())}, x);
+}
+
+// The strides that a memory format asks of a tensor of these sizes; nothing for preserve_format.
+static std::optional<Dims> format_strides(IntSpan sizes, const std::string& format) {
+  if (format == "preserve_format") return std::nullopt;
+  if (format == "contiguous_format") return contiguous_strides(sizes);
+  EG_CHECK_VALUE(format == "channels_last" || format == "channels_last_3d",
+                 "memory_format expected contiguous_format, preserve_format, channels_last or "
+                 "channels_last_3d, got ",
+                 format);
+  const size_t rank = format == "channels_last" ? 4 : 5;
+  EG_CHECK(sizes.size() == rank, "required rank ", rank, " tensor to use ", format, " format, got ",
+           sizes);
+  Dims strides(rank, 1);
+  int64_t step = sizes[1];
+  for (size_t d = rank - 1; d > 1; step *= std::max<int64_t>(sizes[d], 1), --d) strides[d] = step;
+  strides[0] = step;
+  return strides;
+}
+static bool is_laid_out(const Tensor& x, const Dims& strides) {
+  for (size_t d = 0; d < strides.size(); ++d)
+    if (x.sizes()[d] > 1 && x.strides()[d] != strides[d]) return false;
+  return true;
+}
+Tensor in_format(const Tensor& x, const std::string& format) {
+  const auto strides = format_strides(x.sizes(), format);
+  return !strides || is_laid_out(x, *strides) ? x : apply(Clone{strides}, x);
+}
 Tensor zeros_like(const Tensor& x) {
   const DeviceScope scope(x.device());
   const Tensor* one[] = {&x};
@@ -249,6 +279,8 @@ Tensor& copy_(Tensor& self, const Tensor& src) {
   return self;
 }
 
+void (*warn_user)(const std::string& message) = nullptr;
+
 void write_out(const Tensor& out, const Tensor& result, const char* op, bool casts) {
   EG_CHECK(!(grad_enabled() && (out.requires_grad() || result.requires_grad())), "[", op,
            "] functions with out=... arguments don't support automatic differentiation, but one of "
@@ -262,6 +294,11 @@ void write_out(const Tensor& out, const Tensor& result, const char* op, bool cas
   EG_CHECK(out.device() == result.device(), "[", op, "] expected out on ", result.device(),
            ", got ", out.device());
   if (out.sizes() != result.sizes()) {
+    if (out.numel() && warn_user)
+      warn_user(str("An output with one or more elements was resized since it had shape ",
+                    IntSpan(out.sizes()), ", which does not match the required output shape ",
+                    IntSpan(result.sizes()), " of [", op,
+                    "]. Empty it first to say that this is meant: out.resize_(0)"));
     const size_t bytes = size_t(result.numel()) * out.item_size();
     EG_CHECK_VALUE(out.storage().writable(), "[", op, "] out is read-only");
     if (bytes + out.offset() * out.item_size() > out.storage().bytes())
@@ -288,10 +325,18 @@ EG_OP(
     kInternal)
 
 EG_OP(
-    +[](const Tensor& input, std::optional<std::string>) { return clone(input); },
+    +[](const Tensor& x, std::optional<std::string> format) {
+      return apply(Clone{format ? format_strides(x.sizes(), *format) : std::nullopt}, x);
+    },
     "clone(input, *, memory_format=None)", "A recorded copy.")
-EG_OP(&contiguous, "contiguous(input)", "Row-major in memory: a copy if it is not already.",
-      kMethodOnly)
+EG_OP(&in_format, "contiguous(input, *, memory_format='contiguous_format')",
+      "Row-major, or channels last, in memory: a copy if it is not already.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& x, const std::string& format) {
+      const auto strides = format_strides(x.sizes(), format);
+      return !strides || is_laid_out(x, *strides);
+    },
+    "_is_laid_out(input, memory_format)", "Whether memory is in this order.", kInternal)
 EG_OP(
     +[](const Tensor& input, DType dtype) { return to(input, dtype); }, "_cast(input, dtype)",
     "Elements converted to a dtype; the gradient is converted back.", kInternal)

@@ -1,10 +1,16 @@
 // Copies, casts and the rules of writing results into given memory.
 #pragma once
 
+#include <string>
+
 #include "core/tensor.h"
 
 namespace eg {
 
+// Shows the user a warning. Set by the binding.
+extern void (*warn_user)(const std::string& message);
+// x laid out as a memory format says ("channels_last", ...): x itself if it is, else a recorded copy.
+Tensor in_format(const Tensor& x, const std::string& format);
 // Raises unless a result of one dtype may be written to memory of another (float to int and number to bool may not).
 void check_castable(const char* op, DType from, DType to);
 // out= of any op: checks, resizes and fills out.

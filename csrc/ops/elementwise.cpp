@@ -176,20 +176,35 @@ void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DTy
 }
 
 Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int n) {
-  const Tensor* permuted = nullptr;
-  for (int i = 0; i < n; ++i) {
-    const Tensor& t = *inputs[i];
-    if (IntSpan(t.sizes()) != shape) continue;
-    if (t.is_contiguous()) return empty(shape, dtype);
-    if (!permuted) permuted = &t;
-  }
-  if (!permuted) return empty(shape, dtype);
-  // Dimensions in the input's memory order, packed.
+  int first = 0;
+  while (first < n && inputs[first]->dim() == 0) ++first;
+  if (first == n || (IntSpan(inputs[first]->sizes()) == shape && inputs[first]->is_contiguous()))
+    return empty(shape, dtype);
+  const auto stride = [&](int i, int64_t d) -> int64_t {
+    const int64_t at = d + inputs[i]->dim() - int64_t(shape.size());
+    return at < 0 || inputs[i]->sizes()[at] != shape[d] ? 0 : inputs[i]->strides()[at];
+  };
+  // Is dimension a farther apart than b? The first input that knows decides; where it expands one of them it does not.
+  const auto compare = [&](int64_t a, int64_t b) {
+    for (int i = first; i < n; ++i) {
+      const int64_t x = stride(i, a), y = stride(i, b);
+      if (x && y && x != y) return x > y ? 1 : -1;
+    }
+    return 0;
+  };
+  // Dimensions in the inputs' memory order, packed.
   Dims order;
-  for (int64_t d = 0; d < permuted->dim(); ++d) order.push_back(d);
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) {
-    return permuted->strides()[a] > permuted->strides()[b];
-  });
+  for (int64_t d = 0; d < int64_t(shape.size()); ++d) {
+    order.push_back(d);
+    size_t at = order.size() - 1;
+    for (size_t i = at; i-- > 0;) {
+      const int known = compare(order[i], order[at]);
+      if (known > 0) break;
+      if (known == 0) continue;
+      std::swap(order[i], order[at]);
+      at = i;
+    }
+  }
   Dims strides(shape.size());
   int64_t step = 1;
   for (size_t i = order.size(); i-- > 0;) {
@@ -709,7 +724,7 @@ Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, do
     EG_CHECK(a.dtype() == b.dtype() || b.is_weak(), "[lerp] expected dtype ", a.dtype(),
              " for `end` but got dtype ", b.dtype());
   if (op == Ternary::addcdiv)
-    EG_CHECK(is_floating(common),
+    EG_CHECK(is_floating(result_type(b, c)),
              "[addcdiv] integer division with addcdiv is not supported: use floating point "
              "operands");
   const double attributes[] = {attribute, 0, 0};

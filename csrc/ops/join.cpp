@@ -501,38 +501,36 @@ EG_OP(&chunk, "chunk(input, chunks, dim=0)",
       "Views of up to `chunks` consecutive parts of equal size; the last may be smaller.")
 EG_OP(&split_every, "unsafe_split(input, split_size, dim=0)", "Another name of split() by size.")
 EG_OP(&chunk, "unsafe_chunk(input, chunks, dim=0)", "Another name of chunk().")
-EG_OP(&sections, "tensor_split(input, indices_or_sections, dim=0)",
+EG_OP(&sections, "tensor_split(input, sections, dim=0)",
       R"(Views of consecutive parts: so many nearly equal ones, or cut before the indices listed.
 
 >>> [t.tolist() for t in eg.arange(5).tensor_split((1, 3))]
 [[0], [1, 2], [3, 4]]
 )")
-EG_OP(&split_at, "tensor_split(input, indices_or_sections, dim=0)", "")
-EG_OP(&split_at_tensor, "tensor_split(input, indices_or_sections, dim=0)", "")
-EG_OP(&sections, "tensor_split(input, sections, dim=0)", "")
 EG_OP(&split_at, "tensor_split(input, indices, dim=0)", "")
+EG_OP(&split_at_tensor, "tensor_split(input, tensor_indices_or_sections, dim=0)", "")
 EG_OP(
     +[](const Tensor& x, int64_t n) { return split_evenly("hsplit", x, n, horizontal(x)); },
-    "hsplit(input, indices_or_sections)", "tensor_split() along dimension 1; vectors along 0.")
+    "hsplit(input, sections)", "tensor_split() along dimension 1; vectors along 0.")
 EG_OP(
     +[](const Tensor& x, const Dims& at) { return split_at(x, at, horizontal(x)); },
-    "hsplit(input, indices_or_sections)", "")
+    "hsplit(input, indices)", "")
 EG_OP(
     +[](const Tensor& x, int64_t n) {
       return split_evenly("vsplit", at_least("vsplit", x, 2), n, 0);
     },
-    "vsplit(input, indices_or_sections)", "tensor_split() along dimension 0.")
+    "vsplit(input, sections)", "tensor_split() along dimension 0.")
 EG_OP(
     +[](const Tensor& x, const Dims& at) { return split_at(at_least("vsplit", x, 2), at, 0); },
-    "vsplit(input, indices_or_sections)", "")
+    "vsplit(input, indices)", "")
 EG_OP(
     +[](const Tensor& x, int64_t n) {
       return split_evenly("dsplit", at_least("dsplit", x, 3), n, 2);
     },
-    "dsplit(input, indices_or_sections)", "tensor_split() along dimension 2.")
+    "dsplit(input, sections)", "tensor_split() along dimension 2.")
 EG_OP(
     +[](const Tensor& x, const Dims& at) { return split_at(at_least("dsplit", x, 3), at, 2); },
-    "dsplit(input, indices_or_sections)", "")
+    "dsplit(input, indices)", "")
 EG_OP(&unbind, "unbind(input, dim=0)",
       R"(Views at every index of a dimension.
 

@@ -242,6 +242,8 @@ EG_OP(&cross_entropy,
 Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor> weight,
                 int64_t ignore_index, const std::string& reduction) {
   EG_CHECK(input.dim() >= 1, "[nll_loss] expected log-probabilities of at least one dimension");
+  EG_CHECK_KIND(NotImplemented, input.is_floating(), "[nll_loss] not implemented for ",
+                input.dtype());
   const Classes c("nll_loss", input, target);
   check_weight("nll_loss", weight, input, c.count);
   const Targets t("nll_loss", input, target, c.count, ignore_index);
@@ -268,7 +270,7 @@ EG_OP(
     "mse_loss(input, target, reduction='mean')", "Mean squared error.", kInternal)
 EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction) {
-      check_same("l1_loss", input, target);
+      if (reduction == "mean") check_same("l1_loss", input, target);  // sums of ints are ints
       return reduced(abs(sub(input, target)), reduction);
     },
     "l1_loss(input, target, reduction='mean')", "Mean absolute error.", kInternal)
@@ -361,6 +363,7 @@ EG_OP(
         std::optional<Tensor> pos_weight, std::string reduction) {
       EG_CHECK_VALUE(input.sizes() == target.sizes(), "Target size (", IntSpan(target.sizes()),
                      ") must be the same as input size (", IntSpan(input.sizes()), ")");
+      EG_CHECK_KIND(NotImplemented, input.is_floating(), "not implemented for ", input.dtype());
       // (1 - t) x + log(1 + exp(-x)) without overflow
       Tensor values;
       if (pos_weight) {

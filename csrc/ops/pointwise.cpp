@@ -12,7 +12,9 @@ namespace eg {
 Tensor power(const Tensor& x, const Tensor& y) {
   if (y.is_weak() && !x.is_weak()) {
     const double e = y.item().to_double();
-    if (e == 2) return square(x);
+    if (is_floating(y.dtype()) && !is_floating(x.dtype())) return power(to(x, default_dtype()), y);
+    if (x.dtype() == DType::Bool && y.dtype() == DType::Bool) return e ? clone(x) : ones_like(x);
+    if (e == 2) return square(x.dtype() == DType::Bool ? to(x, DType::Int64) : x);
     if (is_floating(x.dtype())) {
       if (e == 1) return mul(x, y);
       if (e == 0.5) return sqrt(x);
@@ -40,6 +42,10 @@ constexpr uint32_t unary_flags(uint32_t flags, Domain domain, int attributes, Un
   const bool casts = attributes == 0 && op != Unary::frac &&
                      (domain == Float || op == Unary::logical_not || op == Unary::square);
   return casts ? flags : flags & ~kCasts;
+}
+
+constexpr uint32_t binary_flags(uint32_t flags, Binary op) {
+  return op == Binary::heaviside ? flags & ~kCasts : flags;
 }
 
 // Where a Python number may stand for a tensor.
@@ -125,7 +131,8 @@ void check_operands(const char* name, Numbers where, const Tensor& a, const Tens
       },                                                                                          \
       #NAME "_(input, other)", "In-place version of " #NAME ".",                                  \
       ((FLAGS) & kInternal) | kMethodOnly)
-#define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB) EG_PLAIN_BINARY(NAME, FLAGS, Y, GA, GB)
+#define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB) \
+  EG_PLAIN_BINARY(NAME, binary_flags(FLAGS, Binary::NAME), Y, GA, GB)
 #include "ops/elementwise.def"
 
 // --- with attributes that need a rule --------------------------------------------------------------------------
@@ -144,11 +151,10 @@ EG_OP(
       return to(add(input, scaled(other, alpha)), result_type(input, other));
     },
     "add(input, other, *, alpha)", "y = input + alpha * other", kPublic & ~kInplace)
-EG_OP(
-    +[](const Operand& input, const Operand& other, Scalar alpha) {
-      return sub(input, scaled(other, alpha));
-    },
-    "sub(input, other, *, alpha)", "y = input - alpha * other", kPublic & ~kInplace)
+Tensor without(const Operand& input, const Operand& other, Scalar alpha) {
+  return sub(input, scaled(other, alpha));
+}
+EG_OP(&without, "sub(input, other, *, alpha)", "y = input - alpha * other", kPublic & ~kInplace)
 EG_OP(
     +[](const Operand& input, Scalar alpha, const Operand& other) {  // the old order of arguments
       return add(input, scaled(other, alpha));
@@ -166,12 +172,11 @@ EG_OP(
       return input;
     },
     "add_(input, alpha, other)", "input += alpha * other", kMethodOnly)
-EG_OP(
-    +[](const Tensor& input, const Operand& other, Scalar alpha) {
-      binary_(Binary::sub, input, scaled(other, alpha));
-      return input;
-    },
-    "sub_(input, other, *, alpha)", "input -= alpha * other", kMethodOnly)
+Tensor subtract_(const Tensor& input, const Operand& other, Scalar alpha) {
+  binary_(Binary::sub, input, scaled(other, alpha));
+  return input;
+}
+EG_OP(&subtract_, "sub_(input, other, *, alpha)", "input -= alpha * other", kMethodOnly)
 EG_OP(
     +[](const Tensor& input, const Operand& other, Scalar alpha) {
       return sub(other, scaled(input, alpha));
@@ -188,11 +193,11 @@ Tensor div_rounded(const Tensor& a, const Tensor& b, const std::string& mode) {
   // Whole numbers: exact, towards zero.
   return div_rounded(sub(a, fmod(a, b)), b, "floor");
 }
-EG_OP(
-    +[](const Operand& input, const Operand& other, std::optional<std::string> rounding_mode) {
-      return rounding_mode ? div_rounded(input, other, *rounding_mode) : div(input, other);
-    },
-    "div(input, other, *, rounding_mode)", "Quotient, rounded as 'trunc' or 'floor' say.", kPublic)
+Tensor divided(const Operand& a, const Operand& b, std::optional<std::string> rounding_mode) {
+  return rounding_mode ? div_rounded(a, b, *rounding_mode) : div(a, b);
+}
+EG_OP(&divided, "div(input, other, *, rounding_mode)",
+      "Quotient, rounded as 'trunc' or 'floor' say.", kPublic)
 
 // Decimals as powers of ten.
 Tensor round_to(const Tensor& x, int64_t decimals) {
@@ -272,7 +277,7 @@ EG_OP(
     +[](const Tensor& input, const Operand& end, const Operand& weight) {
       return lerp(input, end, weight);
     },
-    "lerp(input, end, weight)", "input + weight * (end - input)", kPublic)
+    "lerp(input, end, weight)", "input + weight * (end - input)", kExact)
 EG_OP(
     +[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) {
       return addcmul(input, tensor1, tensor2, value);
@@ -309,6 +314,9 @@ EG_ALIAS1(arccosh, acosh, kPublic)
 EG_ALIAS1(arctanh, atanh, kPublic)
 EG_ALIAS2(subtract, sub)
 EG_ALIAS2(multiply, mul)
+EG_OP(&divided, "divide(input, other, *, rounding_mode)", "The same as div.", kPublic)
+EG_OP(&without, "subtract(input, other, *, alpha)", "The same as sub.", kPublic & ~kInplace)
+EG_OP(&subtract_, "subtract_(input, other, *, alpha)", "The same as sub_.", kMethodOnly)
 EG_ALIAS2(divide, div)
 EG_ALIAS2(true_divide, div)
 EG_ALIAS2(arctan2, atan2)

@@ -294,10 +294,15 @@ Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
 Tensor avg_pool_nd(const char* op, int64_t dims, const Tensor& x, const Dims& kernel,
                    const std::optional<Dims>& stride, const Dims& padding, bool ceil_mode,
                    bool count_include_pad, const std::optional<int64_t>& divisor) {
-  if (x.dtype() == DType::Int64)  // rounded towards zero
-    return to(trunc(avg_pool_nd(op, dims, to(x, DType::Float64), kernel, stride, padding, ceil_mode,
-                                count_include_pad, divisor)),
-              DType::Int64);
+  if (x.dtype() == DType::Int64) {  // rounded towards zero
+    const Tensor mean = avg_pool_nd(op, dims, to(x, DType::Float64), kernel, stride, padding,
+                                    ceil_mode, count_include_pad, divisor);
+    // Quotients by n lie 1 / n apart: a quarter of that tells 2.9999 from what lies below 3.
+    double n = divisor ? std::abs(double(*divisor)) : 1;
+    for (int64_t i = 0; !divisor && i < dims; ++i)
+      n *= double(kernel.size() == 1 ? kernel[0] : kernel[i]);
+    return to(trunc(add(mean, mul(sign(mean), Tensor(0.25 / n)))), DType::Int64);
+  }
   const Windows w = windows(op, dims, kernel, stride, padding, Dims{1}, ceil_mode);
   check_input(op, x, dims);
   check_floating(op, x);

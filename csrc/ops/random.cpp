@@ -144,16 +144,17 @@ EG_OP(
 EG_OP(&randint, "randint(low, high, size, *, generator=None, dtype=None, device=None)",
       "Whole numbers in [low, high).", kCreates)
 EG_OP(
-    +[](const Tensor& input, int64_t high, OptDType dtype, OptDevice device) {
-      return randint(0, high, input.sizes(), nullptr, dtype.value_or(input.dtype()), device);
+    +[](const Tensor& input, int64_t high, Generator* g, OptDType dtype, OptDevice device) {
+      return randint(0, high, input.sizes(), g, dtype.value_or(input.dtype()), device);
     },
-    "randint_like(input, high, *, dtype=None, device=None)",
+    "randint_like(input, high, *, generator=None, dtype=None, device=None)",
     "Whole numbers in [0, high), in the input's shape.", kCreates | kFunctionOnly)
 EG_OP(
-    +[](const Tensor& input, int64_t low, int64_t high, OptDType dtype, OptDevice device) {
-      return randint(low, high, input.sizes(), nullptr, dtype.value_or(input.dtype()), device);
+    +[](const Tensor& input, int64_t low, int64_t high, Generator* g, OptDType dtype,
+        OptDevice device) {
+      return randint(low, high, input.sizes(), g, dtype.value_or(input.dtype()), device);
     },
-    "randint_like(input, low, high, *, dtype=None, device=None)",
+    "randint_like(input, low, high, *, generator=None, dtype=None, device=None)",
     "Whole numbers in [low, high), in the input's shape.", kCreates | kFunctionOnly)
 
 Tensor randperm(int64_t n, Generator* g, OptDType dtype, OptDevice) {
@@ -201,7 +202,11 @@ EG_OP(
     "normal(mean, std=1.0, *, generator=None)", "Normal with the given means and deviations.",
     kOutCasts | kFunctionOnly)
 EG_OP(
-    +[](double mean, const Tensor& std, Generator* g) { return normal(Tensor(mean), std, g); },
+    +[](double mean, const Tensor& std, Generator* g) {
+      EG_CHECK_KIND(NotImplemented, std.is_floating(), "[normal] not implemented for ",
+                    std.dtype());
+      return normal(Tensor(mean), std, g);
+    },
     "normal(mean, std, *, generator=None)", "Normal with the given means and deviations.",
     kOutCasts | kFunctionOnly)
 EG_OP(
@@ -525,6 +530,8 @@ EG_OP(
 Tensor dropout(const Tensor& x, double p, bool training, IntSpan mask_sizes) {
   EG_CHECK_VALUE(p >= 0 && p <= 1, "dropout probability has to be between 0 and 1, but got ", p);
   if (!training || p == 0 || x.numel() == 0) return x;
+  EG_CHECK(x.is_floating(), "result type Float can't be cast to the desired output type ",
+           x.dtype());
   return mul(x, dropout_mask(mask_sizes, x.dtype(), 1 - p, nullptr));
 }
 EG_OP(

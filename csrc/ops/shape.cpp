@@ -325,8 +325,8 @@ EG_OP(&flatten, "flatten(input, start_dim=0, end_dim=-1)",
 (2, 12)
 )")
 EG_OP(
-    +[](const Tensor& x) { return flatten(x, 0, -1); }, "ravel(input)",
-    "All elements in one dimension, as a view where strides allow it.")
+    +[](const Tensor& x) { return flatten(contiguous(x), 0, -1); }, "ravel(input)",
+    "All elements in one dimension, a view of a contiguous tensor.")
 EG_OP(&unflatten, "unflatten(input, dim, sizes)",
       R"(Splits a dimension into several; one of the sizes may be -1.
 

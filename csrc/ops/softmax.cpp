@@ -94,10 +94,9 @@ Tensor run(const Tensor& x, int64_t dim, std::optional<DType> dtype) {
   return apply(Softmax<log>{wrap_dim(dim, t.dim())}, t);
 }
 
-EG_OP(&run<false>, "softmax(input, dim, *, dtype=None)", "exp(x) / sum(exp(x)) along a dimension.",
+EG_OP(&run<false>, "softmax(input, dim, dtype=None)", "exp(x) / sum(exp(x)) along a dimension.",
       kOut)
-EG_OP(&run<true>, "log_softmax(input, dim, *, dtype=None)", "log(softmax(x)) along a dimension.",
-      kOut)
+EG_OP(&run<true>, "log_softmax(input, dim, dtype=None)", "log(softmax(x)) along a dimension.", kOut)
 
 }  // namespace
 

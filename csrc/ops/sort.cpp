@@ -154,8 +154,12 @@ detail::TensorOrTuple distinct(const Tensor& x, bool sorted, bool return_inverse
   GradMode off(false);
   const bool flat = !dim;
   const int64_t d = flat ? 0 : wrap_dim(*dim, x.dim());
-  const Tensor rows =
-      contiguous_data(flat ? reshape(x, {-1}) : transpose(x.dim() ? x : reshape(x, {1}), 0, d));
+  Dims front{d}, back;  // the dimension to the front, and back
+  for (int64_t i = 0; i < x.dim(); ++i) {
+    if (i != d) front.push_back(i);
+    back.push_back(i < d ? i + 1 : i == d ? 0 : i);
+  }
+  const Tensor rows = contiguous_data(flat || x.dim() == 0 ? reshape(x, {-1}) : permute(x, front));
   const int64_t count = rows.sizes()[0], width = count ? rows.numel() / count : 0;
   EG_CHECK(flat || count == 0 || width > 0 || x.dim() == 1,
            "[unique] there are 0-sized dimensions besides dim ", d, " of shape ", x.sizes());
@@ -171,7 +175,7 @@ detail::TensorOrTuple distinct(const Tensor& x, bool sorted, bool return_inverse
   }
   const Runs runs = find_runs(rows, count, width, sorted ? order.data<int64_t>() : nullptr);
   Tensor values = index_select(rows, 0, runs.starts);
-  if (!flat) values = contiguous_data(transpose(values, 0, d));
+  if (!flat && x.dim() > 1) values = permute(values, back);
   const Tensor inverse = flat ? view(runs.inverse, x.sizes()) : runs.inverse;
   return chosen(values, inverse, runs.counts, return_inverse, return_counts);
 }

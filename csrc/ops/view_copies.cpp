@@ -47,7 +47,9 @@ Tensor fill_diagonal_(const Tensor& x, const Scalar& fill_value, bool wrap) {
 Tensor sum_to_size(const Tensor& x, const Dims& size) {
   EG_CHECK(is_expandable_to(size, x.sizes()), "[sum_to_size] size ", size,
            " is not expandable to the shape ", x.sizes());
-  return size.empty() ? sum(x) : sum_to(x, size);
+  if (size.empty()) return sum(x);
+  if (x.sizes() == size) return x;
+  return sum_to(x.is_floating() ? x : to(x, DType::Int64), size);  // as sum() does
 }
 
 Tensor nonzero_static(const Tensor& x, int64_t size, int64_t fill_value) {

@@ -366,8 +366,13 @@ Tensor expand(const Tensor& x, IntSpan sizes) {
   }
   checked_numel(target);
   Dims strides(target.size(), 0);
-  for (size_t d = lead; d < target.size(); ++d)
-    if (x.sizes()[d - lead] == target[d]) strides[d] = x.strides()[d - lead];
+  for (size_t d = target.size(); d-- > 0;) {
+    if (int64_t(d) >= lead && x.sizes()[d - lead] == target[d]) {
+      strides[d] = x.strides()[d - lead];
+    } else if (int64_t(d) < lead && target[d] == 1) {  // unseen, but shown by stride()
+      strides[d] = d + 1 < target.size() ? target[d + 1] * strides[d + 1] : 1;
+    }
+  }
   Tensor out = make_view(x, std::move(target), std::move(strides), x.offset());
   return recorded_view<ExpandNode>(x, std::move(out));
 }

@@ -17,7 +17,7 @@ thread_local Region regions[kDeviceTypes];
 
 // PyTorch's lists, for each device type, under this core's names.
 constexpr const char* kCpuLower =
-    "matmul mm mv bmm addmm addbmm baddbmm linear convolution conv1d conv2d conv3d "
+    "matmul mm bmm addmm addbmm baddbmm linear convolution conv1d conv2d conv3d "
     "conv_transpose1d conv_transpose2d "
     "conv_transpose3d scaled_dot_product_attention rnn_layer rnn_tanh_cell rnn_relu_cell prelu";
 constexpr const char* kCpuFull =

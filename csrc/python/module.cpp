@@ -8,6 +8,7 @@
 #include "kernels/copy.h"
 #include "kernels/gemm.h"
 #include "kernels/registry.h"
+#include "ops/copy.h"
 #include "ops/registry.h"
 #include "python/autocast.h"
 #include "python/autograd.h"
@@ -101,6 +102,10 @@ static void add_generator(py::module_& m) {
 static void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
 static void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
 
+static void warn(const std::string& message) {
+  if (PyErr_WarnEx(PyExc_UserWarning, message.c_str(), 1) < 0) throw PythonError();
+}
+
 static void poll() {
   using Clock = std::chrono::steady_clock;
   static thread_local Clock::time_point last{};
@@ -125,6 +130,7 @@ PYBIND11_MODULE(_C, m) {
                            " or below (EAGERGRAD_BUILD_ISA, EAGERGRAD_ISA)");
   gil_hooks = {&release_gil, &acquire_gil};
   poll_interrupt = &poll;
+  warn_user = &warn;
   py::register_exception_translator([](std::exception_ptr p) {
     try {
       if (p) std::rethrow_exception(p);

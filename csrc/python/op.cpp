@@ -48,6 +48,7 @@ const std::vector<std::unique_ptr<Signature>>& overloads_of(OpObject* op) {
 // What a call asked for beside the op's own parameters.
 struct Extras {
   PyObject* out = nullptr;
+  const char* memory_format = nullptr;
   bool requires_grad = false;
 };
 
@@ -89,6 +90,8 @@ class Results final : public ResultSink {
       assign_to(*self);
       return wrap(*self);
     }
+    if (extras.memory_format)
+      for (Tensor& t : tensors_) t = in_format(t, extras.memory_format);
     if (extras.out) return write(extras.out);
     if (shape_ == kOne) {
       if (extras.requires_grad) one_.set_requires_grad(true);
@@ -203,6 +206,7 @@ PyObject* dtype_key() {
 // Takes the keywords that every op with the flag knows out of the call.
 struct Keywords {
   Object names;  // the rest
+  Object given;  // names without a dtype that out= implies; the rest too, if it implies none
   SmallVec<PyObject*, 8> values;
   Extras extras;
 
@@ -218,15 +222,21 @@ struct Keywords {
         if (value != Py_None) extras.out = value;
       } else if ((flags & kCreates) && is("requires_grad")) {
         extras.requires_grad = PyObject_IsTrue(value) == 1;
-      } else if ((flags & kCreates) && (is("layout") || is("pin_memory") || is("memory_format"))) {
-        // Strided row-major memory is all there is.
+      } else if ((flags & kCreates) && is("memory_format")) {
+        if (value == Py_None) continue;
+        EG_CHECK_TYPE(PyUnicode_Check(value), "memory_format must be a memory_format, not ",
+                      Py_TYPE(value)->tp_name);
+        extras.memory_format = PyUnicode_AsUTF8(value);
+      } else if ((flags & kCreates) && (is("layout") || is("pin_memory"))) {
+        // Strided memory of the system is all there is.
       } else {
         typed |= is("dtype") && value != Py_None;
         kept.push_back(key);
         values.push_back(value);
       }
     }
-    if ((flags & kCreates) && extras.out && is_tensor(extras.out) && !typed) {
+    const bool implied = (flags & kCreates) && extras.out && is_tensor(extras.out) && !typed;
+    if (implied) {
       // Factories make what out= holds, unless they were told otherwise.
       kept.push_back(dtype_key());
       values.push_back(from_dtype(unwrap(extras.out).dtype()));
@@ -234,6 +244,8 @@ struct Keywords {
     names = checked(PyTuple_New(Py_ssize_t(kept.size())));
     for (size_t i = 0; i < kept.size(); ++i)
       PyTuple_SET_ITEM(names.get(), Py_ssize_t(i), Py_NewRef(kept[i]));
+    given =
+        implied ? checked(PyTuple_GetSlice(names.get(), 0, Py_ssize_t(kept.size()) - 1)) : names;
   }
 };
 
@@ -280,7 +292,9 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       const bool inplace = (*op->entries)[k].inplace;
       Object gathered;
       std::string* why = reason.empty() ? &reason : nullptr;
-      if (!s->match(args, n, kwvalues, kwnames, values, &gathered, why)) continue;
+      const bool untyped = keywords.given && !(s->entry().flags & kCreates);
+      PyObject* const names = untyped ? keywords.given.get() : kwnames;
+      if (!s->match(args, n, kwvalues, names, values, &gathered, why)) continue;
       SmallVec<Object, 4> cast;
       if (EG_UNLIKELY(op->autocast.any() && autocast_on()))
         autocast(values, s->parameters().size(), op->autocast, cast);

@@ -196,15 +196,23 @@ static bool fits(const ArgType& type, PyObject* o) {
   return false;
 }
 
-// Names that NumPy's users and old programs write.
-static const char* other_name(const char* name) {
-  constexpr const char* pairs[][2] = {{"axis", "dim"},   {"keepdims", "keepdim"}, {"x", "input"},
-                                      {"self", "input"}, {"a", "input"},          {"x1", "input"},
-                                      {"x2", "other"},   {"axes", "dims"}};
-  for (const auto& p : pairs)
-    if (!std::strcmp(p[0], name)) return p[1];
-  return nullptr;
-}
+// Names that NumPy's users, old programs and PyTorch's documentation write, and the parameters that they may mean.
+constexpr const char* kOtherNames[][2] = {
+    {"axis", "dim"},
+    {"keepdims", "keepdim"},
+    {"x", "input"},
+    {"self", "input"},
+    {"a", "input"},
+    {"tensor", "input"},
+    {"x1", "input"},
+    {"x2", "other"},
+    {"axes", "dims"},
+    {"indices_or_sections", "sections"},
+    {"indices_or_sections", "indices"},
+    {"indices_or_sections", "tensor_indices_or_sections"},
+    {"element", "elements"},
+    {"test_element", "test_elements"},
+};
 
 bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwvalues,
                       PyObject* kwnames, PyObject** out, Object* gathered, std::string* why) const {
@@ -251,9 +259,10 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
     for (size_t i = 0; i < count && at == count; ++i)
       if (PyUnicode_Compare(parameters_[i].name.get(), key) == 0) at = i;
     if (at == count) {
-      if (const char* alias = other_name(PyUnicode_AsUTF8(key)))
-        for (size_t i = 0; i < count && at == count; ++i)
-          if (PyUnicode_CompareWithASCIIString(parameters_[i].name.get(), alias) == 0) at = i;
+      for (const auto& [other, name] : kOtherNames)
+        if (PyUnicode_CompareWithASCIIString(key, other) == 0)
+          for (size_t i = 0; i < count && at == count; ++i)
+            if (PyUnicode_CompareWithASCIIString(parameters_[i].name.get(), name) == 0) at = i;
     }
     if (at == count) {
       if (why)

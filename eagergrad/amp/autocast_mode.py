@@ -14,6 +14,7 @@ from eagergrad import _C
 
 __all__ = [
     "autocast",
+    "clear_autocast_cache",
     "custom_bwd",
     "custom_fwd",
     "get_autocast_cpu_dtype",
@@ -22,8 +23,11 @@ __all__ = [
     "is_autocast_available",
     "is_autocast_cpu_enabled",
     "is_autocast_enabled",
+    "set_autocast_cpu_dtype",
+    "set_autocast_cpu_enabled",
     "set_autocast_dtype",
     "set_autocast_enabled",
+    "set_autocast_gpu_dtype",
 ]
 
 _DEVICES = ("cpu", "cuda")
@@ -91,6 +95,25 @@ def set_autocast_dtype(device_type: str, dtype: Any) -> None:
     _check_device(device_type)
     _state.dtype[device_type] = dtype
     _tell_core()
+
+
+def set_autocast_cpu_enabled(enabled: bool) -> None:
+    """Switch autocast on or off, in this thread, for the CPU."""
+    set_autocast_enabled("cpu", enabled)
+
+
+def set_autocast_cpu_dtype(dtype: Any) -> None:
+    """Set what autocast casts to on the CPU."""
+    set_autocast_dtype("cpu", dtype)
+
+
+def set_autocast_gpu_dtype(dtype: Any) -> None:
+    """Set what autocast casts to on a GPU."""
+    set_autocast_dtype("cuda", dtype)
+
+
+def clear_autocast_cache() -> None:
+    """Forgets cast weights. None are kept: a cast is recorded where it is needed."""
 
 
 def _tell_core() -> None:

@@ -6,6 +6,7 @@ operations, so that higher orders follow.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -29,7 +30,7 @@ from eagergrad.linalg._factors import (
     eye_like,
     on_host,
 )
-from eagergrad.tensor.autocast import full_precision_on_cuda
+from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
@@ -123,7 +124,8 @@ def matrix_norm(
 ) -> Any:
     """A norm of matrices: "fro", "nuc", 2, -2 (singular values), 1, -1 (columns), inf, -inf (rows)."""
     A = A if dtype is None else A.to(dtype)
-    check_float("linalg.matrix_norm", A)
+    if ord in ("nuc", 2, -2) or not A.dtype.is_floating_point:
+        check_float("linalg.matrix_norm", A)
     rows, columns = (d % A.dim() for d in dim)
     if rows == columns:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got {tuple(dim)}")
@@ -612,6 +614,8 @@ def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
 
 def matrix_exp(A: Any) -> Any:
     """exp of square matrices: Taylor series of the matrix scaled by 2^-s, then s squarings."""
+    if A.dtype.is_floating_point and A.dtype.itemsize < 4:
+        return matrix_exp(A.float()).to(A.dtype)
     check_square("linalg.matrix_exp", A)
     if A.numel() == 0:
         return A.clone()
@@ -776,3 +780,26 @@ def tensorsolve(A: Any, B: Any, dims: Any = None, *, out: Any = None) -> Any:
         A = A.movedim(tuple(dims), tuple(range(A.dim() - len(dims), A.dim())))
     shape = tuple(A.shape[B.dim() :])
     return solve(A.reshape(B.numel(), math.prod(shape)), B.reshape(-1)).reshape(shape)
+
+
+# Not composed of products that autocast would make of half precision.
+_AS_THEY_COME = {
+    *("cross", "diagonal", "matmul", "multi_dot", "vander", "vecdot"),
+    *("matrix_norm", "norm", "vector_norm"),
+}
+
+
+def _public(function: Any) -> Any:
+    """Outside autocast, and with the matrix also under the name `input`, which PyTorch knows it by."""
+    plain = function if function.__name__ in _AS_THEY_COME else full_precision(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if "input" in kwargs:
+            args = (kwargs.pop("input"), *args)
+        return plain(*args, **kwargs)
+
+    return call
+
+
+globals().update({name: _public(globals()[name]) for name in __all__ if name != "LinAlgError"})

@@ -11,6 +11,7 @@ from eagergrad import linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
 from eagergrad.linalg._factors import CholeskySolve, check_float, check_square, on_host
+from eagergrad.tensor.autocast import full_precision
 from eagergrad.tensor.out import with_out, write_results
 from eagergrad.tensor.results import result_type
 
@@ -88,9 +89,9 @@ def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> 
 
 
 @with_out
-def lu_solve(b: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
-    """X of A X = b for the A that lu factored."""
-    return linalg.lu_solve(LU_data, LU_pivots, b)
+def lu_solve(input: Any, LU_data: Any, LU_pivots: Any, *, out: Any = None) -> Any:
+    """X of A X = input for the A that lu factored."""
+    return linalg.lu_solve(LU_data, LU_pivots, input)
 
 
 @with_out(casts=True)
@@ -187,7 +188,7 @@ def svd(input: Any, some: bool = True, compute_uv: bool = True, *, out: Any = No
 
 @with_out
 def triangular_solve(
-    b: Any,
+    input: Any,
     A: Any,
     upper: bool = True,
     transpose: bool = False,
@@ -195,7 +196,10 @@ def triangular_solve(
     *,
     out: Any = None,
 ) -> Any:
-    """X of A X = b for triangular A."""
+    """X of A X = input for triangular A."""
     M = A.mT if transpose else A
-    x = linalg.solve_triangular(M, b, upper=upper != transpose, unitriangular=unitriangular)
+    x = linalg.solve_triangular(M, input, upper=upper != transpose, unitriangular=unitriangular)
     return _triangular(x, A.clone())
+
+
+globals().update({name: full_precision(globals()[name]) for name in __all__})

@@ -120,12 +120,14 @@ def prod(
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None, mask: Any = None) -> Tensor:
     """Sums so far of the selected elements."""
-    return _filled(_summed(input, dtype), mask, 0).cumsum(dim)
+    dtype = input.dtype if dtype is None else dtype
+    return _filled(_cast(input, dtype), mask, 0).cumsum(dim, dtype=dtype)
 
 
 def cumprod(input: Tensor, dim: int, *, dtype: Any = None, mask: Any = None) -> Tensor:
     """Products so far of the selected elements."""
-    return _filled(_summed(input, dtype), mask, 1).cumprod(dim)
+    dtype = input.dtype if dtype is None else dtype
+    return _filled(_cast(input, dtype), mask, 1).cumprod(dim, dtype=dtype)
 
 
 def amax(
@@ -223,7 +225,7 @@ def _variance(input: Tensor, dim: Any, correction: float, keepdim: bool, mask: A
     n = _counts(x, mask, dims, keepdim)
     centre = mean(x, dims, keepdim=True, mask=mask)
     squares = _total(_filled((x - centre).square(), mask, 0), dims, keepdim)
-    return squares / (n - correction).clamp(min=0)
+    return squares / (n - correction).clamp(min=0).to(x.dtype)
 
 
 def _correction(unbiased: bool | None, correction: float | None) -> float:
@@ -263,7 +265,7 @@ def std(
 
 
 def logsumexp(
-    input: Tensor, dim: Any, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
+    input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
     """log of the sum of exp of the selected elements."""
     x = _cast(input, dtype)

@@ -45,7 +45,7 @@ class RowSparse(Tensor):
 
     @property
     def layout(self) -> Any:
-        return "eagergrad.sparse_coo" if self.is_sparse else "eagergrad.strided"
+        return eg.sparse_coo if self.is_sparse else eg.strided
 
     def _parts(self) -> tuple[Tensor, Tensor]:
         parts = _ops._row_parts(self)

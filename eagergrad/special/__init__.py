@@ -113,9 +113,7 @@ def ndtr(input: Any, *, out: Any = None) -> Any:
 @with_out(casts=True)
 def entr(input: Any, *, out: Any = None) -> Any:
     """-x log(x); 0 at 0, -inf below."""
-    x = _float(input)
-    inside = -_ops["xlogy"](x.clamp(min=0), x.clamp(min=0))
-    return _ops["where"](x < 0, -math.inf, _ops["where"](x.isnan(), x, inside))
+    return _ops["entr"](_float(input))
 
 
 @with_out
@@ -149,8 +147,8 @@ def airy_ai(x: Any, *, out: Any = None) -> Any:
 
 
 def _airy(x: float) -> float:
-    if math.isnan(x):
-        return x
+    if math.isnan(x) or abs(x) > 1e30 or x > 200:
+        return x if math.isnan(x) else 0.0
     if -6.5 < x < 5.5:
         f = g = 1.0
         g = x
@@ -164,7 +162,7 @@ def _airy(x: float) -> float:
         return 0.355028053887817239 * f - 0.258819403792806798 * g
     zeta = 2 / 3 * abs(x) ** 1.5
     u = [1.0]
-    for k in range(1, 24):
+    for k in range(1, 24 if zeta < 1e10 else 2):
         u.append(u[-1] * (6 * k - 5) * (6 * k - 3) * (6 * k - 1) / (216 * k * (2 * k - 1)))
     terms = [c / zeta**k for k, c in enumerate(u)]
     best = min(range(len(terms)), key=lambda k: terms[k])

@@ -40,7 +40,7 @@ def find_op(name: str) -> Any:
 
 # Python functions that PyTorch also has as methods.
 _METHODS = (
-    "allclose corrcoef cov cross dist equal isclose is_nonzero is_same_size kron median mode nanmedian nanquantile norm "
+    "allclose corrcoef cov cross dist equal isclose is_nonzero is_same_size kron median mode nanmedian nanquantile "
     "quantile renorm trace"
 ).split()
 
@@ -82,6 +82,11 @@ def attach_methods(tensor_class: type) -> None:
         setattr(tensor_class, name, _later("eagergrad.storage", name))
     for name in _LINALG:
         setattr(tensor_class, name, _later("eagergrad.linalg.names", name))
+    tensor_class.norm = (  # type: ignore[attr-defined]
+        lambda self, p="fro", dim=None, keepdim=False, dtype=None: statistics.norm(
+            self, p, dim, keepdim, dtype=dtype
+        )
+    )
     tensor_class.where = (  # type: ignore[attr-defined]
         lambda self, condition, other: _C.op_table["where"](condition, self, other)
     )

@@ -50,6 +50,11 @@ def full_precision_on_cuda(function: F) -> F:
     return _composed(function, ("cuda",), True)
 
 
+def full_precision_on_cpu(function: F) -> F:
+    """The same for tensors on the CPU only."""
+    return _composed(function, ("cpu",), True)
+
+
 def widest_on_cuda(function: F) -> F:
     """Inside an autocast region of a GPU, give the function float32 if one of its tensors is."""
     return _composed(function, ("cuda",), False)

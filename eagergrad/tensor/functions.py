@@ -34,6 +34,7 @@ __all__ = [
     "initial_seed",
     "is_complex",
     "is_conj",
+    "is_deterministic_algorithms_warn_only_enabled",
     "is_floating_point",
     "is_inference",
     "is_neg",
@@ -236,12 +237,18 @@ def compile(model: Any = None, **options: Any) -> Any:
 
 
 _deterministic = False
+_warn_only = False
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
     """Noted; results are the same bits in every run either way."""
-    global _deterministic
-    _deterministic = bool(mode)
+    global _deterministic, _warn_only
+    _deterministic, _warn_only = bool(mode), bool(mode and warn_only)
+
+
+def is_deterministic_algorithms_warn_only_enabled() -> bool:
+    """The ``warn_only`` that use_deterministic_algorithms was told."""
+    return _warn_only
 
 
 def are_deterministic_algorithms_enabled() -> bool:

@@ -408,8 +408,22 @@ def cuda_array_interface(self: Any) -> dict[str, Any]:
     return interop.cuda_array_interface(self)
 
 
-def from_dlpack(ext_tensor: Any) -> Any:
-    """A tensor over the memory of any object with ``__dlpack__``: NumPy, PyTorch, JAX, CuPy."""
+def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Any:
+    """A tensor over the memory of any object with ``__dlpack__``: NumPy, PyTorch, JAX, CuPy.
+
+    With ``copy`` its values in memory of their own; with ``device`` a tensor there, copied where it must be. ValueError
+    where that contradicts ``copy=False``.
+    """
+    made = _shared(ext_tensor)
+    moved = made if device is None else made.to(device)
+    if copy is False and moved is not made:
+        raise ValueError(
+            f"[from_dlpack] cannot move a tensor from {made.device} to {device} without a copy"
+        )
+    return moved.clone() if copy and moved is made else moved
+
+
+def _shared(ext_tensor: Any) -> Any:
     if getattr(ext_tensor, "__dlpack_device__", lambda: (1, 0))()[0] == 2:
         from eagergrad.cuda import _runtime
         from eagergrad.cuda.interop import from_cuda_array

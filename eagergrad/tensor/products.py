@@ -134,6 +134,16 @@ def _contract(
     rows = [k for k in la if k not in lb]
     columns = [k for k in lb if k not in la]
 
+    if not inner:  # no sum: a product by broadcasting
+        order = [*batch, *rows, *columns]
+
+        def spread(x: Any, labels: list[Any]) -> Any:
+            have = dict(zip(labels, x.shape, strict=True))
+            x = x.permute([labels.index(k) for k in order if k in labels])
+            return x.reshape([have.get(k, 1) for k in order])
+
+        return spread(a, la) * spread(b, lb), order
+
     def arranged(x: Any, labels: list[Any], order: list[Any], groups: list[list[Any]]) -> Any:
         x = x.permute([labels.index(k) for k in order])
         x = x.expand([size[k] if k in common else n for k, n in zip(order, x.shape, strict=True)])
@@ -190,6 +200,9 @@ def einsum(equation: Any, *operands: Any) -> Any:
     for i, (x, term) in enumerate(pending[1:], 1):
         later = {k for _, t in pending[i + 1 :] for k in t}
         result, have = _contract(result, have, x, term, set(output) | later)
+    if len(operands) == 1:  # whole numbers are summed as sum() does
+        gone = [d for d, k in enumerate(have) if k not in output]
+        result, have = (result.sum(gone) if gone else result), [k for k in have if k in output]
     result, have = _sum_out(result, have, set(output))
     return result.permute([have.index(k) for k in output]) if have != output else result
 

@@ -12,6 +12,7 @@ from eagergrad.tensor import printing, sharing
 from eagergrad.tensor.creation import _array_of, plain_array
 from eagergrad.tensor.device import device as Device
 from eagergrad.tensor.dtype import ALL, NAMES, bfloat16, dtype
+from eagergrad.tensor.layout import strided
 from eagergrad.tensor.size import Size
 
 _ops = _C.op_table
@@ -47,7 +48,7 @@ class Tensor(_C.TensorBase):
 
     __slots__ = ()
     __array_priority__ = 1000
-    layout = "eagergrad.strided"
+    layout = strided
     is_sparse = is_sparse_csr = is_quantized = is_mkldnn = is_mps = is_xpu = is_meta = is_nested = (
         False
     )
@@ -76,10 +77,12 @@ class Tensor(_C.TensorBase):
         """
         if len(args) == 1 and not kwargs and isinstance(args[0], dtype):
             return _cast(self, args[0])
+        format = kwargs.pop("memory_format", None)
         target, where, copy = _parse_to(args, kwargs)
         result = self if target is None else _cast(self, target)
         if where is not None:
             result = _move(result, where)
+        result = _formatted(result, format)
         return result.clone() if copy and result is self else result
 
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
@@ -93,44 +96,44 @@ class Tensor(_C.TensorBase):
         return self.to(other)
 
     def float(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[8])
+        return _formatted(_cast(self, ALL[8]), memory_format)
 
     def double(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[9])
+        return _formatted(_cast(self, ALL[9]), memory_format)
 
     def half(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[6])
+        return _formatted(_cast(self, ALL[6]), memory_format)
 
     def bfloat16(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[7])
+        return _formatted(_cast(self, ALL[7]), memory_format)
 
     def long(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[5])
+        return _formatted(_cast(self, ALL[5]), memory_format)
 
     def int(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[4])
+        return _formatted(_cast(self, ALL[4]), memory_format)
 
     def short(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[3])
+        return _formatted(_cast(self, ALL[3]), memory_format)
 
     def char(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[2])
+        return _formatted(_cast(self, ALL[2]), memory_format)
 
     def byte(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[1])
+        return _formatted(_cast(self, ALL[1]), memory_format)
 
     def bool(self, memory_format: Any = None) -> Tensor:
-        return _cast(self, ALL[0])
+        return _formatted(_cast(self, ALL[0]), memory_format)
 
     def cpu(self, memory_format: Any = None) -> Tensor:
         """This tensor in the CPU's memory: itself, or a copy of a GPU's tensor."""
-        return _move(self, "cpu")
+        return _formatted(_move(self, "cpu"), memory_format)
 
     def cuda(
         self, device: Any = None, non_blocking: bool = False, memory_format: Any = None
     ) -> Tensor:
         """This tensor on a GPU. Raises RuntimeError where there is none."""
-        return self.to(Device("cuda" if device is None else device))
+        return self.to(Device("cuda" if device is None else device), memory_format=memory_format)
 
     def pin_memory(self, device: Any = None) -> Tensor:
         """This tensor: without a GPU there is nothing to pin for."""
@@ -248,8 +251,24 @@ class Tensor(_C.TensorBase):
     def element_size(self) -> Any:
         return self.dtype.itemsize
 
+    def dim_order(self) -> Any:
+        """Dimensions from the one whose elements lie farthest apart to the one whose lie next to each other."""
+        return tuple(sorted(range(self.ndim), key=lambda d: -self.stride(d)))
+
+    def sparse_dim(self) -> Any:
+        """0: every dimension is dense."""
+        return 0
+
+    def dense_dim(self) -> Any:
+        """The number of dimensions: every one is dense."""
+        return self.ndim
+
     def is_contiguous(self, memory_format: Any = None) -> Any:
-        """Whether the elements lie in row-major order without gaps."""
+        """Whether the elements lie in row-major order (or that of the format) without gaps."""
+        if memory_format not in (None, "contiguous_format"):
+            if self.ndim != {"channels_last": 4, "channels_last_3d": 5}.get(memory_format):
+                return False
+            return _C.op_table["_is_laid_out"](self, memory_format)
         step = 1
         for n, s in zip(reversed(self.shape), reversed(self.stride()), strict=True):
             if n == 0:
@@ -570,6 +589,10 @@ def _as_dtype(spec: Any) -> dtype:
 builtin_float, builtin_int = float, int
 
 
+def _formatted(x: Tensor, memory_format: Any) -> Tensor:
+    return x if memory_format is None else x.contiguous(memory_format=memory_format)
+
+
 def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, Any, bool]:
     """The dtype, the device and the copy flag of Tensor.to's arguments."""
     target = kwargs.pop("dtype", None)
@@ -577,7 +600,6 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | No
     copy = kwargs.pop("copy", False)
     other = kwargs.pop("other", None)
     kwargs.pop("non_blocking", None)
-    kwargs.pop("memory_format", None)
     if kwargs:
         raise TypeError(f"to() got an unexpected keyword argument {next(iter(kwargs))!r}")
     positional = list(args)

@@ -8,6 +8,7 @@ from typing import Any
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import with_out
 
 __all__ = [
     "celu",
@@ -152,6 +153,8 @@ def hardtanh(
     if not input.dtype.is_floating_point:
         if input.dtype is eg.bool:
             raise RuntimeError("Bool inputs not supported for hardtanh")
+        if input.dtype is eg.uint8 and min_val < 0:
+            raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
         clamp = _ops.clamp_ if inplace else _ops.clamp
         return clamp(input, int(min_val), int(max_val))
     op = _ops.hardtanh_ if inplace else _ops.hardtanh
@@ -183,7 +186,8 @@ def mish(input: Tensor, inplace: bool = False) -> Tensor:
     return _ops.mish_(input) if inplace else _ops.mish(input)
 
 
-def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+@with_out
+def softshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) -> Tensor:
     """x drawn towards 0 by `lambd`, 0 within it."""
     if lambd < 0:
         raise RuntimeError(f"[softshrink] lambda must be greater or equal to 0, but found {lambd}")
@@ -209,7 +213,8 @@ def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     return _threshold(input, threshold, value, inplace=True)
 
 
-def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
+@with_out
+def gelu(input: Tensor, *, approximate: str = "none", out: Tensor | None = None) -> Tensor:
     """x Phi(x), Phi the normal distribution function; `approximate="tanh"` for its tanh form.
 
     Source: Hendrycks and Gimpel, 2016. RuntimeError for another `approximate`.

@@ -119,7 +119,16 @@ def linear_cross_entropy(
 
     A weight of shape (C, d1, ..., features) gives logits (N, C, d1, ...).
     """
+    if linear_weight.dim() < 2:
+        raise RuntimeError(
+            f"expected linear_weight with dimensionality at least 2, got {linear_weight.dim()}"
+        )
     classes, *inner, features = linear_weight.shape
+    if inner and input.dim() != 2:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {tuple(linear_weight.shape)} requires "
+            f"batched input, (N, {features}), got input with shape {tuple(input.shape)}"
+        )
     flat_bias = None if linear_bias is None else linear_bias.reshape(-1)
     logits = _ops.linear(input, linear_weight.reshape(-1, features), flat_bias)
     if inner:
@@ -219,6 +228,13 @@ def _lengths(lengths: Any, targets: Tensor) -> Tensor:
     return eg.tensor(lengths, dtype=eg.int64, device=targets.device)
 
 
+def _check_margin_loss(name: str, input: Tensor, reduction: str) -> None:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"[{name}] not implemented for {input.dtype}")
+
+
 @full_precision
 def multi_margin_loss(
     input: Tensor,
@@ -232,6 +248,7 @@ def multi_margin_loss(
 ) -> Tensor:
     """sum_j max(0, margin - x[y] + x[j])^p / C over the wrong classes j; (N, C) or (C,), p is 1 or 2."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _check_margin_loss("multi_margin_loss", input, reduction)
     if p not in (1, 2):
         raise ValueError("only p == 1 and p == 2 supported")
     if weight is not None and weight.dim() != 1:
@@ -269,6 +286,12 @@ def multilabel_margin_loss(
 ) -> Tensor:
     """sum_ij max(0, 1 - (x[y_j] - x[i])) / C; each row of `target` lists its classes up to the first -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _check_margin_loss("multilabel_margin_loss", input, reduction)
+    if input.dim() and input.shape[-1] == 0:
+        raise RuntimeError(
+            "Expected non-empty vector or matrix with optional 0-dim batch size, but got: "
+            f"{list(input.shape)}"
+        )
     if input.shape != target.shape or input.dim() > 2:
         raise RuntimeError(
             f"[multilabel_margin_loss] inconsistent target size: {tuple(target.shape)} for input of "
@@ -448,6 +471,10 @@ def gaussian_nll_loss(
             raise ValueError("var is of incorrect size")
     if reduction not in ("none", "mean", "sum"):
         raise ValueError(f"{reduction} is not valid")
+    if not var.dtype.is_floating_point:
+        raise RuntimeError(
+            f"result type Float can't be cast to the desired output type {var.dtype} of var"
+        )
     # cut below eps without cutting the gradient, as the reference does
     var = var + (var.detach().clamp_min(eps) - var.detach())
     loss = 0.5 * (var.log() + (input - target) ** 2 / var)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.autocast import full_precision_on_cpu
 
 __all__ = ["pad"]
 
@@ -40,4 +41,11 @@ def pad(
             f"[pad] mode {mode!r} pads the last 1 dimension of a 2-d or 3-d input, the last 2 of 3-d or 4-d, "
             f"the last 3 of 4-d or 5-d; got {len(pad)} padding numbers for shape {tuple(input.shape)}"
         )
+    if mode == "circular":
+        return _ops.pad_mode(input, pad, mode)
+    return _mirrored(input, pad, mode)
+
+
+@full_precision_on_cpu
+def _mirrored(input: Tensor, pad: list[int], mode: str) -> Tensor:
     return _ops.pad_mode(input, pad, mode)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.autocast import full_precision_on_cpu
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -181,6 +183,7 @@ def _unpool(
     return _ops.max_unpool(input, indices, size)
 
 
+@full_precision_on_cpu
 def max_unpool1d(
     input: Tensor,
     indices: Tensor,
@@ -198,6 +201,7 @@ def max_unpool1d(
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full_precision_on_cpu
 def max_unpool2d(
     input: Tensor,
     indices: Tensor,
@@ -210,6 +214,7 @@ def max_unpool2d(
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 
+@full_precision_on_cpu
 def max_unpool3d(
     input: Tensor,
     indices: Tensor,
@@ -251,6 +256,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _ops.adaptive_avg_pool(input, _output_size(input, output_size, 2))
 
 
+@full_precision_on_cpu
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means of windows that cover (N, C, D, H, W); None keeps a size."""
     return _ops.adaptive_avg_pool(input, _output_size(input, output_size, 3))
@@ -276,6 +282,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     return _adaptive_max(2, input, output_size, return_indices)
 
 
+@full_precision_on_cpu
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of windows that cover (N, C, D, H, W); None keeps a size."""
     return _adaptive_max(3, input, output_size, return_indices)
@@ -295,6 +302,7 @@ def adaptive_max_pool2d_with_indices(
     return _adaptive_max(2, input, output_size, True)
 
 
+@full_precision_on_cpu
 def adaptive_max_pool3d_with_indices(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -417,12 +425,13 @@ def _fractional(
         a = position.unsqueeze(2).unsqueeze(4) * spatial[d]
         joined = a + taps.unsqueeze(1).unsqueeze(3)
         position = joined.reshape(planes, position.shape[1] * out[d], position.shape[2] * kernel[d])
-    flat = input.reshape(planes, 1, -1).expand(planes, position.shape[1], -1)
+    flat = input.reshape(planes, 1, math.prod(spatial)).expand(planes, position.shape[1], -1)
     values, at = flat.gather(2, position).max(2)
     indices = position.gather(2, at.unsqueeze(2)).squeeze(2)
     return values.reshape(*lead, *out), indices.reshape(*lead, *out)
 
 
+@full_precision_on_cpu
 def fractional_max_pool2d_with_indices(
     input: Tensor,
     kernel_size: Any,
@@ -435,6 +444,7 @@ def fractional_max_pool2d_with_indices(
     return _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples)
 
 
+@full_precision_on_cpu
 def fractional_max_pool3d_with_indices(
     input: Tensor,
     kernel_size: Any,
@@ -447,6 +457,7 @@ def fractional_max_pool3d_with_indices(
     return _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples)
 
 
+@full_precision_on_cpu
 def fractional_max_pool2d(
     input: Tensor,
     kernel_size: Any,
@@ -465,6 +476,7 @@ def fractional_max_pool2d(
     return both if return_indices else both[0]
 
 
+@full_precision_on_cpu
 def fractional_max_pool3d(
     input: Tensor,
     kernel_size: Any,

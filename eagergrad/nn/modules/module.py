@@ -853,7 +853,7 @@ def _parse_to(*args: Any, **kwargs: Any) -> tuple[Any, Any, bool]:
     """(device, dtype, non_blocking) of the arguments that `to` takes."""
     device, dtype = kwargs.pop("device", None), kwargs.pop("dtype", None)
     non_blocking = kwargs.pop("non_blocking", False)
-    kwargs.pop("memory_format", None)  # only one memory format exists
+    kwargs.pop("memory_format", None)  # weights stay as the kernels read them
     other = kwargs.pop("tensor", kwargs.pop("other", None))
     if kwargs:
         raise TypeError(f"to() got an unexpected keyword argument {next(iter(kwargs))!r}")

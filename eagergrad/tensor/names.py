@@ -1,0 +1,223 @@
+"""Names that PyTorch has at its top, each a few lines over what is elsewhere; imported when first asked for."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import eagergrad as eg
+from eagergrad.tensor.out import with_out
+
+# --- tensors ----------------------------------------------------------------------------------------------------
+
+
+def is_distributed(input: Any) -> bool:
+    """False: a tensor lies in one process."""
+    return False
+
+
+def to_dlpack(tensor: Any) -> Any:
+    """The tensor's memory as a DLPack capsule."""
+    return tensor.__dlpack__()
+
+
+@with_out
+def frobenius_norm(input: Any, dim: Any = (), keepdim: bool = False, *, out: Any = None) -> Any:
+    """The root of the sum of squares along dims, by default of all elements."""
+    return eg.norm(input, "fro", dim or None, keepdim)
+
+
+@with_out
+def nuclear_norm(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any = None) -> Any:
+    """The sum of the singular values of matrices."""
+    return eg.norm(input, "nuc", dim, keepdim)
+
+
+def norm_except_dim(v: Any, pow: int = 2, dim: int = 0) -> Any:
+    """Norms over every dimension but one, which keeps its size; with ``dim=-1`` over all.
+
+    >>> import eagergrad as eg
+    >>> eg.norm_except_dim(eg.ones(2, 3, 3), 2, 0).shape
+    eagergrad.Size([2, 1, 1])
+    """
+    if dim == -1:
+        return eg.norm(v, pow)
+    kept = dim % v.dim()
+    return eg.norm(v, pow, [d for d in range(v.dim()) if d != kept], True)
+
+
+def split_copy(input: Any, split_size: Any, dim: int = 0) -> list[Any]:
+    """Copies of the parts that `split` gives."""
+    return [part.clone() for part in input.split(split_size, dim)]
+
+
+# --- layers, with what their backward needs -------------------------------------------------------------------------
+
+
+def native_layer_norm(
+    input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float
+) -> tuple[Any, Any, Any]:
+    """`layer_norm` with the means and the reciprocals of the deviations."""
+    dims = tuple(range(-len(normalized_shape), 0))
+    variance, mean = eg.var_mean(input, dims, correction=0, keepdim=True)
+    result = eg.nn.functional.layer_norm(input, normalized_shape, weight, bias, eps)
+    return result, mean.detach(), (variance + eps).rsqrt().detach()
+
+
+def native_group_norm(
+    input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
+) -> tuple[Any, Any, Any]:
+    """`group_norm` with the means and the reciprocals of the deviations, (N, group) each."""
+    groups = input.reshape(N, group, C // group * HxW)
+    variance, mean = eg.var_mean(groups, 2, correction=0)
+    result = eg.nn.functional.group_norm(input, group, weight, bias, eps)
+    return result, mean.detach(), (variance + eps).rsqrt().detach()
+
+
+def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Any, Any]:
+    """`dropout` with the mask of what stayed."""
+    if not train or p == 0:
+        return input.clone(), eg.ones_like(input, dtype=eg.bool, requires_grad=False)
+    mask = eg.rand_like(input, requires_grad=False) >= p
+    return input * mask * (0.0 if p == 1 else 1 / (1 - p)), mask
+
+
+# --- counting -------------------------------------------------------------------------------------------------------
+
+
+class histogramdd_result(NamedTuple):
+    """Counts, and the edges of each dimension's bins."""
+
+    hist: Any
+    bin_edges: tuple[Any, ...]
+
+
+def _edges(x: Any, bins: Any, limits: Any) -> Any:
+    if isinstance(bins, eg.Tensor):
+        return bins
+    if limits is None:
+        limits = (x.min().item(), x.max().item()) if x.numel() else (0.0, 1.0)
+    low, high = limits
+    if low == high:
+        low, high = low - 0.5, high + 0.5
+    return eg.linspace(low, high, bins + 1, dtype=x.dtype)
+
+
+def histogramdd(
+    input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
+) -> histogramdd_result:
+    """Counts of the points (..., D) in the cells of D rows of bins: a number of bins, one for each
+    dimension, or the edges as tensors. The last bin of a row holds its right edge.
+
+    RuntimeError where the bins do not fit D.
+
+    >>> import eagergrad as eg
+    >>> points = eg.tensor([[0.0, 1.0], [1.0, 0.0], [2.0, 0.0], [2.0, 2.0]])
+    >>> eg.histogramdd(points, bins=[3, 3]).hist.tolist()
+    [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0], [1.0, 0.0, 1.0]]
+    """
+    if input.dim() < 2:
+        raise RuntimeError(
+            f"histogramdd(): input tensor should have at least 2 dimensions, but got {input.dim()}"
+        )
+    if not input.dtype.is_floating_point:
+        raise NotImplementedError(f"[histogramdd] not implemented for {input.dtype}")
+    points = input.detach().reshape(-1, input.shape[-1])
+    n = points.shape[1]
+    rows = [bins] * n if isinstance(bins, int) else list(bins)
+    if len(rows) != n or (range is not None and len(range) != 2 * n):
+        raise RuntimeError(
+            f"histogramdd(): expected bins, and twice as many limits, for {n} dimensions"
+        )
+    limits = [None if range is None else range[2 * d : 2 * d + 2] for d in builtins.range(n)]
+    edges = tuple(_edges(points[:, d], rows[d], limits[d]) for d in builtins.range(n))
+    sizes = [e.numel() - 1 for e in edges]
+    inside = eg.ones(points.shape[0], dtype=eg.bool)
+    cell = eg.zeros(points.shape[0], dtype=eg.int64)
+    for d, e in enumerate(edges):
+        x = points[:, d].contiguous()
+        at = eg.searchsorted(e, x, right=True) - 1
+        at = eg.where(x == e[-1], sizes[d] - 1, at)
+        inside &= (at >= 0) & (at < sizes[d]) & (x <= e[-1])
+        cell = cell * sizes[d] + at.clamp(0, sizes[d] - 1)
+    weights = eg.ones_like(points[:, 0]) if weight is None else weight.reshape(-1).to(points.dtype)
+    hist = eg.zeros(math.prod(sizes), dtype=points.dtype)
+    hist = hist.index_add(0, cell[inside], weights[inside]).reshape(sizes)
+    if density:
+        hist = hist / hist.sum()
+        for d, e in enumerate(edges):
+            shape = [1] * n
+            shape[d] = -1
+            hist = hist / e.diff().reshape(shape)
+    return histogramdd_result(hist, edges)
+
+
+# --- control flow ---------------------------------------------------------------------------------------------------
+
+
+def cond(
+    pred: Any, true_fn: Callable[..., Any], false_fn: Callable[..., Any], operands: Any = ()
+) -> Any:
+    """``true_fn(*operands)`` or ``false_fn(*operands)``: here simply an ``if``."""
+    return true_fn(*operands) if bool(pred) else false_fn(*operands)
+
+
+def while_loop(
+    cond_fn: Callable[..., Any], body_fn: Callable[..., Any], carried_inputs: Any
+) -> Any:
+    """``while cond_fn(*x): x = body_fn(*x)``."""
+    x = tuple(carried_inputs)
+    while bool(cond_fn(*x)):
+        made = body_fn(*x)
+        x = tuple(made) if isinstance(made, (tuple, list)) else (made,)
+    return x
+
+
+sym_int, sym_float = int, float
+sym_max, sym_min, sym_sum, sym_sqrt = max, min, sum, math.sqrt
+
+
+def sym_not(a: Any) -> bool:
+    """``not a``."""
+    return not a
+
+
+def sym_ite(b: Any, t: Any, f: Any) -> Any:
+    """``t if b else f``."""
+    return t if b else f
+
+
+# --- switches -------------------------------------------------------------------------------------------------------
+
+
+def set_anomaly_enabled(enabled: bool, check_nan: bool = True) -> None:
+    """``autograd.set_detect_anomaly`` as a plain function."""
+    eg.autograd.set_detect_anomaly(enabled, check_nan)
+
+
+def is_anomaly_enabled() -> bool:
+    """Whether backward checks each gradient for NaN."""
+    return eg.autograd.anomaly_enabled()
+
+
+is_anomaly_check_nan_enabled = is_anomaly_enabled
+_DEBUG_MODES = {"default": 0, "warn": 1, "error": 2}
+
+
+def set_deterministic_debug_mode(debug_mode: int | str) -> None:
+    """ "default" (0), or "warn" (1) and "error" (2), which ask for deterministic algorithms: all are."""
+    mode = _DEBUG_MODES.get(debug_mode, debug_mode) if isinstance(debug_mode, str) else debug_mode
+    if mode not in (0, 1, 2):
+        raise RuntimeError(
+            f"invalid value of debug_mode, expected 0, 1, 2, 'default', 'warn' or 'error', got {debug_mode!r}"
+        )
+    eg.use_deterministic_algorithms(mode != 0, warn_only=mode == 1)
+
+
+def get_deterministic_debug_mode() -> int:
+    """0, 1 or 2: what `set_deterministic_debug_mode` set."""
+    if not eg.are_deterministic_algorithms_enabled():
+        return 0
+    return 1 if eg.is_deterministic_algorithms_warn_only_enabled() else 2

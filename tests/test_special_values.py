@@ -1,0 +1,259 @@
+"""PyTorch's answers in corners: values and gradients at infinities, dtypes, arguments, memory formats, seldom used names."""
+
+import math
+
+import pytest
+
+import eagergrad as eg
+
+INF, NAN = math.inf, math.nan
+
+
+def gradient(f, *xs):
+    xs = [eg.tensor(x, dtype=eg.float64, requires_grad=True) for x in xs]
+    y = f(*xs)
+    return y.item(), *(g.item() for g in eg.autograd.grad(y, xs))
+
+
+@pytest.mark.parametrize(
+    "f, x, y, g",
+    [
+        (eg.nn.functional.elu, NAN, NAN, 1.0),
+        (eg.nn.functional.celu, NAN, NAN, 1.0),
+        (eg.nn.functional.elu, -INF, -1.0, 0.0),
+        (eg.nn.functional.selu, -INF, -1.7580993408473766, 0.0),
+        (eg.special.entr, 0.0, 0.0, INF),
+        (eg.special.entr, -1.0, -INF, NAN),
+        (eg.special.entr, INF, -INF, -INF),
+        (eg.special.logit, 1.5, NAN, NAN),
+        (eg.special.i1, 0.0, 0.0, 0.5),
+        (eg.special.i1, 1e-30, 5e-31, 0.5),
+        (eg.special.i1, -1e30, -INF, None),
+        (eg.special.i1e, -1e30, -3.989422804014327e-16, None),
+    ],
+)
+def test_unary(f, x, y, g):
+    value, slope = gradient(f, x)
+    assert value == pytest.approx(y, rel=1e-12, nan_ok=True)
+    if g is not None:
+        assert slope == pytest.approx(g, rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    "f, a, b, expected",
+    [
+        (eg.atan2, 0.0, 0.0, (0.0, 0.0, 0.0)),
+        (eg.logaddexp, INF, 0.0, (INF, 1.0, 0.0)),
+        (eg.logaddexp, 1.0, -INF, (1.0, 1.0, 0.0)),
+        (eg.logaddexp2, -INF, 3.0, (3.0, 0.0, 1.0)),
+    ],
+)
+def test_binary(f, a, b, expected):
+    assert gradient(f, a, b) == expected
+
+
+def test_selu_has_its_gradient_in_half_precision():
+    x = eg.tensor([-88.0, -8.0], dtype=eg.float16, requires_grad=True)
+    eg.nn.functional.selu(x).sum().backward()
+    assert x.grad[0].item() == 0.0
+    assert x.grad[1].item() == pytest.approx(1.7581 * math.exp(-8), rel=1e-3)
+
+
+def test_heaviside_of_nan():
+    assert eg.heaviside(eg.tensor([NAN, 0.0]), eg.tensor([5.0, 5.0])).tolist() == [0.0, 5.0]
+
+
+def test_airy_far_out():
+    found = eg.special.airy_ai(eg.tensor([INF, -INF, 1e300, -1e300, NAN], dtype=eg.float64))
+    assert found[:4].tolist() == [0.0] * 4 and found[4].isnan()
+
+
+# --- dtypes -----------------------------------------------------------------------------------------------------
+
+
+def test_powers_of_whole_numbers_and_bools():
+    x, t = eg.tensor([3, 2]), eg.tensor([True, False])
+    assert (x**2.0).dtype is eg.float32 and (x**2).tolist() == [9, 4]
+    assert (t**2).tolist() == [1, 0] and (t**2.0).dtype is eg.float32
+    assert (t**True).tolist() == [True, False] and (t**False).tolist() == [True, True]
+    with pytest.raises(NotImplementedError):
+        eg.pow(t, t)
+
+
+def test_sums_of_small_ints():
+    x = eg.tensor([200, 100], dtype=eg.uint8)
+    assert x.sum_to_size(1).tolist() == [300]
+    assert eg.einsum("i->", x).item() == 300
+    assert eg.einsum("i,j->ij", eg.tensor([True, False]), eg.tensor([True])).tolist() == [
+        [True],
+        [False],
+    ]
+
+
+def test_means_of_whole_numbers_round_towards_zero():
+    x = eg.tensor([[5, 6, 7, -5, -6, -7, 1, 1, 0]])
+    assert eg.avg_pool1d(x, 3).tolist() == [[6, -6, 0]]
+
+
+def test_dtypes_that_losses_and_dropout_refuse():
+    F, x = eg.nn.functional, eg.tensor([[1, 2]])
+    for f in (
+        lambda: F.nll_loss(x, eg.tensor([0])),
+        lambda: F.binary_cross_entropy_with_logits(x, x),
+        lambda: F.multi_margin_loss(x, eg.tensor([0])),
+        lambda: F.multilabel_margin_loss(x, x),
+        lambda: eg.normal(0.0, x),
+        lambda: F.l1_loss(x, x),
+    ):
+        with pytest.raises(NotImplementedError):
+            f()
+    for f in (
+        lambda: F.dropout(x, 0.3),
+        lambda: F.gaussian_nll_loss(x, x, x),
+        lambda: F.hardtanh(x.to(eg.uint8)),
+    ):
+        with pytest.raises(RuntimeError):
+            f()
+    assert F.l1_loss(x, eg.tensor([[0, 5]]), reduction="sum").item() == 4
+    for f in (F.multi_margin_loss, F.multilabel_margin_loss):
+        with pytest.raises(ValueError, match="abc"):
+            f(eg.ones(2, 2), eg.zeros(2, 2, dtype=eg.int64), reduction="abc")
+
+
+# --- arguments --------------------------------------------------------------------------------------------------
+
+
+def test_arguments_of_aliases():
+    x = eg.tensor([7.0, -7.0])
+    assert eg.divide(x, 2, rounding_mode="floor").tolist() == [3.0, -4.0]
+    assert x.clone().divide_(2, rounding_mode="trunc").tolist() == [3.0, -3.0]
+    assert eg.subtract(x, x, alpha=2).tolist() == [-7.0, 7.0]
+    assert x.clone().subtract_(x, alpha=3).tolist() == [-14.0, 14.0]
+    assert eg.softmax(x, 0, eg.float64).dtype is eg.float64
+    assert x.norm(2, None, False, eg.float64).dtype is eg.float64
+    assert [len(t) for t in eg.split(tensor=x, split_size_or_sections=1)] == [1, 1]
+    assert len(eg.hsplit(x, sections=2)) == len(eg.hsplit(x, indices=[1])) == 2
+    assert len(eg.tensor_split(x, indices_or_sections=[1])) == 2
+    assert eg.isin(x, test_element=7).tolist() == [True, False]
+    assert eg.det(input=eg.eye(2)).item() == eg.linalg.det(A=eg.eye(2)).item() == 1.0
+    assert eg.linalg.cholesky(input=eg.eye(2)).tolist() == eg.eye(2).tolist()
+
+
+def test_out_of_normal_and_activations():
+    out = eg.empty(2)
+    assert eg.normal(eg.zeros(2), eg.ones(2), out=out) is out
+    assert eg.nn.functional.gelu(eg.zeros(2), out=out) is out and out.tolist() == [0.0, 0.0]
+    with pytest.warns(UserWarning, match="resized"):
+        eg.add(eg.ones(3), 1, out=out)
+    assert out.tolist() == [2.0] * 3
+
+
+def test_generators_of_randint_like():
+    x = eg.zeros(50)
+    draws = [eg.randint_like(x, 9, generator=eg.Generator().manual_seed(s)) for s in (1, 1, 2)]
+    assert eg.equal(draws[0], draws[1]) and not eg.equal(draws[0], draws[2])
+
+
+def test_from_dlpack_copies_when_asked():
+    x = eg.ones(2)
+    shared, copied = eg.from_dlpack(x), eg.from_dlpack(x, copy=True, device="cpu")
+    x.zero_()
+    assert shared.tolist() == [0.0, 0.0] and copied.tolist() == [1.0, 1.0]
+
+
+# --- memory formats -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 4, 5), (1, 3, 1, 5), (2, 1, 4, 5), (2, 3, 4, 5, 6)])
+def test_channels_last(shape):
+    format = eg.channels_last if len(shape) == 4 else eg.channels_last_3d
+    x = eg.arange(float(math.prod(shape))).reshape(shape)
+    expected = x.movedim(1, -1).contiguous().movedim(-1, 1)
+    for y in (
+        x.contiguous(memory_format=format),
+        x.to(memory_format=format),
+        x.clone(memory_format=format),
+        x.double().float(memory_format=format),
+        eg.empty(shape, memory_format=format).copy_(x),
+        eg.zeros_like(x, memory_format=format) + x,
+    ):
+        assert eg.equal(x, y) and y.is_contiguous(memory_format=format)
+        assert [s for s, n in zip(y.stride(), shape) if n > 1] == [
+            s for s, n in zip(expected.stride(), shape) if n > 1
+        ]
+    y = x.contiguous(memory_format=format)
+    assert y.contiguous(memory_format=format) is y and y.relu().stride() == y.stride()
+    assert eg.zeros_like(y, memory_format=eg.contiguous_format).is_contiguous()
+    assert y.clone(memory_format=eg.preserve_format).stride() == y.stride()
+
+
+def test_memory_formats_are_checked():
+    x = eg.ones(2, 3, requires_grad=True)
+    assert not x.is_contiguous(memory_format=eg.channels_last)
+    with pytest.raises(RuntimeError, match="rank 4"):
+        x.contiguous(memory_format=eg.channels_last)
+    with pytest.raises(ValueError, match="memory_format"):
+        x.contiguous(memory_format="sideways")
+    assert isinstance(eg.channels_last, eg.memory_format) and isinstance(x.layout, eg.layout)
+    y = eg.ones(1, 2, 2, 2, requires_grad=True)
+    (y.to(memory_format=eg.channels_last) ** 2).sum().backward()
+    assert eg.equal(y.grad, 2 * y.detach())
+
+
+# --- names at the top -----------------------------------------------------------------------------------------------
+
+
+def test_names_at_the_top():
+    x = eg.tensor([[3.0, 4.0], [0.0, 0.0]], requires_grad=True)
+    assert eg.frobenius_norm(x).item() == eg.nuclear_norm(x).item() == 5.0
+    assert eg.norm_except_dim(x, 2, 0).tolist() == [[5.0], [0.0]]
+    assert not eg.detach(x).requires_grad and eg.get_device(x) == -1
+    assert eg.cond(x.sum() > 0, lambda a: a + 1, lambda a: a - 1, (x,))[0, 0].item() == 4.0
+    assert eg.while_loop(lambda i: i < 5, lambda i: i + 2, (eg.tensor(0),))[0].item() == 6
+    assert eg.sym_not(0) and eg.sym_ite(True, 1, 2) == 1
+    assert [p.tolist() for p in eg.split_copy(eg.arange(3), 2)] == [[0, 1], [2]]
+
+
+def test_layers_that_give_their_statistics():
+    x = eg.randn(2, 4, 3, dtype=eg.float64)
+    y, mean, rstd = eg.native_layer_norm(x, (3,), None, None, 1e-5)
+    assert eg.allclose(y, (x - mean) * rstd) and mean.shape == (2, 4, 1)
+    y, mean, rstd = eg.native_group_norm(x, None, None, 2, 4, 3, 2, 1e-5)
+    groups = x.reshape(2, 2, 6)
+    expected = (groups - mean.unsqueeze(2)) * rstd.unsqueeze(2)
+    assert eg.allclose(y.reshape(2, 2, 6), expected)
+    y, mask = eg.native_dropout(x, 0.5, True)
+    assert eg.equal(y, x * mask * 2)
+
+
+def test_histograms_of_several_dimensions():
+    np = pytest.importorskip("numpy")
+    eg.manual_seed(0)
+    x = eg.randn(100, 3, dtype=eg.float64)
+    w = eg.rand(100, dtype=eg.float64)
+    for options in ({}, {"weight": w}, {"density": True}):
+        hist, edges = eg.histogramdd(x, [2, 3, 4], **options)
+        names = {"weight": "weights"}
+        given = {
+            names.get(k, k): v.numpy() if isinstance(v, eg.Tensor) else v
+            for k, v in options.items()
+        }
+        expected, bins = np.histogramdd(x.numpy(), [2, 3, 4], **given)
+        assert np.allclose(hist.numpy(), expected)
+        assert all(np.allclose(a.numpy(), b) for a, b in zip(edges, bins))
+    hist, _ = eg.histogramdd(x, 2, range=[-1.0, 1.0] * 3)
+    assert np.allclose(hist.numpy(), np.histogramdd(x.numpy(), 2, range=[(-1, 1)] * 3)[0])
+    with pytest.raises(RuntimeError, match="3 dimensions"):
+        eg.histogramdd(x, [2, 3])
+
+
+def test_switches_of_debugging():
+    eg.set_deterministic_debug_mode("warn")
+    assert eg.get_deterministic_debug_mode() == 1
+    assert eg.is_deterministic_algorithms_warn_only_enabled()
+    eg.set_deterministic_debug_mode(0)
+    assert not eg.are_deterministic_algorithms_enabled()
+    eg.set_anomaly_enabled(True)
+    assert eg.is_anomaly_enabled()
+    eg.set_anomaly_enabled(False)
+    assert not eg.is_anomaly_check_nan_enabled()
