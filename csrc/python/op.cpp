@@ -90,8 +90,7 @@ class Results final : public ResultSink {
       assign_to(*self);
       return wrap(*self);
     }
-    if (extras.memory_format)
-      for (Tensor& t : tensors_) t = in_format(t, extras.memory_format);
+    if (extras.memory_format && shape_ == kOne) one_ = in_format(one_, extras.memory_format);
     if (extras.out) return write(extras.out);
     if (shape_ == kOne) {
       if (extras.requires_grad) one_.set_requires_grad(true);

@@ -15,7 +15,7 @@ from eagergrad._C import ops as _ops
 from eagergrad.sparse.pattern import Form, Grouping, Pattern, group, summed
 from eagergrad.tensor.tensor import _parse_to
 
-COMPRESSED = {
+COMPRESSED: dict[str, tuple[str, str]] = {
     eg.sparse_csr: ("crow_indices", "col_indices"),
     eg.sparse_csc: ("ccol_indices", "row_indices"),
 }

@@ -44,7 +44,7 @@ __all__ = [
 def _floats(name: str, *tensors: Tensor) -> None:
     for t in tensors:
         if not t.is_floating_point():
-            raise RuntimeError(f"[{name}] expected floating point values, got {t.dtype}")
+            raise NotImplementedError(f"[{name}] expected floating point values, got {t.dtype}")
 
 
 def _reduced(values: Tensor, reduction: str) -> Tensor:
