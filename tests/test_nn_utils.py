@@ -363,3 +363,30 @@ def test_wrappers_call_their_module():
         nn.DataParallel(inner, [0, 1])
     with pytest.raises(RuntimeError):
         nn.parallel.DistributedDataParallel(nn.Tanh())
+
+
+def test_spectral_norm_iterates_from_u_and_its_parametrization_from_v():
+    w = eg.tensor([[2.0, 1.0, 0.0], [0.5, -1.0, 3.0]])
+    u, v = eg.tensor([1.0, 0.0]), eg.tensor([0.0, 1.0, 0.0])
+    first = nn.functional.normalize
+    old = nn.utils.spectral_norm(nn.Linear(3, 2))
+    new = nn.utils.parametrizations.spectral_norm(nn.Linear(3, 2), n_power_iterations=1)
+    inner = new.parametrizations.weight[0]
+    with eg.no_grad():
+        old.weight_orig.copy_(w), old.weight_u.copy_(u), old.weight_v.copy_(v)
+        new.parametrizations.weight.original.copy_(w)
+        inner._u.copy_(u), inner._v.copy_(v)
+    old(eg.ones(1, 3))
+    v_next = first(w.t() @ u, dim=0)
+    u_next = first(w @ v_next, dim=0)
+    assert eg.allclose(old.weight_v, v_next) and eg.allclose(old.weight_u, u_next)
+    assert eg.allclose(old.weight, w / (u_next @ (w @ v_next)))
+    new(eg.ones(1, 3))
+    u_next = first(w @ v, dim=0)
+    assert eg.allclose(inner._u, u_next) and eg.allclose(inner._v, first(w.t() @ u_next, dim=0))
+
+
+def test_lazy_buffers_become_plain_tensors():
+    layer = nn.LazyBatchNorm1d()
+    layer(eg.rand(4, 3))
+    assert type(layer.running_mean) is eg.Tensor and type(layer.weight) is nn.Parameter

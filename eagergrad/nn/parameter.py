@@ -162,7 +162,7 @@ class UninitializedParameter(UninitializedTensorMixin, Parameter):  # type: igno
 class UninitializedBuffer(UninitializedTensorMixin, Tensor):  # type: ignore[misc]
     """A buffer whose shape the first forward pass of a lazy module decides."""
 
-    cls_to_become = Buffer
+    cls_to_become = Tensor
     persistent: bool
 
     def __new__(

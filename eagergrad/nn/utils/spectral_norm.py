@@ -45,7 +45,8 @@ class SpectralNorm:
         u, v = getattr(module, self.name + "_u"), getattr(module, self.name + "_v")
         matrix = as_matrix(weight, self.dim)
         if do_power_iteration:
-            power_iterate_(matrix, u, v, self.n_power_iterations, self.eps)
+            # v first, where the parametrization begins with u: the old form's numbers depend on it.
+            power_iterate_(matrix.t(), v, u, self.n_power_iterations, self.eps)
             if (
                 self.n_power_iterations > 0
             ):  # the next forward changes u and v; this graph keeps its own
