@@ -235,3 +235,9 @@ def test_probabilities_and_divisors_are_checked_without_waiting():
         lambda p: F.binary_cross_entropy(p.sigmoid(), p.sigmoid() * p.sigmoid()), x.cpu(), order=2
     )
     check(lambda n: (n // 2, 7 % n, n // n), eg.tensor([3, 5]), order=0)
+
+
+def test_modes_and_exponents():
+    check(lambda x: eg.mode(x, 1), draw(4, 9, dtype=eg.int64, low=0, high=3), order=0)
+    check(lambda x: eg.mode(x, 0), draw(5, 3))
+    check(lambda x: eg.frexp(x * eg.tensor([1e-30, 1.0, 0.0, 3e38], device=x.device)), draw(4))

@@ -77,7 +77,6 @@ const Driver& driver() {
 bool capturing() { return capture_open; }
 const RandomPlace* captured_random() { return capture_open ? random_place : nullptr; }
 void begin_capture(const RandomPlace* random) {
-  late_note();  // memory of the host cannot be had during the capture
   capture_open = true;
   random_place = random;
 }

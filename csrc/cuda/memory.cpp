@@ -133,7 +133,10 @@ Pool& pool() {
 }
 
 int count() { return driver().device_count; }
-void* allocate(Device d, size_t bytes) { return pool().take(d.index, bytes); }
+void* allocate(Device d, size_t bytes) {
+  late_note();  // before anything is computed or captured, when memory of the host cannot be had
+  return pool().take(d.index, bytes);
+}
 void release(Device d, void* p, size_t bytes) { pool().give(d.index, p, bytes); }
 
 void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import eagergrad as eg
 from eagergrad import _C
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.results import result_type
@@ -119,12 +120,14 @@ def entr(input: Any, *, out: Any = None) -> Any:
 @with_out
 def frexp(input: Any, *, out: Any = None) -> Any:
     """Mantissa in (-1, -0.5] or [0.5, 1) and exponent: input = mantissa * 2 ** exponent."""
-    import numpy as np
-
     if not input.dtype.is_floating_point:
         raise RuntimeError("torch.frexp() only supports floating-point dtypes")
-    whole = np.frexp(np.asarray(input.detach().double().cpu().numpy()))[1]
-    exponent = _C.from_array(np.asarray(whole, dtype=np.int32).copy()).to(input.device)
+    x = input.detach().double()
+    subnormal = x.abs() < 2.0**-1022
+    bits = _ops["where"](subnormal, x * 2.0**54, x).contiguous().view(eg.int64)
+    biased = (bits >> 52) & 2047
+    exponent = biased - 1022 - 54 * subnormal.long()
+    exponent = exponent.masked_fill((x == 0) | (biased == 2047), 0).int()
     # In two halves: 2 ** -exponent alone may overflow.
     half = exponent // 2
     mantissa = input * _power_of_two(-half, input) * _power_of_two(half - exponent, input)

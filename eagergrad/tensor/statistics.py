@@ -154,18 +154,14 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
     dim = dim % input.dim()
     if input.shape[dim] == 0:
         raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
-    lines = input.detach().movedim(dim, -1)
-    rows = lines.reshape(-1, lines.shape[-1]).tolist()
-    picks = []
-    for row in rows:
-        counts: dict[Any, int] = {}
-        last: dict[Any, int] = {}
-        for i, v in enumerate(row):
-            counts[v] = counts.get(v, 0) + 1
-            last[v] = i
-        best = min(counts, key=lambda v: (-counts[v], v))
-        picks.append(last[best])
-    at = _tensor(picks, device=input.device).reshape(lines.shape[:-1]).unsqueeze(dim)
+    ordered, order = _ops["sort"](input.detach().movedim(dim, -1), dim=-1, stable=True)
+    n = ordered.shape[-1]
+    place = _ops["arange"](n, device=input.device).expand(ordered.shape)
+    begins = _ops["cat"]([place[..., :1] == 0, ordered[..., 1:] != ordered[..., :-1]], -1)
+    # How far each element is from the first of its equals: the mode ends the first of the longest runs.
+    run = place - _ops["where"](begins, place, 0).cummax(-1)[0]
+    end = _ops["where"](run == run.amax(-1, True), place, n).amin(-1, True)
+    at = order.gather(-1, end).movedim(-1, dim)
     values = input.gather(dim, at)
     return _mode(values, at) if keepdim else _mode(values.squeeze(dim), at.squeeze(dim))
 
