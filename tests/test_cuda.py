@@ -288,6 +288,8 @@ def test_what_a_graph_cannot_repeat_is_refused_by_name(gpu):
         y = (x * 2).tanh()
         with pytest.raises(RuntimeError, match=r"captured graph"):
             x.sum().item()
+        with pytest.raises(RuntimeError, match=r"captured step \(.*test_cuda.py:\d+"):
+            x[x > 0]
         with pytest.raises(RuntimeError, match=r"captured graph"):
             y.cpu()
         with pytest.raises(RuntimeError, match=r"\[nonzero\].*captured graph"):

@@ -7,6 +7,7 @@
 
 #include "core/gil.h"
 #include "core/late.h"
+#include "core/site.h"
 #include "cuda/memory.h"
 
 namespace eg::cuda {
@@ -21,7 +22,8 @@ const RandomPlace* random_place = nullptr;
 void refuse_in_capture(const char* what) {
   EG_CHECK(
       !capture_open, what,
-      ", which a captured graph cannot do again: take this operation out of the captured step");
+      ", which a captured graph cannot do again: take this operation out of the captured step (",
+      Site::here().describe(), ")");
 }
 Compile* compile = nullptr;
 

@@ -143,8 +143,8 @@ void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
   if (bytes == 0) return;
   EG_CHECK(!capturing() || (!to.is_cpu() && !from.is_cpu()),
            "values move between the host and the device, which a captured graph cannot do again: "
-           "take this "
-           "operation out of the captured step");
+           "take this operation out of the captured step (",
+           Site::here().describe(), ")");
   const Driver& d = driver();
   const int device = to.is_cpu() ? from.index : to.index;
   void* const stream = stream_of(device);

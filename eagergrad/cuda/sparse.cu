@@ -191,8 +191,10 @@ __global__ void merge_rows(Compressed x, Compressed y, int intersection, I* ptr,
 
 // --- products with dense matrices --------------------------------------------------------------------------------------
 
-// out[r, :] = sum of values[k] * dense[column of k, :]. A warp a row: groups of `width` lanes, a power of 2, take an entry
-// each and the columns among them.
+constexpr int kColumns = 4;  // of a lane, where rows are wide
+
+// out[r, :] = sum of values[k] * dense[column of k, :]. A warp a row: groups of `width` lanes, a power
+// of 2, take an entry each and the columns among them.
 template <class T, class I>
 __global__ void multiply(Compressed x, const T* values, DenseMatrix dense, int64_t n, int width,
                          DenseMatrix out) {
@@ -203,14 +205,24 @@ __global__ void multiply(Compressed x, const T* values, DenseMatrix dense, int64
   T* const to = static_cast<T*>(out.data);
   for (int64_t r = team.first; r < x.rows; r += team.stride) {
     const int64_t begin = p.begin(r), end = p.end(r);
-    for (int64_t j0 = 0; j0 < n; j0 += width) {
-      const int64_t j = j0 + team.lane % width;
-      T sum = 0;
-      if (j < n)
-        for (int64_t k = begin + group; k < end; k += groups)
-          sum += values[p.place(k)] * from[p.column(k) * dense.row + j * dense.col];
-      for (int d = 16; d >= width; d /= 2) sum += __shfl_xor_sync(~0u, sum, d);
-      if (group == 0 && j < n) to[r * out.row + j * out.col] = sum;
+    for (int64_t first = team.lane % width; first - team.lane % width < n;
+         first += int64_t(width) * kColumns) {
+      T sum[kColumns] = {};
+      for (int64_t k = begin + group; k < end; k += groups) {
+        const T value = values[p.place(k)];
+        const T* const row = from + p.column(k) * dense.row;
+#pragma unroll
+        for (int c = 0; c < kColumns; ++c) {
+          const int64_t j = first + int64_t(c) * width;
+          if (j < n) sum[c] += value * row[j * dense.col];
+        }
+      }
+#pragma unroll
+      for (int c = 0; c < kColumns; ++c) {
+        const int64_t j = first + int64_t(c) * width;
+        for (int d = 16; d >= width; d /= 2) sum[c] += __shfl_xor_sync(~0u, sum[c], d);
+        if (group == 0 && j < n) to[r * out.row + j * out.col] = sum[c];
+      }
     }
   }
 }
