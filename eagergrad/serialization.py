@@ -17,7 +17,7 @@ import tempfile
 import zipfile
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, TypeAlias
 
 import numpy as np
 
@@ -38,6 +38,9 @@ __all__ = [
     "save",
     "to_torch_state",
 ]
+
+# What `load` takes as map_location.
+MAP_LOCATION: TypeAlias = Callable[[Any, str], Any] | dict[str, str] | str | Any | None
 
 _TREE = "tree.json"
 _VERSION = 1

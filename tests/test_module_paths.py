@@ -190,3 +190,11 @@ def test_methods_that_are_functions_as_well() -> None:
     assert abs(float(drawn.mean()) - 3) < 0.2 and drawn.dtype == eg.float32
     with pytest.raises(ValueError, match="probabilities"):
         eg.binomial(eg.ones(1), eg.tensor(1.5))
+
+
+def test_what_libraries_tell_and_ask_the_core() -> None:
+    assert eg._C._log_api_usage_once("library.part") is None
+    assert eg._C._get_tracing_state() is None
+    from eagergrad.serialization import MAP_LOCATION
+
+    assert str in MAP_LOCATION.__args__

@@ -326,3 +326,15 @@ def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     draw = np.random.default_rng(seed).binomial
     drawn = draw(count.cpu().long().numpy(), prob.cpu().double().numpy())
     return eg.from_numpy(np.asarray(drawn)).to(count.device, count.dtype)
+
+
+def _log_api_usage_once(event: str) -> None:
+    """What libraries tell PyTorch when they are used; nothing is counted here."""
+
+
+def _get_tracing_state() -> None:
+    """The trace in progress: there never is one."""
+
+
+_C._log_api_usage_once = _log_api_usage_once  # type: ignore[attr-defined]
+_C._get_tracing_state = _get_tracing_state  # type: ignore[attr-defined]

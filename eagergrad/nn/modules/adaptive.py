@@ -16,7 +16,7 @@ from .module import Module
 __all__ = ["AdaptiveLogSoftmaxWithLoss"]
 
 
-class ASMoutput(NamedTuple):
+class _ASMoutput(NamedTuple):
     """Each sample's log probability of its target, and the mean of their negatives."""
 
     output: Tensor
@@ -84,7 +84,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             project.reset_parameters()
             out.reset_parameters()
 
-    def forward(self, input_: Tensor, target_: Tensor) -> ASMoutput:
+    def forward(self, input_: Tensor, target_: Tensor) -> _ASMoutput:
         batched = target_.dim() > 0
         input, target = (
             (input_, target_) if batched else (input_.unsqueeze(0), target_.unsqueeze(0))
@@ -105,7 +105,7 @@ class AdaptiveLogSoftmaxWithLoss(Module):
             output = output.index_copy(0, rows, within.gather(1, relative).squeeze(1))
         output = output + head.gather(1, column.unsqueeze(1)).squeeze(1)
         loss = (-output).mean()
-        return ASMoutput(output if batched else output.squeeze(0), loss)
+        return _ASMoutput(output if batched else output.squeeze(0), loss)
 
     def _check(self, input: Tensor, target: Tensor) -> None:
         if target.dim() > 1:
