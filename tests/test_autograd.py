@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import math
 import threading
 
 import numpy as np
@@ -789,3 +790,28 @@ def test_functional_jacobian_and_hessian() -> None:
     h = eg.autograd.functional.hessian(lambda t: (t**3).sum(), x)
     assert_close(j, np.diag([2.0, 4.0]))
     assert_close(h, np.diag([6.0, 12.0]))
+
+
+def test_gradients_lie_as_their_leaves_do():
+    x = eg.ones(2, 3, requires_grad=True)
+    (x.t() * 1).sum().backward()
+    assert x.grad.is_contiguous() and x.grad.view(-1).shape == (6,)
+    y = eg.ones(2, 3).t().requires_grad_()
+    (y * 2).sum().backward()
+    assert y.grad.stride() == y.stride()
+    z = eg.ones(4, 3)[::2].requires_grad_()
+    (z * 2).sum().backward()
+    assert z.grad.is_contiguous()
+    w = eg.ones(3).expand(2, 3).detach().requires_grad_()
+    (w.t() * 2).sum().backward()
+    assert w.grad.is_contiguous() and w.grad.tolist() == [[2.0] * 3] * 2
+
+
+def test_gradients_of_equal_elements():
+    x = eg.tensor([2.0, 1.0, 2.0, math.inf], requires_grad=True)
+    assert eg.autograd.grad(x.median(), x)[0].tolist() == [0.5, 0.0, 0.5, 0.0]
+    assert eg.autograd.grad(x[3:].median(), x)[0].tolist() == [0.0] * 4
+    y = eg.tensor([[1.0, 1.0], [1.0, 3.0]], requires_grad=True)
+    first = eg.autograd.grad(y.std(1).sum(), y, create_graph=True)[0]
+    assert first[0].tolist() == [0.0, 0.0]
+    assert first[1].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])

@@ -498,9 +498,23 @@ double corrected(const std::optional<Scalar>& correction) {
       NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOutCasts)
 using Pair = std::tuple<Tensor, Tensor>;
 Tensor just_variance(const Pair& p) { return std::get<0>(p); }
-Tensor just_deviation(const Pair& p) { return sqrt(std::get<0>(p)); }
+// The root of a variance; of equal elements its gradient is 0.
+struct Deviation {
+  static constexpr const char* name = "Std";
+  Tensor forward(Context& ctx, const Tensor& variance) {
+    const Tensor y = sqrt(variance);
+    ctx.save(y);
+    return y;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor y = ctx.saved(0);
+    return {where(eq(y, Tensor(0)), Tensor(0.0), div(g, mul(y, Tensor(2))))};
+  }
+};
+Tensor deviation(const Tensor& variance) { return apply(Deviation{}, variance); }
+Tensor just_deviation(const Pair& p) { return deviation(std::get<0>(p)); }
 Pair both(const Pair& p) { return p; }
-Pair deviation_and_mean(const Pair& p) { return {sqrt(std::get<0>(p)), std::get<1>(p)}; }
+Pair deviation_and_mean(const Pair& p) { return {deviation(std::get<0>(p)), std::get<1>(p)}; }
 EG_VARIANCE("var", "Variance (divided by n - correction).", "", just_variance)
 EG_VARIANCE("std", "Standard deviation (of n - correction).", "", just_deviation)
 EG_VARIANCE("var_mean", "Variance and mean.", "", both)

@@ -214,9 +214,21 @@ void replace_rows(const Tensor& t, const RowParts& parts) {
   memory_of(t)->replace(t.storage(), parts);
 }
 
-Tensor clone_gradient(const Tensor& g) {
-  const auto parts = row_parts(g);
-  return parts ? row_sparse(parts->rows, clone(parts->values), g.sizes()) : clone(g);
+// Without gaps and without elements that share memory: another tensor can have these strides.
+static bool is_dense(const Tensor& t) {
+  int64_t span = 1;
+  for (int64_t d = 0; d < t.dim(); ++d) span += (t.sizes()[d] - 1) * t.strides()[d];
+  return span == t.numel() && !has_internal_overlap(t);
+}
+
+Tensor clone_gradient(const Tensor& g, const Tensor& leaf) {
+  if (const auto parts = row_parts(g))
+    return row_sparse(parts->rows, clone(parts->values), g.sizes());
+  const Dims strides =
+      g.sizes() == leaf.sizes() && is_dense(leaf) ? leaf.strides() : contiguous_strides(g.sizes());
+  const Tensor copy = empty_strided(g.sizes(), strides, g.dtype(), g.device());
+  copy_into(copy, g);
+  return copy;
 }
 
 Tensor add_gradients(const Tensor& a, const Tensor& b) {

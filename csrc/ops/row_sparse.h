@@ -50,6 +50,6 @@ Tensor scale_rows(const Tensor& x, const Tensor& factor);
 void replace_rows(const Tensor& t, const RowParts& parts);
 // Sum, copy and accumulation of gradients, either of which may be row-sparse.
 Tensor add_gradients(const Tensor& a, const Tensor& b);
-Tensor clone_gradient(const Tensor& g);
+Tensor clone_gradient(const Tensor& g, const Tensor& leaf);  // laid out as the leaf is
 
 }  // namespace eg

@@ -375,8 +375,10 @@ class Run {
         leaf.set_grad(g);
       } else {
         // The Visit holds one reference, the caller's is the same object.
-        const bool steal = sole_owner(g) && g.sizes() == leaf.sizes() && g.is_contiguous();
-        leaf.set_grad(steal ? g.detach() : clone_gradient(g.detach()));
+        const bool fits =
+            g.sizes() == leaf.sizes() &&
+            (g.strides() == leaf.strides() || (g.is_contiguous() && leaf.is_contiguous()));
+        leaf.set_grad(fits && sole_owner(g) ? g.detach() : clone_gradient(g.detach(), leaf));
       }
     } else if (options_.create_graph) {
       leaf.set_grad(add(before, g));

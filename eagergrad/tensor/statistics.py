@@ -111,7 +111,13 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
         flat = input.reshape(-1)
         if flat.numel() == 0:
             return input.new_full((), math.nan) if input.dtype.is_floating_point else flat.sum()
-        return _lower_median(flat, 0, False, skip_nan, name).values
+        value = _lower_median(flat.detach(), 0, False, skip_nan, name).values
+        if not (input.requires_grad and _C.is_grad_enabled()):
+            return value
+        # Equal elements share the gradient: they add a zero that has it.
+        same = flat.detach() == value
+        zero = _ops["where"](same & flat.detach().isfinite(), flat - flat.detach(), 0.0)
+        return value + zero.sum() / same.sum().clamp(min=1)
     if input.dim() == 0:
         return _median(input.clone(), input.new_zeros((), dtype=ALL[5]))
     n = input.shape[dim]

@@ -353,7 +353,7 @@ class Tensor(_C.TensorBase):
     def __format__(self, spec: str) -> str:
         if self.ndim == 0:
             return format(self.item(), spec) if spec else format(self.item(), "")
-        return object.__format__(str(self), spec) if not spec else format(str(self), spec)
+        return object.__format__(self, spec)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         from eagergrad.serialization import reduce_tensor
