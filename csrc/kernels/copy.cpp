@@ -1,5 +1,7 @@
 #include "kernels/copy.h"
 
+#include "kernels/simd.h"
+
 namespace eg {
 namespace {
 
@@ -133,8 +135,17 @@ void fill(char* dst, const char* value, int size, int64_t n) {
   }
 }
 
+void past_caches(char* dst, const char* src, int64_t bytes) {
+  const int64_t whole = bytes / kVectorBytes * kVectorBytes;
+  for (int64_t i = 0; i < whole; i += kVectorBytes)
+    store_past_caches(reinterpret_cast<float*>(dst + i),
+                      load(reinterpret_cast<const float*>(src + i)));
+  std::memcpy(dst + whole, src + whole, size_t(bytes - whole));
+}
+void drain() { drain_stores(); }
+
 }  // namespace
 
-EG_KERNELS(CopyKernels, {&line, &transpose, &fill})
+EG_KERNELS(CopyKernels, {&line, &transpose, &fill, &past_caches, &drain})
 
 }  // namespace eg

@@ -14,6 +14,10 @@ struct CopyKernels {
   void (*transpose)(char* dst, int64_t dst_row, const char* src, int64_t src_col, int64_t rows,
                     int64_t cols, int size);
   void (*fill)(char* dst, const char* value, int size, int64_t n);
+  // memcpy that does not read dst's cache lines before it writes them; dst is aligned to 64 bytes. Other threads see the
+  // bytes after drain_stores().
+  void (*past_caches)(char* dst, const char* src, int64_t bytes);
+  void (*drain_stores)();
 };
 
 }  // namespace eg

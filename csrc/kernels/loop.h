@@ -8,7 +8,7 @@ namespace {
 
 // Does the text of a line call a function whose vector form rounds otherwise than its scalar form?
 constexpr bool calls_library(const char* text) {
-  constexpr const char* names[] = {"exp", "log", "sin", "cos", "tan", "erf", "pow", "hypot"};
+  constexpr const char* names[] = {"exp", "log", "sin", "cos", "tan", "erf", "pow", "hypot", "cdf"};
   for (; *text; ++text)
     for (const char* name : names) {
       int i = 0;

@@ -8,52 +8,18 @@
 
 #include <math.h>
 
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
-
 #include "core/common.h"
 #include "kernels/float_math.h"
+#include "kernels/simd.h"
 
 namespace eg {
 namespace {
 
 #if defined(__AVX512F__)
-constexpr int kVectorBytes = 64;
 constexpr int kTileRows = 6;  // 6 x 4 accumulators of 32 registers
-#elif defined(__AVX__)
-constexpr int kVectorBytes = 32;
-constexpr int kTileRows = 3;
 #else
-constexpr int kVectorBytes = 16;
 constexpr int kTileRows = 3;
 #endif
-
-template <class T>
-struct VectorOf;
-template <>
-struct VectorOf<float> {
-  typedef float type __attribute__((vector_size(kVectorBytes)));
-  typedef float loose __attribute__((vector_size(kVectorBytes), aligned(4), may_alias));
-};
-template <>
-struct VectorOf<double> {
-  typedef double type __attribute__((vector_size(kVectorBytes)));
-  typedef double loose __attribute__((vector_size(kVectorBytes), aligned(8), may_alias));
-};
-template <class T>
-using Vec = typename VectorOf<T>::type;
-template <class T>
-constexpr int kLanes = kVectorBytes / int(sizeof(T));
-
-template <class T>
-EG_INLINE Vec<T> load(const T* p) {
-  return *reinterpret_cast<const typename VectorOf<T>::loose*>(p);
-}
-template <class T>
-EG_INLINE void store(T* p, Vec<T> v) {
-  *reinterpret_cast<typename VectorOf<T>::loose*>(p) = v;
-}
 
 // ---- reductions over the lanes of a vector ------------------------------------------------------------------------------
 
@@ -89,24 +55,6 @@ EG_INLINE T lane_max(Vec<T> v) {
   if constexpr (L > 2) v = larger<T>(v, turned<T, 2>(v));
   v = larger<T>(v, turned<T, 1>(v));
   return v[0];
-}
-
-// A store past the caches, for results that are read much later. p is aligned to the vector; other threads see it after
-// drain_stores().
-template <class T>
-EG_INLINE void store_past_caches(T* p, Vec<T> v) {
-#if defined(__AVX512F__)
-  _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v);
-#elif defined(__AVX__)
-  _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)v);
-#else
-  store(p, v);
-#endif
-}
-EG_INLINE void drain_stores() {
-#if defined(__AVX__)
-  _mm_sfence();
-#endif
 }
 
 template <class T, int R, int N>

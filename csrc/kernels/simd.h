@@ -1,6 +1,10 @@
 // Fixed-width vectors of the instruction-set level being compiled, in GCC's portable vector notation.
 #pragma once
 
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
+
 #include "kernels/registry.h"
 
 namespace eg {
@@ -36,6 +40,26 @@ EG_INLINE void store(T* p, Vec<T> v) {
 template <class T>
 EG_INLINE Vec<T> splat(T v) {
   return v - Vec<T>{};
+}
+
+// A store past the caches, for results that are read much later. p is aligned to the vector; other threads see it after
+// drain_stores().
+template <class T>
+EG_INLINE void store_past_caches(T* p, Vec<T> v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v);
+#elif defined(__AVX__)
+  _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)v);
+#elif defined(__SSE2__)
+  _mm_stream_ps(reinterpret_cast<float*>(p), (__m128)v);
+#else
+  store(p, v);
+#endif
+}
+EG_INLINE void drain_stores() {
+#if defined(__SSE2__)
+  _mm_sfence();
+#endif
 }
 
 }  // namespace

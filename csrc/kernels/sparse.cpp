@@ -6,10 +6,6 @@
 #include "kernels/scratch.h"
 #include "kernels/simd.h"
 
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
 namespace eg {
 namespace {
 
@@ -320,21 +316,6 @@ EG_INLINE bool can_stream(const void* out, int64_t row_bytes, int64_t rows) {
 #endif
 }
 
-template <class T>
-EG_INLINE void store_past_caches(T* p, Vec<T> v) {
-#if defined(__AVX512F__)
-  _mm512_stream_ps(reinterpret_cast<float*>(p), (__m512)v);
-#elif defined(__AVX2__)
-  _mm256_stream_ps(reinterpret_cast<float*>(p), (__m256)v);
-#endif
-}
-
-EG_INLINE void finish_stream() {
-#if defined(__AVX2__)
-  _mm_sfence();
-#endif
-}
-
 // kVectors vectors of columns in registers, over the entries of one row.
 template <int kVectors, class T, class I>
 EG_INLINE void row_vectors(T* out, const T* values, const Arrays<I>& a, int64_t begin, int64_t end,
@@ -513,7 +494,7 @@ bool multiply(DType dtype, const CompressedView& x, const void* values, const Sp
         if (!wide) return rows_by_columns(to, v, a, first, last, dense, n);
         for (int64_t r = first; r < last; ++r)
           wide_row(to + r * n, v, a, a.ptr[r], a.ptr[r + 1], d, dense.row, n, streams);
-        if (streams) finish_stream();
+        if (streams) drain_stores();
       });
     });
   });

@@ -44,6 +44,8 @@ EG_MATH1(acosh)
 EG_MATH1(atanh)
 EG_INLINE float erf(float x) { return float_math::erf(x); }
 EG_INLINE double erf(double x) { return ::erf(x); }
+EG_INLINE float normal_cdf(float x) { return float_math::normal_cdf(x); }
+EG_INLINE double normal_cdf(double x) { return 0.5 * ::erfc(x * -0.70710678118654752); }
 EG_MATH1(erfc)
 EG_MATH2(atan2)
 EG_MATH2(hypot)

@@ -5,6 +5,7 @@
 
 #include "core/iterate.h"
 #include "kernels/copy.h"
+#include "kernels/loop.h"
 #include "ops/copy.h"
 #include "ops/index.h"
 #include "ops/registry.h"
@@ -18,6 +19,26 @@ namespace eg {
 namespace {
 
 constexpr int64_t kStrip = 1024;  // elements of a conversion buffer
+
+// Note [Results past the caches]. A result of kPastCaches bytes has left the caches before anybody reads it. Written past them,
+// its lines need not be read first, a third of the traffic of a unary op. Loops write kStreamed elements to a buffer at a
+// time, so nothing is gained where the arithmetic, which no longer overlaps with the writing, takes as long: in lines that
+// call functions of the C library.
+constexpr int64_t kPastCaches = 8 << 20, kStreamed = 256;
+
+bool is_light(LoopName name) {
+  static constexpr bool unary[] = {
+#define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX) !calls_library(#Y),
+#include "ops/elementwise.def"
+      true,  // copies
+  };
+  static constexpr bool binary[] = {
+#define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB) !calls_library(#Y),
+#include "ops/elementwise.def"
+  };
+  if (name.gradient >= 0) return false;
+  return name.arity == 1 ? unary[name.op] : name.arity == 2 ? binary[name.op] : true;
+}
 
 // A thread's buffers for operands that a loop cannot read in place.
 struct Strips {
@@ -33,6 +54,7 @@ struct Plan {
   int64_t step[kMaxOperands];
   bool direct[kMaxOperands];
   bool all_direct;
+  bool past_caches = false;  // see Note [Results past the caches]
 
   void prepare(const int64_t* strides, int64_t length, bool scalar_steps) {
     all_direct = true;
@@ -49,6 +71,8 @@ struct Plan {
 
   void line(char* const* p, int64_t n) const {
     if (all_direct) {
+      const bool aligned = reinterpret_cast<uintptr_t>(p[0]) % 64 == 0;
+      if (EG_UNLIKELY(past_caches && aligned && n >= kStreamed)) return streamed(p, n);
       loop(p, step, n, attributes);
       return;
     }
@@ -77,6 +101,21 @@ struct Plan {
         copy.line(p[0] + i * stride[0], stride[0], stored[0], q[0], item_size(compute[0]),
                   compute[0], m);
     }
+  }
+
+ private:
+  void streamed(char* const* p, int64_t n) const {
+    alignas(64) char buffer[kStreamed * 8];
+    const CopyKernels& copy = host_kernels<CopyKernels>();
+    char* q[kMaxOperands];
+    q[0] = buffer;
+    for (int64_t i = 0; i < n; i += kStreamed) {
+      const int64_t m = std::min(kStreamed, n - i);
+      for (int o = 1; o < operands; ++o) q[o] = p[o] + i * stride[o];
+      loop(q, step, m, attributes);
+      copy.past_caches(p[0] + i * stride[0], buffer, m * stride[0]);
+    }
+    copy.drain_stores();
   }
 };
 
@@ -137,10 +176,12 @@ void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DTy
   plan.stored[0] = out.dtype();
   plan.compute[0] = out_compute;
   bool flat = out.is_contiguous();
+  plan.past_caches = numel * static_cast<int64_t>(out.item_size()) >= kPastCaches && is_light(name);
   for (int i = 0; i < n; ++i) {
     const Tensor& t = *inputs[i].tensor;
     plan.stored[i + 1] = t.dtype();
     plan.compute[i + 1] = inputs[i].compute;
+    plan.past_caches = plan.past_caches && &t.storage() != &out.storage();
     flat = flat && (t.numel() == 1 || (t.is_contiguous() && t.sizes() == out.sizes()));
   }
   if (flat) {
