@@ -482,7 +482,8 @@ Tensor one_hot(const Tensor& x, int64_t num_classes) {
   EG_CHECK(x.dtype() == DType::Int64, "[one_hot] expected an int64 tensor, got ", x.dtype());
   int64_t classes = num_classes, low = 0, high = -1;
   const bool late = !x.device().is_cpu() && num_classes > 0;
-  const Tensor index = late ? checked_index({"one_hot"}, x, num_classes, 0) : contiguous_data(x);
+  const Tensor index =
+      late ? checked_index({"one_hot", ErrorKind::Runtime}, x, num_classes, 0) : contiguous_data(x);
   if (x.numel() && !late) index_range(index, &low, &high);
   EG_CHECK(low >= 0, "[one_hot] Class values must be non-negative, got ", low);
   if (num_classes == -1) {
