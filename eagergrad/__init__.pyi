@@ -201,6 +201,7 @@ from eagergrad.tensor.layout import layout as layout
 from eagergrad.tensor.layout import memory_format as memory_format
 from eagergrad.tensor.names import cond as cond
 from eagergrad.tensor.names import frobenius_norm as frobenius_norm
+from eagergrad.tensor.names import from_file as from_file
 from eagergrad.tensor.names import get_deterministic_debug_mode as get_deterministic_debug_mode
 from eagergrad.tensor.names import histogramdd as histogramdd
 from eagergrad.tensor.names import is_anomaly_enabled as is_anomaly_check_nan_enabled

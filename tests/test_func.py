@@ -208,3 +208,12 @@ def test_trees():
         tree_map(lambda a, b: a, [1, 2], [3])
     with pytest.raises(ValueError, match="4 leaves"):
         tree_unflatten([1], form)
+
+
+def test_cotangents_nest_as_the_outputs_do():
+    x = eg.randn(5)
+    _, pull = eg.func.vjp(lambda x: {"a": x.sin(), "b": [x.cos()]}, x)
+    (g,) = pull({"a": eg.ones(5), "b": [eg.ones(5)]})
+    assert eg.allclose(g, x.cos() - x.sin())
+    with pytest.raises(RuntimeError, match="nesting"):
+        pull({"a": eg.ones(5), "c": [eg.ones(5)]})

@@ -257,3 +257,33 @@ def test_switches_of_debugging():
     assert eg.is_anomaly_enabled()
     eg.set_anomaly_enabled(False)
     assert not eg.is_anomaly_check_nan_enabled()
+
+
+def test_vectors_over_files(tmp_path):
+    file = str(tmp_path / "numbers.bin")
+    eg.from_file(file, shared=True, size=3, dtype=eg.float64).copy_(eg.tensor([1.0, 2.0, 3.0]))
+    x = eg.from_file(file, size=3, dtype=eg.float64)
+    assert x.tolist() == [1.0, 2.0, 3.0]
+    x.zero_()
+    assert eg.from_file(file, size=2, dtype=eg.float64).tolist() == [1.0, 2.0]
+    with pytest.raises(RuntimeError, match="24 bytes"):
+        eg.from_file(file, size=4, dtype=eg.float64)
+
+
+def test_order_of_dimensions():
+    x = eg.empty(2, 3, 4, 5)
+    assert x.dim_order() == (0, 1, 2, 3)
+    assert x.to(memory_format=eg.channels_last).dim_order() == (0, 2, 3, 1)
+    assert x.transpose(1, 2).dim_order(ambiguity_check=True) == (0, 2, 1, 3)
+    both = [eg.contiguous_format, eg.channels_last]
+    assert x.dim_order(ambiguity_check=both) == (0, 1, 2, 3)
+    with pytest.raises(RuntimeError, match="unique"):
+        eg.empty(1, 2, 3, 4).dim_order(ambiguity_check=True)
+    with pytest.raises(RuntimeError, match="unique"):
+        eg.empty(2, 1, 3, 4).dim_order(ambiguity_check=both)
+
+
+def test_formats_of_tensors_are_those_of_numbers_only():
+    assert f"{eg.tensor(1.25):.1f}" == "1.2"
+    with pytest.raises(TypeError):
+        f"{eg.tensor([1.25]):.1f}"

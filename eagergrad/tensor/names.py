@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import builtins
 import math
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
+
+import numpy as np
 
 import eagergrad as eg
 from eagergrad.tensor.out import with_out
@@ -51,6 +54,34 @@ def norm_except_dim(v: Any, pow: int = 2, dim: int = 0) -> Any:
 def split_copy(input: Any, split_size: Any, dim: int = 0) -> list[Any]:
     """Copies of the parts that `split` gives."""
     return [part.clone() for part in input.split(split_size, dim)]
+
+
+def from_file(
+    filename: Any,
+    shared: bool | None = None,
+    size: int = 0,
+    *,
+    dtype: Any = None,
+    requires_grad: bool = False,
+) -> Any:
+    """A vector over the bytes of a file; writes reach the file if it is ``shared``, which also makes or grows it.
+
+    RuntimeError where a file that is not shared holds less.
+    """
+    kind = eg.get_default_dtype() if dtype is None else dtype
+    need = size * kind.itemsize
+    if shared:
+        with open(filename, "ab") as file:
+            file.truncate(max(need, os.path.getsize(filename)))
+    elif os.path.getsize(filename) < need:
+        raise RuntimeError(
+            f"[from_file] file {str(filename)!r} holds {os.path.getsize(filename)} bytes, expected {need}"
+        )
+    if size == 0:
+        return eg.empty(0, dtype=kind, requires_grad=requires_grad)
+    memory = np.memmap(filename, np.uint8, "r+" if shared else "c", shape=(need,))
+    made = eg.from_numpy(np.asarray(memory)).view(kind)
+    return made.requires_grad_() if requires_grad else made
 
 
 # --- layers, with what their backward needs -------------------------------------------------------------------------

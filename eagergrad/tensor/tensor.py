@@ -251,8 +251,23 @@ class Tensor(_C.TensorBase):
     def element_size(self) -> Any:
         return self.dtype.itemsize
 
-    def dim_order(self) -> Any:
-        """Dimensions from the one whose elements lie farthest apart to the one whose lie next to each other."""
+    def dim_order(self, *, ambiguity_check: Any = False) -> Any:
+        """Dimensions from the one whose elements lie farthest apart to the one whose lie next to each other.
+
+        With ``ambiguity_check`` RuntimeError where several orders would do; a list of memory formats asks that of them.
+        """
+        if ambiguity_check is True:
+            seen = [s for s in self.stride()]
+            if 1 in self.shape or len(set(seen)) < len(seen):
+                raise RuntimeError(
+                    "The tensor does not have unique dim order, or cannot map to exact one"
+                )
+        elif ambiguity_check:
+            fits = [f for f in ambiguity_check if self.is_contiguous(memory_format=f)]
+            if len(fits) != 1:
+                raise RuntimeError(
+                    "The tensor does not have unique dim order, or cannot map to exact one"
+                )
         return tuple(sorted(range(self.ndim), key=lambda d: -self.stride(d)))
 
     def sparse_dim(self) -> Any:

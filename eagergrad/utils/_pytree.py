@@ -19,6 +19,9 @@ class TreeSpec(NamedTuple):
     def __eq__(self, other: object) -> bool:
         return isinstance(other, TreeSpec) and self[1:] == other[1:]
 
+    def __ne__(self, other: object) -> bool:  # a tuple's own would compare the functions as well
+        return not self == other
+
     def __hash__(self) -> int:
         return hash(self[1:])
 

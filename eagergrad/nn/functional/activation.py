@@ -153,7 +153,7 @@ def hardtanh(
     if not input.dtype.is_floating_point:
         if input.dtype is eg.bool:
             raise RuntimeError("Bool inputs not supported for hardtanh")
-        if input.dtype is eg.uint8 and min_val < 0:
+        if input.dtype is eg.uint8 and int(min_val) < 0:
             raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
         clamp = _ops.clamp_ if inplace else _ops.clamp
         return clamp(input, int(min_val), int(max_val))
