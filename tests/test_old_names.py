@@ -338,3 +338,17 @@ def test_sub_with_alpha_in_the_middle() -> None:
     x, y = eg.tensor([1.0, 2.0]), eg.tensor([3.0, 4.0])
     assert x.sub(2, y).tolist() == eg.sub(x, 2, y).tolist() == [-5.0, -6.0]
     assert x.sub_(2, y).tolist() == [-5.0, -6.0]
+
+
+@pytest.mark.parametrize(
+    ("error", "data"),
+    [
+        (ValueError, [[1, 2], [3]]),
+        (TypeError, [1, [2]]),
+        (TypeError, [[1, 2], 3]),
+        (TypeError, [[[1]], [2]]),
+    ],
+)
+def test_uneven_nests_are_refused(error: type, data: list) -> None:
+    with pytest.raises(error, match="equal length"):
+        eg.tensor(data)

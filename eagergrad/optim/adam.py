@@ -72,7 +72,7 @@ class Adam(FusedOptimizer):
         _check_fused(fused, differentiable, foreach)
         defaults = {
             "lr": lr,
-            "betas": betas,
+            "betas": tuple(betas),
             "eps": eps,
             "weight_decay": weight_decay,
             "amsgrad": amsgrad,

@@ -96,8 +96,11 @@ def _array_of(data: Any) -> np.ndarray:
     try:
         array = np.array(data)
     except ValueError as e:
-        raise ValueError(
-            f"expected sequences of equal length to make a tensor of: {_ragged(data)}"
+        found = _ragged(data)
+        # Numbers beside sequences are of a wrong type, sequences of several lengths of a wrong value.
+        kind = ValueError if found and "a number" not in found else TypeError
+        raise kind(
+            f"expected sequences of equal length to make a tensor of: {found or 'depths differ'}"
         ) from e
     if array.dtype.kind == "O":
         if all(isinstance(item, (int, float)) for item in array.flat):
