@@ -864,3 +864,23 @@ def test_lazy_rows_catch_up(case: str) -> None:
             np.testing.assert_allclose(
                 optimizer.state[p][name][row].numpy(), value, rtol=1e-9, atol=1e-12
             )
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_bags_and_rows_without_entries_are_zero_in_used_memory(threads: int) -> None:
+    index, offsets = eg.tensor([3, 1, 3]), eg.tensor([0, 0, 2, 3])  # bags: none, 3 1, 3, none
+    before = eg.get_num_threads()
+    eg.set_num_threads(threads)
+    try:
+        for sparse in (False, True):
+            bags = eg.nn.EmbeddingBag(6, 5, mode="sum", sparse=sparse)
+            for size in (4 * 5, 6 * 5, 2 * 5):
+                eg.full((size,), float("nan"))  # dropped at once: the next tensor of the size gets its memory
+            y = bags(index, offsets)
+            w = bags.weight.detach()
+            assert eg.equal(y, eg.stack([w[0] * 0, w[3] + w[1], w[3], w[0] * 0]))
+            y.sum().backward()
+            g = bags.weight.grad.to_dense() if sparse else bags.weight.grad
+            assert g[:, 0].tolist() == [0, 1, 0, 2, 0, 0]
+    finally:
+        eg.set_num_threads(before)

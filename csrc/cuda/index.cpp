@@ -130,7 +130,8 @@ void fold(DType dtype, Fold fold, char* x, const char* packed, const Positions& 
 }
 
 void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
-              const char* scale, int64_t n, int64_t width, int64_t rows) {
+              const char* scale, int64_t n, int64_t width, int64_t rows, bool fresh) {
+  if (fresh) cuda::fill_zero(out, size_t(rows * width) * item_size(dtype));
   FoldLoop l = {};
   l.x = out;
   l.packed = x;

@@ -1,6 +1,7 @@
 #include "kernels/index.h"
 
 #include "core/parallel.h"
+#include "kernels/scratch.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -270,25 +271,43 @@ void by_columns(int64_t n, int64_t width, int64_t item, F&& f) {
   });
 }
 
+// d = start + s, or start + w * s; start may be d.
+template <class T>
+EG_INLINE void add_row(T* d, const T* __restrict__ s, const T* weight, int64_t n, bool first) {
+  const auto run = [&](auto start) {
+    if (weight) {
+      const T w = *weight;
+      for (int64_t j = 0; j < n; ++j) d[j] = Folder<Fold::Add>::of(start(j), product(w, s[j]));
+    } else {
+      for (int64_t j = 0; j < n; ++j) d[j] = Folder<Fold::Add>::of(start(j), s[j]);
+    }
+  };
+  if (first)
+    run([](int64_t) { return T(); });
+  else
+    run([d](int64_t j) { return d[j]; });
+}
+
 void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
-              const char* scale, int64_t n, int64_t width, int64_t) {
+              const char* scale, int64_t n, int64_t width, int64_t rows, bool fresh) {
   visit_floats(dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* const in = reinterpret_cast<const T*>(x);
     const T* const weights = reinterpret_cast<const T*>(scale);
+    T* const sums = reinterpret_cast<T*>(out);
     by_columns(n, width, sizeof(T), [&](int64_t first, int64_t last) {
+      const int64_t columns = last - first;
+      Scratch<bool> met(fresh ? rows : 0);  // rows that hold something
+      if (fresh) memset(met.data(), 0, size_t(rows));
       for (int64_t i = 0; i < n; ++i) {
-        const T* __restrict__ s = in + from[i] * width;
-        T* __restrict__ d = reinterpret_cast<T*>(out) + to[i] * width;
-        if (i + kAhead < n) fetch(in + from[i + kAhead] * width + first, last - first);
-        if (weights) {
-          const T w = weights[i];
-          for (int64_t j = first; j < last; ++j)
-            d[j] = Folder<Fold::Add>::of(d[j], product(w, s[j]));
-        } else {
-          for (int64_t j = first; j < last; ++j) d[j] = Folder<Fold::Add>::of(d[j], s[j]);
-        }
+        if (i + kAhead < n) fetch(in + from[i + kAhead] * width + first, columns);
+        const bool opens = fresh && !met.data()[to[i]];
+        if (opens) met.data()[to[i]] = true;
+        add_row(sums + to[i] * width + first, in + from[i] * width + first,
+                weights ? weights + i : nullptr, columns, opens);
       }
+      for (int64_t r = 0; fresh && r < rows; ++r)
+        if (!met.data()[r]) memset(sums + r * width + first, 0, size_t(columns) * sizeof(T));
     });
   });
 }

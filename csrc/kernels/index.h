@@ -29,9 +29,10 @@ struct IndexKernels {
   // out[i * step + d * jump].
   void (*coordinates)(const int64_t* flat, int64_t n, const int64_t* sizes, int64_t dims,
                       int64_t* out, int64_t step, int64_t jump);
-  // out[to[i]] += scale[i] * x[from[i]], rows of `width` elements, in order; out has `rows`. scale may be null.
+  // out[to[i]] += scale[i] * x[from[i]], rows of `width` elements, in order; out has `rows`. scale may be null. `fresh`: out
+  // holds nothing yet, and stands for zeros.
   void (*add_rows)(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
-                   const char* scale, int64_t n, int64_t width, int64_t rows);
+                   const char* scale, int64_t n, int64_t width, int64_t rows, bool fresh);
   // best[to[i]] = the largest of x[from[i]] column by column, row[...] the from[i] it came from. `to` does not fall.
   void (*max_rows)(DType dtype, char* best, int64_t* row, const char* x, const int64_t* from,
                    const int64_t* to, int64_t n, int64_t width);

@@ -96,11 +96,11 @@ struct AddRows {
     const Tensor x = contiguous_data(given);
     in_rows = x.sizes()[0];
     const int64_t width = x.sizes()[1];
-    Tensor out = zeros({rows, width}, x.dtype(), x.device());
+    Tensor out = empty({rows, width}, x.dtype(), x.device());
     const Tensor weights = scale.defined() ? contiguous_data(scale) : scale;
     kernels<IndexKernels>().add_rows(
         x.dtype(), out.raw(), x.raw(), from.data<int64_t>(), to.data<int64_t>(),
-        weights.defined() ? weights.raw() : nullptr, from.numel(), width, rows);
+        weights.defined() ? weights.raw() : nullptr, from.numel(), width, rows, true);
     ctx.save(from);
     ctx.save(to);
     ctx.save(scale);

@@ -63,13 +63,13 @@ int64_t width_of(const Dims& sizes) {
   return checked_numel(IntSpan(sizes.data() + 1, sizes.size() - 1));
 }
 
-// out[to[i]] += x[i], rows of one width, in order.
-void add_rows(const Tensor& out, const Tensor& x, const Tensor& to) {
+// out[to[i]] += x[i], rows of one width, in order; out holds nothing yet if it is `fresh`.
+void add_rows(const Tensor& out, const Tensor& x, const Tensor& to, bool fresh = false) {
   const int64_t n = x.sizes()[0];
-  if (n == 0) return;
+  if (n == 0 && !fresh) return;
   kernels<IndexKernels>().add_rows(x.dtype(), out.raw(), x.raw(), arange(n).data<int64_t>(),
                                    to.data<int64_t>(), nullptr, n, width_of(x.sizes()),
-                                   out.sizes()[0]);
+                                   out.sizes()[0], fresh);
 }
 
 Dims with_rows(int64_t rows, const Dims& sizes) {
@@ -145,8 +145,8 @@ Tensor row_sparse(const Tensor& rows, const Tensor& values, const Dims& sizes) {
 Tensor row_sparse_sum(const Tensor& index, const Tensor& g, const Dims& sizes) {
   const DeviceScope scope(g.device());  // callers may be the engine itself
   const DistinctRows distinct = distinct_rows(index, sizes[0]);
-  const Tensor values = zeros(with_rows(distinct.rows.numel(), sizes), g.dtype());
-  add_rows(values, contiguous_data(g), distinct.place);
+  const Tensor values = empty(with_rows(distinct.rows.numel(), sizes), g.dtype());
+  add_rows(values, contiguous_data(g), distinct.place, true);
   return row_sparse(distinct.rows, values, sizes);
 }
 
