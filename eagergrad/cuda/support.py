@@ -1,15 +1,11 @@
 """Where each op of the core computes when its tensors are on a GPU: ``python -m eagergrad.cuda.support`` prints the table
 that docs/gpu.md holds.
 
-Nothing is listed here: the ops are the registry's, those of the elementwise table are named by it, and an op in which the host
-waits for the device says so where it is registered (EG_WAITS).
+Nothing is listed here: an op in which the host waits for the device says so where it is registered (EG_WAITS).
 """
 
 from __future__ import annotations
 
-import re
-
-import eagergrad as eg
 from eagergrad import _C
 
 
@@ -17,17 +13,6 @@ def base_names() -> set[str]:
     """The ops of the core, without the in-place forms of others."""
     names = set(_C.op_table)
     return {n for n in names if not (n.endswith("_") and n[:-1] in names)}
-
-
-def table_names() -> set[str]:
-    """The ops that have a line in the elementwise table."""
-    found = set()
-    for dtype in (eg.float32, eg.int64, eg.bool):
-        for expression in _C.cuda_table_kernels(dtype):
-            match = re.match(r"eg::flat<eg::(\w+?)_(?:y|g\d),", expression)
-            if match:
-                found.add(match[1])
-    return found & base_names()
 
 
 def waits() -> dict[str, str]:
@@ -44,7 +29,10 @@ def markdown() -> str:
     reasons = sorted(_C.op_waits.items())
     noted = "; ".join(f"{listed(set(names.split()))} ({why})" for names, why in reasons)
     rows = [
-        ("one kernel from the elementwise table, any dtype and stride", listed(table_names())),
+        (
+            "one kernel for any dtype and stride, made of its line in the elementwise table",
+            "the ops of `csrc/ops/elementwise.def`",
+        ),
         ("other kernels, cuBLAS, cuDNN, what is made of these, and views", "every other op"),
         ("likewise, but the host waits for the device, or sends it something", noted),
     ]
