@@ -88,25 +88,27 @@ class _MomentumCycle(LRScheduler):
     rate.
     """
 
-    def _init_momentum(self, cycle: bool, base: Any, largest: Any, last_epoch: int) -> None:
+    def _init_momentum(
+        self, cycle: bool, base: Any, largest: Any, last_epoch: int
+    ) -> tuple[list[Any], list[Any]]:
+        """Least and largest momentum of each group, which are kept in the groups."""
         self.cycle_momentum = cycle
         if not cycle:
-            return
+            return [], []
         defaults = self.optimizer.defaults
         if "momentum" not in defaults and "betas" not in defaults:
             raise ValueError(
                 "optimizer must support momentum or beta1 with `cycle_momentum` option enabled"
             )
         self.use_beta1 = "betas" in defaults
-        self.base_momentums = _for_each_group("base_momentum", self.optimizer, base)
-        self.max_momentums = _for_each_group("max_momentum", self.optimizer, largest)
-        if last_epoch != -1:
-            return
-        groups = self.optimizer.param_groups
-        for group, low, high in zip(groups, self.base_momentums, self.max_momentums, strict=True):
-            self._set_momentum(group, high)
-            group["max_momentum"] = high
-            group["base_momentum"] = low
+        lows = _for_each_group("base_momentum", self.optimizer, base)
+        highs = _for_each_group("max_momentum", self.optimizer, largest)
+        if last_epoch == -1:
+            for group, low, high in zip(self.optimizer.param_groups, lows, highs, strict=True):
+                self._set_momentum(group, high)
+                group["max_momentum"] = high
+                group["base_momentum"] = low
+        return lows, highs
 
     def _set_momentum(self, group: dict[str, Any], momentum: Any) -> None:
         if self.use_beta1:
@@ -158,7 +160,9 @@ class CyclicLR(_MomentumCycle):
         self.scale_mode = scale_mode
         if scale_fn is None:
             self.scale_mode = "iterations" if mode == "exp_range" else "cycle"
-        self._init_momentum(cycle_momentum, base_momentum, max_momentum, last_epoch)
+        lows, highs = self._init_momentum(cycle_momentum, base_momentum, max_momentum, last_epoch)
+        if cycle_momentum:
+            self.base_momentums, self.max_momentums = lows, highs
         super().__init__(optimizer, last_epoch)
         self.base_lrs = base_lrs
 

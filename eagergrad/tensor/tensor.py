@@ -257,7 +257,7 @@ class Tensor(_C.TensorBase):
         With ``ambiguity_check`` RuntimeError where several orders would do; a list of memory formats asks that of them.
         """
         if ambiguity_check is True:
-            seen = [s for s in self.stride()]
+            seen = list(self.stride())
             if 1 in self.shape or len(set(seen)) < len(seen):
                 raise RuntimeError(
                     "The tensor does not have unique dim order, or cannot map to exact one"
