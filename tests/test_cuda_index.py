@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import eagergrad as eg
+import emulated_gpu
 from cuda_pairs import assert_same, check, draw, gpu  # noqa: F401
 
 F = eg.nn.functional
@@ -192,6 +198,31 @@ def test_indices_out_of_range_are_refused():
         assert x.tolist() == draw(3, 4).tolist(), "it is raised once"
     with pytest.raises(IndexError, match="size 0"):
         x[:0][i]
+
+
+def test_errors_come_at_once_where_launches_block():
+    program = """if True:
+        import eagergrad as eg, emulated_gpu
+        with emulated_gpu.running():
+            try:
+                eg.ones(3, device="cuda")[eg.tensor([5], device="cuda")]
+            except IndexError as error:
+                print(error)
+        """
+    env = {
+        **os.environ,
+        "CUDA_LAUNCH_BLOCKING": "1",
+        "EAGERGRAD_CUDA_HOST_CACHE": str(emulated_gpu.cache_folder()),
+        "PYTHONPATH": os.pathsep.join(p for p in sys.path if p),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env=env,
+        cwd=Path(eg.__file__).parents[1],
+    )
+    assert "index 5 is out of bounds" in done.stdout, done.stderr
 
 
 def test_checks_can_be_captured():

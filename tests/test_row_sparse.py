@@ -875,7 +875,9 @@ def test_bags_and_rows_without_entries_are_zero_in_used_memory(threads: int) -> 
         for sparse in (False, True):
             bags = eg.nn.EmbeddingBag(6, 5, mode="sum", sparse=sparse)
             for size in (4 * 5, 6 * 5, 2 * 5):
-                eg.full((size,), float("nan"))  # dropped at once: the next tensor of the size gets its memory
+                eg.full(
+                    (size,), float("nan")
+                )  # dropped at once: the next tensor of the size gets its memory
             y = bags(index, offsets)
             w = bags.weight.detach()
             assert eg.equal(y, eg.stack([w[0] * 0, w[3] + w[1], w[3], w[0] * 0]))
