@@ -100,3 +100,24 @@ def test_several_results_are_printed_one_a_line() -> None:
     )
     values, _ = eg.median(x.float(), 1)
     assert values.tolist() == [1.0, 2.0] and isinstance(eg.median(x.float(), 1), tuple)
+
+
+def test_a_subclass_is_printed_by_its_own_text() -> None:
+    class Mine(eg.Tensor):
+        def __repr__(self) -> str:
+            return f"mine of {len(self)}"
+
+    class Weight(eg.nn.Parameter):
+        def __repr__(self) -> str:
+            return "weight: " + super().__repr__()
+
+    x = eg.ones(2).as_subclass(Mine)
+    assert str(x) == repr(x) == f"{x}" == "mine of 2"
+    w = Weight(eg.ones(1))
+    assert str(w) == repr(w) and str(w).startswith("weight: Parameter containing:\n")
+    plain = eg.nn.Parameter(eg.ones(()))
+    assert f"{plain}" == str(plain) and f"{plain:.1f}" == "1.0" == f"{eg.ones(())}"
+
+
+def test_memory_formats_print_with_the_name_of_the_package() -> None:
+    assert str(eg.channels_last) == repr(eg.channels_last) == "eagergrad.channels_last"

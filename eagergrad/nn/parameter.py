@@ -6,6 +6,7 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad.tensor.printing import tensor_str
 
 __all__ = [
     "Buffer",
@@ -43,7 +44,9 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
     def __str__(self) -> str:
-        return "Parameter containing:\n" + super().__str__()
+        if type(self).__repr__ is not Parameter.__repr__:  # a subclass's own text is printed, too
+            return repr(self)
+        return "Parameter containing:\n" + tensor_str(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
         known = memo.get(id(self))

@@ -22,7 +22,9 @@ class memory_format(str):
     __slots__ = ()
 
     def __repr__(self) -> str:
-        return f"eagergrad.{self}"
+        return f"eagergrad.{str.__str__(self)}"
+
+    __str__ = __repr__
 
 
 class layout(str):

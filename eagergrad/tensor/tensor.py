@@ -363,11 +363,13 @@ class Tensor(_C.TensorBase):
         return printing.tensor_repr(self)
 
     def __str__(self) -> str:
+        if type(self).__repr__ is not Tensor.__repr__:  # a subclass's own text is printed, too
+            return repr(self)
         return printing.tensor_str(self)
 
     def __format__(self, spec: str) -> str:
-        if self.ndim == 0:
-            return format(self.item(), spec) if spec else format(self.item(), "")
+        if self.ndim == 0 and (spec or type(self) is Tensor):
+            return format(self.item(), spec)
         return object.__format__(self, spec)
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
