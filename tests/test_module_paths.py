@@ -25,11 +25,12 @@ def test_path_is_importable_and_an_attribute(path: str) -> None:
 
 
 def test_names_that_layers_written_elsewhere_import() -> None:
-    from eagergrad.nn.functional import _pair
+    from eagergrad.nn.functional import _pair, handle_torch_function, has_torch_function
     from eagergrad.nn.modules.activation import MultiheadAttention
     from eagergrad.nn.modules.padding import _ConstantPadNd, _ReflectionPadNd, _ReplicationPadNd
     from eagergrad.nn.modules.transformer import _get_activation_fn, _get_clones
 
+    assert not has_torch_function((1,)) and callable(handle_torch_function)
     assert _pair(3) == (3, 3) and MultiheadAttention is nn.MultiheadAttention
     assert issubclass(nn.ConstantPad2d, _ConstantPadNd)
     assert issubclass(nn.ReflectionPad1d, _ReflectionPadNd)

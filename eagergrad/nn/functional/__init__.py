@@ -22,4 +22,8 @@ def __getattr__(name: str) -> object:
         from ..modules import utils
 
         return getattr(utils, name)
+    if name.endswith("torch_function") or name.startswith("has_torch_function"):
+        from eagergrad import overrides
+
+        return getattr(overrides, name)
     raise AttributeError(f"module 'eagergrad.nn.functional' has no attribute {name!r}")
