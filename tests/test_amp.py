@@ -105,6 +105,34 @@ def test_a_loss_in_a_region_gives_the_outputs_their_gradient() -> None:
     assert scores.grad.tolist() == [[0.5, -0.5]]
 
 
+def test_a_weight_is_cast_once_in_a_region() -> None:
+    w = x(3, 3).requires_grad_()
+
+    def cast_of(y: Any) -> Any:
+        return y.grad_fn.next_functions[1][0]
+
+    with eg.autocast("cpu"):
+        first, second = x(2, 3) @ w, x(4, 3) @ w
+        assert cast_of(first) == cast_of(second)
+        with eg.autocast("cpu", enabled=False):
+            assert (x(2, 3) @ w).dtype == eg.float32
+        with eg.autocast("cpu", cache_enabled=False):
+            assert cast_of(x(2, 3) @ w) != cast_of(first)
+        with eg.no_grad():
+            w.mul_(2)
+        third = x(2, 3) @ w
+        assert third.tolist() == [[6.0] * 3] * 2
+        eg.clear_autocast_cache()
+        assert cast_of(x(2, 3) @ w) != cast_of(third)
+    (first.sum() + second.sum() + third.sum()).backward()
+    assert w.grad.tolist() == [[8.0] * 3] * 3
+    with eg.autocast("cpu"):
+        assert cast_of(x(2, 3) @ w) != cast_of(third), "nothing is kept between regions"
+        for _ in range(2):  # several passes through one cast
+            (x(2, 3) @ w).sum().backward()
+    assert w.grad.tolist() == [[12.0] * 3] * 3
+
+
 def test_doubles_and_integers_are_left_alone() -> None:
     with eg.autocast("cpu"):
         assert (x(2, 2).double() @ x(2, 2).double()).dtype == eg.float64

@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "ops/ops.h"
+#include "tape/node.h"
 
 namespace eg::python {
 namespace {
@@ -14,6 +16,31 @@ struct Region {
   DType dtype = DType::BFloat16;
 };
 thread_local Region regions[kDeviceTypes];
+
+// What became of a weight in the regions that are open: it is cast once, however often it is used.
+struct Cast {
+  Tensor weight, cast;
+  const Storage* storage;
+  uint32_t version;
+};
+using Casts = std::unordered_map<const void*, Cast>;
+thread_local bool keeps_casts = true;
+// Never destroyed: a thread may end when Python is no more.
+Casts& casts() {
+  thread_local auto* all = new Casts;
+  return *all;
+}
+
+Tensor lowered(const Tensor& t, DType wanted) {
+  const bool kept = keeps_casts && t.dtype() == DType::Float32 && grad_enabled() &&
+                    t.requires_grad() && t.is_leaf();
+  if (!kept) return to(t, wanted);
+  Cast& found = casts()[t.operator->()];
+  const bool fresh = found.cast.defined() && found.storage == &t.storage() &&
+                     found.version == t.version() && found.cast.dtype() == wanted;
+  if (!fresh) found = {t, to(t, wanted), &t.storage(), t.version()};
+  return found.cast;
+}
 
 // PyTorch's lists, for each device type, under this core's names.
 constexpr const char* kCpuLower =
@@ -41,11 +68,11 @@ constexpr const char* kCudaWidest =
     "addcdiv addcmul atan2 arctan2 dot vdot grid_sampler index_put scatter_add";
 constexpr const char* kCudaRefused = "binary_cross_entropy";
 
-// set_autocast(dtype or None for the CPU, dtype or None for the GPU), for this thread.
+// set_autocast(dtype or None for the CPU, dtype or None for the GPU, are casts of weights kept?), for this thread.
 PyObject* set_autocast(PyObject*, PyObject* const* dtypes, Py_ssize_t n) {
   return guarded([&]() -> PyObject* {
-    EG_CHECK_TYPE(n == kDeviceTypes,
-                  "[set_autocast] expected a dtype or None for each device type");
+    EG_CHECK_TYPE(n == kDeviceTypes + 1,
+                  "[set_autocast] expected a dtype or None for each device type, and a bool");
     Region made[kDeviceTypes];
     for (int i = 0; i < kDeviceTypes; ++i) {
       made[i].open = dtypes[i] != Py_None;
@@ -54,6 +81,15 @@ PyObject* set_autocast(PyObject*, PyObject* const* dtypes, Py_ssize_t n) {
                     Py_TYPE(dtypes[i])->tp_name);
     }
     std::copy(made, made + kDeviceTypes, regions);
+    keeps_casts = dtypes[kDeviceTypes] == Py_True;
+    Py_RETURN_NONE;
+  });
+}
+
+PyObject* clear_casts(PyObject*, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const Casts gone = std::move(casts());
+    casts().clear();
     Py_RETURN_NONE;
   });
 }
@@ -70,7 +106,8 @@ PyObject* is_on(PyObject*, PyObject* const* types, Py_ssize_t n) {
 
 PyMethodDef methods[] = {
     {"set_autocast", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(set_autocast)),
-     METH_FASTCALL, "set_autocast(cpu_dtype, cuda_dtype)"},
+     METH_FASTCALL, "set_autocast(cpu_dtype, cuda_dtype, cache)"},
+    {"clear_autocast_cache", clear_casts, METH_NOARGS, "clear_autocast_cache()"},
     {"autocast_on", reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(is_on)),
      METH_FASTCALL, "autocast_on(device_type=None) -> bool"},
     {nullptr, nullptr, 0, nullptr}};
@@ -113,7 +150,7 @@ Tensor autocast(const Tensor& t, const AutocastRule& rule, bool wide) {
       break;
     case Autocast::Lower:
       wanted = regions[type].dtype;
-      break;
+      return t.dtype() != wanted ? lowered(t, wanted) : t;
     case Autocast::Widest:
       if (wide) wanted = DType::Float32;
       break;

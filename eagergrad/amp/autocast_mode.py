@@ -39,6 +39,8 @@ class _State(threading.local):
     def __init__(self) -> None:
         self.enabled = dict.fromkeys(_DEVICES, False)
         self.dtype: dict[str, Any] = dict.fromkeys(_DEVICES)
+        self.cache = True
+        self.depth = 0  # of nested regions
 
 
 _state = _State()
@@ -113,19 +115,21 @@ def set_autocast_gpu_dtype(dtype: Any) -> None:
 
 
 def clear_autocast_cache() -> None:
-    """Forgets cast weights. None are kept: a cast is recorded where it is needed."""
+    """Forget the casts of weights that the open regions keep."""
+    _C.clear_autocast_cache()
 
 
 def _tell_core() -> None:
     _C.set_autocast(
-        *(get_autocast_dtype(d) if _state.enabled[d] else None for d in ("cpu", "cuda"))
+        *(get_autocast_dtype(d) if _state.enabled[d] else None for d in ("cpu", "cuda")),
+        _state.cache,
     )
 
 
 @contextlib.contextmanager
 def suspended() -> Iterator[None]:
     """No region is open inside, as for the ops that a function of PyTorch's lists is made of."""
-    _C.set_autocast(None, None)
+    _C.set_autocast(None, None, False)
     try:
         yield
     finally:
@@ -137,6 +141,7 @@ class autocast:
     their float32 inputs as `dtype`, and losses their half precision inputs as float32; on "cuda" so do
     softmax, norms, sums and the functions that leave the range of float16, as in PyTorch's lists.
 
+    A weight is cast once in a region and kept until it ends, unless ``cache_enabled`` is False or it is written to.
     Everything else computes in the dtypes it is given. The default is bfloat16 on the CPU and
     float16 on "cuda"; without a GPU autocast for "cuda" warns and does nothing. RuntimeError for
     other device types.
@@ -170,19 +175,24 @@ class autocast:
             )
             enabled = False
         self._enabled = enabled
-        self._before: list[tuple[bool, Any]] = []
+        self._before: list[tuple[bool, Any, bool]] = []
 
     def __enter__(self) -> autocast:
         device = self.device
-        self._before.append((_state.enabled[device], _state.dtype[device]))
+        self._before.append((_state.enabled[device], _state.dtype[device], _state.cache))
         _state.enabled[device], _state.dtype[device] = self._enabled, self.fast_dtype
+        _state.cache = self._cache_enabled
+        _state.depth += 1
         _tell_core()
         return self
 
     def __exit__(self, *exc: object) -> None:
         device = self.device
-        _state.enabled[device], _state.dtype[device] = self._before.pop()
+        _state.enabled[device], _state.dtype[device], _state.cache = self._before.pop()
+        _state.depth -= 1
         _tell_core()
+        if _state.depth == 0:
+            clear_autocast_cache()
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         if not callable(function):
