@@ -37,6 +37,8 @@ ONCE = ("core", "tape", "ops", "cuda", "python")
 # Compiled for size at the oldest level, where nothing of the elementwise, reduction and norm loops is: there -Os is 2 to 14 times
 # slower.
 SMALL = ("attention", "conv", "ctc", "index", "optim", "pool", "rnn", "sort", "sparse", "vision")
+# No faster with AVX-512 than with AVX2: not compiled for it, where both are.
+NARROW = ("ctc", "index", "shape", "vision")
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)
 IS_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -190,7 +192,8 @@ def jobs_of(tools: Toolchain) -> list[Job]:
 
     jobs = []
     for part in ONCE:
-        command = tools.once()
+        # The host's side of the GPU only launches.
+        command = [*tools.once(), *(["-Os"] if part == "cuda" and not tools.sanitize else [])]
         for source in sorted((ROOT / "csrc" / part).glob("*.cpp")):
             name = f"{part}/{source.stem}.o"
             if part == "python":
@@ -208,10 +211,12 @@ def jobs_of(tools: Toolchain) -> list[Job]:
                     shlex.join(tools.once()),
                 )
             )
-    for level in tools.levels():
+    levels = tools.levels()
+    for level in levels:
         flags = tools.kernel(level)
         for source in sorted((ROOT / "csrc" / "kernels").glob("*.cpp")):
-            if not source.stem.endswith("_base"):
+            narrow = level == 4 and 3 in levels and source.stem in NARROW
+            if not source.stem.endswith("_base") and not narrow:
                 small = level == 2 and source.stem in SMALL and not tools.sanitize
                 command = [*flags, "-Os"] if small else flags
                 target = folder / f"kernels/{source.stem}.v{level}.o"

@@ -161,15 +161,6 @@ void backward(const RnnShape& s, const RnnBackward& a) {
   }
 }
 
-void weight_gradient(DType t, int64_t k, int64_t m, int64_t n, const void* a, int64_t lda,
-                     const void* b, int64_t ldb, void* c, int64_t ldc, bool add) {
-  product(t, true, false, m, n, k, {a, lda}, {b, ldb}, c, ldc, add);
-}
-void transposed_product(DType t, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda,
-                        const void* b, int64_t ldb, void* c, int64_t ldc, bool add) {
-  product(t, false, true, m, n, k, {a, lda}, {b, ldb}, c, ldc, add);
-}
-
 void previous(const RnnShape& s, const void* out, int64_t ld_out, const void* h0, void* dst) {
   const int64_t n = s.offset[s.steps] * s.state();
   if (n == 0) return;
@@ -180,7 +171,6 @@ void previous(const RnnShape& s, const void* out, int64_t ld_out, const void* h0
 
 }  // namespace
 
-EG_CUDA_KERNELS(RnnKernels, {&no_scratch, &no_scratch, &forward, &backward, &weight_gradient,
-                             &transposed_product, &previous})
+EG_CUDA_KERNELS(RnnKernels, {&no_scratch, &no_scratch, &forward, &backward, &previous})
 
 }  // namespace eg

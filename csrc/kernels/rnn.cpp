@@ -619,61 +619,6 @@ void rnn_backward(const RnnShape& s, const RnnBackward& a) {
              [&](auto zero, auto mode) { backward<decltype(zero), decltype(mode)::value>(s, a); });
 }
 
-template <class T>
-void weight_gradient(int64_t k, int64_t m, int64_t n, const T* a, int64_t lda, const T* b,
-                     int64_t ldb, T* c, int64_t ldc, bool add) {
-  constexpr int64_t L = kLanes<T>;
-  parallel_for((m + L - 1) / L, grain_for(L * k * n, 1), [&](int64_t begin, int64_t end) {
-    const int64_t first = begin * L, rows = (end * L < m ? end * L : m) - first;
-    if (k <= kShortProduct) {
-      alignas(64) T edge[kShortProduct * kShortColumns<T>];
-      return short_product(k, rows, n, a + first, lda, b, ldb, c + first * ldc, ldc, add, edge);
-    }
-    Scratch<T> scratch(product_scratch<T>(n));
-    if (!add)
-      for (int64_t r = 0; r < rows; ++r) memset(c + (first + r) * ldc, 0, n * sizeof(T));
-    add_transposed_product(k, rows, n, a + first, lda, b, ldb, c + first * ldc, ldc,
-                           scratch.data());
-  });
-}
-void weight_gradient_any(DType t, int64_t k, int64_t m, int64_t n, const void* a, int64_t lda,
-                         const void* b, int64_t ldb, void* c, int64_t ldc, bool add) {
-  visit_float(t, [&](auto zero) {
-    using T = decltype(zero);
-    weight_gradient<T>(k, m, n, static_cast<const T*>(a), lda, static_cast<const T*>(b), ldb,
-                       static_cast<T*>(c), ldc, add);
-  });
-}
-
-template <class T>
-void transposed_product(int64_t m, int64_t n, int64_t k, const T* a, int64_t lda, const T* b,
-                        int64_t ldb, T* c, int64_t ldc, bool add) {
-  constexpr int64_t L = kLanes<T>, span = kSpan<T>;
-  parallel_for((n + span - 1) / span, grain_for(span * k * m, 1), [&](int64_t begin, int64_t end) {
-    Scratch<T> panel(k * span);
-    for (int64_t j = begin; j < end; ++j) {
-      for (int64_t v = 0; v < span; v += L) {
-        const int64_t row = j * span + v, left = n - row;
-        pack_transposed(b + row * ldb, ldb,
-                        left < 0   ? 0
-                        : left < L ? left
-                                   : L,
-                        k, panel.data() + v, span);
-      }
-      const int64_t columns = n - j * span < span ? n - j * span : span;
-      multiply_panels(m, columns, k, a, lda, panel.data(), 0, span, c + j * span, ldc, add);
-    }
-  });
-}
-void transposed_product_any(DType t, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda,
-                            const void* b, int64_t ldb, void* c, int64_t ldc, bool add) {
-  visit_float(t, [&](auto zero) {
-    using T = decltype(zero);
-    transposed_product<T>(m, n, k, static_cast<const T*>(a), lda, static_cast<const T*>(b), ldb,
-                          static_cast<T*>(c), ldc, add);
-  });
-}
-
 void rnn_previous(const RnnShape& s, const void* out, int64_t ld_out, const void* h0, void* dst) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -689,6 +634,6 @@ void rnn_previous(const RnnShape& s, const void* out, int64_t ld_out, const void
 }  // namespace
 
 EG_KERNELS(RnnKernels, {&rnn_forward_scratch, &rnn_backward_scratch, &rnn_forward, &rnn_backward,
-                        &weight_gradient_any, &transposed_product_any, &rnn_previous});
+                        &rnn_previous});
 
 }  // namespace eg

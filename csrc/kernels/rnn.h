@@ -63,12 +63,6 @@ struct RnnKernels {
   int64_t (*backward_scratch)(const RnnShape&);
   void (*forward)(const RnnShape&, const RnnForward&);
   void (*backward)(const RnnShape&, const RnnBackward&);
-  // c[m, n] = a[k, m]^T @ b[k, n], added to c if `add`. On all threads.
-  void (*weight_gradient)(DType, int64_t k, int64_t m, int64_t n, const void* a, int64_t lda,
-                          const void* b, int64_t ldb, void* c, int64_t ldc, bool add);
-  // c[m, n] = a[m, k] @ b[n, k]^T + c if `add`, for few rows m. On all threads.
-  void (*transposed_product)(DType, int64_t m, int64_t n, int64_t k, const void* a, int64_t lda,
-                             const void* b, int64_t ldb, void* c, int64_t ldc, bool add);
   // dst [N, state]: the state each step started from.
   void (*previous)(const RnnShape&, const void* out, int64_t ld_out, const void* h0, void* dst);
 };

@@ -3,9 +3,11 @@
 
 #include <string>
 
+#include "ops/matmul.h"
 #include "ops/ops.h"
 #include "ops/recompute.h"
 #include "ops/registry.h"
+#include "ops/views.h"
 #include "tape/function.h"
 
 namespace eg {
@@ -102,9 +104,9 @@ struct WeightGradients {
     out[input] = add ? Context::accumulated() : to;
   }
   void product(const Tensor& a, const Tensor& b, const Tensor& c, int64_t row, bool add) const {
-    kernels<RnnKernels>().weight_gradient(
-        d.dtype(), a.size(0), a.size(1), b.size(1), a.raw(), a.stride(0), b.raw(), b.stride(0),
-        c.raw() + row * c.stride(0) * c.item_size(), c.stride(0), add);
+    mm_into(make_view(a, {a.size(1), a.size(0)}, {a.stride(1), a.stride(0)}, a.offset()), b,
+            make_view(c, {a.size(1), c.size(1)}, {c.stride(0), 1}, c.offset() + row * c.stride(0)),
+            add);
   }
   void w_ih(size_t input, const Tensor& x, Tensors& out) const {
     const Tensor a = of_input();
