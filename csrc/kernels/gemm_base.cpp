@@ -127,6 +127,7 @@ struct Grid {
 template <class T>
 void in_pieces(const Gemm<T>& g, void (*product)(const Gemm<T>&)) {
   const Grid grid(g.m, g.n, g.k);
+  const ReleaseGil released;  // with one thread, too
   // Few pieces at a time: between them this thread looks for an interrupt.
   const int64_t together = 4 * num_threads();
   for (int64_t at = 0; at < g.k; at += grid.depth) {
