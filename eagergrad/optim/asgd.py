@@ -63,6 +63,7 @@ class ASGD(FusedOptimizer):
         super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
+        _fill_missing(state, p)
         if "eta" not in state:
             state["eta"] = _scalar(group["lr"])
         if "mu" not in state:

@@ -78,6 +78,7 @@ class NAdam(FusedOptimizer):
         super().__init__(params, defaults, lazy)
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
+        _fill_missing(state, p)
         if "mu_product" not in state:
             state["mu_product"] = _scalar(1.0)
         _fill_missing(state, p, "exp_avg", "exp_avg_sq")
