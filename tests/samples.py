@@ -20,6 +20,7 @@ SPOKEN_FOR = {
     "feature_dropout": "nn.functional.dropout2d",
     "gelu_erf": "nn.functional.gelu",
     "gelu_tanh": "nn.functional.gelu",
+    "normal_cdf": "nn.functional.gelu",
     "grid_sampler": "nn.functional.grid_sample",
     "im2col": "nn.functional.unfold",
     "huber": "nn.functional.huber_loss",

@@ -208,7 +208,10 @@ class Blocked {
         slot(kTall * depths.largest() + L),
         groups(strips.count, packs_a ? ceil_div(kPacked, slot) : strips.count),
         left(packs_a ? groups.largest() * slot : 0),
-        right((packs_b ? panels.largest() : 1) * width * depths.largest()) {}
+        right((packs_b            ? panels.largest()
+               : g.n % width == 0 ? 0
+                                  : 1) *
+              width * depths.largest()) {}
 
   void run() {
     for (int64_t group = 0; group < groups.count; ++group)

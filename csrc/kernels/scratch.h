@@ -14,8 +14,11 @@ namespace {
 template <class T>
 class Scratch {
  public:
-  explicit Scratch(int64_t n) : bytes_(size_t(n) * sizeof(T) + 64), data_(allocate(bytes_)) {}
-  ~Scratch() { deallocate(data_, bytes_); }
+  explicit Scratch(int64_t n)
+      : bytes_(size_t(n) * sizeof(T) + 64), data_(n ? allocate(bytes_) : nullptr) {}
+  ~Scratch() {
+    if (data_) deallocate(data_, bytes_);
+  }
   Scratch(const Scratch&) = delete;
   Scratch& operator=(const Scratch&) = delete;
   EG_INLINE T* data() { return static_cast<T*>(data_); }
