@@ -104,7 +104,7 @@ def native_group_norm(
     groups = input.reshape(N, group, C // group * HxW)
     variance, mean = eg.var_mean(groups, 2, correction=0)
     result = eg.nn.functional.group_norm(input, group, weight, bias, eps)
-    return result, mean.detach(), (variance + eps).rsqrt().detach()
+    return result, mean, (variance + eps).rsqrt()
 
 
 def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Any, Any]:
