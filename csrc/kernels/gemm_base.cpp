@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <mutex>
 #include <string>
@@ -89,19 +90,23 @@ void by_blas(const Gemm<T>& g) {
                 int(g.n), int(g.k), T(1), g.a, ld(g.lda), g.b, ld(g.ldb), T(g.add), g.c, ld(g.ldc));
 }
 
-// How the result is split into pieces. OpenBLAS packs the rows and columns of a piece, which costs 1 / width + 1 / height of
-// a multiply-add for each that it does: pieces are as square as they can be. Small products come in four, so that nobody
-// waits for a thread that wakes late; pieces of large ones take some 30 ms, so that an interrupt is answered soon.
-struct Grid {
-  static constexpr double kPiece = 2e9;
-  int64_t down = 1, across = 1, height, width, depth;
+// How the result is split into pieces. Packing the rows and columns of a piece costs 1 / width + 1 / height of a multiply-add for
+// each that it does: pieces are as square as they can be. Small products come in four, larger ones in four a thread, so that
+// nobody waits long for a thread that wakes late; pieces of the largest take some 30 ms, so that an interrupt is
+// answered soon. Each has more than kFewLongRows rows and columns unless the product has fewer, so that it is computed in the
+// same way whatever the number of threads; `depth` terms at a time, which does not depend on it either.
+class Grid {
+  static constexpr double kPiece = 2e9, kSmallPiece = 1.6e7;
+  static constexpr int64_t kLeast = 64, kUnit = 16;
 
-  Grid(int64_t m, int64_t n, int64_t k) {
-    constexpr int64_t kLeast = 64;
+ public:
+  Grid(int64_t m, int64_t n, int64_t k) : m_(m), n_(n) {
     const int64_t most_down = std::max<int64_t>(m / kLeast, 1);
     const int64_t most_across = std::max<int64_t>(n / kLeast, 1);
+    const double work = double(m) * double(n) * double(k);
     const int64_t wanted =
-        std::max<int64_t>(4, int64_t(double(m) * double(n) * double(k) / kPiece));
+        std::max<int64_t>({4, std::min<int64_t>(4 * num_threads(), int64_t(work / kSmallPiece)),
+                           int64_t(work / kPiece)});
     double least = 1e300;
     for (int64_t d = 1; d <= std::min(wanted, most_down); ++d) {
       const int64_t a = std::min((wanted + d - 1) / d, most_across);
@@ -112,16 +117,20 @@ struct Grid {
       down = d;
       across = a;
     }
-    height = rounded((m + down - 1) / down);
-    width = rounded((n + across - 1) / across);
-    down = (m + height - 1) / height;
-    across = (n + width - 1) / width;
-    depth = std::max<int64_t>(4096, int64_t(kPiece / (double(height) * double(width))));
+    depth = std::max<int64_t>(
+        4096, int64_t(kPiece / double(m) / double(n) * std::max(4.0, std::floor(work / kPiece))));
   }
   int64_t pieces() const { return down * across; }
+  int64_t row(int64_t i) const { return bound(m_, i, down); }
+  int64_t column(int64_t i) const { return bound(n_, i, across); }
+
+  int64_t down = 1, across = 1, depth;
 
  private:
-  static int64_t rounded(int64_t n) { return (n + 15) / 16 * 16; }
+  int64_t m_, n_;
+  static int64_t bound(int64_t size, int64_t i, int64_t parts) {
+    return std::min(size, (size + kUnit - 1) / kUnit * i / parts * kUnit);
+  }
 };
 
 template <class T>
@@ -136,10 +145,11 @@ void in_pieces(const Gemm<T>& g, void (*product)(const Gemm<T>&)) {
       if (first + at > 0 && poll_interrupt && !in_parallel()) poll_interrupt();
       parallel_for(count, 1, [&](int64_t begin, int64_t end) {
         for (int64_t i = first + begin; i < first + end; ++i) {
-          const int64_t r = i % grid.down * grid.height, c = i / grid.down * grid.width;
+          const int64_t down = i % grid.down, across = i / grid.down;
+          const int64_t r = grid.row(down), c = grid.column(across);
           Gemm<T> piece = g;
-          piece.m = std::min(grid.height, g.m - r);
-          piece.n = std::min(grid.width, g.n - c);
+          piece.m = grid.row(down + 1) - r;
+          piece.n = grid.column(across + 1) - c;
           piece.k = std::min(grid.depth, g.k - at);
           piece.a += g.trans_a ? at * g.lda + r : r * g.lda + at;
           piece.b += g.trans_b ? c * g.ldb + at : at * g.ldb + c;
