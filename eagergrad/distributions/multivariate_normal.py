@@ -38,7 +38,58 @@ def _cholesky_of_inverse(precision: Any) -> Any:
     return eg.linalg.solve_triangular(upper, eye.expand(precision.shape), upper=False)
 
 
-class MultivariateNormal(Distribution):
+class ByFactor(Distribution):
+    """A distribution with a positive definite matrix, which is given by itself, by its inverse or by its lower triangular
+    Cholesky factor. Kept is the factor before it is broadcast: solved once, not once a batch element.
+    """
+
+    @staticmethod
+    def _given(name: str, covariance: Any, precision: Any, factor: Any) -> tuple[str, Any]:
+        """Name and value of the one form that is given."""
+        forms = {
+            "covariance_matrix": covariance,
+            "precision_matrix": precision,
+            "scale_tril": factor,
+        }
+        given = {k: v for k, v in forms.items() if v is not None}
+        if len(given) != 1:
+            raise ValueError(f"[{name}] expected exactly one of {', '.join(forms)}")
+        return next(iter(given.items()))
+
+    def _set_factor(self, form: str, matrix: Any) -> None:
+        if form == "scale_tril":
+            self._factor = matrix
+        elif form == "covariance_matrix":
+            self._factor = eg.linalg.cholesky(matrix)
+        else:
+            self._factor = _cholesky_of_inverse(matrix)
+
+    def _spread(self, matrix: Any) -> Any:
+        n = self.event_shape[0]
+        return matrix.expand(*self.batch_shape, n, n)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = super().expand(batch_shape, _instance)
+        new._factor = self._factor
+        return new
+
+    @lazy_property
+    def scale_tril(self) -> Any:
+        """Lower triangular Cholesky factor of the matrix."""
+        return self._spread(self._factor)
+
+    @lazy_property
+    def covariance_matrix(self) -> Any:
+        """The matrix: the covariance of the normal vectors."""
+        return self._spread(eg.matmul(self._factor, self._factor.mT))
+
+    @lazy_property
+    def precision_matrix(self) -> Any:
+        """Inverse of the matrix."""
+        return self._spread(eg.cholesky_inverse(self._factor))
+
+
+class MultivariateNormal(ByFactor):
     """Normal distribution of vectors, given by covariance, precision or the lower triangular
     Cholesky factor of the covariance.
 
@@ -65,15 +116,9 @@ class MultivariateNormal(Distribution):
     ) -> None:
         if loc.dim() < 1:
             raise ValueError("[MultivariateNormal] loc expected at least one dimension, got none")
-        forms = {
-            "covariance_matrix": covariance_matrix,
-            "precision_matrix": precision_matrix,
-            "scale_tril": scale_tril,
-        }
-        given = {k: v for k, v in forms.items() if v is not None}
-        if len(given) != 1:
-            raise ValueError(f"[MultivariateNormal] expected exactly one of {', '.join(forms)}")
-        ((name, matrix),) = given.items()
+        name, matrix = self._given(
+            "MultivariateNormal", covariance_matrix, precision_matrix, scale_tril
+        )
         n = loc.shape[-1]
         if matrix.dim() < 2 or tuple(matrix.shape[-2:]) != (n, n):
             raise ValueError(
@@ -84,36 +129,7 @@ class MultivariateNormal(Distribution):
         self.__dict__[name] = matrix.expand(*batch, n, n)
         self.loc = loc.expand(*batch, n)
         super().__init__(batch, (n,), validate_args=validate_args)
-        # The factor before it is broadcast: solved once, not once a batch element.
-        if name == "scale_tril":
-            self._factor = matrix
-        elif name == "covariance_matrix":
-            self._factor = eg.linalg.cholesky(matrix)
-        else:
-            self._factor = _cholesky_of_inverse(matrix)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = super().expand(batch_shape, _instance)
-        new._factor = self._factor
-        return new
-
-    @lazy_property
-    def scale_tril(self) -> Any:
-        """Lower triangular Cholesky factor of the covariance."""
-        n = self.event_shape[0]
-        return self._factor.expand(*self.batch_shape, n, n)
-
-    @lazy_property
-    def covariance_matrix(self) -> Any:
-        """Covariance of the components."""
-        n = self.event_shape[0]
-        return eg.matmul(self._factor, self._factor.mT).expand(*self.batch_shape, n, n)
-
-    @lazy_property
-    def precision_matrix(self) -> Any:
-        """Inverse of the covariance."""
-        n = self.event_shape[0]
-        return eg.cholesky_inverse(self._factor).expand(*self.batch_shape, n, n)
+        self._set_factor(name, matrix)
 
     @property
     def mean(self) -> Any:

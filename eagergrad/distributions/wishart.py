@@ -7,15 +7,13 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad.distributions import constraints
-from eagergrad.distributions.distribution import Distribution
 from eagergrad.distributions.gamma import log_gamma_sample
-from eagergrad.distributions.multivariate_normal import _cholesky_of_inverse
-from eagergrad.distributions.utils import lazy_property
+from eagergrad.distributions.multivariate_normal import ByFactor
 
 __all__ = ["Wishart"]
 
 
-class Wishart(Distribution):
+class Wishart(ByFactor):
     """Sums of ``df`` outer products of normal vectors; the scale is given by covariance, precision or the lower
     triangular Cholesky factor of the covariance.
 
@@ -45,15 +43,7 @@ class Wishart(Distribution):
         scale_tril: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        forms = {
-            "covariance_matrix": covariance_matrix,
-            "precision_matrix": precision_matrix,
-            "scale_tril": scale_tril,
-        }
-        given = {k: v for k, v in forms.items() if v is not None}
-        if len(given) != 1:
-            raise ValueError(f"[Wishart] expected exactly one of {', '.join(forms)}")
-        ((name, matrix),) = given.items()
+        name, matrix = self._given("Wishart", covariance_matrix, precision_matrix, scale_tril)
         if matrix.dim() < 2 or matrix.shape[-1] != matrix.shape[-2]:
             raise ValueError(f"[Wishart] {name} expected square matrices: {tuple(matrix.shape)}")
         n = matrix.shape[-1]
@@ -64,32 +54,7 @@ class Wishart(Distribution):
         self.df = df.expand(batch)
         self.__dict__[name] = matrix.expand(*batch, n, n)
         super().__init__(batch, (n, n), validate_args=validate_args)
-        if name == "scale_tril":
-            self._factor = matrix
-        elif name == "covariance_matrix":
-            self._factor = eg.linalg.cholesky(matrix)
-        else:
-            self._factor = _cholesky_of_inverse(matrix)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = super().expand(batch_shape, _instance)
-        new._factor = self._factor
-        return new
-
-    @lazy_property
-    def scale_tril(self) -> Any:
-        """Lower triangular Cholesky factor of the scale."""
-        return self._factor.expand(*self.batch_shape, *self.event_shape)
-
-    @lazy_property
-    def covariance_matrix(self) -> Any:
-        """The scale: the covariance of the normal vectors."""
-        return (self._factor @ self._factor.mT).expand(*self.batch_shape, *self.event_shape)
-
-    @lazy_property
-    def precision_matrix(self) -> Any:
-        """Inverse of the scale."""
-        return eg.cholesky_inverse(self._factor).expand(*self.batch_shape, *self.event_shape)
+        self._set_factor(name, matrix)
 
     def _df(self) -> Any:
         return self.df.view(*self.batch_shape, 1, 1)
