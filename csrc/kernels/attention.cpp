@@ -6,6 +6,7 @@
 #include "kernels/attention.h"
 
 #include "core/parallel.h"
+#include "kernels/integers.h"
 #include "kernels/panel.h"
 
 namespace eg {
@@ -16,9 +17,6 @@ void deallocate(void* p, size_t bytes);
 namespace {
 
 constexpr int64_t kForwardRows = 24, kBackwardRows = 48, kTaskRows = 192;
-
-EG_INLINE int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-EG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 
 // Memory of one task, handed out piece by piece.
 template <class T>
@@ -87,7 +85,7 @@ EG_INLINE void pack_keys(Matrix<T> m, int64_t keys, int64_t width, T* to) {
   constexpr int64_t L = kLanes<T>;
   for (int64_t s = 0; s < keys; s += L) {
     T* panel = to + s / (4 * L) * width * 4 * L + s % (4 * L);
-    pack_transposed(m.row(s), m.ld, least(keys - s, L), width, panel, 4 * L);
+    pack_transposed(m.row(s), m.ld, min64(keys - s, L), width, panel, 4 * L);
   }
 }
 
@@ -201,7 +199,7 @@ EG_INLINE T exponentials(T* s, int64_t n, T shift) {
 
 // Keys that a block ending before query `end` can see.
 EG_INLINE int64_t visible(const AttentionShape& s, int64_t end) {
-  return s.causal ? least(s.keys, end) : s.keys;
+  return s.causal ? min64(s.keys, end) : s.keys;
 }
 
 // Scores of queries [row, row + rows): scaled and masked, for the first `keys` keys.
@@ -256,7 +254,7 @@ void forward_task(const AttentionShape& s, const AttentionMask& mask, int64_t b,
   const Matrix<T> scores{arena.take(kForwardRows * ld), ld};
   const Matrix<T> queries = at<T>(q, b, h), result = at<T>(out, b, h);
   for (int64_t row = begin; row < end; row += kForwardRows) {
-    const int64_t rows = least(kForwardRows, end - row), keys = visible(s, row + rows);
+    const int64_t rows = min64(kForwardRows, end - row), keys = visible(s, row + rows);
     score_rows(s, mask, b, h, queries, packed, row, rows, keys, scores);
     T top[kForwardRows], sum[kForwardRows], inverse[kForwardRows];
     for (int64_t i = 0; i < kForwardRows; ++i) sum[i] = 1;
@@ -277,13 +275,13 @@ template <class T>
 void forward(const AttentionShape& s, const AttentionMask& mask, const HeadMatrix& q,
              const HeadMatrix& k, const HeadMatrix& v, const HeadMatrix& out, T* lse) {
   const int64_t chunks = (s.queries + kTaskRows - 1) / kTaskRows;
-  const int64_t work = least(s.queries, kTaskRows) * s.keys * (s.width + s.value_width) / 8 + 1;
+  const int64_t work = min64(s.queries, kTaskRows) * s.keys * (s.width + s.value_width) / 8 + 1;
   parallel_for(s.batch * s.heads * chunks, kParallelGrain / work + 1,
                [&](int64_t first, int64_t last) {
                  for (int64_t i = first; i < last; ++i) {
                    const int64_t head = i / chunks, begin = i % chunks * kTaskRows;
                    forward_task<T>(s, mask, head / s.heads, head % s.heads, begin,
-                                   least(begin + kTaskRows, s.queries), q, k, v, out,
+                                   min64(begin + kTaskRows, s.queries), q, k, v, out,
                                    lse ? lse + head * s.queries : nullptr);
                  }
                });
@@ -301,7 +299,7 @@ struct BackwardHead {
   EG_INLINE void run(int64_t b, int64_t h, Matrix<T> q, Matrix<T> out, Matrix<T> g, Matrix<T> dq,
                      const T* lse) const {
     for (int64_t row = 0; row < s.queries; row += kBackwardRows)
-      block(b, h, row, least(kBackwardRows, s.queries - row), q, out, g, dq, lse);
+      block(b, h, row, min64(kBackwardRows, s.queries - row), q, out, g, dq, lse);
   }
 
   EG_INLINE void block(int64_t b, int64_t h, int64_t row, int64_t rows, Matrix<T> q, Matrix<T> out,

@@ -3,6 +3,7 @@
 
 #include "core/parallel.h"
 #include "kernels/conv.h"
+#include "kernels/integers.h"
 #include "kernels/scratch.h"
 #include "kernels/simd.h"
 
@@ -18,12 +19,6 @@ constexpr int64_t kPanelDepth = 640;              // reduction length between tw
 constexpr int64_t kTileBytes = 24 << 10;
 constexpr int64_t kMaxTasks = 64;
 constexpr int64_t kSerialFlops = 1 << 20;
-
-EG_INLINE int64_t min64(int64_t a, int64_t b) { return a < b ? a : b; }
-EG_INLINE int64_t max64(int64_t a, int64_t b) { return a > b ? a : b; }
-EG_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-EG_INLINE int64_t floor_div(int64_t a, int64_t b) { return (a >= 0 ? a : a - b + 1) / b; }
-EG_INLINE int64_t round_up(int64_t a, int64_t b) { return ceil_div(a, b) * b; }
 
 // One spatial dimension of a tap convolution: out[q] = sum_t w[t] * src[step * (q + shift[t]) + phase[t]].
 struct TapDim {

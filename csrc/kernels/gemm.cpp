@@ -8,6 +8,7 @@
 // Otherwise they are packed.
 #include "kernels/gemm.h"
 
+#include "kernels/integers.h"
 #include "kernels/panel.h"
 #include "kernels/scratch.h"
 
@@ -31,16 +32,13 @@ constexpr int64_t kLowRows = 3;               // at most: tiles are four vectors
 constexpr int64_t kFewLongRows = 16, kLong = 128, kFew = 4;
 constexpr int64_t kPage = 4096;
 
-EG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-EG_INLINE int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // `total` items in the fewest parts of at most `most`, of nearly equal size.
 struct Parts {
   int64_t total, count;
   Parts(int64_t n, int64_t most) : total(n), count(ceil_div(n, most)) {}
   EG_INLINE int64_t begin(int64_t i) const {
     const int64_t size = total / count, larger = total % count;
-    return i * size + least(i, larger);
+    return i * size + min64(i, larger);
   }
   EG_INLINE int64_t size(int64_t i) const { return begin(i + 1) - begin(i); }
   EG_INLINE int64_t largest() const { return ceil_div(total, count); }
@@ -169,7 +167,7 @@ void pack_panel(const Gemm<T>& g, int64_t p, int64_t k, int64_t j, int64_t width
   if (!g.trans_b) return pack_columns(g.b + p * g.ldb + j, g.ldb, columns, k, dst, width);
   for (int64_t v = 0; v < width; v += L) {
     const int64_t left = columns - v;
-    pack_transposed(g.b + (j + v) * g.ldb + p, g.ldb, left < 0 ? 0 : least(left, L), k, dst + v,
+    pack_transposed(g.b + (j + v) * g.ldb + p, g.ldb, left < 0 ? 0 : min64(left, L), k, dst + v,
                     width);
   }
 }
@@ -266,7 +264,7 @@ class Blocked {
         const int64_t column = panel * width;
         f(k, a, packs_a ? rows : g.lda, is_copy ? copy(panel) : g.b + p * g.ldb + column,
           is_copy ? width : g.ldb,
-          {g.c + row * g.ldc + column, g.ldc, d || g.add, least(width, g.n - column)});
+          {g.c + row * g.ldc + column, g.ldc, d || g.add, min64(width, g.n - column)});
       }
     }
   }

@@ -1,6 +1,7 @@
 #include "kernels/index.h"
 
 #include "core/parallel.h"
+#include "kernels/integers.h"
 #include "kernels/scratch.h"
 
 #if defined(__AVX2__)
@@ -37,8 +38,6 @@ EG_INLINE void visit_size(size_t item, F&& f) {
   }
 }
 
-EG_INLINE int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-
 EG_INLINE int64_t outer_start(const Positions& p, int64_t o) {
   return p.outer_offsets ? p.outer_offsets[o] : o * p.outer_stride;
 }
@@ -49,7 +48,7 @@ constexpr int64_t kAhead = 8;
 template <class T>
 EG_INLINE void fetch(const T* row, int64_t n) {
   const char* at = reinterpret_cast<const char*>(row);
-  const int64_t bytes = least(n * static_cast<int64_t>(sizeof(T)), 256);
+  const int64_t bytes = min64(n * static_cast<int64_t>(sizeof(T)), 256);
   for (int64_t b = 0; b < bytes; b += 64) __builtin_prefetch(at + b);
 }
 
@@ -117,7 +116,7 @@ void take_elements(T* __restrict__ out, const T* __restrict__ x, const Positions
   const int64_t scale = p.scale, skip = p.inner_offsets ? p.inner_offsets[0] : 0;
   const int64_t* __restrict__ index = p.index;
   for (int64_t r = begin; r < end;) {
-    const int64_t o = r / p.n, first = r - o * p.n, last = least(p.n, first + end - r);
+    const int64_t o = r / p.n, first = r - o * p.n, last = min64(p.n, first + end - r);
     const T* __restrict__ from = x + outer_start(p, o) + skip;
     T* __restrict__ to = out + o * p.n;
     if (scale == 1) {
@@ -202,7 +201,7 @@ void fold_all(T* x, const T* packed, const Positions& p, bool one) {
   const int64_t wide = p.inner * static_cast<int64_t>(sizeof(T)) / 128;
   int64_t blocks = 1;
   if (p.outer < num_threads() && p.outer * p.n * p.inner > kParallelGrain)
-    blocks = least(num_threads(), wide);
+    blocks = min64(num_threads(), wide);
   if (blocks < 1) blocks = 1;
   const int64_t step = (p.inner + blocks - 1) / blocks;
   const int64_t work = p.n * step;
@@ -210,7 +209,7 @@ void fold_all(T* x, const T* packed, const Positions& p, bool one) {
     for (int64_t u = begin; u < end; ++u) {
       const int64_t o = u / blocks, first = u % blocks * step;
       fold_rows<Op>(x + outer_start(p, o), packed + (one ? 0 : o * p.n * p.inner), p, one, first,
-                    least(first + step, p.inner));
+                    min64(first + step, p.inner));
     }
   });
 }
@@ -263,11 +262,11 @@ EG_INLINE void visit_floats(DType t, F&& f) {
 // Threads share out columns: rows may meet in any order.
 template <class F>
 void by_columns(int64_t n, int64_t width, int64_t item, F&& f) {
-  int64_t blocks = n * width > kParallelGrain ? least(num_threads(), width * item / 128) : 1;
+  int64_t blocks = n * width > kParallelGrain ? min64(num_threads(), width * item / 128) : 1;
   if (blocks < 1) blocks = 1;
   const int64_t step = (width + blocks - 1) / blocks;
   parallel_for(blocks, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) f(b * step, least(b * step + step, width));
+    for (int64_t b = begin; b < end; ++b) f(b * step, min64(b * step + step, width));
   });
 }
 
@@ -413,14 +412,14 @@ void scatter_all(T* x, const T* src, const Lines& l) {
                 rows = row_count(l, l.dim < last ? l.dim : last, last);
   int64_t blocks = 1;
   if (l.dim < last && units < num_threads() && units * rows * n > kParallelGrain)
-    blocks = least(num_threads(), n / 32);
+    blocks = min64(num_threads(), n / 32);
   if (blocks < 1) blocks = 1;
   const int64_t step = (n + blocks - 1) / blocks;
   const int64_t across = l.x_strides[last], along = l.dim_stride, src_step = l.src_strides[last];
   parallel_for(units * blocks, kParallelGrain / (rows * step + 1) + 1,
                [&](int64_t begin, int64_t end) {
                  for (int64_t u = begin; u < end; ++u) {
-                   const int64_t first = u % blocks * step, stop = least(first + step, n);
+                   const int64_t first = u % blocks * step, stop = min64(first + step, n);
                    int64_t row = u / blocks * rows;
                    Walker w(l, row);
                    for (int64_t r = 0; r < rows; ++r, ++row, w.next())
@@ -475,7 +474,7 @@ int64_t count(const char* mask, int64_t n) {
   int64_t total = 0;
   for (int64_t i = 0; i < n;) {
     // Byte sums of up to 255 vectors stay in bytes; the compiler keeps them in registers.
-    const int64_t stop = least(n, i + 16384);
+    const int64_t stop = min64(n, i + 16384);
     int32_t part = 0;
     for (; i < stop; ++i) part += mask[i] != 0;
     total += part;

@@ -2,6 +2,7 @@
 #include "kernels/optim.h"
 
 #include "core/parallel.h"
+#include "kernels/integers.h"
 #include "kernels/optim_rules.h"
 #include "kernels/scratch.h"
 
@@ -182,7 +183,7 @@ class RowStep {
       const int64_t k = lag(row(i));
       longest = k > longest ? k : longest;
     }
-    known_ = item.row_steps ? least(longest + 1, kFadings) : 0;
+    known_ = item.row_steps ? min64(longest + 1, kFadings) : 0;
     for (int64_t k = 0; k < known_; ++k) fadings_[k] = steps.fading(options, item, double(k));
   }
 
@@ -214,7 +215,6 @@ class RowStep {
   bool skips() const { return item_.lazy && item_.touched; }
   int64_t row(int64_t unit) const { return skips() ? item_.touched[unit] : unit; }
   int64_t row_bytes() const { return item_.width * bytes_; }
-  static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
   int64_t lag(int64_t row) const {
     const int64_t done = int64_t(item_.step) - 1;
     return item_.row_steps[row] < done ? done - item_.row_steps[row] : 0;
@@ -255,7 +255,7 @@ class RowStep {
     OptimItem part = item_;
     for (int64_t at = first * item_.width; at < end; at += kStrip) {
       part.grad = reinterpret_cast<const char*>(zeros) - at * bytes_;
-      update(steps_, options_, part, at, least(end - at, kStrip));
+      update(steps_, options_, part, at, min64(end - at, kStrip));
     }
   }
 

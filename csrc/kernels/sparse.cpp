@@ -3,6 +3,7 @@
 #include <math.h>
 
 #include "core/parallel.h"
+#include "kernels/integers.h"
 #include "kernels/scratch.h"
 #include "kernels/simd.h"
 
@@ -19,11 +20,6 @@ EG_INLINE auto visit_value(DType t, F&& f) {
   if (t == DType::Float64) return f(double{});
   if (t == DType::Int64) return f(int64_t{});
   return f(float{});
-}
-
-template <class T>
-EG_INLINE T least(T a, T b) {
-  return a < b ? a : b;
 }
 
 template <class I>
@@ -107,7 +103,7 @@ bool over_parts(const CompressedView& x, int64_t cost, Body&& body) {
   const int64_t work = (x.nnz + x.rows) * (cost + 1);
   if (x.rows == 0) return true;
   if (work <= kParallelGrain) return body(int64_t(0), x.rows);
-  const int64_t parts = least(kParts, x.rows);
+  const int64_t parts = min64(kParts, x.rows);
   bool sound[kParts];
   const I* ptr = static_cast<const I*>(x.ptr);
   // Unsound pointers give strange borders, which are cut to order here and found at fault inside.
