@@ -89,7 +89,10 @@ struct RowsOf {
   int64_t ld;
   RowsOf(const T* first, int64_t lda)
       : a(first), a4(first + 4 * lda), a8(first + 8 * lda), ld(lda) {}
-  EG_INLINE T operator[](int r) const { return (r < 4 ? a : r < 8 ? a4 : a8)[r % 4 * ld]; }
+  EG_INLINE T operator[](int r) const {
+    const T* from = r < 4 ? a : r < 8 ? a4 : a8;  // in one expression, GCC 12's UBSan misreads it
+    return from[r % 4 * ld];
+  }
   EG_INLINE void next() { ++a, ++a4, ++a8; }
 };
 // R rows of A, of which each column lies contiguously; ld from one column to the next.
