@@ -47,6 +47,10 @@ class NumpyArrays:
 
     strict = staticmethod(contextlib.nullcontext)
 
+    @staticmethod
+    def has_eig():
+        return True
+
 
 @pytest.fixture(params=["the host", "CuPy"], autouse=True)
 def library(request, monkeypatch):
@@ -66,8 +70,10 @@ def test_the_device_computes_what_cupy_has(library, request):
     for f in (L.inv, L.slogdet, L.cholesky, L.qr, L.eigh, L.svd):
         f(symmetric(A))
     L.solve(A, A)
+    L.eig(symmetric(A))
+    eg.geqrf(A)
     if library or "the host" in request.node.name:
-        wanted = {"inv", "slogdet", "cholesky", "qr", "eigh", "svd", "solve"}
+        wanted = {"inv", "slogdet", "cholesky", "qr", "eigh", "svd", "solve", "eig"}
         assert library == (set() if "the host" in request.node.name else wanted)
     empty = L.inv(eg.zeros(2, 0, 0, device="cuda"))
     assert empty.is_cuda and empty.shape == (2, 0, 0)
@@ -152,6 +158,8 @@ def test_errors_are_those_of_the_cpu():
     rotation = eg.tensor([[0.0, 1.0], [-1.0, 0.0]], device="cuda")
     with pytest.raises(RuntimeError, match="complex"):
         L.eig(rotation)
+    with pytest.raises(L.LinAlgError, match="infs or NaNs"):
+        L.eig(rotation / 0)
 
 
 @pytest.mark.parametrize("offsets", [[0, 2, 2, 7], eg.tensor([0, 2, 2, 7], dtype=eg.int32)])

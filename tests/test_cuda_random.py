@@ -69,6 +69,9 @@ def test_distributions():
     same(lambda device: eg.multinomial(p[0].to(device), 9, replacement=True))
     same(lambda device: eg.poisson(p.to(device) * 20))
     same(lambda device: eg.poisson(p.to(device) * 2))
+    same(
+        lambda device: eg.binomial(p.to(device).mul(30).floor(), eg.full((1,), 0.3, device=device))
+    )
 
 
 def test_samples_by_rejection():
@@ -83,6 +86,7 @@ def test_samples_by_rejection():
                 D.StudentT(a + 1).sample(),
                 D.Binomial(eg.full_like(a, 9), a / 4).sample(),
                 D.Binomial(eg.full_like(a, 4000), a / 4).sample(),
+                D.VonMises(a - 3, a * a * a).sample(),
             ]
         )
 

@@ -91,6 +91,7 @@ void sample(Sample what, const double* a, const double* b, const uint64_t* seeds
             double* out) {
   const char* const name = what == Sample::Poisson    ? "eg::sample<eg::PoissonOf>"
                            : what == Sample::Binomial ? "eg::sample<eg::BinomialOf>"
+                           : what == Sample::VonMises ? "eg::sample<eg::VonMisesOf>"
                                                       : "eg::sample<eg::LogGammaOf>";
   if (n) launch(kernel(kFile, name), elements(n, 1, 128), a, b, seeds, n, out);
 }

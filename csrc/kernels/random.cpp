@@ -142,6 +142,9 @@ void sample(Sample what, const double* a, const double* b, const uint64_t* seeds
       break;
     case Sample::LogGamma:
       for (int64_t i = 0; i < n; ++i) out[i] = log_gamma_number(a[i], seeds[i]);
+      break;
+    case Sample::VonMises:
+      for (int64_t i = 0; i < n; ++i) out[i] = von_mises_number(a[i], seeds[i]);
   }
 }
 void slopes(const double* shape, const double* log_z, int64_t n, double* out) {

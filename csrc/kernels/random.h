@@ -7,8 +7,8 @@ namespace eg {
 
 enum class Draw : uint8_t { Bits32, Bits64, Uniform, Normal };
 
-// LogGamma: the logarithm of a standard gamma number.
-enum class Sample : uint8_t { Poisson, Binomial, LogGamma };
+// LogGamma: the logarithm of a standard gamma number. VonMises: an angle around 0 of the concentration given.
+enum class Sample : uint8_t { Poisson, Binomial, LogGamma, VonMises };
 
 struct RandomKernels {
   // n results from element `first` of a stream that starts at counter `offset`. Bits32: uint32, Bits64: uint64; Uniform in

@@ -104,7 +104,27 @@ EG_INLINE double log_gamma_number(double shape, uint64_t seed) {
   }
 }
 
-// Its derivative by the shape a: Note [Gradient of a gamma sample] in eagergrad/distributions/gamma.py.
+// An angle in [-pi, pi] whose density is proportional to exp(k cos(angle)): Best and Fisher, 1979. Of concentrations above 1e6
+// the angle is normal to the last digits.
+EG_INLINE double von_mises_number(double k, uint64_t seed) {
+  constexpr double pi = 3.141592653589793;
+  UniformStream uniform{seed};
+  if (!(k >= 0)) return NAN;
+  if (k < 1e-8) return pi * (2 * uniform.next() - 1);
+  if (k > 1e6) return uniform.normal() / vocabulary::sqrt(k);
+  const double tau = 1 + vocabulary::sqrt(1 + 4 * k * k);
+  const double rho = (tau - vocabulary::sqrt(2 * tau)) / (2 * k);
+  const double r = k < 1e-5 ? 1 / k + k : (1 + rho * rho) / (2 * rho);
+  while (true) {
+    const double z = vocabulary::cos(pi * uniform.next()), w = (1 + r * z) / (r + z);
+    const double y = k * (r - w), u = uniform.positive();
+    if (y * (2 - y) < u && vocabulary::log(y / u) + 1 - y < 0) continue;
+    const double angle = ::acos(w > 1 ? 1.0 : w < -1 ? -1.0 : w);
+    return uniform.next() < 0.5 ? -angle : angle;
+  }
+}
+
+// The derivative of log_gamma_number by the shape a: Note [Gradient of a gamma sample] in eagergrad/distributions/gamma.py.
 EG_INLINE double log_gamma_slope(double a, double log_z) {
   const double z = vocabulary::exp(log_z);
   if (a > 1000) {

@@ -399,6 +399,17 @@ EG_OP(
     "_binomial(count, probs, generator=None)",
     "How many of `count` draws succeed, each with the probability given.", kInternal)
 
+EG_OP(
+    +[](const Tensor& input, Generator* g) {
+      EG_CHECK_KIND(NotImplemented, input.is_floating(),
+                    "[von_mises] expected floating point concentrations, got ", input.dtype());
+      const DeviceScope scope(input.device());
+      const Tensor k = contiguous_data(cast_data(input.detach(), DType::Float64));
+      return cast_data(sampled(Sample::VonMises, k, Tensor(), g), input.dtype());
+    },
+    "_von_mises(input, generator=None)",
+    "An angle around 0 for each concentration, by the von Mises distribution.", kInternal)
+
 Tensor poisson(const Tensor& input, Generator* g) {
   EG_CHECK_KIND(NotImplemented, input.is_floating(),
                 "[poisson] expected rates in a floating point tensor, got ", input.dtype());

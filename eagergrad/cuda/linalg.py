@@ -6,8 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from eagergrad import _C
 from eagergrad.cuda import _runtime
+from eagergrad.linalg._factors import real_eig
 
 
 class CupyArrays:
@@ -25,6 +28,12 @@ class CupyArrays:
         from eagergrad.cuda.interop import from_cuda_array
 
         return from_cuda_array(array)
+
+    def has_eig(self) -> bool:
+        """From CUDA 12.6 and CuPy 14 on."""
+        from cupyx import cusolver
+
+        return hasattr(self.linalg, "eig") and cusolver.check_availability("geev")
 
     def strict(self) -> Any:
         """A context in which a matrix that cannot be factorized is an error: LinAlgError."""
@@ -51,8 +60,14 @@ def _named(name: str) -> Callable[..., Any]:
     return call
 
 
+def _real_eig(xp: Any, A: Any) -> Any:
+    if not bool(A.isfinite().all()):
+        raise np.linalg.LinAlgError("Array must not contain infs or NaNs")
+    return real_eig(xp.array(A.contiguous()), xp.linalg)
+
+
 _STRICT = {name: _named(name) for name in ("inv", "cholesky", "qr", "eigh", "svd")}
-_STRICT["solve"] = _solve
+_STRICT |= {"solve": _solve, "real_eig": _real_eig}
 _SILENT = {"slogdet": _named("slogdet"), "solve_triangle": _solve}
 
 
@@ -63,7 +78,7 @@ def factorized(name: str, *inputs: Any, **options: Any) -> Any:
     """
     function = _STRICT.get(name) or _SILENT.get(name)
     xp = arrays() if function and all(x.numel() for x in inputs) else None
-    if xp is None or function is None:
+    if xp is None or function is None or (name == "real_eig" and not xp.has_eig()):
         return None
     device = inputs[0].device
     inputs = tuple(x.detach() for x in inputs)

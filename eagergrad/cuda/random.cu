@@ -148,6 +148,11 @@ struct BinomialOf {
     return binomial_number(a, b, seed);
   }
 };
+struct VonMisesOf {
+  static __device__ double make(double a, double, uint64_t seed) {
+    return von_mises_number(a, seed);
+  }
+};
 struct LogGammaOf {
   static __device__ double make(double a, double, uint64_t seed) {
     return log_gamma_number(a, seed);

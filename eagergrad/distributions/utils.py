@@ -7,8 +7,6 @@ from collections.abc import Callable
 from numbers import Number
 from typing import Any
 
-import numpy as np
-
 import eagergrad as eg
 from eagergrad import _C
 
@@ -17,7 +15,6 @@ __all__ = [
     "clamp_probs",
     "lazy_property",
     "logits_to_probs",
-    "numpy_generator",
     "probs_to_logits",
     "require",
     "sum_rightmost",
@@ -106,11 +103,6 @@ def require(fine: Any, name: str, sentence: str, value: Any = None) -> None:
         raise ValueError(f"[{name}] {sentence}{seen}")
     if not fine.is_cpu:
         _C.ops._require(fine, name, sentence, True)
-
-
-def numpy_generator() -> np.random.Generator:
-    """A NumPy generator whose seed is drawn from eagergrad's."""
-    return np.random.default_rng(eg.randint(0, 2**62, (2,)).tolist())
 
 
 class lazy_property:

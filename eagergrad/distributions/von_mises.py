@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-
 import eagergrad as eg
 from eagergrad.distributions import constraints
 from eagergrad.distributions.distribution import Distribution
-from eagergrad.distributions.utils import broadcast_all, numpy_generator
+from eagergrad.distributions.utils import broadcast_all
 
 __all__ = ["VonMises"]
 
@@ -48,12 +46,9 @@ class VonMises(Distribution):
 
     def sample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
-        loc, concentration = (
-            p.detach().expand(shape).cpu().double().numpy() for p in (self.loc, self.concentration)
-        )
-        drawn = np.asarray(numpy_generator().vonmises(loc, concentration))
-        wrapped = (drawn + math.pi) % (2 * math.pi) - math.pi
-        return eg.from_numpy(np.asarray(wrapped)).to(self.loc.device, self.loc.dtype)
+        with eg.no_grad():
+            around = eg._C.ops._von_mises(self.concentration.detach().expand(shape).double())
+            return ((self.loc + around + math.pi) % (2 * math.pi) - math.pi).to(self.loc.dtype)
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)

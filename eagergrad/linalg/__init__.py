@@ -28,7 +28,10 @@ from eagergrad.linalg._factors import (
     check_float,
     check_square,
     eye_like,
-    on_host,
+    factorized,
+    permutation_matrices,
+    real_eig,
+    row_exchanges,
 )
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.out import with_out
@@ -352,22 +355,8 @@ def _positive(atol: Any) -> bool:
 @with_out
 def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """Compact LU decomposition: LU and pivots (from 1, as LAPACK)."""
-    P, L, U = lu(A, pivot=pivot)
-    n = A.shape[-2]
-    order = P.detach().mT.argmax(-1) if n else P.detach().sum(-1).long()
-    order = order.reshape(math.prod(A.shape[:-2]), n).tolist()
-    rows = []
-    for line in order:
-        current, pivots = list(range(n)), []
-        for i in range(min(A.shape[-2:])):
-            j = current.index(line[i])
-            current[i], current[j] = current[j], current[i]
-            pivots.append(j + 1)
-        rows.append(pivots)
-    from eagergrad.tensor.creation import tensor
-
-    k = min(A.shape[-2:])
-    pivots_tensor = tensor(rows, dtype=_int32(), device=A.device).reshape((*A.shape[:-2], k))
+    L, U, exchanges = _eliminated(A, pivot)
+    pivots = (exchanges + 1).to(_int32())
     wide_l = L.tril(-1)
     if L.shape[-1] < U.shape[-1]:
         wide_l = _ops["cat"]([wide_l, L.new_zeros((*L.shape[:-1], U.shape[-1] - L.shape[-1]))], -1)
@@ -379,7 +368,7 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
             ],
             -2,
         )
-    return _lu_factor(wide_l + U, pivots_tensor)
+    return _lu_factor(wide_l + U, pivots)
 
 
 @with_out
@@ -396,21 +385,6 @@ def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out:
     return _lu_factor_ex(LU, pivots, info)
 
 
-def _permutation(pivots: Any, n: int) -> Any:
-    """Permutation matrices (..., n, n) of pivots (..., k)."""
-    import eagergrad as eg
-
-    lines = pivots.reshape(math.prod(pivots.shape[:-1]), pivots.shape[-1]).tolist()
-    orders = []
-    for line in lines:
-        order = list(range(n))
-        for i, p in enumerate(line):
-            order[i], order[p - 1] = order[p - 1], order[i]
-        orders.append(order)
-    index = eg.tensor(orders, dtype=eg.int64, device=pivots.device).reshape((*pivots.shape[:-1], n))
-    return eg.nn.functional.one_hot(index, n).mT
-
-
 @with_out
 def lu_unpack(
     LU_data: Any,
@@ -424,7 +398,9 @@ def lu_unpack(
     LU, pivots = LU_data, LU_pivots
     m, n = LU.shape[-2:]
     k = min(m, n)
-    P = _permutation(pivots, m).to(LU.dtype) if unpack_pivots else LU.new_empty(0)
+    P = LU.new_empty(0)
+    if unpack_pivots:
+        P = permutation_matrices(pivots.detach() - 1, m).to(LU.dtype)
     if not unpack_data:
         empty = LU.new_empty(0)
         return _lu(P, empty, empty)
@@ -435,14 +411,18 @@ def lu_unpack(
 @with_out
 def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """P, L and U with A = P L U (partial pivoting)."""
+    L, U, exchanges = _eliminated(A, pivot)
+    return _lu(permutation_matrices(exchanges, A.shape[-2]).to(A.dtype), L, U)
+
+
+def _eliminated(A: Any, pivot: bool) -> tuple[Any, Any, Any]:
+    """L, U and the exchanges of rows, from 0."""
     check_float("linalg.lu", A)
     if not pivot:
         raise RuntimeError("linalg.lu: LU without pivoting is not implemented on the CPU")
-    from eagergrad.linalg._factors import permutation_of
-
-    P = permutation_of(A)
-    B = P.mT @ A
     m, n = A.shape[-2:]
+    exchanges = row_exchanges(A)
+    B = permutation_matrices(exchanges, m).to(A.dtype).mT @ A
     k = min(m, n)
     # Without pivoting from here on: column by column, recorded.
     rows = [B]
@@ -460,7 +440,7 @@ def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
         rows.append(current - (column * below) @ pivot_row)
     L = _ops["cat"](columns_l, -1) if columns_l else A.new_zeros((*A.shape[:-2], m, 0))
     U = _ops["cat"](rows_u, -2).triu() if rows_u else A.new_zeros((*A.shape[:-2], 0, n))
-    return _lu(P, L, U)
+    return L, U, exchanges
 
 
 @with_out
@@ -580,16 +560,7 @@ def eig(A: Any, *, out: Any = None) -> Any:
         raise RuntimeError(
             "linalg.eig has no gradient here: use eigh for symmetric matrices, or A.detach()"
         )
-    return _eig(*on_host("linalg.eig", _real_eig, A))
-
-
-def _real_eig(A: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    values, vectors = np.linalg.eig(A)
-    if np.iscomplexobj(values) and np.abs(values.imag).max(initial=0) > 0:
-        raise RuntimeError(
-            "linalg.eig: the eigenvalues are complex, and complex dtypes are not supported"
-        )
-    return values.real, vectors.real
+    return _eig(*factorized("linalg.eig", real_eig, A))
 
 
 # -- functions of matrices -----------------------------------------------------------------------------

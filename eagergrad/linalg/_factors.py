@@ -6,6 +6,7 @@ differentiation of linear algebra functions" (2010).
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -86,6 +87,16 @@ def on_host(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
         return tuple(map(tensor, result)) if isinstance(result, tuple) else tensor(result)
     except np.linalg.LinAlgError as e:
         raise _impossible(op, e) from None
+
+
+def real_eig(A: Any, library: Any = np.linalg) -> Any:
+    """`library`'s eigenvalues and vectors of an array; RuntimeError unless all are real."""
+    values, vectors = library.eig(A)
+    if np.iscomplexobj(values) and bool(values.imag.any()):
+        raise RuntimeError(
+            "linalg.eig: the eigenvalues are complex, and complex dtypes are not supported"
+        )
+    return values.real, vectors.real
 
 
 def eye_like(A: Any, rows: int, columns: int | None = None) -> Any:
@@ -346,25 +357,43 @@ class Pinv(Function):
         return (gt - A @ K) @ P @ Pt + PtK - (K @ P).mT - (PtK @ P) @ A, None
 
 
-def permutation_of(A: Any) -> Any:
-    """The row exchanges of partial pivoting as matrices P: P^T A needs none."""
-    return on_host("linalg.lu", _permutation, A)
+def row_exchanges(A: Any) -> Any:
+    """For each column in turn the row, from 0, that partial pivoting brings up: (..., min(m, n)). Not recorded."""
+    m, n = A.shape[-2:]
+    x = A.detach().double().reshape(math.prod(A.shape[:-2]), m, n).clone()
+    found = []
+    for i in range(min(m, n)):
+        j = x[:, i:, i].abs().argmax(1, keepdim=True) + i
+        found.append(j)
+        exchange(x, 1, i, j)
+        pivot = x[:, i : i + 1, i : i + 1]
+        factors = (x[:, i + 1 :, i : i + 1] / pivot).masked_fill(pivot == 0, 0.0)
+        x[:, i + 1 :] -= factors * x[:, i : i + 1]
+    shape = (*A.shape[:-2], min(m, n))
+    made = _ops["cat"](found, 1) if found else x.new_empty(0, dtype=_int64())
+    return made.reshape(shape)
 
 
-def _permutation(A: np.ndarray) -> np.ndarray:
-    a = A.astype(np.float64, copy=True)
-    m, n = a.shape[-2:]
-    flat = a.reshape((-1, m, n))
-    out = np.zeros((flat.shape[0], m, m), dtype=A.dtype)
-    for b in range(flat.shape[0]):
-        x, order = flat[b], np.arange(m)
-        for i in range(min(m, n)):
-            j = i + int(np.argmax(np.abs(x[i:, i])))
-            if j != i:
-                x[[i, j]] = x[[j, i]]
-                order[[i, j]] = order[[j, i]]
-            if x[i, i] != 0:
-                factors = x[i + 1 :, i : i + 1] / x[i, i]
-                x[i + 1 :] -= factors * x[i]
-        out[b, order, np.arange(m)] = 1
-    return out.reshape((*a.shape[:-2], m, m))
+def exchange(x: Any, dim: int, i: int, j: Any) -> None:
+    """Exchange entries i and j[b] of each x[b] along dim, in place."""
+    places = _ops["cat"]([j * 0 + i, j], 1)
+    if x.dim() == 3:
+        places = places.unsqueeze(-1).expand(-1, -1, x.shape[2])
+    x.scatter_(dim, places.flip(1), x.gather(dim, places))
+
+
+def permutation_matrices(exchanges: Any, n: int) -> Any:
+    """Matrices (..., n, n) of exchanges (..., k) of rows i and exchanges[..., i], in turn."""
+    flat = exchanges.reshape(math.prod(exchanges.shape[:-1]), exchanges.shape[-1]).long()
+    numbers = _ops["arange"](n, device=exchanges.device)
+    order = numbers.expand(flat.shape[0], n).clone()
+    for i in range(flat.shape[1]):
+        exchange(order, 1, i, flat[:, i : i + 1])
+    P = order.unsqueeze(1) == numbers.reshape(n, 1)
+    return P.reshape((*exchanges.shape[:-1], n, n))
+
+
+def _int64() -> Any:
+    from eagergrad.tensor.dtype import int64
+
+    return int64

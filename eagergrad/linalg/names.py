@@ -10,7 +10,7 @@ import eagergrad as eg
 from eagergrad import linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
-from eagergrad.linalg._factors import CholeskySolve, check_float, check_square, on_host
+from eagergrad.linalg._factors import CholeskySolve, check_float, check_square, factorized
 from eagergrad.tensor.autocast import full_precision
 from eagergrad.tensor.out import with_out, write_results
 from eagergrad.tensor.results import result_type
@@ -104,7 +104,7 @@ def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """LAPACK's packed QR: R on and above the diagonal, Householder vectors below it, and their factors; not recorded."""
     check_float("geqrf", input)
-    packed, tau = on_host("geqrf", np.linalg.qr, input, mode="raw")
+    packed, tau = factorized("geqrf", np.linalg.qr, input, mode="raw")
     return _geqrf(packed.mT.contiguous(), tau)
 
 

@@ -141,42 +141,40 @@ def _power_of_two(exponent: Any, like: Any) -> Any:
 @with_out(casts=True)
 def airy_ai(x: Any, *, out: Any = None) -> Any:
     """The Airy function Ai: its power series near 0, asymptotic series beyond (Abramowitz & Stegun 10.4)."""
-    import numpy as np
-
     values = _float(x).detach()
-    z = np.asarray(values.double().cpu().numpy())
-    result = np.vectorize(_airy, otypes=[float])(z) if z.size else z.copy()
-    return _C.from_array(np.asarray(result)).to(values)
+    z, where = values.double(), _ops["where"]
+    near = (z > -6.5) & (z < 5.5)
+    vanishes = (z.abs() > 1e30) | (z > 200)
+    result = where(near, _airy_near(z.masked_fill(~near, 0.0)), _airy_far(where(near, 6.0, z)))
+    return where(z.isnan(), z, result.masked_fill(vanishes, 0.0)).to(values.dtype)
 
 
-def _airy(x: float) -> float:
-    if math.isnan(x) or abs(x) > 1e30 or x > 200:
-        return x if math.isnan(x) else 0.0
-    if -6.5 < x < 5.5:
-        f = g = 1.0
-        g = x
-        term_f, term_g = 1.0, x
-        for k in range(1, 120):
-            term_f *= x**3 / ((3 * k - 1) * (3 * k))
-            term_g *= x**3 / ((3 * k) * (3 * k + 1))
-            f, g = f + term_f, g + term_g
-            if abs(term_f) + abs(term_g) < 1e-20:
-                break
-        return 0.355028053887817239 * f - 0.258819403792806798 * g
-    zeta = 2 / 3 * abs(x) ** 1.5
-    u = [1.0]
-    for k in range(1, 24 if zeta < 1e10 else 2):
-        u.append(u[-1] * (6 * k - 5) * (6 * k - 3) * (6 * k - 1) / (216 * k * (2 * k - 1)))
-    terms = [c / zeta**k for k, c in enumerate(u)]
-    best = min(range(len(terms)), key=lambda k: terms[k])
-    terms = terms[: best + 1]
-    if x > 0:
-        total = sum(t if k % 2 == 0 else -t for k, t in enumerate(terms))
-        return math.exp(-zeta) / (2 * math.sqrt(math.pi) * x**0.25) * total
-    even = sum((-1) ** (k // 2) * t for k, t in enumerate(terms) if k % 2 == 0)
-    odd = sum((-1) ** (k // 2) * t for k, t in enumerate(terms) if k % 2)
+def _airy_near(x: Any) -> Any:
+    cube = x * x * x
+    f, g = cube * 0 + 1, cube * 0 + 1
+    for k in range(60, 0, -1):  # of the last term: 1e-30 at -6.5
+        f = 1 + f * cube / ((3 * k - 1) * (3 * k))
+        g = 1 + g * cube / ((3 * k) * (3 * k + 1))
+    return 0.355028053887817239 * f - 0.258819403792806798 * x * g
+
+
+def _airy_far(x: Any) -> Any:
+    zeta = 2 / 3 * x.abs() ** 1.5
+    term = zeta * 0 + 1
+    falls = term > 0  # to the smallest term, where the series is best left
+    alternating = term.clone()
+    sums = [term.clone(), zeta * 0]  # of even and of odd terms, the signs in pairs
+    for k in range(1, 24):
+        later = term * ((6 * k - 5) * (6 * k - 3) * (6 * k - 1) / (216 * k * (2 * k - 1))) / zeta
+        falls = falls & (later < term)
+        term = later
+        part = term.masked_fill(~falls, 0.0)
+        alternating = alternating - part if k % 2 else alternating + part
+        sums[k % 2] = sums[k % 2] - part if k // 2 % 2 else sums[k % 2] + part
+    scale = math.sqrt(math.pi) * x.abs() ** 0.25
     angle = zeta + math.pi / 4
-    return (math.sin(angle) * even - math.cos(angle) * odd) / (math.sqrt(math.pi) * (-x) ** 0.25)
+    waves = (angle.sin() * sums[0] - angle.cos() * sums[1]) / scale
+    return _ops["where"](x > 0, (-zeta).exp() / (2 * scale) * alternating, waves)
 
 
 # -- orthogonal polynomials ----------------------------------------------------------------------------

@@ -6,8 +6,6 @@ import math
 import os
 from typing import Any
 
-import numpy as np
-
 from eagergrad import _C
 from eagergrad.tensor.dtype import dtype
 from eagergrad.tensor.out import with_out
@@ -322,10 +320,7 @@ def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     count, prob = eg.broadcast_tensors(count.detach(), prob.detach())
     if not bool(((prob >= 0) & (prob <= 1)).all()) or not bool((count >= 0).all()):
         raise ValueError("[binomial] expected counts of at least 0 and probabilities in [0, 1]")
-    seed = eg.randint(0, 2**62, (2,), generator=generator).tolist()
-    draw = np.random.default_rng(seed).binomial
-    drawn = draw(count.cpu().long().numpy(), prob.cpu().double().numpy())
-    return eg.from_numpy(np.asarray(drawn)).to(count.device, count.dtype)
+    return _C.op_table["_binomial"](count.trunc(), prob.double(), generator).to(count.dtype)
 
 
 def _log_api_usage_once(event: str) -> None:
