@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import io
+import os
 import pickle
 import subprocess
 import sys
@@ -219,7 +220,6 @@ def test_leaving_a_block_gives_the_default_device_back(gpu):
 
 
 def test_a_forked_process_is_told_that_the_gpu_does_not_survive(gpu):
-    import os
 
     x = eg.ones(2, device=gpu)
     read, write = os.pipe()
@@ -234,6 +234,41 @@ def test_a_forked_process_is_told_that_the_gpu_does_not_survive(gpu):
         os._exit(0)
     os.waitpid(child, 0)
     assert "forked" in os.read(read, 1000).decode()
+
+
+def test_special_functions_in_python(gpu):
+    x = eg.cat(
+        [eg.linspace(-30, 30, 121, dtype=eg.float64), eg.tensor([float("nan"), -1e31, 250.0])]
+    )
+    same(eg.special.airy_ai(x.to(gpu)), eg.special.airy_ai(x), 1e-13)
+
+
+def test_a_forked_process_still_computes_on_the_cpu(gpu):
+    eg.zeros(3, device=gpu)[
+        eg.tensor([1], device=gpu)
+    ]  # the device has a place for notes of its errors
+    child = os.fork()
+    if child == 0:
+        x = eg.ones(3, requires_grad=True)
+        x.sum().backward()
+        os._exit(7 if x.grad.tolist() == [1.0] * 3 else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+def test_nobody_else_gets_the_memory_of_a_graph(gpu):
+    x, place = eg.ones(3000, device=gpu), eg.zeros(2, dtype=eg.int64, device=gpu)
+    _C.cuda_begin_capture(place.data_ptr())
+    inner = (x * 2).data_ptr()
+    assert (x * 3).data_ptr() == inner, "the graph's own work takes it again"
+    _C.cuda_end_capture()
+    outside = [x * 2 for _ in range(3)]
+    eg.cuda.empty_cache()
+    outside += [x * 2 for _ in range(3)]
+    assert inner not in [y.data_ptr() for y in outside]
+    reserved = eg.cuda.memory_reserved()
+    _C.cuda_drop_graph(place.data_ptr())
+    eg.cuda.empty_cache()
+    assert eg.cuda.memory_reserved() < reserved
 
 
 def test_every_cuda_source_is_whole():

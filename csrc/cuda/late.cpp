@@ -1,6 +1,8 @@
 // See Note [Late errors] in core/late.h.
 #include "core/late.h"
 
+#include <algorithm>
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -28,6 +30,7 @@ struct State {
   std::vector<Check> checks;
   std::map<Key, int64_t> numbers;
   volatile LateNote* notes = nullptr;  // one a device
+  int devices = 0;
 };
 State& state() {
   static auto* s = new State;
@@ -47,6 +50,7 @@ int64_t number(const LateError& error) {
 }
 
 [[noreturn]] void raise(volatile LateNote& note) {
+  std::atomic_thread_fence(std::memory_order_acquire);  // the number was written last
   const int64_t value = note.value, size = note.size;
   Check check;
   {
@@ -54,6 +58,8 @@ int64_t number(const LateError& error) {
     check = state().checks.at(size_t(note.number - 1));
   }
   note.number = 0;
+  std::atomic_thread_fence(std::memory_order_release);
+  note.claim = 0;
   const LateError& e = check.error;
   const std::string range =
       str(" ", value, " is out of bounds for dimension ", e.dim, " with size ", size);
@@ -63,8 +69,9 @@ int64_t number(const LateError& error) {
 
 void raise_any() {
   volatile LateNote* const notes = state().notes;
-  if (!notes) return;
-  for (int d = 0; d < driver().device_count && d < kDevices; ++d)
+  if (!notes || after_fork())
+    return;  // a forked process has no such memory, and may compute on the CPU
+  for (int d = 0; d < state().devices; ++d)
     if (EG_UNLIKELY(notes[d].number != 0)) raise(notes[d]);
 }
 
@@ -82,6 +89,7 @@ LateNote* late_note() {
     check(driver().share(kDevices * sizeof(LateNote), &p), "allocating memory of the host");
     std::memset(p, 0, kDevices * sizeof(LateNote));
     const std::lock_guard<std::mutex> lock(s.mutex);
+    s.devices = std::min(driver().device_count, kDevices);
     if (!s.notes) s.notes = static_cast<LateNote*>(p);
   }
   return const_cast<LateNote*>(s.notes) + active_device.index;

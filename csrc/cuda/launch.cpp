@@ -76,9 +76,12 @@ const Driver& driver() {
   return *the_driver;
 }
 
+bool after_fork() { return forked; }
+
 bool capturing() { return capture_open; }
 const RandomPlace* captured_random() { return capture_open ? random_place : nullptr; }
 void begin_capture(const RandomPlace* random) {
+  keep_graph_memory(random);
   capture_open = true;
   random_place = random;
 }

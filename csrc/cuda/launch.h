@@ -18,6 +18,8 @@ using Compile = std::function<void*(int device, const char* file, const char* ex
 void start(const Driver* driver, Compile compile);
 
 const Driver& driver();
+// Was this process forked from one that had started the GPU? It can use none.
+bool after_fork();
 // The GPU that a device without a number means.
 int current();
 void set_current(int device);

@@ -39,7 +39,9 @@ struct RandomPlace {
 };
 
 // See Note [Late errors] in core/late.h: the number of the check that failed (0: none), the index and what it must be below.
+// The thread that sets `claim` writes the rest, the number last: the host may look at any time.
 struct LateNote {
+  uint64_t claim;
   uint64_t number;
   int64_t value, size;
 };

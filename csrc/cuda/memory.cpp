@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
+#include <set>
 #include <unordered_map>
 #include <vector>
 
@@ -24,22 +25,19 @@ class Pool {
  public:
   void* take(int device, size_t asked) {
     const size_t bytes = rounded(asked);
-    const Driver& d = driver();
-    void* const stream = d.stream(device);
+    const void* const stream = stream_of(device);
+    const void* const graph = captured_random();
+    const void* const owner = graph ? graph : stream;
     std::unique_lock<std::mutex> lock(mutex_);
     Card& card = cards_[device];
-    std::vector<void*>& kept = card.kept[{stream, bytes}];
-    void* p = nullptr;
-    if (!kept.empty()) {
-      p = kept.back();
-      kept.pop_back();
-      card.stats.cached -= static_cast<int64_t>(bytes);
-    } else {
+    void* p = card.reuse(owner, bytes);
+    if (!p && graph) p = card.reuse(stream, bytes);
+    if (!p) {
       lock.unlock();  // the driver may run Python
       p = fresh(device, bytes, asked);
       lock.lock();
     }
-    card.owned[p] = {stream, bytes, Site::here()};
+    card.owned[p] = {owner, bytes, Site::here()};
     card.stats.live += static_cast<int64_t>(bytes);
     card.stats.peak = std::max(card.stats.peak, card.stats.live);
     ++card.stats.allocations;
@@ -53,7 +51,7 @@ class Pool {
     card.stats.live -= static_cast<int64_t>(bytes);
     card.stats.cached += static_cast<int64_t>(bytes);
     const auto at = card.owned.find(p);
-    card.kept[{at->second.stream, bytes}].push_back(p);
+    card.kept[{at->second.owner, bytes}].push_back(p);
     card.owned.erase(at);
   }
 
@@ -61,14 +59,24 @@ class Pool {
     std::vector<std::pair<int, void*>> all;
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      for (auto& [device, card] : cards_) {
-        for (auto& [key, blocks] : card.kept)
+      for (auto& [device, card] : cards_)
+        for (auto& [key, blocks] : card.kept) {
+          if (graphs_.count(key.first)) continue;
           for (void* p : blocks) all.push_back({device, p});
-        card.kept.clear();
-        card.stats.cached = 0;
-      }
+          card.stats.cached -= static_cast<int64_t>(key.second * blocks.size());
+          blocks.clear();
+        }
     }
     for (const auto& [device, p] : all) driver().release(device, p);
+  }
+
+  void keep_graph(const void* graph) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    graphs_.insert(graph);
+  }
+  void drop_graph(const void* graph) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    graphs_.erase(graph);
   }
 
   MemoryStats stats(int device) {
@@ -99,14 +107,24 @@ class Pool {
 
  private:
   struct Owned {
-    void* stream;  // that may use the block next
+    const void* owner;  // who may use the block next: a stream or a graph
     size_t bytes;
     Site made_at;
   };
   struct Card {
-    std::map<std::pair<void*, size_t>, std::vector<void*>> kept;
+    std::map<std::pair<const void*, size_t>, std::vector<void*>> kept;
     std::unordered_map<void*, Owned> owned;
     MemoryStats stats;
+
+    // A block that its owner has let go of; null if there is none.
+    void* reuse(const void* owner, size_t bytes) {
+      std::vector<void*>& blocks = kept[{owner, bytes}];
+      if (blocks.empty()) return nullptr;
+      void* const p = blocks.back();
+      blocks.pop_back();
+      stats.cached -= static_cast<int64_t>(bytes);
+      return p;
+    }
   };
 
   void* fresh(int device, size_t bytes, size_t asked) {
@@ -125,6 +143,7 @@ class Pool {
 
   std::mutex mutex_;
   std::map<int, Card> cards_;
+  std::set<const void*> graphs_;
 };
 
 Pool& pool() {
@@ -169,5 +188,7 @@ MemoryStats memory_stats(int device) { return pool().stats(device); }
 void reset_peak_memory(int device) { pool().reset_peak(device); }
 std::vector<LiveBlocks> live_blocks(int device) { return pool().live(device); }
 void empty_cache() { pool().empty(); }
+void keep_graph_memory(const void* graph) { pool().keep_graph(graph); }
+void drop_graph_memory(const void* graph) { pool().drop_graph(graph); }
 
 }  // namespace eg::cuda

@@ -19,5 +19,9 @@ struct LiveBlocks {
 std::vector<LiveBlocks> live_blocks(int device);
 // Gives what is kept back to the driver's pool.
 void empty_cache();
+// A captured graph writes to the blocks of its capture at each replay, so nobody else gets them before it is dropped. `graph`:
+// an address that no other graph has.
+void keep_graph_memory(const void* graph);
+void drop_graph_memory(const void* graph);
 
 }  // namespace eg::cuda

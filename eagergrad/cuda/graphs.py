@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +28,7 @@ class CUDAGraph:
     def __init__(self, keep_graph: bool = False) -> None:
         _runtime.start()
         self._graph: Any = None
+        self._place: Any = None  # of the random numbers: the graph's name to the allocator, too
         self._stream = Stream()
         self._draws = 0
 
@@ -44,7 +46,11 @@ class CUDAGraph:
         self._before = eg.cuda.current_stream()
         self._before.cupy_stream.synchronize()
         self._stream.cupy_stream.use()
-        self._stream.cupy_stream.begin_capture()
+        try:
+            self._stream.cupy_stream.begin_capture()
+        except Exception:
+            self._before.cupy_stream.use()
+            raise
         _C.cuda_begin_capture(self._place.data_ptr())
 
     def capture_end(self) -> None:
@@ -75,8 +81,20 @@ class CUDAGraph:
 
     def reset(self) -> None:
         """Forget the record and let go of its memory."""
-        self._graph = None
+        self._drop()
         self._stream = Stream()
+
+    def _drop(self) -> None:
+        place, self._place, self._graph = self._place, None, None
+        if place is not None:
+            try:
+                _C.cuda_synchronize(place.device.index)  # a replay may be under way
+            finally:
+                _C.cuda_drop_graph(place.data_ptr())
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the interpreter may be ending
+            self._drop()
 
 
 class graph:

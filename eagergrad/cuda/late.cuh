@@ -8,10 +8,14 @@ namespace eg {
 
 __device__ inline void note_error(const LateCheck& check, int64_t value, int64_t size) {
   using Word = unsigned long long;
-  if (atomicCAS(reinterpret_cast<Word*>(&check.note->number), Word(0), Word(check.number)) != 0)
-    return;
-  check.note->value = value;
-  check.note->size = size;
+  volatile LateNote* const note = check.note;
+  // Looked at first: atomics on the host's memory are slow, and a faulty index often comes in thousands.
+  if (note->claim != 0) return;
+  if (atomicCAS(reinterpret_cast<Word*>(&check.note->claim), Word(0), Word(1)) != 0) return;
+  note->value = value;
+  note->size = size;
+  __threadfence_system();
+  note->number = uint64_t(check.number);
 }
 
 // The index if it is in [least, size), else 0 and a note.

@@ -38,6 +38,7 @@ constexpr int warpSize = 32;
 inline void __syncthreads() { eg_block_barrier(); }
 inline void __syncwarp(unsigned = ~0u) { eg_warp_barrier(); }
 inline void __threadfence() {}
+inline void __threadfence_system() {}
 inline void __threadfence_block() {}
 inline void __trap() { __builtin_trap(); }
 
