@@ -3,6 +3,7 @@
 #include <dlfcn.h>
 
 #include <atomic>
+#include <map>
 #include <mutex>
 #include <vector>
 
@@ -108,20 +109,40 @@ std::atomic<bool> tf32{false};
 
 Host* host = nullptr;
 
-// One handle a device, with a workspace of its own so that captured graphs can hold products.
-Handle blas_handle(int device) {
-  static std::mutex mutex;
-  static auto* handles = new std::vector<Handle>;
-  const std::lock_guard<std::mutex> lock(mutex);
-  if (handles->size() <= size_t(device)) handles->resize(size_t(device) + 1, nullptr);
-  Handle& h = (*handles)[size_t(device)];
-  if (!h) {
-    const int status = blas().create(&h);
-    EG_CHECK(status == 0, "cuBLAS could not be started (status ", status, ")");
-    if (void* workspace = host->allocate(device, kWorkspace))
-      blas().set_workspace(h, workspace, kWorkspace);
+// One handle a device. A captured graph needs a workspace that cuBLAS does not allocate, and products of two streams may run
+// at a time: each stream has one of its own.
+struct BlasOfDevice {
+  Handle handle = nullptr;
+  std::map<void*, void*> workspaces;  // by stream; null: there was no memory for one
+};
+std::mutex& blas_mutex() {
+  static auto* m = new std::mutex;
+  return *m;
+}
+BlasOfDevice& blas_of(int device) {
+  static auto* all = new std::map<int, BlasOfDevice>;
+  return (*all)[device];
+}
+
+void* workspace_of(int device, void* stream) {
+  {
+    const std::lock_guard<std::mutex> lock(blas_mutex());
+    const auto& known = blas_of(device).workspaces;
+    const auto found = known.find(stream);
+    if (found != known.end()) return found->second;
   }
-  return h;
+  void* const made = host->allocate(device, kWorkspace);  // runs Python: not under the lock
+  const std::lock_guard<std::mutex> lock(blas_mutex());
+  return blas_of(device).workspaces.emplace(stream, made).first->second;
+}
+
+// To be called with the mutex held, which is kept for the product: a handle serves one thread at a time.
+int prepare_blas(BlasOfDevice& b, void* stream, void* workspace) {
+  if (!b.handle)
+    if (const int status = blas().create(&b.handle)) return status;
+  // Choosing a stream takes the workspace away.
+  if (const int status = blas().set_stream(b.handle, stream)) return status;
+  return workspace ? blas().set_workspace(b.handle, workspace, kWorkspace) : 0;
 }
 
 int gemm(int device, const Gemm* g, void* stream) {
@@ -138,13 +159,15 @@ int gemm(int device, const Gemm* g, void* stream) {
   const void* b = wide ? static_cast<const void*>(&beta) : &beta32;
   for (int64_t n : {g->m, g->n, g->k, g->lda, g->ldb, g->ldc, g->batch})
     EG_CHECK(n < (int64_t(1) << 31), "cuBLAS takes sizes below 2^31, got ", n);
-  const Handle h = blas_handle(device);
-  if (const int status = blas().set_stream(h, stream)) return kBlasError + status;
+  void* const workspace = workspace_of(device, stream);
+  const std::lock_guard<std::mutex> lock(blas_mutex());
+  BlasOfDevice& of_device = blas_of(device);
+  if (const int status = prepare_blas(of_device, stream, workspace)) return kBlasError + status;
   // Column-major: C^T = B^T A^T.
-  const int status =
-      blas().gemm(h, g->trans_b ? 1 : 0, g->trans_a ? 1 : 0, int(g->n), int(g->m), int(g->k), a,
-                  g->b, element, int(g->ldb), g->stride_b, g->a, element, int(g->lda), g->stride_a,
-                  b, g->c, element, int(g->ldc), g->stride_c, int(g->batch), compute, -1);
+  const int status = blas().gemm(of_device.handle, g->trans_b ? 1 : 0, g->trans_a ? 1 : 0,
+                                 int(g->n), int(g->m), int(g->k), a, g->b, element, int(g->ldb),
+                                 g->stride_b, g->a, element, int(g->lda), g->stride_a, b, g->c,
+                                 element, int(g->ldc), g->stride_c, int(g->batch), compute, -1);
   return status ? kBlasError + status : 0;
 }
 
@@ -173,9 +196,18 @@ int use(int device) {
   return 0;
 }
 
+// CU_MEMORYTYPE_HOST: 1, DEVICE: 2, UNIFIED: 4; 0 of memory that CUDA does not know.
+int memory_type(const void* p) {
+  int type = 0;  // CU_POINTER_ATTRIBUTE_MEMORY_TYPE
+  return cuda().cuPointerGetAttribute(&type, 2, reinterpret_cast<uint64_t>(p)) == 0 ? type : 0;
+}
+
 int to_device(void* to, const void* from, size_t bytes, void* stream) {
-  // From pageable memory: the driver has staged the source when it returns.
-  return cuda().cuMemcpyHtoDAsync_v2(reinterpret_cast<uint64_t>(to), from, bytes, stream);
+  if (const int error =
+          cuda().cuMemcpyHtoDAsync_v2(reinterpret_cast<uint64_t>(to), from, bytes, stream))
+    return error;
+  // From pageable memory the driver has staged the source when it returns; page-locked memory is read later.
+  return memory_type(from) == 0 ? 0 : cuda().cuStreamSynchronize(stream);
 }
 int to_host(void* to, const void* from, size_t bytes, void* stream) {
   if (const int error =
@@ -198,8 +230,9 @@ int launch(void* kernel, const unsigned* g, const unsigned* b, unsigned shared, 
 }
 
 int is_device_memory(const void* p) {
-  int type = 0;  // CU_POINTER_ATTRIBUTE_MEMORY_TYPE: 2 is the device
-  return cuda().cuPointerGetAttribute(&type, 2, reinterpret_cast<uint64_t>(p)) == 0 && type == 2;
+  Handle now = nullptr;  // without a context, as on a new thread, the question would fail
+  if (cuda().cuCtxGetCurrent(&now) || !now) use(active_device.index);
+  return memory_type(p) >= 2;
 }
 
 int share(size_t bytes, void** out) {

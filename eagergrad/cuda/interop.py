@@ -81,5 +81,7 @@ def from_cuda_array(source: Any) -> Any:
     else:
         steps = [s // kind.itemsize for s in strides]
     address, read_only = described["data"]
-    number = getattr(getattr(source, "device", None), "id", _C.cuda_current())
+    place = getattr(source, "device", None)  # CuPy's has an id, PyTorch's an index
+    number = getattr(place, "id", getattr(place, "index", None))
+    number = _C.cuda_current() if number is None else number
     return _C.from_device_memory(address, list(shape), steps, target, number, source, not read_only)

@@ -36,7 +36,7 @@ class Event:
 
     def record(self, stream: Stream | None = None) -> None:
         """Put the mark at the end of what a stream (default: the current one) has been given so far."""
-        self.cupy_event.record(None if stream is None else stream.cupy_stream)
+        self.cupy_event.record((current_stream() if stream is None else stream).cupy_stream)
 
     def wait(self, stream: Stream | None = None) -> None:
         """Let a stream (default: the current one) go on only after the mark."""
@@ -123,7 +123,21 @@ class ExternalStream(Stream):
 
     def __init__(self, stream_ptr: int, device: Any = None) -> None:
         number = _runtime.checked_index(device)
-        self._take(_runtime.import_cupy().cuda.ExternalStream(stream_ptr, number), number)
+        cuda = _runtime.import_cupy().cuda
+        if hasattr(cuda.Stream, "from_external"):  # from CuPy 14 on, which warns of the other
+            self._take(cuda.Stream.from_external(_Address(stream_ptr)), number)
+        else:
+            self._take(cuda.ExternalStream(stream_ptr, number), number)
+
+
+class _Address:
+    """A stream by CUDA's protocol for Python."""
+
+    def __init__(self, address: int) -> None:
+        self.address = address
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.address  # the protocol's version first
 
 
 def current_stream(device: Any = None) -> Stream:
