@@ -26,6 +26,8 @@ from eagergrad.cuda import _runtime
 HERE = Path(__file__).parent / "cuda_host"
 CSRC = Path(__file__).parents[1] / "csrc"
 FLAGS = ["-std=c++17", "-O0", "-fPIC", "-shared", "-fno-math-errno", "-fwrapv", "-w"]
+# A GPU stops at an access that is not a multiple of its size; the host would do it.
+ALIGNED = ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 
 _loaded: list[ctypes.CDLL] = []
 _cache: Path | None = None
@@ -85,6 +87,7 @@ def header_of(file: str) -> Path:
         made = build(
             Path(file).stem,
             f'#include "{HERE / "cuda_host.h"}"\n{text}\n',
+            *ALIGNED,
             "-xc++-header",
             suffix=".h.gch",
         )
@@ -119,7 +122,7 @@ def compile_kernel(device: int, file: str, expression: str) -> int:
         f'#include "{header_of(file)}"\n'
         f'extern "C" void entry(void** a) {{ eg_host::call(&{expression}, a); }}\n'
     )
-    library = load(build(Path(file).stem, text))
+    library = load(build(Path(file).stem, text, *ALIGNED))
     return ctypes.cast(library.entry, ctypes.c_void_p).value or 0
 
 

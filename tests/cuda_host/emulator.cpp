@@ -44,6 +44,8 @@ std::vector<char*> stacks;
 ucontext_t scheduler_context;
 jmp_buf scheduler;
 unsigned running = 0;
+// Every other launch runs its blocks and threads from the last to the first: what depends on their order gives two results.
+bool backwards = false;
 void (*entry)(void**) = nullptr;
 void** entry_arguments = nullptr;
 
@@ -96,7 +98,8 @@ void run_block() {
     fibers[i].index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / (blockDim.x * blockDim.y)};
   while (true) {
     bool moved = false, alive = false;
-    for (unsigned i = 0; i < n; ++i) {
+    for (unsigned turn = 0; turn < n; ++turn) {
+      const unsigned i = backwards ? n - 1 - turn : turn;
       if (fibers[i].state == kReady) {
         resume(i);
         moved = true;
@@ -129,8 +132,8 @@ void close_arena() { mprotect(arena, used, PROT_NONE); }
 int allocate(int, size_t bytes, void** out) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (!arena)
-    arena = static_cast<char*>(mmap(nullptr, kArena, PROT_NONE,
-                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+    arena = static_cast<char*>(
+        mmap(nullptr, kArena, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
   std::vector<char*>& kept = free_blocks[bytes];
   if (!kept.empty()) {
     *out = kept.back();
@@ -153,9 +156,7 @@ int release_memory(int, void* p) {
   free_blocks[sizes[static_cast<char*>(p)]].push_back(static_cast<char*>(p));
   return 0;
 }
-int is_device_memory(const void* p) {
-  return arena && p >= arena && p < arena + kArena;
-}
+int is_device_memory(const void* p) { return arena && p >= arena && p < arena + kArena; }
 
 int move(void* to, const void* from, size_t bytes, void*) {
   const std::lock_guard<std::mutex> lock(mutex);
@@ -167,11 +168,18 @@ int move(void* to, const void* from, size_t bytes, void*) {
 
 // --- launches -----------------------------------------------------------------------------------------------------------
 
+// CUDA's limits, of every card.
+bool launchable(const unsigned* grid, const unsigned* block) {
+  constexpr unsigned grids[] = {0x7fffffff, 65535, 65535}, blocks[] = {1024, 1024, 64};
+  for (int i = 0; i < 3; ++i)
+    if (grid[i] == 0 || grid[i] > grids[i] || block[i] == 0 || block[i] > blocks[i]) return false;
+  return block[0] * block[1] * block[2] <= 1024;
+}
+
 int launch(void* kernel, const unsigned* grid, const unsigned* block, unsigned shared_bytes, void*,
            void** arguments) {
   const std::lock_guard<std::mutex> lock(mutex);
-  if (block[0] * block[1] * block[2] > 1024) return 1;
-  if (shared_bytes > 227 * 1024) return 1;
+  if (!launchable(grid, block) || shared_bytes > 227 * 1024) return 1;
   open_arena();
   std::vector<char> shared(shared_bytes + 64);
   eg_dynamic_shared = shared.data() + (64 - reinterpret_cast<uintptr_t>(shared.data()) % 64) % 64;
@@ -179,9 +187,14 @@ int launch(void* kernel, const unsigned* grid, const unsigned* block, unsigned s
   entry_arguments = arguments;
   gridDim = {grid[0], grid[1], grid[2]};
   blockDim = {block[0], block[1], block[2]};
-  for (blockIdx.z = 0; blockIdx.z < grid[2]; ++blockIdx.z)
-    for (blockIdx.y = 0; blockIdx.y < grid[1]; ++blockIdx.y)
-      for (blockIdx.x = 0; blockIdx.x < grid[0]; ++blockIdx.x) run_block();
+  const uint64_t blocks = uint64_t(grid[0]) * grid[1] * grid[2];
+  for (uint64_t turn = 0; turn < blocks; ++turn) {
+    const uint64_t b = backwards ? blocks - 1 - turn : turn;
+    blockIdx = {unsigned(b % grid[0]), unsigned(b / grid[0] % grid[1]),
+                unsigned(b / grid[0] / grid[1])};
+    run_block();
+  }
+  backwards = !backwards;
   close_arena();
   return 0;
 }
@@ -221,8 +234,10 @@ int gemm(int, const eg::cuda::Gemm* g, void*) {
       for (int64_t j = 0; j < g->n; ++j) {
         double sum = 0;
         for (int64_t l = 0; l < g->k; ++l)
-          sum += load(g->a, b * g->stride_a + (g->trans_a ? l * g->lda + i : i * g->lda + l), g->type) *
-                 load(g->b, b * g->stride_b + (g->trans_b ? j * g->ldb + l : l * g->ldb + j), g->type);
+          sum +=
+              load(g->a, b * g->stride_a + (g->trans_a ? l * g->lda + i : i * g->lda + l),
+                   g->type) *
+              load(g->b, b * g->stride_b + (g->trans_b ? j * g->ldb + l : l * g->ldb + j), g->type);
         const int64_t at = b * g->stride_c + i * g->ldc + j;
         const double old = g->beta == 0 ? 0 : g->beta * load(g->c, at, g->type);
         store(g->c, at, g->type, g->alpha * sum + old);
@@ -255,8 +270,6 @@ extern "C" {
 void eg_block_barrier() { yield(kAtBlockBarrier); }
 void eg_warp_barrier() { yield(kAtWarpBarrier); }
 uint64_t* eg_slot(unsigned thread) { return &fibers[thread].slot; }
-bool eg_alive(unsigned thread) {
-  return thread < fibers.size() && fibers[thread].state != kDone;
-}
+bool eg_alive(unsigned thread) { return thread < fibers.size() && fibers[thread].state != kDone; }
 const eg::cuda::Driver* eg_emulated_driver() { return &table; }
 }
