@@ -2,6 +2,7 @@
 #include "kernels/attention.h"
 
 #include "cuda/launch.h"
+#include "kernels/integers.h"
 
 namespace eg {
 namespace {
@@ -9,7 +10,6 @@ namespace {
 constexpr const char* kFile = "attention.cu";
 constexpr int kThreads = 256;
 
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t tile_of(DType t) { return t == DType::Float32 ? 64 : 32; }
 
 // A block sums this many times 64 columns of its result; wider ones take several blocks.

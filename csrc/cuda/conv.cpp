@@ -7,6 +7,7 @@
 #include "cuda/conv_layout.h"
 #include "cuda/cudnn.h"
 #include "cuda/launch.h"
+#include "kernels/integers.h"
 
 namespace eg {
 namespace {
@@ -16,7 +17,6 @@ constexpr int kThreads = 256, kDeep = 16;         // as conv.cu has them
 constexpr size_t kMostParts = size_t(256) << 20;  // bytes of the weight gradient's partial sums
 
 int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
-int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 void set_kernel(const ConvShape& s, ConvPlan& p) {
   constexpr int64_t most = int64_t(1) << 30;

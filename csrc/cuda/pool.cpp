@@ -12,8 +12,6 @@ namespace {
 
 constexpr const char* kFile = "pool.cu";
 
-DType type_of(bool double_precision) { return double_precision ? DType::Float64 : DType::Float32; }
-
 // Windows begin and end in ascending order, so those that see a position are neighbours.
 std::vector<int32_t> seen_by(const PoolShape& s, int i, bool last) {
   std::vector<int32_t> to(size_t(s.in[i]));
@@ -55,25 +53,25 @@ struct Windows {
 
 int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
 
-void max_pool(const PoolShape& s, bool dbl, const void* x, void* y, int64_t* indices) {
+void max_pool(const PoolShape& s, DType dtype, const void* x, void* y, int64_t* indices) {
   const Windows windows(s, false);
-  cuda::launch(cuda::kernel(kFile, "eg::max_pool", {type_of(dbl)}),
+  cuda::launch(cuda::kernel(kFile, "eg::max_pool", {dtype}),
                cuda::elements(s.planes * volume(s.out)), windows.w, x, y, indices);
 }
-void max_pool_backward(const PoolShape& s, bool dbl, const void* g, const int64_t* indices,
+void max_pool_backward(const PoolShape& s, DType dtype, const void* g, const int64_t* indices,
                        void* gx) {
   const Windows windows(s, true);
-  cuda::launch(cuda::kernel(kFile, "eg::max_pool_backward", {type_of(dbl)}),
+  cuda::launch(cuda::kernel(kFile, "eg::max_pool_backward", {dtype}),
                cuda::elements(s.planes * volume(s.in)), windows.w, g, indices, gx);
 }
 
-void gather(bool dbl, int64_t planes, int64_t from, int64_t to, const void* x, const int64_t* index,
-            void* y) {
-  cuda::launch(cuda::kernel(kFile, "eg::plane_gather", {type_of(dbl)}), cuda::elements(planes * to),
+void gather(DType dtype, int64_t planes, int64_t from, int64_t to, const void* x,
+            const int64_t* index, void* y) {
+  cuda::launch(cuda::kernel(kFile, "eg::plane_gather", {dtype}), cuda::elements(planes * to),
                planes, from, to, x, index, y);
 }
 
-void scatter(bool dbl, bool add, int64_t planes, int64_t from, int64_t to, const void* x,
+void scatter(DType dtype, bool add, int64_t planes, int64_t from, int64_t to, const void* x,
              const int64_t* index, void* y) {
   const int64_t sources = planes * from, targets = planes * to;
   EG_CHECK(sources < (int64_t(1) << 31), "[pooling] a GPU scatters fewer than 2^31 elements, got ",
@@ -85,8 +83,8 @@ void scatter(bool dbl, bool add, int64_t planes, int64_t from, int64_t to, const
                head.get<int32_t>(), targets, int32_t(-1));
   cuda::launch(cuda::kernel(kFile, "eg::plane_targets"), cuda::elements(sources), planes, from, to,
                index, last, head.get<int32_t>(), next.get<int32_t>());
-  cuda::launch(cuda::kernel(kFile, "eg::plane_sums", {type_of(dbl)}), cuda::elements(targets),
-               targets, last, x, head.get<const int32_t>(), next.get<int32_t>(), y);
+  cuda::launch(cuda::kernel(kFile, "eg::plane_sums", {dtype}), cuda::elements(targets), targets,
+               last, x, head.get<const int32_t>(), next.get<int32_t>(), y);
 }
 
 PoolBlocks blocks_of(const BlockShape& s) {
@@ -99,13 +97,12 @@ PoolBlocks blocks_of(const BlockShape& s) {
   return b;
 }
 
-void unfold(const BlockShape& s, bool dbl, const void* x, void* y) {
+void unfold(const BlockShape& s, DType dtype, const void* x, void* y) {
   const int64_t n = s.planes * s.kernel[0] * s.kernel[1] * s.blocks[0] * s.blocks[1];
-  cuda::launch(cuda::kernel(kFile, "eg::unfold", {type_of(dbl)}), cuda::elements(n), blocks_of(s),
-               x, y);
+  cuda::launch(cuda::kernel(kFile, "eg::unfold", {dtype}), cuda::elements(n), blocks_of(s), x, y);
 }
-void fold(const BlockShape& s, bool dbl, const void* y, void* x) {
-  cuda::launch(cuda::kernel(kFile, "eg::fold", {type_of(dbl)}),
+void fold(const BlockShape& s, DType dtype, const void* y, void* x) {
+  cuda::launch(cuda::kernel(kFile, "eg::fold", {dtype}),
                cuda::elements(s.planes * s.in[0] * s.in[1]), blocks_of(s), y, x);
 }
 

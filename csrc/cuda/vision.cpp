@@ -14,14 +14,13 @@ namespace {
 constexpr const char* kFile = "vision.cu";
 constexpr int64_t kFewEntries = 36;  // a result; with more, a pass a dimension reads less
 
-DType type_of(bool double_precision) { return double_precision ? DType::Float64 : DType::Float32; }
 int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
 
 struct Maps {
   LineEntries of[3];
   Tensor table;
 
-  Maps(const LineMap* m, bool dbl) {
+  Maps(const LineMap* m, DType dtype) {
     cuda::TableBuilder build;
     size_t at[3][3];
     for (int i = 0; i < 3; ++i) {
@@ -30,8 +29,8 @@ struct Maps {
                " outputs reads too many inputs for a GPU");
       at[i][0] = build.add<int32_t>(m[i].first, m[i].out + 1);
       at[i][1] = build.add<int32_t>(m[i].index, entries);
-      at[i][2] =
-          dbl ? build.add<double>(m[i].weight, entries) : build.add<float>(m[i].weight, entries);
+      at[i][2] = visit_float(
+          dtype, [&](auto zero) { return build.add<decltype(zero)>(m[i].weight, entries); });
     }
     table = build.finish();
     for (int i = 0; i < 3; ++i)
@@ -46,14 +45,13 @@ int64_t most_entries(const LineMap& m) {
   return most;
 }
 
-void resample(const LineMap* m, bool dbl, int64_t planes, const void* x, void* y) {
-  const DType t = type_of(dbl);
+void resample(const LineMap* m, DType dtype, int64_t planes, const void* x, void* y) {
   const int64_t out = planes * m[0].out * m[1].out * m[2].out;
   if (out == 0) return;
-  const Maps maps(m, dbl);
+  const Maps maps(m, dtype);
   if (most_entries(m[0]) * most_entries(m[1]) * most_entries(m[2]) <= kFewEntries)
-    return cuda::launch(cuda::kernel(kFile, "eg::map_planes", {t}), cuda::elements(out), maps.of[0],
-                        maps.of[1], maps.of[2], planes, x, y);
+    return cuda::launch(cuda::kernel(kFile, "eg::map_planes", {dtype}), cuda::elements(out),
+                        maps.of[0], maps.of[1], maps.of[2], planes, x, y);
   // Dimensions that shrink most come first.
   int order[3] = {2, 1, 0};
   std::stable_sort(order, order + 3,
@@ -65,11 +63,11 @@ void resample(const LineMap* m, bool dbl, int64_t planes, const void* x, void* y
     const int64_t outer = planes * (d > 0 ? size[0] : 1) * (d > 1 ? size[1] : 1),
                   inner = (d < 1 ? size[1] : 1) * (d < 2 ? size[2] : 1);
     size[d] = m[d].out;
-    if (i < 2) to = empty({planes * volume(size)}, t);
+    if (i < 2) to = empty({planes * volume(size)}, dtype);
     const void* const source = i == 0 ? x : from.raw();
     void* const target = i == 2 ? y : to.raw();
-    cuda::launch(cuda::kernel(kFile, "eg::map_line", {t}), cuda::elements(planes * volume(size)),
-                 maps.of[d], outer, inner, source, target);
+    cuda::launch(cuda::kernel(kFile, "eg::map_line", {dtype}),
+                 cuda::elements(planes * volume(size)), maps.of[d], outer, inner, source, target);
     from = to;
   }
 }
@@ -101,37 +99,37 @@ void select(const LineMap* m, int64_t item, int64_t planes, const void* x, const
                of[2], planes, x, there ? fill : nullptr, number, y);
 }
 
-void grid_sample(const GridShape& s, bool dbl, const void* x, const void* grid, void* y) {
+void grid_sample(const GridShape& s, DType dtype, const void* x, const void* grid, void* y) {
   cuda::Grid blocks = cuda::elements(s.batch * volume(s.out));
   // Few points: several threads share one's channels.
   const int64_t busy = int64_t(cuda::driver().multiprocessors) * 8;
   if (int64_t(blocks.blocks[0]) < busy)
     blocks.blocks[1] = unsigned(std::min<int64_t>(s.channels, busy / blocks.blocks[0]));
-  cuda::launch(cuda::kernel(kFile, "eg::grid_sample", {type_of(dbl)}), blocks, s, x, grid, y);
+  cuda::launch(cuda::kernel(kFile, "eg::grid_sample", {dtype}), blocks, s, x, grid, y);
 }
 
-void grid_sample_backward(const GridShape& s, bool dbl, const void* gy, const void* x,
+void grid_sample_backward(const GridShape& s, DType dtype, const void* gy, const void* x,
                           const void* grid, void* gx, void* ggrid) {
-  const DType t = type_of(dbl);
   const int64_t points = s.batch * volume(s.out), pixels = s.batch * volume(s.in);
   if (ggrid)
-    cuda::launch(cuda::kernel(kFile, "eg::grid_points_grad", {t}), cuda::elements(points), s, gy, x,
-                 grid, ggrid);
+    cuda::launch(cuda::kernel(kFile, "eg::grid_points_grad", {dtype}), cuda::elements(points), s,
+                 gy, x, grid, ggrid);
   if (!gx) return;
   const int taps = s.mode == 1 ? 1 : s.mode == 2 ? 16 : 1 << s.dims;
   EG_CHECK(points * taps < (int64_t(1) << 31),
            "[grid_sample] a GPU's backward pass takes fewer than 2^31 taps, got ", points * taps);
   const cuda::Scratch head(size_t(pixels) * sizeof(int32_t)),
-      next(size_t(points * taps) * sizeof(int32_t)), weight(size_t(points * taps) * item_size(t));
+      next(size_t(points * taps) * sizeof(int32_t)),
+      weight(size_t(points * taps) * item_size(dtype));
   cuda::launch(cuda::kernel(kFile, "eg::fill_numbers"), cuda::elements(pixels), head.get<int32_t>(),
                pixels, int32_t(-1));
-  cuda::launch(cuda::kernel(kFile, "eg::grid_sources", {t}), cuda::elements(points), s, taps, grid,
-               head.get<int32_t>(), next.get<int32_t>(), weight.get());
+  cuda::launch(cuda::kernel(kFile, "eg::grid_sources", {dtype}), cuda::elements(points), s, taps,
+               grid, head.get<int32_t>(), next.get<int32_t>(), weight.get());
   cuda::launch(cuda::kernel(kFile, "eg::order_sources"), cuda::elements(pixels), pixels,
                head.get<int32_t>(), next.get<int32_t>());
-  cuda::launch(cuda::kernel(kFile, "eg::grid_input_grad", {t}), cuda::elements(pixels * s.channels),
-               s, taps, gy, head.get<const int32_t>(), next.get<const int32_t>(),
-               static_cast<const void*>(weight.get()), gx);
+  cuda::launch(cuda::kernel(kFile, "eg::grid_input_grad", {dtype}),
+               cuda::elements(pixels * s.channels), s, taps, gy, head.get<const int32_t>(),
+               next.get<const int32_t>(), static_cast<const void*>(weight.get()), gx);
 }
 
 }  // namespace

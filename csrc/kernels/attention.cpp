@@ -5,8 +5,7 @@
 // are summed by one thread, in the order of the queries.
 #include "kernels/attention.h"
 
-#include "core/parallel.h"
-#include "kernels/integers.h"
+#include "kernels/grain.h"
 #include "kernels/panel.h"
 
 namespace eg {
@@ -276,15 +275,14 @@ void forward(const AttentionShape& s, const AttentionMask& mask, const HeadMatri
              const HeadMatrix& k, const HeadMatrix& v, const HeadMatrix& out, T* lse) {
   const int64_t chunks = (s.queries + kTaskRows - 1) / kTaskRows;
   const int64_t work = min64(s.queries, kTaskRows) * s.keys * (s.width + s.value_width) / 8 + 1;
-  parallel_for(s.batch * s.heads * chunks, kParallelGrain / work + 1,
-               [&](int64_t first, int64_t last) {
-                 for (int64_t i = first; i < last; ++i) {
-                   const int64_t head = i / chunks, begin = i % chunks * kTaskRows;
-                   forward_task<T>(s, mask, head / s.heads, head % s.heads, begin,
-                                   min64(begin + kTaskRows, s.queries), q, k, v, out,
-                                   lse ? lse + head * s.queries : nullptr);
-                 }
-               });
+  parallel_for(s.batch * s.heads * chunks, grain_of(work), [&](int64_t first, int64_t last) {
+    for (int64_t i = first; i < last; ++i) {
+      const int64_t head = i / chunks, begin = i % chunks * kTaskRows;
+      forward_task<T>(s, mask, head / s.heads, head % s.heads, begin,
+                      min64(begin + kTaskRows, s.queries), q, k, v, out,
+                      lse ? lse + head * s.queries : nullptr);
+    }
+  });
 }
 
 // All queries of one head; adds to the padded gradients of k and v.
@@ -377,7 +375,7 @@ void backward(const AttentionShape& s, const AttentionMask& mask, const HeadMatr
     if (sum_v.data) unpad(sum_v, s.keys, s.value_width, at<T>(dv, b, kv));
   };
   const int64_t work = group * s.queries * s.keys * (s.width + s.value_width) / 4 + 1;
-  parallel_for(s.batch * s.kv_heads, kParallelGrain / work + 1, [&](int64_t first, int64_t last) {
+  parallel_for(s.batch * s.kv_heads, grain_of(work), [&](int64_t first, int64_t last) {
     for (int64_t i = first; i < last; ++i) head(i / s.kv_heads, i % s.kv_heads);
   });
 }

@@ -1,6 +1,7 @@
 #include "kernels/copy.h"
 
 #include "kernels/simd.h"
+#include "kernels/units.h"
 
 namespace eg {
 namespace {
@@ -55,14 +56,9 @@ void line(char* dst, int64_t ds, DType to, const char* src, int64_t ss, DType fr
     const int64_t size = static_cast<int64_t>(item_size(to));
     if (ds == size && ss == size) {
       std::memcpy(dst, src, size_t(n * size));
-    } else if (size == 4) {
-      move_line<uint32_t>(dst, ds, src, ss, n);
-    } else if (size == 8) {
-      move_line<uint64_t>(dst, ds, src, ss, n);
-    } else if (size == 2) {
-      move_line<uint16_t>(dst, ds, src, ss, n);
     } else {
-      move_line<uint8_t>(dst, ds, src, ss, n);
+      visit_size(size_t(size),
+                 [&](auto unit) { move_line<decltype(unit.v)>(dst, ds, src, ss, n); });
     }
     return;
   }
@@ -101,38 +97,20 @@ void transpose_blocks(T* dst, int64_t dst_row, const T* src, int64_t src_col, in
 
 void transpose(char* dst, int64_t dst_row, const char* src, int64_t src_col, int64_t rows,
                int64_t cols, int size) {
-  const auto run = [&](auto unit) {
-    using T = decltype(unit);
+  visit_size(size_t(size), [&](auto unit) {
+    using T = decltype(unit.v);
     transpose_blocks(reinterpret_cast<T*>(dst), dst_row, reinterpret_cast<const T*>(src), src_col,
                      rows, cols);
-  };
-  if (size == 4) {
-    run(uint32_t{});
-  } else if (size == 8) {
-    run(uint64_t{});
-  } else if (size == 2) {
-    run(uint16_t{});
-  } else {
-    run(uint8_t{});
-  }
+  });
 }
 
 void fill(char* dst, const char* value, int size, int64_t n) {
-  const auto run = [&](auto unit) {
-    using T = decltype(unit);
+  visit_size(size_t(size), [&](auto unit) {
+    using T = decltype(unit.v);
     T v;
     std::memcpy(&v, value, sizeof(T));
     for (int64_t i = 0; i < n; ++i) reinterpret_cast<T*>(dst)[i] = v;
-  };
-  if (size == 4) {
-    run(uint32_t{});
-  } else if (size == 8) {
-    run(uint64_t{});
-  } else if (size == 2) {
-    run(uint16_t{});
-  } else {
-    run(uint8_t{});
-  }
+  });
 }
 
 void past_caches(char* dst, const char* src, int64_t bytes) {

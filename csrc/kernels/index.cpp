@@ -1,8 +1,8 @@
 #include "kernels/index.h"
 
-#include "core/parallel.h"
-#include "kernels/integers.h"
+#include "kernels/grain.h"
 #include "kernels/scratch.h"
+#include "kernels/units.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>
@@ -10,33 +10,6 @@
 
 namespace eg {
 namespace {
-
-struct Bytes1 {
-  uint8_t v;
-};
-struct Bytes2 {
-  uint16_t v;
-};
-struct Bytes4 {
-  uint32_t v;
-};
-struct Bytes8 {
-  uint64_t v;
-};
-
-template <class F>
-EG_INLINE void visit_size(size_t item, F&& f) {
-  switch (item) {
-    case 1:
-      return f(Bytes1{});
-    case 2:
-      return f(Bytes2{});
-    case 4:
-      return f(Bytes4{});
-    default:
-      return f(Bytes8{});
-  }
-}
 
 EG_INLINE int64_t outer_start(const Positions& p, int64_t o) {
   return p.outer_offsets ? p.outer_offsets[o] : o * p.outer_stride;
@@ -140,7 +113,7 @@ void take(size_t item, char* packed, const char* x, const Positions& p) {
                    [&](int64_t begin, int64_t end) { take_elements(out, in, p, begin, end); });
       return;
     }
-    parallel_for(rows, kParallelGrain / p.inner + 1,
+    parallel_for(rows, grain_of(p.inner),
                  [&](int64_t begin, int64_t end) { take_rows(out, in, p, begin, end); });
   });
 }
@@ -205,7 +178,7 @@ void fold_all(T* x, const T* packed, const Positions& p, bool one) {
   if (blocks < 1) blocks = 1;
   const int64_t step = (p.inner + blocks - 1) / blocks;
   const int64_t work = p.n * step;
-  parallel_for(p.outer * blocks, kParallelGrain / (work + 1) + 1, [&](int64_t begin, int64_t end) {
+  parallel_for(p.outer * blocks, grain_of(work + 1), [&](int64_t begin, int64_t end) {
     for (int64_t u = begin; u < end; ++u) {
       const int64_t o = u / blocks, first = u % blocks * step;
       fold_rows<Op>(x + outer_start(p, o), packed + (one ? 0 : o * p.n * p.inner), p, one, first,
@@ -373,7 +346,7 @@ void gather(size_t item, char* out, const char* x, const Lines& l) {
   if (rows == 0 || n == 0) return;
   visit_size(item, [&](auto zero) {
     using T = decltype(zero);
-    parallel_for(rows, kParallelGrain / n + 1, [&](int64_t begin, int64_t end) {
+    parallel_for(rows, grain_of(n), [&](int64_t begin, int64_t end) {
       Walker w(l, begin);
       const int64_t across = l.x_strides[last], along = l.dim_stride;
       for (int64_t r = begin; r < end; ++r, w.next()) {
@@ -416,17 +389,16 @@ void scatter_all(T* x, const T* src, const Lines& l) {
   if (blocks < 1) blocks = 1;
   const int64_t step = (n + blocks - 1) / blocks;
   const int64_t across = l.x_strides[last], along = l.dim_stride, src_step = l.src_strides[last];
-  parallel_for(units * blocks, kParallelGrain / (rows * step + 1) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t u = begin; u < end; ++u) {
-                   const int64_t first = u % blocks * step, stop = min64(first + step, n);
-                   int64_t row = u / blocks * rows;
-                   Walker w(l, row);
-                   for (int64_t r = 0; r < rows; ++r, ++row, w.next())
-                     scatter_row<Op>(x + w.x_off, src + w.src_off, l.index + row * n, first, stop,
-                                     across, along, src_step);
-                 }
-               });
+  parallel_for(units * blocks, grain_of(rows * step + 1), [&](int64_t begin, int64_t end) {
+    for (int64_t u = begin; u < end; ++u) {
+      const int64_t first = u % blocks * step, stop = min64(first + step, n);
+      int64_t row = u / blocks * rows;
+      Walker w(l, row);
+      for (int64_t r = 0; r < rows; ++r, ++row, w.next())
+        scatter_row<Op>(x + w.x_off, src + w.src_off, l.index + row * n, first, stop, across, along,
+                        src_step);
+    }
+  });
 }
 
 void scatter(DType dtype, Fold fold, char* x, const char* src, const Lines& l) {
@@ -556,7 +528,7 @@ void masked_fill_all(const StridedTriple& t, const char* value) {
     });
     return;
   }
-  parallel_for(rows, kParallelGrain / n + 1, [&](int64_t begin, int64_t end) {
+  parallel_for(rows, grain_of(n), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       int64_t rest = r, o = 0, a = 0, m = 0;
       for (int d = last - 1; d >= 0; --d) {

@@ -1,19 +1,10 @@
 #include "kernels/pool.h"
 
-#include "core/parallel.h"
+#include "kernels/grain.h"
 #include "kernels/scratch.h"
 
 namespace eg {
 namespace {
-
-template <class F>
-EG_INLINE void with_type(bool double_precision, F&& f) {
-  double_precision ? f(double{}) : f(float{});
-}
-
-EG_INLINE int64_t grain(int64_t work_an_item) {
-  return kParallelGrain / (work_an_item > 0 ? work_an_item : 1) + 1;
-}
 
 // ---------------------------------------------------------------------------- maximum
 
@@ -61,7 +52,7 @@ template <class T>
 void max_pool(const PoolShape& s, const T* x, T* y, int64_t* indices) {
   const int64_t in = s.in[0] * s.in[1] * s.in[2], out = s.out[0] * s.out[1] * s.out[2],
                 width = s.in[2];
-  parallel_for(s.planes, grain(2 * in), [&](int64_t p0, int64_t p1) {
+  parallel_for(s.planes, grain_of(2 * in), [&](int64_t p0, int64_t p1) {
     Scratch<T> best(width);
     Scratch<int32_t> at(width);
     const Columns<T> c{best.data(), at.data()};
@@ -93,7 +84,7 @@ void max_pool(const PoolShape& s, const T* x, T* y, int64_t* indices) {
 
 template <class T>
 void gather(int64_t planes, int64_t from, int64_t to, const T* x, const int64_t* index, T* y) {
-  parallel_for(planes, grain(2 * to), [&](int64_t p0, int64_t p1) {
+  parallel_for(planes, grain_of(2 * to), [&](int64_t p0, int64_t p1) {
     for (int64_t p = p0; p < p1; ++p)
       for (int64_t i = 0; i < to; ++i) y[p * to + i] = x[p * from + index[p * to + i]];
   });
@@ -102,7 +93,7 @@ void gather(int64_t planes, int64_t from, int64_t to, const T* x, const int64_t*
 template <class T>
 void scatter(bool add, int64_t planes, int64_t from, int64_t to, const T* x, const int64_t* index,
              T* y) {
-  parallel_for(planes, grain(to + 2 * from), [&](int64_t p0, int64_t p1) {
+  parallel_for(planes, grain_of(to + 2 * from), [&](int64_t p0, int64_t p1) {
     for (int64_t i = p0 * to; i < p1 * to; ++i) y[i] = T(0);
     for (int64_t p = p0; p < p1; ++p) {
       T* plane = y + p * to;
@@ -124,7 +115,7 @@ template <class F>
 EG_INLINE void block_rows(const BlockShape& s, F&& body) {
   const int64_t taps = s.kernel[0] * s.kernel[1], blocks = s.blocks[0] * s.blocks[1];
   const int64_t in = s.in[0] * s.in[1];
-  parallel_for(s.planes, grain(taps * blocks), [&](int64_t p0, int64_t p1) {
+  parallel_for(s.planes, grain_of(taps * blocks), [&](int64_t p0, int64_t p1) {
     for (int64_t p = p0; p < p1; ++p) {
       for (int64_t t = 0; t < taps; ++t) {
         const int64_t y0 = t / s.kernel[1] * s.dilation[0] - s.pad[0];
@@ -169,39 +160,39 @@ void fold(const BlockShape& s, const T* y, T* x) {
 
 // ---------------------------------------------------------------------------- entry points
 
-void max_pool_any(const PoolShape& s, bool dbl, const void* x, void* y, int64_t* indices) {
-  with_type(dbl, [&](auto zero) {
+void max_pool_any(const PoolShape& s, DType dtype, const void* x, void* y, int64_t* indices) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     max_pool(s, static_cast<const T*>(x), static_cast<T*>(y), indices);
   });
 }
-void gather_any(bool dbl, int64_t planes, int64_t from, int64_t to, const void* x,
+void gather_any(DType dtype, int64_t planes, int64_t from, int64_t to, const void* x,
                 const int64_t* index, void* y) {
-  with_type(dbl, [&](auto zero) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     gather(planes, from, to, static_cast<const T*>(x), index, static_cast<T*>(y));
   });
 }
-void scatter_any(bool dbl, bool add, int64_t planes, int64_t from, int64_t to, const void* x,
+void scatter_any(DType dtype, bool add, int64_t planes, int64_t from, int64_t to, const void* x,
                  const int64_t* index, void* y) {
-  with_type(dbl, [&](auto zero) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     scatter(add, planes, from, to, static_cast<const T*>(x), index, static_cast<T*>(y));
   });
 }
-void max_pool_backward_any(const PoolShape& s, bool dbl, const void* g, const int64_t* indices,
+void max_pool_backward_any(const PoolShape& s, DType dtype, const void* g, const int64_t* indices,
                            void* gx) {
-  scatter_any(dbl, true, s.planes, s.out[0] * s.out[1] * s.out[2], s.in[0] * s.in[1] * s.in[2], g,
+  scatter_any(dtype, true, s.planes, s.out[0] * s.out[1] * s.out[2], s.in[0] * s.in[1] * s.in[2], g,
               indices, gx);
 }
-void unfold_any(const BlockShape& s, bool dbl, const void* x, void* y) {
-  with_type(dbl, [&](auto zero) {
+void unfold_any(const BlockShape& s, DType dtype, const void* x, void* y) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     unfold(s, static_cast<const T*>(x), static_cast<T*>(y));
   });
 }
-void fold_any(const BlockShape& s, bool dbl, const void* y, void* x) {
-  with_type(dbl, [&](auto zero) {
+void fold_any(const BlockShape& s, DType dtype, const void* y, void* x) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     fold(s, static_cast<const T*>(y), static_cast<T*>(x));
   });

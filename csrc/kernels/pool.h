@@ -22,22 +22,21 @@ struct BlockShape {
 struct PoolKernels {
   // Greatest value of each window and its position in the input plane (indices may be null). The first of equal
   // values wins, NaN wins over numbers.
-  void (*max_pool)(const PoolShape&, bool double_precision, const void* x, void* y,
-                   int64_t* indices);
+  void (*max_pool)(const PoolShape&, DType dtype, const void* x, void* y, int64_t* indices);
   // Its transpose: gx[p] = the sum of g over the windows whose index is p. All of gx is written.
-  void (*max_pool_backward)(const PoolShape&, bool double_precision, const void* g,
-                            const int64_t* indices, void* gx);
+  void (*max_pool_backward)(const PoolShape&, DType dtype, const void* g, const int64_t* indices,
+                            void* gx);
   // y[p][i] = x[p][index[p][i]], planes of `from` and `to` elements
-  void (*gather)(bool double_precision, int64_t planes, int64_t from, int64_t to, const void* x,
+  void (*gather)(DType dtype, int64_t planes, int64_t from, int64_t to, const void* x,
                  const int64_t* index, void* y);
   // y[p][index[p][i]] += x[p][i] (or =, without `add`), y zero before; planes of `from` and `to` elements.
   // The indices are in range.
-  void (*scatter)(bool double_precision, bool add, int64_t planes, int64_t from, int64_t to,
-                  const void* x, const int64_t* index, void* y);
+  void (*scatter)(DType dtype, bool add, int64_t planes, int64_t from, int64_t to, const void* x,
+                  const int64_t* index, void* y);
   // The blocks of each plane as rows: y[plane][kernel position][block]
-  void (*unfold)(const BlockShape&, bool double_precision, const void* x, void* y);
+  void (*unfold)(const BlockShape&, DType dtype, const void* x, void* y);
   // Its transpose: sums of blocks.
-  void (*fold)(const BlockShape&, bool double_precision, const void* y, void* x);
+  void (*fold)(const BlockShape&, DType dtype, const void* y, void* x);
 };
 
 }  // namespace eg

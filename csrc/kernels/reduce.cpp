@@ -1,7 +1,7 @@
 // Every result is a sum (product, ...) over blocks of fixed size in fixed order: the same bits for any number of threads.
 #include "kernels/reduce.h"
 
-#include "core/parallel.h"
+#include "kernels/grain.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
@@ -193,10 +193,9 @@ void lines(const T* x, char* out, int64_t outer, int64_t length) {
     }
     return;
   }
-  parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t o = begin; o < end; ++o) y[o] = line<op>(x + o * length, length);
-               });
+  parallel_for(outer, grain_of(length), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) y[o] = line<op>(x + o * length, length);
+  });
 }
 
 // inner > 1: columns of a panel are accumulated side by side.
@@ -208,28 +207,26 @@ void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner
   constexpr int64_t kPanel = 512, kRows = 64;
   const int64_t panels = (inner + kPanel - 1) / kPanel;
   const int64_t work = length * (inner < kPanel ? inner : kPanel);
-  parallel_for(outer * panels, kParallelGrain / (work > 0 ? work : 1) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t item = begin; item < end; ++item) {
-                   const int64_t o = item / panels, first = item % panels * kPanel;
-                   const int64_t n = inner - first < kPanel ? inner - first : kPanel;
-                   const T* p = x + o * length * inner + first;
-                   U total[kPanel];
-                   T part[kPanel];
-                   for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
-                   for (int64_t r0 = 0; r0 < length; r0 += kRows) {
-                     const int64_t r1 = r0 + kRows < length ? r0 + kRows : length;
-                     for (int64_t i = 0; i < n; ++i) part[i] = R::start();
-                     for (int64_t r = r0; r < r1; ++r) {
-                       const T* row = p + r * inner;
-                       for (int64_t i = 0; i < n; ++i)
-                         part[i] = R::join(part[i], R::element(row[i]));
-                     }
-                     for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
-                   }
-                   for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = T(total[i]);
-                 }
-               });
+  parallel_for(outer * panels, grain_of(work), [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t o = item / panels, first = item % panels * kPanel;
+      const int64_t n = inner - first < kPanel ? inner - first : kPanel;
+      const T* p = x + o * length * inner + first;
+      U total[kPanel];
+      T part[kPanel];
+      for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
+      for (int64_t r0 = 0; r0 < length; r0 += kRows) {
+        const int64_t r1 = r0 + kRows < length ? r0 + kRows : length;
+        for (int64_t i = 0; i < n; ++i) part[i] = R::start();
+        for (int64_t r = r0; r < r1; ++r) {
+          const T* row = p + r * inner;
+          for (int64_t i = 0; i < n; ++i) part[i] = R::join(part[i], R::element(row[i]));
+        }
+        for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
+      }
+      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = T(total[i]);
+    }
+  });
 }
 
 template <Reduce op>
@@ -283,31 +280,30 @@ EG_INLINE bool beats(T a, T b) {
 
 template <Arg op, class T>
 void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t length, int64_t inner) {
-  parallel_for(outer * inner, kParallelGrain / (length > 0 ? length : 1) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t item = begin; item < end; ++item) {
-                   const T* p = x + item / inner * length * inner + item % inner;
-                   // The extreme value first (it vectorises when dense), then where it stands.
-                   T best = p[0];
-                   int64_t at = 0;
-                   if (inner == 1) {
-                     best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
-                     if (best == best) {
-                       while (at < length - 1 && p[at] != best) ++at;
-                     } else {
-                       while (at < length - 1 && p[at] == p[at]) ++at;
-                     }
-                   } else {
-                     for (int64_t i = 1; i < length; ++i)
-                       if (beats<op>(p[i * inner], best)) {
-                         best = p[i * inner];
-                         at = i;
-                       }
-                   }
-                   out[item] = at;
-                   if (values) values[item] = best;
-                 }
-               });
+  parallel_for(outer * inner, grain_of(length), [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const T* p = x + item / inner * length * inner + item % inner;
+      // The extreme value first (it vectorises when dense), then where it stands.
+      T best = p[0];
+      int64_t at = 0;
+      if (inner == 1) {
+        best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
+        if (best == best) {
+          while (at < length - 1 && p[at] != best) ++at;
+        } else {
+          while (at < length - 1 && p[at] == p[at]) ++at;
+        }
+      } else {
+        for (int64_t i = 1; i < length; ++i)
+          if (beats<op>(p[i * inner], best)) {
+            best = p[i * inner];
+            at = i;
+          }
+      }
+      out[item] = at;
+      if (values) values[item] = best;
+    }
+  });
 }
 
 void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
@@ -327,22 +323,21 @@ void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t 
 
 template <class T>
 void moments_typed(const T* x, T* mean, T* m2, int64_t outer, int64_t length) {
-  parallel_for(outer, kParallelGrain / (length > 0 ? length : 1) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t o = begin; o < end; ++o) {
-                   const T* p = x + o * length;
-                   const T m = T(double(line<Reduce::Sum>(p, length)) / double(length));
-                   double total = 0;
-                   T strip[1024];
-                   for (int64_t i = 0; i < length; i += 1024) {
-                     const int64_t n = length - i < 1024 ? length - i : 1024;
-                     for (int64_t k = 0; k < n; ++k) strip[k] = p[i + k] - m;
-                     total += double(block<Reduce::SumSquares>(strip, n));
-                   }
-                   mean[o] = m;
-                   m2[o] = T(total);
-                 }
-               });
+  parallel_for(outer, grain_of(length), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      const T* p = x + o * length;
+      const T m = T(double(line<Reduce::Sum>(p, length)) / double(length));
+      double total = 0;
+      T strip[1024];
+      for (int64_t i = 0; i < length; i += 1024) {
+        const int64_t n = length - i < 1024 ? length - i : 1024;
+        for (int64_t k = 0; k < n; ++k) strip[k] = p[i + k] - m;
+        total += double(block<Reduce::SumSquares>(strip, n));
+      }
+      mean[o] = m;
+      m2[o] = T(total);
+    }
+  });
 }
 void moments(DType type, const char* x, char* mean, char* m2, int64_t outer, int64_t length) {
   visit_float(type, [&](auto zero) {
@@ -367,34 +362,33 @@ template <Scan op, class T>
 void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t length,
                 int64_t inner) {
   using U = std::conditional_t<op == Scan::Sum || op == Scan::Prod, typename Wide<T>::type, T>;
-  parallel_for(outer * inner, kParallelGrain / (length > 0 ? length : 1) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t item = begin; item < end; ++item) {
-                   const int64_t base = item / inner * length * inner + item % inner;
-                   U running = op == Scan::Prod ? U(1) : U(0);
-                   int64_t at = 0;
-                   for (int64_t i = 0; i < length; ++i) {
-                     const int64_t k = base + i * inner;
-                     const T v = x[k];
-                     if constexpr (op == Scan::Sum) {
-                       running = U(running + U(v));
-                     } else if constexpr (op == Scan::Prod) {
-                       running = U(running * U(v));
-                     } else if constexpr (op == Scan::LogSumExp) {
-                       running = i == 0 ? v : logaddexp(running, v);
-                     } else {
-                       // The last of equal ones, as PyTorch.
-                       const bool better = op == Scan::Max ? v >= running : v <= running;
-                       if (i == 0 || v != v || (running == running && better)) {
-                         running = v;
-                         at = i;
-                       }
-                       if (positions) positions[k] = at;
-                     }
-                     y[k] = T(running);
-                   }
-                 }
-               });
+  parallel_for(outer * inner, grain_of(length), [&](int64_t begin, int64_t end) {
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t base = item / inner * length * inner + item % inner;
+      U running = op == Scan::Prod ? U(1) : U(0);
+      int64_t at = 0;
+      for (int64_t i = 0; i < length; ++i) {
+        const int64_t k = base + i * inner;
+        const T v = x[k];
+        if constexpr (op == Scan::Sum) {
+          running = U(running + U(v));
+        } else if constexpr (op == Scan::Prod) {
+          running = U(running * U(v));
+        } else if constexpr (op == Scan::LogSumExp) {
+          running = i == 0 ? v : logaddexp(running, v);
+        } else {
+          // The last of equal ones, as PyTorch.
+          const bool better = op == Scan::Max ? v >= running : v <= running;
+          if (i == 0 || v != v || (running == running && better)) {
+            running = v;
+            at = i;
+          }
+          if (positions) positions[k] = at;
+        }
+        y[k] = T(running);
+      }
+    }
+  });
 }
 
 void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,

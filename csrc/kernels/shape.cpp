@@ -1,36 +1,10 @@
 #include "kernels/shape.h"
 
-#include "core/parallel.h"
+#include "kernels/grain.h"
+#include "kernels/units.h"
 
 namespace eg {
 namespace {
-
-struct Bytes1 {
-  uint8_t v;
-};
-struct Bytes2 {
-  uint16_t v;
-};
-struct Bytes4 {
-  uint32_t v;
-};
-struct Bytes8 {
-  uint64_t v;
-};
-
-template <class F>
-EG_INLINE void visit_size(size_t item, F&& f) {
-  switch (item) {
-    case 1:
-      return f(Bytes1{});
-    case 2:
-      return f(Bytes2{});
-    case 4:
-      return f(Bytes4{});
-    default:
-      return f(Bytes8{});
-  }
-}
 
 EG_INLINE bool plus(bool a, bool b) { return a || b; }
 EG_INLINE Half plus(Half a, Half b) { return to_half(to_float(a) + to_float(b)); }
@@ -72,7 +46,7 @@ EG_INLINE void walk(const StridedPair& p, Op op) {
     });
     return;
   }
-  parallel_for(rows, kParallelGrain / n + 1, [&](int64_t begin, int64_t end) {
+  parallel_for(rows, grain_of(n), [&](int64_t begin, int64_t end) {
     int64_t at[64], rest = begin, d_off = 0, s_off = 0;
     for (int d = last - 1; d >= 0; --d) {
       at[d] = rest % p.sizes[d];
@@ -112,7 +86,7 @@ void triangle(size_t item, char* dst, const char* src, int64_t matrices, int64_t
               int64_t columns, int64_t diagonal, bool lower) {
   const int64_t width = columns * static_cast<int64_t>(item);
   if (width == 0) return;
-  parallel_for(matrices * rows, kParallelGrain / columns + 1, [&](int64_t begin, int64_t end) {
+  parallel_for(matrices * rows, grain_of(columns), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {
       int64_t cut = r % rows + diagonal + (lower ? 1 : 0);  // first column of the upper part
       cut = cut < 0 ? 0 : cut > columns ? columns : cut;

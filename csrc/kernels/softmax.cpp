@@ -1,4 +1,4 @@
-#include "core/parallel.h"
+#include "kernels/grain.h"
 #include "kernels/reduce.h"
 #include "kernels/vocabulary.h"
 
@@ -42,10 +42,9 @@ EG_INLINE T line_sum(int64_t n, F f) {
 
 template <class F>
 void over_lines(int64_t lines, int64_t length, F f) {
-  parallel_for(lines, kParallelGrain / (4 * (length > 0 ? length : 1)) + 1,
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) f(i);
-               });
+  parallel_for(lines, grain_of(4 * length), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i);
+  });
 }
 
 // All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.

@@ -2,8 +2,7 @@
 
 #include <math.h>
 
-#include "core/parallel.h"
-#include "kernels/integers.h"
+#include "kernels/grain.h"
 #include "kernels/scratch.h"
 #include "kernels/simd.h"
 
@@ -507,7 +506,7 @@ bool scatter(DType dtype, const CompressedView& x, const void* values, const Spa
       const T* d = static_cast<const T*>(dense.data);
       if (!checked_blocks<I>(x, 0, x.rows, [](int64_t, int64_t) {})) return false;
       const int64_t cost = x.nnz + x.cols + 1;
-      parallel_for(n, kParallelGrain / cost + 1, [&](int64_t begin, int64_t end) {
+      parallel_for(n, grain_of(cost), [&](int64_t begin, int64_t end) {
         for (int64_t j = begin; j < end; ++j) {
           T* const column = static_cast<T*>(out) + j * x.cols;
           std::memset(column, 0, size_t(x.cols) * sizeof(T));
@@ -714,7 +713,7 @@ bool over_segments(const CompressedView& x, Body&& body) {
   for (int64_t r = 0; r < x.rows; ++r)
     if (!row_is_sound(ptr, r, x.nnz)) return false;
   const int64_t length = x.rows ? x.nnz / x.rows + 1 : 1;
-  parallel_for(x.rows, kParallelGrain / (8 * length) + 1, [&](int64_t begin, int64_t end) {
+  parallel_for(x.rows, grain_of(8 * length), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) body(r, ptr[r], ptr[r + 1]);
   });
   return true;

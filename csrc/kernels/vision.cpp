@@ -1,20 +1,11 @@
 #include "kernels/vision.h"
 
-#include "core/parallel.h"
+#include "kernels/grain.h"
 #include "kernels/grid_taps.h"
 #include "kernels/scratch.h"
 
 namespace eg {
 namespace {
-
-template <class F>
-EG_INLINE void with_type(bool double_precision, F&& f) {
-  double_precision ? f(double{}) : f(float{});
-}
-
-EG_INLINE int64_t grain(int64_t work_an_item) {
-  return kParallelGrain / (work_an_item > 0 ? work_an_item : 1) + 1;
-}
 
 // ---------------------------------------------------------------------------- separable maps
 
@@ -153,7 +144,7 @@ void resample(const LineMap* m, int64_t planes, const T* x, T* y) {
     }
   }
   even.index = even_index.data(), even.weight = even_weight.data();
-  parallel_for(planes, grain(2 * (in + largest)), [&](int64_t p0, int64_t p1) {
+  parallel_for(planes, grain_of(2 * (in + largest)), [&](int64_t p0, int64_t p1) {
     Scratch<T> scratch(count > 1 ? 2 * largest : 0);
     for (int64_t p = p0; p < p1; ++p) {
       const T* from = x + p * in;
@@ -192,7 +183,7 @@ void select(const LineMap* m, int64_t planes, const T* x, T fill, T* y) {
   while (low < width && at[low] != 0) ++low;
   int64_t high = low;
   while (high < width && at[high] == int32_t(high - low)) ++high;
-  parallel_for(planes, grain(out), [&](int64_t p0, int64_t p1) {
+  parallel_for(planes, grain_of(out), [&](int64_t p0, int64_t p1) {
     for (int64_t p = p0; p < p1; ++p) {
       T* to = y + p * out;
       for (int64_t z = 0; z < m[0].out; ++z) {
@@ -320,7 +311,7 @@ EG_INLINE void each_block(const GridShape& s, const T* grid, int64_t begin, int6
 template <class T>
 void grid_sample(const GridShape& s, const T* x, const T* grid, T* y) {
   const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
-  parallel_for(s.batch * blocks, grain(kPoints * 8 * (s.channels + 8)),
+  parallel_for(s.batch * blocks, grain_of(kPoints * 8 * (s.channels + 8)),
                [&](int64_t begin, int64_t end) {
                  each_block(s, grid, begin, end, false,
                             [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
@@ -347,7 +338,7 @@ template <class T>
 void grid_input_grad(const GridShape& s, const T* gy, const T* grid, T* gx) {
   const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
   const int64_t groups = (s.channels + kChannelBlock - 1) / kChannelBlock;
-  parallel_for(s.batch * groups, grain(out * 64), [&](int64_t begin, int64_t end) {
+  parallel_for(s.batch * groups, grain_of(out * 64), [&](int64_t begin, int64_t end) {
     for (int64_t i = begin; i < end; ++i) {
       const int64_t image = i / groups, c0 = image * s.channels + i % groups * kChannelBlock;
       const int64_t last = (image + 1) * s.channels,
@@ -370,7 +361,7 @@ void grid_input_grad(const GridShape& s, const T* gy, const T* grid, T* gx) {
 template <class T>
 void grid_points_grad(const GridShape& s, const T* gy, const T* x, const T* grid, T* ggrid) {
   const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
-  parallel_for(s.batch * blocks, grain(kPoints * 24 * (s.channels + 8)),
+  parallel_for(s.batch * blocks, grain_of(kPoints * 24 * (s.channels + 8)),
                [&](int64_t begin, int64_t end) {
                  each_block(s, grid, begin, end, true,
                             [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
@@ -398,21 +389,21 @@ void grid_points_grad(const GridShape& s, const T* gy, const T* x, const T* grid
 
 // ---------------------------------------------------------------------------- entry points
 
-void resample_any(const LineMap* m, bool dbl, int64_t planes, const void* x, void* y) {
-  with_type(dbl, [&](auto zero) {
+void resample_any(const LineMap* m, DType dtype, int64_t planes, const void* x, void* y) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     resample(m, planes, static_cast<const T*>(x), static_cast<T*>(y));
   });
 }
-void grid_sample_any(const GridShape& s, bool dbl, const void* x, const void* grid, void* y) {
-  with_type(dbl, [&](auto zero) {
+void grid_sample_any(const GridShape& s, DType dtype, const void* x, const void* grid, void* y) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     grid_sample(s, static_cast<const T*>(x), static_cast<const T*>(grid), static_cast<T*>(y));
   });
 }
-void grid_sample_backward_any(const GridShape& s, bool dbl, const void* gy, const void* x,
+void grid_sample_backward_any(const GridShape& s, DType dtype, const void* gy, const void* x,
                               const void* grid, void* gx, void* ggrid) {
-  with_type(dbl, [&](auto zero) {
+  visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *g = static_cast<const T*>(gy), *at = static_cast<const T*>(grid);
     if (gx) grid_input_grad(s, g, at, static_cast<T*>(gx));

@@ -35,8 +35,8 @@ struct PlaneScatter {
     const Tensor cx = kernel_input(x), at = contiguous_data(index);
     Tensor y = empty(sizes, cx.dtype());
     const int64_t from = last_numel(x.sizes(), dims), to = last_numel(sizes, dims);
-    kernels<PoolKernels>().scatter(cx.dtype() == DType::Float64, add, x.numel() / from, from, to,
-                                   cx.raw(), at.data<int64_t>(), y.raw());
+    kernels<PoolKernels>().scatter(cx.dtype(), add, x.numel() / from, from, to, cx.raw(),
+                                   at.data<int64_t>(), y.raw());
     return cast_data(y, x.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -54,9 +54,8 @@ struct PlaneGather {
     const Tensor cx = kernel_input(x), at = contiguous_data(index);
     Tensor y = empty(index.sizes(), cx.dtype());
     const int64_t to = last_numel(index.sizes(), dims);
-    kernels<PoolKernels>().gather(cx.dtype() == DType::Float64, index.numel() / to,
-                                  last_numel(from, dims), to, cx.raw(), at.data<int64_t>(),
-                                  y.raw());
+    kernels<PoolKernels>().gather(cx.dtype(), index.numel() / to, last_numel(from, dims), to,
+                                  cx.raw(), at.data<int64_t>(), y.raw());
     return cast_data(y, x.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -156,8 +155,8 @@ struct MaxPoolGrad {
     const Tensor cg = kernel_input(g);
     Tensor gx = empty(sizes, cg.dtype());
     if (gx.numel() > 0)
-      kernels<PoolKernels>().max_pool_backward(s, cg.dtype() == DType::Float64, cg.raw(),
-                                               index.data<int64_t>(), gx.raw());
+      kernels<PoolKernels>().max_pool_backward(s, cg.dtype(), cg.raw(), index.data<int64_t>(),
+                                               gx.raw());
     return cast_data(gx, g.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -178,7 +177,7 @@ struct MaxPool {
     Tensor y = empty(sizes, cx.dtype());
     Tensor at = ctx.recording() || indices ? empty(sizes, DType::Int64) : Tensor();
     if (y.numel() > 0) {
-      kernels<PoolKernels>().max_pool(s, cx.dtype() == DType::Float64, cx.raw(), y.raw(),
+      kernels<PoolKernels>().max_pool(s, cx.dtype(), cx.raw(), y.raw(),
                                       at.defined() ? at.data<int64_t>() : nullptr);
     }
     if (indices) *indices = at;
@@ -378,7 +377,7 @@ struct Fold {
     Tensor y = empty(sizes, cx.dtype());
     if (y.numel() > 0) {
       const auto& k = kernels<PoolKernels>();
-      (unfold ? k.unfold : k.fold)(s, cx.dtype() == DType::Float64, cx.raw(), y.raw());
+      (unfold ? k.unfold : k.fold)(s, cx.dtype(), cx.raw(), y.raw());
     }
     return cast_data(y, x.dtype());
   }

@@ -14,12 +14,6 @@ TensorList copied(const TensorList& views) {
   return out;
 }
 
-Tensor squeeze_every(const Tensor& x) {
-  Dims all;
-  for (int64_t d = 0; d < x.dim(); ++d) all.push_back(d);
-  return squeeze(x, all);
-}
-
 // The diagonal of a matrix, or of a tensor with equal sizes; with wrap, a tall matrix starts again one row below.
 Tensor fill_diagonal_(const Tensor& x, const Scalar& fill_value, bool wrap) {
   EG_CHECK(x.dim() >= 2, "[fill_diagonal_] expected at least 2 dimensions, got shape ", x.sizes());
@@ -71,7 +65,7 @@ EG_OP(
     },
     "narrow_copy(input, dim, start, length)", "A copy of narrow().", kOut)
 EG_OP(
-    +[](const Tensor& x) { return copied(squeeze_every(x)); }, "squeeze_copy(input)",
+    +[](const Tensor& x) { return copied(squeeze_all(x)); }, "squeeze_copy(input)",
     "A copy of squeeze().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& dim) { return copied(squeeze(x, dim)); },

@@ -412,6 +412,12 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
   return swap_dims(ViewKind::Transpose, x, dim0, dim1);
 }
 
+Tensor squeeze_all(const Tensor& x) {
+  Dims all;
+  for (int64_t d = 0; d < x.dim(); ++d) all.push_back(d);
+  return squeeze(x, all);
+}
+
 Tensor unsqueeze(const Tensor& x, int64_t dim) {
   const int64_t at = wrap_dim(dim, x.dim() + 1);
   // The stride of a dimension of size 1 does not matter; dense tensors stay dense.
@@ -585,12 +591,6 @@ Tensor movedim(const Tensor& x, const Dims& source, const Dims& destination) {
     o = next++;
   }
   return permute(x, order);
-}
-
-Tensor squeeze_all(const Tensor& x) {
-  Dims all;
-  for (int64_t d = 0; d < x.dim(); ++d) all.push_back(d);
-  return squeeze(x, all);
 }
 
 EG_OP(

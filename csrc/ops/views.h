@@ -45,6 +45,8 @@ Tensor replace_region(const Tensor& x, const Tensor& src, const Region& region);
 // The diagonals of a tensor of these sizes, as the last axis.
 Region diagonal_region(const Dims& sizes, int64_t offset, int64_t dim0, int64_t dim1);
 
+// A view without the dimensions of size 1.
+Tensor squeeze_all(const Tensor& x);
 // A view of x's memory, unchecked and unrecorded.
 Tensor make_view(const Tensor& x, Dims sizes, Dims strides, int64_t offset);
 // x becomes the view v of itself: a view op in place.

@@ -77,8 +77,7 @@ struct Resample {
     if (x.numel() == 0) return zeros(sizes, x.dtype());
     const Tensor cx = kernel_input(x);
     Tensor y = empty(sizes, cx.dtype());
-    kernels<VisionKernels>().resample(m, x.dtype() == DType::Float64, x.numel() / block, cx.raw(),
-                                      y.raw());
+    kernels<VisionKernels>().resample(m, cx.dtype(), x.numel() / block, cx.raw(), y.raw());
     return cast_data(y, x.dtype());
   }
   Tensors backward(Context&, const Tensor& g) {
@@ -382,9 +381,9 @@ std::tuple<Tensor, Tensor> grid_sample_gradient(const GridShape& s, const Tensor
   const Tensor cg = kernel_input(g), cx = kernel_input(x), cgrid = kernel_input(grid);
   Tensor gx = zeros(x.sizes(), cx.dtype()), ggrid = zeros(grid.sizes(), cx.dtype());
   if (g.numel() > 0 && x.numel() > 0) {
-    kernels<VisionKernels>().grid_sample_backward(
-        s, cx.dtype() == DType::Float64, cg.raw(), cx.raw(), cgrid.raw(),
-        wants_input ? gx.raw() : nullptr, wants_grid ? ggrid.raw() : nullptr);
+    kernels<VisionKernels>().grid_sample_backward(s, cx.dtype(), cg.raw(), cx.raw(), cgrid.raw(),
+                                                  wants_input ? gx.raw() : nullptr,
+                                                  wants_grid ? ggrid.raw() : nullptr);
   }
   return {cast_data(gx, x.dtype()), cast_data(ggrid, grid.dtype())};
 }
@@ -400,8 +399,7 @@ struct GridSample {
     const Tensor cx = kernel_input(x), cgrid = kernel_input(grid);
     Tensor y = empty(sizes, cx.dtype());
     if (y.numel() > 0) {
-      kernels<VisionKernels>().grid_sample(s, cx.dtype() == DType::Float64, cx.raw(), cgrid.raw(),
-                                           y.raw());
+      kernels<VisionKernels>().grid_sample(s, cx.dtype(), cx.raw(), cgrid.raw(), y.raw());
     }
     return cast_data(y, x.dtype());
   }

@@ -218,15 +218,7 @@ __global__ void max_rows(T* best, int64_t* row, const T* x, const int64_t* from,
 // Where element i of the index is in x, apart from the indexed dimension, and in src.
 template <class I>
 __device__ __forceinline__ void line_offsets(const Lines& l, I i, int64_t* in_x, int64_t* in_src) {
-  int64_t x = 0, src = 0;
-  for (int d = l.ndim - 1; d > 0; --d) {
-    const I next = i / I(l.sizes[d]), at = i - next * I(l.sizes[d]);
-    x += at * l.x_strides[d];
-    src += at * l.src_strides[d];
-    i = next;
-  }
-  *in_x = x + i * l.x_strides[0];
-  *in_src = src + i * l.src_strides[0];
+  offsets_of(i, l.ndim, l.sizes, l.x_strides, l.src_strides, in_x, in_src);
 }
 
 template <int Bytes, class I>

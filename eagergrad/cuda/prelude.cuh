@@ -86,6 +86,22 @@ __device__ __forceinline__ void store_as(char* p, int dtype, C value) {
 #undef EG_STORE
 }
 
+// Where element i of a row-major walk over `ndim` (at least 1) dimensions is in two tensors.
+template <class I>
+__device__ __forceinline__ void offsets_of(I i, int ndim, const int64_t* sizes,
+                                           const int64_t* a_strides, const int64_t* b_strides,
+                                           int64_t* in_a, int64_t* in_b) {
+  int64_t a = 0, b = 0;
+  for (int d = ndim - 1; d > 0; --d) {
+    const I next = i / I(sizes[d]), at = i - next * I(sizes[d]);
+    a += at * a_strides[d];
+    b += at * b_strides[d];
+    i = next;
+  }
+  *in_a = a + i * a_strides[0];
+  *in_b = b + i * b_strides[0];
+}
+
 // for (EG_ELEMENTS(i, n)): this thread's share of n elements.
 #define EG_ELEMENTS(i, n)                                     \
   int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; \

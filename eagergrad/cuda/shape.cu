@@ -8,15 +8,7 @@ namespace eg {
 template <class I>
 __device__ __forceinline__ void pair_offsets(const StridedPair& p, I i, int64_t* dst,
                                              int64_t* src) {
-  int64_t d_at = 0, s_at = 0;
-  for (int d = p.ndim - 1; d > 0; --d) {
-    const I next = i / I(p.sizes[d]), at = i - next * I(p.sizes[d]);
-    d_at += at * p.dst_strides[d];
-    s_at += at * p.src_strides[d];
-    i = next;
-  }
-  *dst = d_at + i * p.dst_strides[0];
-  *src = s_at + i * p.src_strides[0];
+  offsets_of(i, p.ndim, p.sizes, p.dst_strides, p.src_strides, dst, src);
 }
 
 // U: an unsigned or other plain type of the element's size.
