@@ -10,7 +10,7 @@ from eagergrad.distributions.bernoulli import one_of
 from eagergrad.distributions.distribution import Distribution
 from eagergrad.distributions.utils import lazy_property, logits_to_probs, probs_to_logits
 
-__all__ = ["Categorical"]
+__all__ = ["Categorical", "OverCategorical"]
 
 
 class Categorical(Distribution):
@@ -102,3 +102,37 @@ class Categorical(Distribution):
 
     def enumerate_support(self, expand: bool = True) -> Any:
         return self._enumerated(eg.arange(self._num_events, device=self._param.device), expand)
+
+
+class OverCategorical(Distribution):
+    """What distributions over vectors, one entry a category of a `Categorical`, share."""
+
+    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    _handed_on: tuple[str, ...] = ()  # attributes that do not depend on the batch
+
+    def __init__(self, categorical: Categorical, validate_args: bool | None) -> None:
+        self._categorical = categorical
+        super().__init__(categorical.batch_shape, categorical.param_shape[-1:], validate_args)
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
+        new = type(self).__new__(type(self)) if _instance is None else _instance
+        for name in self._handed_on:
+            setattr(new, name, getattr(self, name))
+        OverCategorical.__init__(new, self._categorical.expand(batch_shape), False)
+        new._validate_args = self._validate_args
+        return new
+
+    @property
+    def probs(self) -> Any:
+        """Normalised probabilities."""
+        return self._categorical.probs
+
+    @property
+    def logits(self) -> Any:
+        """Normalised log-probabilities."""
+        return self._categorical.logits
+
+    @property
+    def param_shape(self) -> Any:
+        """Shape of the parameter."""
+        return self._categorical.param_shape

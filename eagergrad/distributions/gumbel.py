@@ -6,9 +6,7 @@ import math
 from typing import Any
 
 import eagergrad as eg
-from eagergrad.distributions import constraints
-from eagergrad.distributions.distribution import Distribution
-from eagergrad.distributions.utils import broadcast_all
+from eagergrad.distributions.location_scale import LocationScale
 
 __all__ = ["Gumbel"]
 
@@ -16,24 +14,12 @@ __all__ = ["Gumbel"]
 _EULER = 0.57721566490153286061
 
 
-class Gumbel(Distribution):
+class Gumbel(LocationScale):
     """Gumbel distribution of location ``loc`` and scale ``scale``."""
-
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
 
     @property
     def mean(self) -> Any:
         return self.loc + self.scale * _EULER
-
-    @property
-    def mode(self) -> Any:
-        return self.loc
 
     @property
     def stddev(self) -> Any:

@@ -1,4 +1,4 @@
-"""The half-normal distribution."""
+"""The half-normal distribution, and what folded distributions share."""
 
 from __future__ import annotations
 
@@ -7,35 +7,30 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad.distributions import constraints
+from eagergrad.distributions.location_scale import LocationScale
 from eagergrad.distributions.normal import Normal
 from eagergrad.distributions.transformed_distribution import TransformedDistribution
 from eagergrad.distributions.transforms import AbsTransform
 
-__all__ = ["HalfNormal"]
+__all__ = ["Folded", "HalfNormal"]
 
 
-class HalfNormal(TransformedDistribution):
-    """Absolute value of a `Normal` centred at 0, of scale ``scale``."""
+class Folded(TransformedDistribution):
+    """Absolute value of a distribution that is symmetric around 0."""
 
     arg_constraints = {"scale": constraints.positive}
     support = constraints.nonnegative
     has_rsample = True
+    _whole: type[LocationScale]
 
     def __init__(self, scale: Any, validate_args: bool | None = None) -> None:
-        super().__init__(Normal(0, scale, validate_args=False), AbsTransform(), validate_args)
+        whole = self._whole(0, scale, validate_args=False)
+        super().__init__(whole, AbsTransform(), validate_args)
 
     @property
     def scale(self) -> Any:
         """Scale of the distribution before folding."""
         return self.base_dist.scale
-
-    @property
-    def mean(self) -> Any:
-        return self.scale * math.sqrt(2 / math.pi)
-
-    @property
-    def variance(self) -> Any:
-        return self.scale.pow(2) * (1 - 2 / math.pi)
 
     @property
     def mode(self) -> Any:
@@ -55,3 +50,17 @@ class HalfNormal(TransformedDistribution):
 
     def entropy(self) -> Any:
         return self.base_dist.entropy() - math.log(2)
+
+
+class HalfNormal(Folded):
+    """Absolute value of a `Normal` centred at 0, of scale ``scale``."""
+
+    _whole = Normal
+
+    @property
+    def mean(self) -> Any:
+        return self.scale * math.sqrt(2 / math.pi)
+
+    @property
+    def variance(self) -> Any:
+        return self.scale.pow(2) * (1 - 2 / math.pi)

@@ -6,14 +6,12 @@ import math
 from typing import Any
 
 import eagergrad as eg
-from eagergrad.distributions import constraints
-from eagergrad.distributions.distribution import Distribution
-from eagergrad.distributions.utils import broadcast_all
+from eagergrad.distributions.location_scale import LocationScale
 
 __all__ = ["Normal"]
 
 
-class Normal(Distribution):
+class Normal(LocationScale):
     """Normal distribution of mean ``loc`` and standard deviation ``scale``.
 
     >>> import eagergrad as eg
@@ -21,21 +19,10 @@ class Normal(Distribution):
     tensor(-0.9189)
     """
 
-    arg_constraints = {"loc": constraints.real, "scale": constraints.positive}
-    support = constraints.real
-    has_rsample = True
     _mean_carrier_measure = 0
-
-    def __init__(self, loc: Any, scale: Any, validate_args: bool | None = None) -> None:
-        self.loc, self.scale = broadcast_all(loc, scale)
-        super().__init__(self.loc.shape, validate_args=validate_args)
 
     @property
     def mean(self) -> Any:
-        return self.loc
-
-    @property
-    def mode(self) -> Any:
         return self.loc
 
     @property

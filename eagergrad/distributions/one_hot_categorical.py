@@ -6,50 +6,22 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad.distributions import constraints
-from eagergrad.distributions.categorical import Categorical
-from eagergrad.distributions.distribution import Distribution
+from eagergrad.distributions.categorical import Categorical, OverCategorical
 
 __all__ = ["OneHotCategorical", "OneHotCategoricalStraightThrough"]
 
 
-class OneHotCategorical(Distribution):
+class OneHotCategorical(OverCategorical):
     """The vector with a 1 at an index drawn as by `Categorical`, else 0."""
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.one_hot
     has_enumerate_support = True
 
     def __init__(
         self, probs: Any = None, logits: Any = None, validate_args: bool | None = None
     ) -> None:
-        self._categorical = Categorical(probs, logits, validate_args=validate_args)
-        self._init_shape(validate_args)
-
-    def _init_shape(self, validate_args: bool | None) -> None:
-        batch = self._categorical.batch_shape
-        Distribution.__init__(self, batch, self._categorical.param_shape[-1:], validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = type(self).__new__(type(self)) if _instance is None else _instance
-        new._categorical = self._categorical.expand(batch_shape)
-        new._init_shape(False)
-        new._validate_args = self._validate_args
-        return new
-
-    @property
-    def probs(self) -> Any:
-        """Normalised probabilities."""
-        return self._categorical.probs
-
-    @property
-    def logits(self) -> Any:
-        """Normalised log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def param_shape(self) -> Any:
-        """Shape of the parameter."""
-        return self._categorical.param_shape
+        categorical = Categorical(probs, logits, validate_args=validate_args)
+        super().__init__(categorical, validate_args)
 
     @property
     def mean(self) -> Any:

@@ -6,8 +6,7 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad.distributions import constraints
-from eagergrad.distributions.categorical import Categorical
-from eagergrad.distributions.distribution import Distribution
+from eagergrad.distributions.categorical import Categorical, OverCategorical
 from eagergrad.distributions.transformed_distribution import TransformedDistribution
 from eagergrad.distributions.transforms import ExpTransform
 from eagergrad.distributions.utils import clamp_probs
@@ -15,10 +14,10 @@ from eagergrad.distributions.utils import clamp_probs
 __all__ = ["ExpRelaxedCategorical", "RelaxedOneHotCategorical"]
 
 
-class ExpRelaxedCategorical(Distribution):
+class ExpRelaxedCategorical(OverCategorical):
     """Logarithm of a `RelaxedOneHotCategorical` (Maddison, Mnih, Teh 2017; Jang, Gu, Poole 2017)."""
 
-    arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
+    _handed_on = ("temperature",)
     support = constraints.real_vector
     has_rsample = True
 
@@ -29,28 +28,8 @@ class ExpRelaxedCategorical(Distribution):
         logits: Any = None,
         validate_args: bool | None = None,
     ) -> None:
-        self._categorical = Categorical(probs, logits)
         self.temperature = temperature
-        batch = self._categorical.batch_shape
-        super().__init__(batch, self._categorical.param_shape[-1:], validate_args)
-
-    def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
-        new = type(self).__new__(type(self)) if _instance is None else _instance
-        new.temperature = self.temperature
-        new._categorical = self._categorical.expand(batch_shape)
-        Distribution.__init__(new, batch_shape, self.event_shape, validate_args=False)
-        new._validate_args = self._validate_args
-        return new
-
-    @property
-    def logits(self) -> Any:
-        """Normalised log-probabilities."""
-        return self._categorical.logits
-
-    @property
-    def probs(self) -> Any:
-        """Normalised probabilities."""
-        return self._categorical.probs
+        super().__init__(Categorical(probs, logits), validate_args)
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
