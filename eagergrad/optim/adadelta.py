@@ -25,12 +25,6 @@ class Adadelta(FusedOptimizer):
     """
 
     rule = "Adadelta"
-    late_options = {
-        "foreach": None,
-        "maximize": False,
-        "differentiable": False,
-        "capturable": False,
-    }
 
     def __init__(
         self,

@@ -38,11 +38,8 @@ class Adam(FusedOptimizer):
 
     rule = "Adam"
     late_options = {
+        **FusedOptimizer.late_options,
         "amsgrad": False,
-        "maximize": False,
-        "foreach": None,
-        "capturable": False,
-        "differentiable": False,
         "decoupled_weight_decay": False,
         "fused": None,
     }

@@ -33,12 +33,6 @@ class Adamax(FusedOptimizer):
     """
 
     rule = "Adamax"
-    late_options = {
-        "foreach": None,
-        "maximize": False,
-        "differentiable": False,
-        "capturable": False,
-    }
 
     def __init__(
         self,

@@ -26,12 +26,6 @@ class ASGD(FusedOptimizer):
     """
 
     rule = "ASGD"
-    late_options = {
-        "foreach": None,
-        "maximize": False,
-        "differentiable": False,
-        "capturable": False,
-    }
 
     def __init__(
         self,

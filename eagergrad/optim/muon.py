@@ -72,7 +72,7 @@ class Muon(Optimizer):
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update all parameters that have a gradient."""
-        loss = None if closure is None else _evaluate(closure)
+        loss = _evaluate(closure)
         with eg.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:

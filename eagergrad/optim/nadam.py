@@ -34,13 +34,7 @@ class NAdam(FusedOptimizer):
     """
 
     rule = "NAdam"
-    late_options = {
-        "foreach": None,
-        "maximize": False,
-        "differentiable": False,
-        "capturable": False,
-        "decoupled_weight_decay": False,
-    }
+    late_options = {**FusedOptimizer.late_options, "decoupled_weight_decay": False}
 
     def __init__(
         self,

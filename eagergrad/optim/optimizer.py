@@ -392,7 +392,12 @@ class FusedOptimizer(Optimizer):
 
     rule: ClassVar[str]
     # Options that state dicts of older versions lack.
-    late_options: ClassVar[Mapping[str, Any]] = {}
+    late_options: ClassVar[Mapping[str, Any]] = {
+        "foreach": None,
+        "maximize": False,
+        "differentiable": False,
+        "capturable": False,
+    }
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any], lazy: bool = False) -> None:
         if lazy:  # absent otherwise: state dicts stay those of PyTorch

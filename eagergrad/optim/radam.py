@@ -33,13 +33,7 @@ class RAdam(FusedOptimizer):
     """
 
     rule = "RAdam"
-    late_options = {
-        "foreach": None,
-        "maximize": False,
-        "differentiable": False,
-        "capturable": False,
-        "decoupled_weight_decay": False,
-    }
+    late_options = {**FusedOptimizer.late_options, "decoupled_weight_decay": False}
 
     def __init__(
         self,

@@ -26,14 +26,7 @@ class RMSprop(FusedOptimizer):
     """
 
     rule = "RMSprop"
-    late_options = {
-        "momentum": 0,
-        "centered": False,
-        "foreach": None,
-        "maximize": False,
-        "differentiable": False,
-        "capturable": False,
-    }
+    late_options = {**FusedOptimizer.late_options, "momentum": 0, "centered": False}
 
     def __init__(
         self,

@@ -27,12 +27,6 @@ class Rprop(FusedOptimizer):
     """
 
     rule = "Rprop"
-    late_options = {
-        "foreach": None,
-        "maximize": False,
-        "differentiable": False,
-        "capturable": False,
-    }
 
     def __init__(
         self,

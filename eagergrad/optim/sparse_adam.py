@@ -65,7 +65,7 @@ class SparseAdam(FusedOptimizer):
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update the rows of all parameters that have a row-sparse gradient."""
-        loss = None if closure is None else _evaluate(closure)
+        loss = _evaluate(closure)
         grads = [p.grad for group in self.param_groups for p in group["params"]]
         if any(g is not None and not g.is_sparse for g in grads):
             raise RuntimeError(
