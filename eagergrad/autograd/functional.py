@@ -37,6 +37,17 @@ def _back(values: Any, single: bool, create_graph: bool) -> Any:
     return values[0] if single else tuple(values)
 
 
+def _directions(v: Any, tensors: tuple[Any, ...], whose: str) -> tuple[Any, ...]:
+    """v as a tuple; None stands for 1 where there is one tensor of one element."""
+    if v is not None:
+        return _tuple(v, "v")[0]
+    if len(tensors) != 1 or tensors[0].numel() != 1:
+        raise RuntimeError(
+            f"The vector v can only be None if {whose} a single Tensor with a single element."
+        )
+    return (_ops["ones_like"](tensors[0]),)
+
+
 def _grads(
     outputs: Any, inputs: Any, seeds: Any, create_graph: bool, strict: bool
 ) -> tuple[Any, ...]:
@@ -85,19 +96,12 @@ def vjp(
         xs, single = _tuple(inputs, "inputs")
         leaves = _leaves(xs, create_graph)
         ys, single_y = _tuple(func(*leaves), "outputs")
-        if v is None:
-            if len(ys) != 1 or ys[0].numel() != 1:
+        vs = _directions(v, ys, "the user-provided function returns")
+        for y, s in zip(ys, vs, strict=True):
+            if y.shape != s.shape:
                 raise RuntimeError(
-                    "The vector v can only be None if the user-provided function returns a single Tensor with a single element."
+                    f"v has invalid size: should be {list(y.shape)} but got {list(s.shape)}"
                 )
-            vs: tuple[Any, ...] = (_ops["ones_like"](ys[0]),)
-        else:
-            vs, _ = _tuple(v, "v")
-            for y, s in zip(ys, vs, strict=True):
-                if y.shape != s.shape:
-                    raise RuntimeError(
-                        f"v has invalid size: should be {list(y.shape)} but got {list(s.shape)}"
-                    )
         grads = _grads(ys, leaves, vs, create_graph, strict)
     return _back(ys, single_y, create_graph), _back(grads, single, create_graph)
 
@@ -115,14 +119,7 @@ def jvp(
     with enable_grad():
         xs, _ = _tuple(inputs, "inputs")
         leaves = _leaves(xs, create_graph)
-        if v is None:
-            if len(xs) != 1 or xs[0].numel() != 1:
-                raise RuntimeError(
-                    "The vector v can only be None if the input to the user-provided function is a single Tensor with a single element."
-                )
-            vs: tuple[Any, ...] = (_ops["ones_like"](xs[0]),)
-        else:
-            vs, _ = _tuple(v, "v")
+        vs = _directions(v, xs, "the input to the user-provided function is")
         ys, single_y = _tuple(func(*leaves), "outputs")
         seeds = tuple(_ops["zeros_like"](y).requires_grad_() for y in ys)
         products = _grads(ys, leaves, seeds, True, strict)
@@ -201,8 +198,7 @@ def hessian(
         grads = jacobian(scalar, args, create_graph=True, strict=strict)
         return grads[0] if single else grads
 
-    result = jacobian(first, inputs, create_graph, strict)
-    return result
+    return jacobian(first, inputs, create_graph, strict)
 
 
 def vhp(
