@@ -47,14 +47,16 @@ def _floats(name: str, *tensors: Tensor) -> None:
             raise NotImplementedError(f"[{name}] expected floating point values, got {t.dtype}")
 
 
+def _check_reduction(reduction: str) -> None:
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
 def _reduced(values: Tensor, reduction: str) -> Tensor:
+    _check_reduction(reduction)
     if reduction == "mean":
         return values.mean()
-    if reduction == "sum":
-        return values.sum()
-    if reduction == "none":
-        return values
-    raise ValueError(f"{reduction} is not a valid value for reduction")
+    return values.sum() if reduction == "sum" else values
 
 
 # ---- classification ----------------------------------------------------------------------------------------------
@@ -77,8 +79,7 @@ def nll_loss(
     >>> float(nll_loss(eg.tensor([[-1.0, -2.0]]), eg.tensor([1])))
     2.0
     """
-    if size_average is not None or reduce is not None:
-        reduction = legacy_reduction(size_average, reduce)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     return _ops.nll_loss(input, target, weight, ignore_index, reduction)
 
 
@@ -98,8 +99,7 @@ def cross_entropy(
     >>> round(float(cross_entropy(eg.zeros(1, 4), eg.tensor([2]))), 4)
     1.3863
     """
-    if size_average is not None or reduce is not None:
-        reduction = legacy_reduction(size_average, reduce)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     return _ops.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
@@ -153,8 +153,7 @@ def binary_cross_entropy(
     >>> round(float(binary_cross_entropy(eg.tensor([0.5]), eg.tensor([1.0]))), 4)
     0.6931
     """
-    if size_average is not None or reduce is not None:
-        reduction = legacy_reduction(size_average, reduce)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(
             f"[binary_cross_entropy] Using a target size ({target.shape}) that is different to the "
@@ -186,8 +185,7 @@ def binary_cross_entropy_with_logits(
     >>> round(float(binary_cross_entropy_with_logits(eg.zeros(1), eg.ones(1))), 4)
     0.6931
     """
-    if size_average is not None or reduce is not None:
-        reduction = legacy_reduction(size_average, reduce)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if target.shape != input.shape:
         raise ValueError(
             f"[binary_cross_entropy_with_logits] Target size ({target.shape}) must be the same as "
@@ -229,8 +227,7 @@ def _lengths(lengths: Any, targets: Tensor) -> Tensor:
 
 
 def _check_margin_loss(name: str, input: Tensor, reduction: str) -> None:
-    if reduction not in ("none", "mean", "sum"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
+    _check_reduction(reduction)
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"[{name}] not implemented for {input.dtype}")
 
@@ -363,8 +360,7 @@ def mse_loss(
     5.0
     """
     _same_shape("mse_loss", input, target)
-    if size_average is not None or reduce is not None:
-        reduction = legacy_reduction(size_average, reduce)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is not None:
         return _weighted(_ops.mse_loss(input, target, "none"), weight, reduction)
     return _ops.mse_loss(input, target, reduction)
@@ -380,8 +376,7 @@ def l1_loss(
 ) -> Tensor:
     """|x - t|; warns where the shapes differ and broadcasts."""
     _same_shape("l1_loss", input, target)
-    if size_average is not None or reduce is not None:
-        reduction = legacy_reduction(size_average, reduce)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if weight is not None:
         return _weighted(_ops.l1_loss(input, target, "none"), weight, reduction)
     return _ops.l1_loss(input, target, reduction)
@@ -397,8 +392,7 @@ def smooth_l1_loss(
 ) -> Tensor:
     """d^2 / (2 beta) below beta, d - beta / 2 above, of d = |x - t| (Girshick, 2015); beta 0 is `l1_loss`."""
     _same_shape("smooth_l1_loss", input, target)
-    if size_average is not None or reduce is not None:
-        reduction = legacy_reduction(size_average, reduce)
+    reduction = legacy_reduction(size_average, reduce, reduction)
     if beta == 0.0:
         return _ops.l1_loss(input, target, reduction)
     return _ops.smooth_l1_loss(input, target, reduction, beta)

@@ -47,7 +47,8 @@ avg_pool2d = _ops.avg_pool2d
 avg_pool3d = _ops.avg_pool3d
 
 
-def _tuple(value: Any, n: int) -> tuple[Any, ...]:
+def _numbers(value: Any, n: int) -> tuple[Any, ...]:
+    """One for each of n dimensions."""
     return tuple(value) if isinstance(value, Sequence) else (value,) * n
 
 
@@ -159,9 +160,9 @@ def _unpool(
     padding: Any,
     output_size: Any,
 ) -> Tensor:
-    kernel = _tuple(kernel_size, n)
-    steps = kernel if stride is None else _tuple(stride, n)
-    pads = _tuple(padding, n)
+    kernel = _numbers(kernel_size, n)
+    steps = kernel if stride is None else _numbers(stride, n)
+    pads = _numbers(padding, n)
     spatial = tuple(input.shape)[-n:]
     default = [
         (i - 1) * s + k - 2 * p for i, s, k, p in zip(spatial, steps, kernel, pads, strict=True)
@@ -232,7 +233,7 @@ def max_unpool3d(
 
 def _output_size(input: Tensor, output_size: Any, n: int) -> list[int]:
     """Numbers for all n dimensions; None keeps a dimension."""
-    sizes = _tuple(output_size, n)
+    sizes = _numbers(output_size, n)
     spatial = tuple(input.shape)[-n:]
     if len(sizes) != n or len(spatial) != n:
         raise RuntimeError(
@@ -316,15 +317,12 @@ def adaptive_max_pool3d_with_indices(
 def _lp(
     n: int, input: Tensor, norm_type: float, kernel_size: Any, stride: Any, ceil_mode: bool
 ) -> Tensor:
-    kernel = _tuple(kernel_size, n)
-    if stride is not None and not isinstance(stride, Sequence):
-        stride = (stride,) * n
+    kernel = _numbers(kernel_size, n)
+    if stride is not None:
+        stride = _numbers(stride, n)
     pool = (avg_pool1d, avg_pool2d, avg_pool3d)[n - 1]
     mean = pool(input.pow(norm_type), kernel, stride, 0, ceil_mode)
-    count = 1
-    for k in kernel:
-        count *= k
-    return (eg.sign(mean) * eg.relu(eg.abs(mean))).mul(count).pow(1.0 / norm_type)
+    return (eg.sign(mean) * eg.relu(eg.abs(mean))).mul(math.prod(kernel)).pow(1.0 / norm_type)
 
 
 def lp_pool1d(
@@ -397,8 +395,8 @@ def _fractional(
         )
     spatial = tuple(input.shape)[-n:]
     if output_size is None:
-        output_size = [int(s * r) for s, r in zip(spatial, _tuple(output_ratio, n), strict=True)]
-    out, kernel = _tuple(output_size, n), _tuple(kernel_size, n)
+        output_size = [int(s * r) for s, r in zip(spatial, _numbers(output_ratio, n), strict=True)]
+    out, kernel = _numbers(output_size, n), _numbers(kernel_size, n)
     for o, k, s in zip(out, kernel, spatial, strict=True):
         if o + k - 1 > s:
             raise RuntimeError(

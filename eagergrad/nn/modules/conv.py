@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import eagergrad as eg
@@ -11,6 +10,7 @@ from eagergrad import Tensor
 
 from .. import functional as F
 from .. import init
+from ..functional.pooling import _numbers
 from ..parameter import Parameter, UninitializedParameter
 from .lazy import LazyModuleMixin
 from .module import Module
@@ -31,10 +31,6 @@ __all__ = [
 ]
 
 _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
-
-
-def _numbers(value: Any, n: int) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, Sequence) else (value,) * n
 
 
 class _ConvNd(Module):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from eagergrad import Tensor
 
 from .. import functional as F
+from ..functional.pooling import _numbers
 from .module import Module
 
 __all__ = [
@@ -38,9 +38,7 @@ class _Pad(Module):
 
     def __init__(self, padding: Any) -> None:
         super().__init__()
-        self.padding = (
-            tuple(padding) if isinstance(padding, Sequence) else (padding,) * (2 * self._dims)
-        )
+        self.padding = _numbers(padding, 2 * self._dims)
         if len(self.padding) != 2 * self._dims:
             raise ValueError(f"expected {2 * self._dims} padding numbers, got {self.padding}")
 

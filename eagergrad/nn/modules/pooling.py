@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 from eagergrad import Tensor
 
 from .. import functional as F
+from ..functional.pooling import _numbers
 from .module import Module
 
 __all__ = [
@@ -34,11 +35,18 @@ __all__ = [
 ]
 
 
-def _numbers(value: Any, n: int) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, Sequence) else (value,) * n
+class _Pool(Module):
+    """Over windows; a subclass names its function and the attributes that its repr shows."""
+
+    _dims: int
+    _pool: Callable[..., Any]
+    _shown: tuple[str, ...] = ("kernel_size", "stride", "padding")
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{name}={getattr(self, name)}" for name in self._shown)
 
 
-class _MaxPoolNd(Module):
+class _MaxPoolNd(_Pool):
     __constants__ = [
         "kernel_size",
         "stride",
@@ -47,7 +55,7 @@ class _MaxPoolNd(Module):
         "return_indices",
         "ceil_mode",
     ]
-    _dims: int
+    _shown = ("kernel_size", "stride", "padding", "dilation", "ceil_mode")
 
     def __init__(
         self,
@@ -67,8 +75,7 @@ class _MaxPoolNd(Module):
         self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Any:
-        pool = (F.max_pool1d, F.max_pool2d, F.max_pool3d)[self._dims - 1]
-        return pool(
+        return self._pool(
             input,
             self.kernel_size,
             self.stride,
@@ -78,16 +85,8 @@ class _MaxPoolNd(Module):
             self.return_indices,
         )
 
-    def extra_repr(self) -> str:
-        return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, "
-            f"dilation={self.dilation}, ceil_mode={self.ceil_mode}"
-        )
 
-
-class _MaxUnpoolNd(Module):
-    _dims: int
-
+class _MaxUnpoolNd(_Pool):
     def __init__(self, kernel_size: Any, stride: Any = None, padding: Any = 0) -> None:
         super().__init__()
         n = self._dims
@@ -96,16 +95,11 @@ class _MaxUnpoolNd(Module):
         self.padding = _numbers(padding, n)
 
     def forward(self, input: Tensor, indices: Tensor, output_size: Any = None) -> Tensor:
-        unpool = (F.max_unpool1d, F.max_unpool2d, F.max_unpool3d)[self._dims - 1]
-        return unpool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
+        return self._pool(input, indices, self.kernel_size, self.stride, self.padding, output_size)
 
 
-class _AvgPoolNd(Module):
+class _AvgPoolNd(_Pool):
     __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"]
-    _dims: int
 
     def __init__(
         self,
@@ -125,8 +119,7 @@ class _AvgPoolNd(Module):
         self.divisor_override = divisor_override
 
     def forward(self, input: Tensor) -> Tensor:
-        pool = F.avg_pool2d if self._dims == 2 else F.avg_pool3d
-        return pool(
+        return self._pool(
             input,
             self.kernel_size,
             self.stride,
@@ -136,13 +129,10 @@ class _AvgPoolNd(Module):
             self.divisor_override,
         )
 
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
-
-class _LPPoolNd(Module):
+class _LPPoolNd(_Pool):
     __constants__ = ["norm_type", "kernel_size", "stride", "ceil_mode"]
-    _dims: int
+    _shown = ("norm_type", "kernel_size", "stride", "ceil_mode")
 
     def __init__(
         self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
@@ -154,35 +144,25 @@ class _LPPoolNd(Module):
         self.ceil_mode = ceil_mode
 
     def forward(self, input: Tensor) -> Tensor:
-        pool = (F.lp_pool1d, F.lp_pool2d, F.lp_pool3d)[self._dims - 1]
-        return pool(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
-
-    def extra_repr(self) -> str:
-        return (
-            f"norm_type={self.norm_type}, kernel_size={self.kernel_size}, "
-            f"stride={self.stride}, ceil_mode={self.ceil_mode}"
-        )
+        norm_type = float(self.norm_type)
+        return self._pool(input, norm_type, self.kernel_size, self.stride, self.ceil_mode)
 
 
-class _AdaptiveAvgPoolNd(Module):
+class _AdaptiveAvgPoolNd(_Pool):
     __constants__ = ["output_size"]
-    _dims: int
+    _shown = ("output_size",)
 
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
 
     def forward(self, input: Tensor) -> Tensor:
-        pools = (F.adaptive_avg_pool1d, F.adaptive_avg_pool2d, F.adaptive_avg_pool3d)
-        return pools[self._dims - 1](input, self.output_size)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+        return self._pool(input, self.output_size)
 
 
-class _AdaptiveMaxPoolNd(Module):
+class _AdaptiveMaxPoolNd(_Pool):
     __constants__ = ["output_size", "return_indices"]
-    _dims: int
+    _shown = ("output_size",)
 
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__()
@@ -190,16 +170,12 @@ class _AdaptiveMaxPoolNd(Module):
         self.return_indices = return_indices
 
     def forward(self, input: Tensor) -> Any:
-        pools = (F.adaptive_max_pool1d, F.adaptive_max_pool2d, F.adaptive_max_pool3d)
-        return pools[self._dims - 1](input, self.output_size, self.return_indices)
-
-    def extra_repr(self) -> str:
-        return f"output_size={self.output_size}"
+        return self._pool(input, self.output_size, self.return_indices)
 
 
-class _FractionalMaxPoolNd(Module):
+class _FractionalMaxPoolNd(_Pool):
     __constants__ = ["kernel_size", "return_indices", "output_size", "output_ratio"]
-    _dims: int
+    _shown = ()
 
     def __init__(
         self,
@@ -225,8 +201,7 @@ class _FractionalMaxPoolNd(Module):
         self.register_buffer("_random_samples", _random_samples)
 
     def forward(self, input: Tensor) -> Any:
-        pool = F.fractional_max_pool2d if self._dims == 2 else F.fractional_max_pool3d
-        return pool(
+        return self._pool(
             input,
             self.kernel_size,
             self.output_size,
@@ -244,7 +219,7 @@ class MaxPool1d(_MaxPoolNd):
     (1, 2, 4)
     """
 
-    _dims = 1
+    _pool = staticmethod(F.max_pool1d)
 
 
 class MaxPool2d(_MaxPoolNd):
@@ -255,7 +230,7 @@ class MaxPool2d(_MaxPoolNd):
     (1, 2, 4, 4)
     """
 
-    _dims = 2
+    _pool = staticmethod(F.max_pool2d)
 
 
 class MaxPool3d(_MaxPoolNd):
@@ -266,7 +241,7 @@ class MaxPool3d(_MaxPoolNd):
     (1, 2, 4, 4, 4)
     """
 
-    _dims = 3
+    _pool = staticmethod(F.max_pool3d)
 
 
 class MaxUnpool1d(_MaxUnpoolNd):
@@ -279,6 +254,7 @@ class MaxUnpool1d(_MaxUnpoolNd):
     """
 
     _dims = 1
+    _pool = staticmethod(F.max_unpool1d)
 
 
 class MaxUnpool2d(_MaxUnpoolNd):
@@ -291,6 +267,7 @@ class MaxUnpool2d(_MaxUnpoolNd):
     """
 
     _dims = 2
+    _pool = staticmethod(F.max_unpool2d)
 
 
 class MaxUnpool3d(_MaxUnpoolNd):
@@ -303,9 +280,10 @@ class MaxUnpool3d(_MaxUnpoolNd):
     """
 
     _dims = 3
+    _pool = staticmethod(F.max_unpool3d)
 
 
-class AvgPool1d(Module):
+class AvgPool1d(_Pool):
     """Mean of each window of (N, C, L).
 
     >>> import eagergrad as eg
@@ -314,6 +292,7 @@ class AvgPool1d(Module):
     """
 
     __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"]
+    _pool = staticmethod(F.avg_pool1d)
 
     def __init__(
         self,
@@ -331,7 +310,7 @@ class AvgPool1d(Module):
         self.count_include_pad = count_include_pad
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.avg_pool1d(
+        return self._pool(
             input,
             self.kernel_size,
             self.stride,
@@ -339,9 +318,6 @@ class AvgPool1d(Module):
             self.ceil_mode,
             self.count_include_pad,
         )
-
-    def extra_repr(self) -> str:
-        return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
 
 
 class AvgPool2d(_AvgPoolNd):
@@ -352,7 +328,7 @@ class AvgPool2d(_AvgPoolNd):
     (1, 2, 4, 4)
     """
 
-    _dims = 2
+    _pool = staticmethod(F.avg_pool2d)
 
 
 class AvgPool3d(_AvgPoolNd):
@@ -363,7 +339,7 @@ class AvgPool3d(_AvgPoolNd):
     (1, 2, 4, 4, 4)
     """
 
-    _dims = 3
+    _pool = staticmethod(F.avg_pool3d)
 
 
 class LPPool1d(_LPPoolNd):
@@ -374,7 +350,7 @@ class LPPool1d(_LPPoolNd):
     (1, 2, 4)
     """
 
-    _dims = 1
+    _pool = staticmethod(F.lp_pool1d)
 
 
 class LPPool2d(_LPPoolNd):
@@ -385,7 +361,7 @@ class LPPool2d(_LPPoolNd):
     (1, 2, 4, 4)
     """
 
-    _dims = 2
+    _pool = staticmethod(F.lp_pool2d)
 
 
 class LPPool3d(_LPPoolNd):
@@ -396,7 +372,7 @@ class LPPool3d(_LPPoolNd):
     (1, 2, 4, 4, 4)
     """
 
-    _dims = 3
+    _pool = staticmethod(F.lp_pool3d)
 
 
 class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
@@ -407,7 +383,7 @@ class AdaptiveAvgPool1d(_AdaptiveAvgPoolNd):
     (1, 2, 3)
     """
 
-    _dims = 1
+    _pool = staticmethod(F.adaptive_avg_pool1d)
 
 
 class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
@@ -418,7 +394,7 @@ class AdaptiveAvgPool2d(_AdaptiveAvgPoolNd):
     (1, 2, 3, 3)
     """
 
-    _dims = 2
+    _pool = staticmethod(F.adaptive_avg_pool2d)
 
 
 class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
@@ -429,7 +405,7 @@ class AdaptiveAvgPool3d(_AdaptiveAvgPoolNd):
     (1, 2, 3, 3, 3)
     """
 
-    _dims = 3
+    _pool = staticmethod(F.adaptive_avg_pool3d)
 
 
 class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
@@ -440,7 +416,7 @@ class AdaptiveMaxPool1d(_AdaptiveMaxPoolNd):
     (1, 2, 3)
     """
 
-    _dims = 1
+    _pool = staticmethod(F.adaptive_max_pool1d)
 
 
 class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
@@ -451,7 +427,7 @@ class AdaptiveMaxPool2d(_AdaptiveMaxPoolNd):
     (1, 2, 3, 3)
     """
 
-    _dims = 2
+    _pool = staticmethod(F.adaptive_max_pool2d)
 
 
 class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
@@ -462,7 +438,7 @@ class AdaptiveMaxPool3d(_AdaptiveMaxPoolNd):
     (1, 2, 3, 3, 3)
     """
 
-    _dims = 3
+    _pool = staticmethod(F.adaptive_max_pool3d)
 
 
 class FractionalMaxPool2d(_FractionalMaxPoolNd):
@@ -474,6 +450,7 @@ class FractionalMaxPool2d(_FractionalMaxPoolNd):
     """
 
     _dims = 2
+    _pool = staticmethod(F.fractional_max_pool2d)
 
 
 class FractionalMaxPool3d(_FractionalMaxPoolNd):
@@ -485,3 +462,4 @@ class FractionalMaxPool3d(_FractionalMaxPoolNd):
     """
 
     _dims = 3
+    _pool = staticmethod(F.fractional_max_pool3d)
