@@ -6,9 +6,13 @@ import importlib
 import importlib.abc
 import importlib.util
 import sys
+import time
+import zlib
 from collections.abc import Iterator
 
 import pytest
+
+_start = time.monotonic()
 
 
 class _Alias(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -35,6 +39,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default="cpu",
         help="device the tensors of the tests live on: cpu, cuda, or emulated (the GPU's kernels on the host)",
     )
+    parser.addoption(
+        "--shard",
+        default="",
+        help="I/N: the I-th (from 1) of N parts of the tests, for N processes side by side",
+    )
+    parser.addoption("--seconds", type=float, default=0, help="start no test after so long")
     parser.addoption("--against", default="", help="'torch': run the tests on torch instead")
 
 
@@ -65,6 +75,11 @@ def _missing_device(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--shard"):
+        mine, parts = map(int, config.getoption("--shard").split("/"))
+        # Mixed, so that a run cut short has seen some of everything.
+        items.sort(key=lambda item: zlib.crc32(item.nodeid.encode()))
+        items[:] = items[mine - 1 :: parts]
     reason = _missing_device(config)
     if reason:
         for item in items:
@@ -74,6 +89,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.filterwarnings("ignore"))
             if item.get_closest_marker("ours"):
                 item.add_marker(pytest.mark.skip(reason="not promised by the stand-in"))
+
+
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    limit = item.config.getoption("--seconds")
+    if limit and time.monotonic() - _start > limit:
+        item.session.shouldstop = f"stopped after {limit:g} s"
 
 
 def pytest_terminal_summary(terminalreporter, config) -> None:  # type: ignore[no-untyped-def]

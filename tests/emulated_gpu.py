@@ -139,6 +139,17 @@ def start() -> None:
 
 
 @contextlib.contextmanager
+def capturing(place) -> Iterator[None]:
+    """What the core does differently while a graph is captured; place: two whole numbers for its random numbers."""
+    _C.cuda_begin_capture(place.data_ptr())
+    try:
+        yield
+    finally:
+        _C.cuda_end_capture()
+        _C.cuda_drop_graph(place.data_ptr())
+
+
+@contextlib.contextmanager
 def running() -> Iterator[None]:
     """A GPU within a ``with`` block: the machine's, else the emulated one, else the test is skipped with the reason.
 

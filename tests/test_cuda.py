@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 import eagergrad as eg
+import emulated_gpu
 from eagergrad import _C
 
 DTYPES = [getattr(eg, n) for n in "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64".split()]  # fmt: skip
@@ -236,6 +237,29 @@ def test_a_forked_process_is_told_that_the_gpu_does_not_survive(gpu):
     assert "forked" in os.read(read, 1000).decode()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+@pytest.mark.parametrize("offset", [1, 2])
+def test_addresses_that_no_wide_access_fits(gpu, dtype, offset):
+    F = eg.nn.functional
+    whole = eg.randn(8 * 2048 + offset).to(getattr(eg, dtype))
+    for width in (8, 512, 2048):
+        x = whole[offset : offset + 8 * width].reshape(8, width)
+        there = whole.to(gpu)[offset : offset + 8 * width].reshape(8, width)
+        for f in (
+            lambda a: a * 2 + a,
+            lambda a: a.softmax(1),
+            lambda a: F.log_softmax(a, 1),
+            lambda a: F.layer_norm(a, (a.shape[1],)),
+            lambda a: a.sum(1),
+            lambda a: a.cumsum(1),
+            lambda a: eg.cat([a, a], 1),
+            lambda a: a[eg.tensor([3, 0, 7], device=a.device)],
+            lambda a: a.sort(1).values,
+            lambda a: a @ a.mT,
+        ):
+            same(f(there), f(x), 2e-2 if dtype == "float16" else 1e-4)
+
+
 def test_special_functions_in_python(gpu):
     x = eg.cat(
         [eg.linspace(-30, 30, 121, dtype=eg.float64), eg.tensor([float("nan"), -1e31, 250.0])]
@@ -318,8 +342,7 @@ def test_what_a_graph_cannot_repeat_is_refused_by_name(gpu):
     expected = eg.rand(8, device=gpu)
     eg.manual_seed(3)
     place.copy_(eg.tensor([3, 2]))  # the seed, and where the numbers go on
-    _C.cuda_begin_capture(place.data_ptr())
-    try:
+    with emulated_gpu.capturing(place):
         y = (x * 2).tanh()
         with pytest.raises(RuntimeError, match=r"captured graph"):
             x.sum().item()
@@ -335,8 +358,6 @@ def test_what_a_graph_cannot_repeat_is_refused_by_name(gpu):
             eg.rand(8, generator=generator, device=gpu)
         drawn = eg.rand(8, device=gpu)
         sgd.step()
-    finally:
-        _C.cuda_end_capture()
     same(drawn, expected)
     same(table, before - 0.5)
 

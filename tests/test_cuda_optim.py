@@ -7,6 +7,7 @@ import math
 import pytest
 
 import eagergrad as eg
+import emulated_gpu
 from cuda_pairs import assert_same, draw, gpu  # noqa: F401
 
 CASES = [
@@ -122,11 +123,8 @@ def test_captured_adam_goes_on_counting_and_takes_the_rate_from_the_device():
     place = eg.zeros(2, dtype=eg.int64, device="cuda")
     p.grad = draw(4, seed=1).to("cuda")
     optimizer.step()
-    eg._C.cuda_begin_capture(place.data_ptr())
-    try:
+    with emulated_gpu.capturing(place):
         optimizer.step()  # the emulation does it at once
-    finally:
-        eg._C.cuda_end_capture()
     lr.fill_(0.01)
     optimizer.step()
     expected = eg.nn.Parameter(draw(4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 import eagergrad as eg
+import emulated_gpu
 from cuda_pairs import assert_same, draw, gpu  # noqa: F401
 
 F = eg.nn.functional
@@ -103,12 +104,9 @@ def test_samples_by_rejection():
 def test_distributions_check_without_waiting():
     p = draw(5, 4).to("cuda")
     place = eg.zeros(2, dtype=eg.int64, device="cuda")
-    eg._C.cuda_begin_capture(place.data_ptr())
-    try:
+    with emulated_gpu.capturing(place):
         eg.distributions.Normal(p, p.abs() + 1).log_prob(p)
         eg.distributions.Categorical(logits=p).sample()
-    finally:
-        eg._C.cuda_end_capture()
     wrong = eg.distributions.Normal(p, p)
     with pytest.raises(ValueError, match=r"\[Normal\] parameter scale.*test_cuda_random"):
         wrong.sample().tolist()

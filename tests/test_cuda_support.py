@@ -23,13 +23,11 @@ def test_what_waits_is_an_op():
 
 def refusal(place, step):
     """Why a step cannot be captured; an empty string if it can."""
-    eg._C.cuda_begin_capture(place.data_ptr())
-    try:
-        step()
-    except RuntimeError as error:
-        return str(error)
-    finally:
-        eg._C.cuda_end_capture()
+    with emulated_gpu.capturing(place):
+        try:
+            step()
+        except RuntimeError as error:
+            return str(error)
     return ""
 
 
