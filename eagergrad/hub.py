@@ -9,7 +9,6 @@ import hashlib
 import importlib.util
 import os
 import re
-import shutil
 import sys
 import tempfile
 import urllib.request
@@ -121,11 +120,13 @@ def download_url_to_file(
     dst = os.path.expanduser(dst)
     with tempfile.NamedTemporaryFile(dir=os.path.dirname(dst) or ".", delete=False) as part:
         try:
+            sha256 = hashlib.sha256()
             with urllib.request.urlopen(url) as response:
-                shutil.copyfileobj(response, part)
+                while block := response.read(1 << 20):
+                    sha256.update(block)
+                    part.write(block)
             part.close()
-            with open(part.name, "rb") as f:
-                found = hashlib.file_digest(f, "sha256").hexdigest()
+            found = sha256.hexdigest()
             if hash_prefix and not found.startswith(hash_prefix):
                 raise RuntimeError(
                     f'[hub] invalid hash value (expected "{hash_prefix}", got "{found}")'
