@@ -48,7 +48,11 @@ def ulps(y, reference):
 
 @pytest.mark.parametrize(
     ("name", "reference", "low", "high", "most"),
-    [("exp", np.exp, -103, 88.7, 1.5), ("erf", np.vectorize(math.erf), -4.5, 4.5, 2.0)],
+    [
+        ("exp", np.exp, -103, 88.7, 1.5),
+        ("erf", np.vectorize(math.erf), -4.5, 4.5, 2.0),
+        ("tanh", np.tanh, -10.5, 10.5, 2.0),
+    ],
 )
 def test_float_functions_are_accurate(name, reference, low, high, most):
     x = np.linspace(low, high, 40_001, dtype=np.float32)
@@ -61,10 +65,12 @@ def test_float_functions_are_accurate(name, reference, low, high, most):
 def test_float_functions_at_the_ends():
     inf, nan = math.inf, math.nan
     x = eg.tensor([inf, -inf, nan, -nan, 0.0, -0.0, 89.0, -104.5, 1e30, -1e30])
-    exp, erf = eg.exp(x).numpy(), eg.erf(x).numpy()
+    exp, erf, tanh = eg.exp(x).numpy(), eg.erf(x).numpy(), eg.tanh(x).numpy()
     np.testing.assert_array_equal(exp, [inf, 0, nan, nan, 1, 1, inf, 0, inf, 0])
     np.testing.assert_array_equal(erf, [1, -1, nan, nan, 0, 0, 1, -1, 1, -1])
-    assert np.signbit(erf[5]) and not np.signbit(erf[4])
+    np.testing.assert_array_equal(tanh, [1, -1, nan, nan, 0, 0, 1, -1, 1, -1])
+    for y in erf, tanh:
+        assert np.signbit(y[5]) and not np.signbit(y[4])
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

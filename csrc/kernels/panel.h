@@ -218,7 +218,7 @@ EG_INLINE float fast_exp(float x) { return float_math::exp(x); }
 EG_INLINE double fast_exp(double x) { return ::exp(x); }
 EG_INLINE float fast_log(float x) { return ::logf(x); }
 EG_INLINE double fast_log(double x) { return ::log(x); }
-EG_INLINE float fast_tanh(float x) { return ::tanhf(x); }
+EG_INLINE float fast_tanh(float x) { return float_math::tanh(x); }
 EG_INLINE double fast_tanh(double x) { return ::tanh(x); }
 template <class T>
 EG_INLINE T logistic(T x) {

@@ -38,10 +38,11 @@ EG_MATH1(acos)
 EG_MATH1(atan)
 EG_MATH1(sinh)
 EG_MATH1(cosh)
-EG_MATH1(tanh)
 EG_MATH1(asinh)
 EG_MATH1(acosh)
 EG_MATH1(atanh)
+EG_INLINE float tanh(float x) { return float_math::tanh(x); }
+EG_INLINE double tanh(double x) { return ::tanh(x); }
 EG_INLINE float erf(float x) { return float_math::erf(x); }
 EG_INLINE double erf(double x) { return ::erf(x); }
 EG_INLINE float normal_cdf(float x) { return float_math::normal_cdf(x); }
