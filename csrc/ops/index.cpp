@@ -3,6 +3,7 @@
 
 #include "core/parallel.h"
 #include "ops/registry.h"
+#include "ops/views.h"
 
 namespace eg {
 
@@ -216,6 +217,17 @@ bool is_one_mask(const TensorList& given) {
   return masks == 1 && defined == 1;
 }
 
+// That two index tensors broadcast to.
+Dims common_shape(const Dims& a, const Dims& b) {
+  try {
+    return broadcast_shapes(a, b);
+  } catch (const Error&) {
+    fail(ErrorKind::Index,
+         "shape mismatch: indexing tensors could not be broadcast together with shapes ", a,
+         " and ", b);
+  }
+}
+
 PreparedIndex prepare(const Tensor& x, const TensorList& given) {
   const DeviceScope scope(x.device());
   TensorList indices;
@@ -233,20 +245,7 @@ PreparedIndex prepare(const Tensor& x, const TensorList& given) {
     if (!plan.dims.empty()) {
       plan.adjacent &= plan.dims.back() == static_cast<int64_t>(d) - 1;
       same_shape &= indices[d].sizes() == plan.shape;
-      EG_CHECK_INDEX(
-          is_expandable_to(indices[d].sizes(), plan.shape) ||
-              is_expandable_to(plan.shape, indices[d].sizes()) ||
-              [&] {
-                try {
-                  broadcast_shapes(plan.shape, indices[d].sizes());
-                  return true;
-                } catch (const Error&) {
-                  return false;
-                }
-              }(),
-          "shape mismatch: indexing tensors could not be broadcast together with shapes ",
-          plan.shape, " and ", indices[d].sizes());
-      plan.shape = broadcast_shapes(plan.shape, indices[d].sizes());
+      plan.shape = common_shape(plan.shape, indices[d].sizes());
     } else {
       plan.shape = indices[d].sizes();
     }
@@ -257,16 +256,7 @@ PreparedIndex prepare(const Tensor& x, const TensorList& given) {
   for (int64_t d : plan.dims) {
     Tensor t = indices[d];
     if (!same_shape && t.sizes() != plan.shape)
-      t = contiguous_data(make_view(
-          t, plan.shape,
-          [&] {
-            Dims strides(plan.shape.size(), 0);
-            const size_t lead = plan.shape.size() - t.sizes().size();
-            for (size_t k = 0; k < t.sizes().size(); ++k)
-              if (t.sizes()[k] != 1) strides[lead + k] = t.strides()[k];
-            return strides;
-          }(),
-          t.offset()));
+      t = contiguous_data(make_view(t, plan.shape, broadcast_strides(t, plan.shape), t.offset()));
     if (empty_index) {
       out.indices.push_back(contiguous_data(cast_data(t, DType::Int64)));
     } else {

@@ -75,6 +75,14 @@ Region Region::inverse() const {
   return back;
 }
 
+Dims broadcast_strides(const Tensor& src, const Dims& sizes) {
+  Dims strides(sizes.size(), 0);
+  const size_t lead = sizes.size() - src.sizes().size();
+  for (size_t d = 0; d < src.sizes().size(); ++d)
+    if (src.sizes()[d] != 1) strides[lead + d] = src.strides()[d];
+  return strides;
+}
+
 namespace {
 
 // Merges dimensions that are walked as one. Broadcast dims of src have stride 0.
@@ -103,14 +111,6 @@ StridedPair strided_pair(const Tensor& dst, const Dims& src_strides, const char*
     p.ndim = 1;
   }
   return p;
-}
-
-Dims broadcast_strides(const Tensor& src, const Dims& sizes) {
-  Dims strides(sizes.size(), 0);
-  const size_t lead = sizes.size() - src.sizes().size();
-  for (size_t d = 0; d < src.sizes().size(); ++d)
-    if (src.sizes()[d] != 1) strides[lead + d] = src.strides()[d];
-  return strides;
 }
 
 // An overlapping region (unfold) is added window position by window position; each alone has no element twice.

@@ -53,6 +53,8 @@ Tensor make_view(const Tensor& x, Dims sizes, Dims strides, int64_t offset);
 Tensor become(const Tensor& x, const Tensor& v);
 // Strides with which the memory has that shape, if there are any.
 std::optional<Dims> view_strides(IntSpan sizes, IntSpan strides, IntSpan shape);
+// Strides with which src is seen in sizes that it broadcasts to.
+Dims broadcast_strides(const Tensor& src, const Dims& sizes);
 // dst += src where dst has no element twice. src has dst's dtype; it is broadcast.
 void add_into(const Tensor& dst, const Tensor& src);
 // dst = src, unrecorded, same dtype, for strides of any sign (`flipped` dims of src run backwards).
