@@ -460,3 +460,20 @@ def test_own_rules_and_missing_ones():
     assert D.kl_divergence(a, b) == "mine"
     with pytest.raises(NotImplementedError, match="register_kl"):
         D.kl_divergence(D.Weibull(1.0, 1.0), D.Poisson(1.0))
+
+
+def test_what_is_printed():
+    normal, one = D.Normal(eg.zeros(2), eg.ones(2)), eg.ones(2)
+    texts = {
+        "Beta()": D.Beta(one, one),
+        "LogNormal()": D.LogNormal(one, one),
+        "HalfCauchy()": D.HalfCauchy(one),
+        "TransformedDistribution()": D.TransformedDistribution(normal, D.ExpTransform()),
+        "ComposeTransform(\n    ExpTransform(),\n    TanhTransform()\n)": D.ComposeTransform(
+            [D.ExpTransform(), D.TanhTransform()]
+        ),
+        "IndependentTransform(ExpTransform(), 1)": D.IndependentTransform(D.ExpTransform(), 1),
+        "Stack()": D.StackTransform([D.ExpTransform(), D.TanhTransform()]).domain,
+    }
+    for text, value in texts.items():
+        assert repr(value) == text

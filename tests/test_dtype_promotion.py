@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import eagergrad as eg
@@ -276,3 +277,21 @@ def test_matmul_wants_one_dtype(a: str) -> None:
     other = eg.ones(2, 2, dtype=eg.float64 if a != "float64" else eg.float32)
     with pytest.raises(RuntimeError):
         x @ other
+
+
+@pytest.mark.parametrize(
+    ("tensor", "scalar", "expected"),
+    [
+        (eg.ones([]), np.float64(1.5), eg.float32),
+        (eg.ones(2, dtype=eg.float16), np.float32(1.5), eg.float16),
+        (eg.tensor([3]), np.float64(1.5), eg.float32),
+        (eg.tensor(3), np.float16(2), eg.float32),
+        (eg.tensor(3, dtype=eg.int32), np.int64(2), eg.int32),
+        (eg.ones([]), np.array(1.5), eg.float64),  # an array, of no dimension
+    ],
+)
+def test_numpy_scalars_are_weak_and_arrays_are_not(tensor, scalar, expected) -> None:
+    assert (tensor * scalar).dtype == expected
+    if not isinstance(scalar, np.ndarray):
+        assert (scalar * tensor).dtype == expected
+        assert eg.add(tensor, scalar).dtype == expected

@@ -127,3 +127,27 @@ def test_modules_are_there_without_a_second_import():
     assert eg.nn.modules.utils.consume_prefix_in_state_dict_if_present
     assert eg.nn.attention.SDPBackend and eg.nn.common_types._size_2_t
     assert cuda.amp.custom_fwd and cuda.amp.custom_bwd
+
+
+@pytest.mark.parametrize(
+    ("method", "error"),
+    [
+        ("indices", RuntimeError),
+        ("values", RuntimeError),
+        ("coalesce", RuntimeError),
+        ("is_coalesced", RuntimeError),
+        ("crow_indices", RuntimeError),
+        ("_indices", NotImplementedError),
+        ("_values", NotImplementedError),
+        ("_nnz", NotImplementedError),
+    ],
+)
+def test_dense_tensors_refuse_what_sparse_ones_have(method, error):
+    with pytest.raises(error, match="sparse"):
+        getattr(eg.ones(2, 3), method)()
+
+
+def test_the_error_of_linear_algebra_under_its_old_name():
+    assert eg._C._LinAlgError is eg.linalg.LinAlgError
+    with pytest.raises(eg._C._LinAlgError):
+        eg.linalg.inv(eg.zeros(2, 2))

@@ -469,6 +469,8 @@ def test_ctc_takes_joined_and_single_targets_and_names_bad_ones():
     single = F.ctc_loss(x[:, 0], eg.tensor([1, 2]), eg.tensor(3), eg.tensor(2), reduction="none")
     assert eg.equal(padded, joined) and single.dim() == 0
     close(single, float(padded[0]))
+    floats = F.ctc_loss(x, eg.tensor([[1.0, 2.0], [3.0, 0.0]]), il, tl, reduction="none")
+    assert eg.equal(padded, floats)
     for bad in (
         {"blank": 9},
         {"targets": eg.tensor([[1, 2], [9, 0]])},

@@ -736,3 +736,35 @@ def test_lists_are_scaled_and_limited_in_place(dtype: str) -> None:
 def test_a_leaf_is_not_scaled_while_recording() -> None:
     with pytest.raises(RuntimeError, match="leaf"):
         eg._C.ops._scale_all_([eg.ones(2, requires_grad=True)], 0.5)
+
+
+def test_the_state_of_lbfgs_and_sparse_adam_is_as_torch_has_it() -> None:
+    torch = pytest.importorskip("torch")
+
+    def states(root: Any) -> Any:
+        p = root.nn.Parameter(root.ones(4, 2))
+        lbfgs = root.optim.LBFGS([p], max_iter=5, history_size=2, line_search_fn="strong_wolfe")
+
+        def closure() -> Any:
+            lbfgs.zero_grad()
+            loss = ((p - root.arange(8.0).view(4, 2)) ** 4).sum()
+            loss.backward()
+            return loss
+
+        lbfgs.step(closure)
+        lbfgs.step(closure)
+        table = root.nn.Embedding(5, 2, sparse=True)
+        adam = root.optim.SparseAdam(table.parameters())
+        table(root.tensor([1, 3])).sum().backward()
+        adam.step()
+        adam.load_state_dict(adam.state_dict())
+        return lbfgs.state_dict()["state"][0], adam.state_dict()["state"][0]
+
+    def form(state: Any) -> list[Any]:
+        return [
+            (k, type(v).__name__, [type(x).__name__ for x in v] if isinstance(v, list) else None)
+            for k, v in state.items()
+        ]
+
+    for ours, theirs in zip(states(eg), states(torch)):
+        assert form(ours) == form(theirs)

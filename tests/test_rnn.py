@@ -397,3 +397,38 @@ def test_dropout_on_one_layer_warns():
 def test_empty_batch_gives_empty_results():
     out, (h, c) = nn.LSTM(3, 4)(eg.zeros(2, 0, 3))
     assert tuple(out.shape) == (2, 0, 4) and tuple(h.shape) == tuple(c.shape) == (1, 0, 4)
+
+
+PACKED = nn.utils.rnn.pack_padded_sequence(eg.ones(4, 2, 3), [4, 2])
+
+
+@pytest.mark.parametrize(
+    ("layer", "x", "dtypes"),
+    [
+        (nn.RNN(3, 4), eg.ones(4, 2, 3), ("bfloat16", "bfloat16")),
+        (nn.LSTM(3, 4), eg.ones(4, 2, 3), ("bfloat16", "bfloat16", "bfloat16")),
+        (nn.LSTM(3, 4, proj_size=2), eg.ones(4, 2, 3), ("bfloat16", "bfloat16", "float32")),
+        (nn.LSTM(3, 4), PACKED, ("float32", "float32", "float32")),
+        (nn.GRU(3, 4, 2, bidirectional=True), eg.ones(4, 2, 3), ("float32", "float32")),
+        (nn.GRU(3, 4), eg.ones(4, 2, 3).bfloat16(), ("bfloat16", "bfloat16")),
+        (nn.GRUCell(3, 4), eg.ones(2, 3), ("float32",)),
+        (nn.GRUCell(3, 4), eg.ones(2, 3).bfloat16(), ("bfloat16",)),
+        (nn.LSTMCell(3, 4), eg.ones(2, 3).bfloat16(), ("bfloat16", "bfloat16")),
+    ],
+)  # fmt: skip
+def test_dtypes_in_an_autocast_region(layer, x, dtypes):
+    def tensors(value):
+        if isinstance(value, eg.Tensor):
+            return [value]
+        if isinstance(value, nn.utils.rnn.PackedSequence):
+            return [value.data]
+        return [t for part in value for t in tensors(part)]
+
+    with eg.autocast("cpu"):
+        results = tensors(layer(x))
+    assert [t.dtype for t in results] == [getattr(eg, d) for d in dtypes]
+    plain = x.to(eg.float32) if isinstance(x, eg.Tensor) else x
+    for narrow, full in zip(results, tensors(layer(plain))):
+        assert (narrow.float() - full).abs().max() < 0.05
+    results[0].float().sum().backward()
+    assert all(p.grad.dtype == eg.float32 for p in layer.parameters())

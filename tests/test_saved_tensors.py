@@ -254,3 +254,32 @@ def test_increment_version():
     graph.increment_version(y)
     with pytest.raises(RuntimeError, match="modified by an inplace"):
         y.sum().backward()
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        lambda x: x / x.norm(),
+        lambda x: 1.0 / x,
+        lambda x: x**0.5,
+        lambda x: x**-1,
+        lambda x: eg.sinc(x),
+        lambda x: eg.nn.functional.normalize(x, dim=0),
+    ],
+)
+def test_the_result_may_be_written_on(op):
+    x = eg.tensor([0.5, 2.0, 3.0], dtype=eg.float64, requires_grad=True)
+    op(x).sum().backward()
+    expected, x.grad = x.grad, None
+    y = op(x)
+    y += 1.0
+    y.sum().backward()
+    assert eg.equal(x.grad, expected)
+    assert eg.autograd.gradcheck(op, (x,)) and eg.autograd.gradgradcheck(op, (x,))
+
+
+def test_dividing_in_place_by_what_needs_a_gradient():
+    x, norm = eg.tensor([2.0, 4.0]), eg.tensor(2.0, requires_grad=True)
+    x.div_(norm)
+    x.sum().backward()
+    assert norm.grad.item() == -1.5

@@ -87,10 +87,14 @@ struct CtcLoss {
   }
 };
 
-// On the host, which checks them.
-Tensor as_indices(const Tensor& t, const char* what) {
-  EG_CHECK(!is_floating(t.dtype()), "[ctc_loss] ", what, " must be integral, got ", t.dtype());
+// On the host, which checks them. Labels may come as floats, as padded from tensors of floats.
+Tensor as_indices(const Tensor& t) {
   return contiguous_data(cast_data(host_data(t), DType::Int64));
+}
+
+Tensor as_lengths(const Tensor& t, const char* what) {
+  EG_CHECK(!is_floating(t.dtype()), "[ctc_loss] ", what, " must be integral, got ", t.dtype());
+  return as_indices(t);
 }
 
 Batch checked(const Tensor& log_probs, const Tensor& targets, const Tensor& input_lengths,
@@ -101,10 +105,10 @@ Batch checked(const Tensor& log_probs, const Tensor& targets, const Tensor& inpu
                 classes = log_probs.sizes()[2];
   EG_CHECK(blank >= 0 && blank < classes, "[ctc_loss] blank must be in label range [0, ", classes,
            "), got ", blank);
-  Batch b{as_indices(targets, "targets"),
+  Batch b{as_indices(targets),
           empty({n}, DType::Int64),
-          as_indices(target_lengths, "target_lengths"),
-          as_indices(input_lengths, "input_lengths"),
+          as_lengths(target_lengths, "target_lengths"),
+          as_lengths(input_lengths, "input_lengths"),
           blank,
           1};
   EG_CHECK(b.input_lengths.numel() == n, "[ctc_loss] input_lengths must be of size batch_size ", n,

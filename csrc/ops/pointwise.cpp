@@ -5,9 +5,34 @@
 #include "ops/ops.h"
 #include "ops/registry.h"
 #include "ops/row_sparse.h"
-#include "tape/node.h"
+#include "tape/function.h"
 
 namespace eg {
+
+namespace {
+
+// x^0.5 and 1/x by their own kernels, but saving x as other powers do: programs go on writing into the result.
+struct PowHalf {
+  static constexpr const char* name = "Pow";
+  Tensor forward(Context& ctx, const Tensor& x) {
+    ctx.save(x);
+    return sqrt(x);
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {mul(g, mul(rsqrt(ctx.saved(0)), Tensor(Scalar(0.5))))};
+  }
+};
+
+struct PowMinusOne {
+  static constexpr const char* name = "Pow";
+  Tensor forward(Context& ctx, const Tensor& x) {
+    ctx.save(x);
+    return reciprocal(x);
+  }
+  Tensors backward(Context& ctx, const Tensor& g) { return {neg(div(g, square(ctx.saved(0))))}; }
+};
+
+}  // namespace
 
 Tensor power(const Tensor& x, const Tensor& y) {
   if (y.is_weak() && !x.is_weak()) {
@@ -17,8 +42,8 @@ Tensor power(const Tensor& x, const Tensor& y) {
     if (e == 2) return square(x.dtype() == DType::Bool ? to(x, DType::Int64) : x);
     if (is_floating(x.dtype())) {
       if (e == 1) return mul(x, y);
-      if (e == 0.5) return sqrt(x);
-      if (e == -1) return reciprocal(x);
+      if (e == 0.5) return apply(PowHalf{}, x);
+      if (e == -1) return apply(PowMinusOne{}, x);
       if (e == 3) return mul(square(x), x);
     } else if (y.dtype() == DType::Int64) {
       EG_CHECK(e >= 0, "[pow] Integers to negative integer powers are not allowed.");

@@ -192,10 +192,7 @@ static Tensor weak_number(PyObject* o) {
   };
   static auto& table = *new std::array<std::array<Entry, 64>, 2>;
   const bool is_float = PyFloat_CheckExact(o);
-  if (!is_float && !PyLong_CheckExact(o)) {
-    if (!is_array_scalar(o)) return Tensor(to_scalar(o));
-    return from_array(o);
-  }
+  if (!is_float && !PyLong_CheckExact(o)) return Tensor(to_scalar(o));
   const Scalar s = to_scalar(o);
   int64_t bits = s.to_int();
   if (is_float) {

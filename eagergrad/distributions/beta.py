@@ -73,6 +73,3 @@ class Beta(Distribution):
 
     def entropy(self) -> Any:
         return self._dirichlet.entropy()
-
-    def __repr__(self) -> str:
-        return f"Beta({self.concentration1}, {self.concentration0})"

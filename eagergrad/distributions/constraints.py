@@ -182,6 +182,9 @@ class cat(Constraint):
         self.is_discrete = any(c.is_discrete for c in self.cseq)
         self.event_dim = max(c.event_dim for c in self.cseq)
 
+    def __repr__(self) -> str:
+        return "Cat()"
+
     def check(self, value: Any) -> Any:
         parts = value.split(self.lengths, self.dim)
         return eg.cat([c.check(v) for c, v in zip(self.cseq, parts, strict=True)], self.dim)
@@ -195,6 +198,9 @@ class stack(Constraint):
         self.dim = dim
         self.is_discrete = any(c.is_discrete for c in self.cseq)
         self.event_dim = max(c.event_dim for c in self.cseq) + (1 if dim < 0 else 0)
+
+    def __repr__(self) -> str:
+        return "Stack()"
 
     def check(self, value: Any) -> Any:
         parts = value.unbind(self.dim)

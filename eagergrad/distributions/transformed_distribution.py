@@ -125,13 +125,3 @@ class TransformedDistribution(Distribution):
         for t in self.transforms:
             value = t(value)
         return value
-
-    def __repr__(self) -> str:
-        if self.arg_constraints:
-            parts = [f"{n}: {_short(getattr(self, n))}" for n in self.arg_constraints]
-            return f"{type(self).__name__}({', '.join(parts)})"
-        return f"{type(self).__name__}({self.base_dist}, {self.transforms})"
-
-
-def _short(value: Any) -> Any:
-    return value if value.numel() == 1 else value.size()

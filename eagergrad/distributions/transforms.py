@@ -290,7 +290,7 @@ class ComposeTransform(Transform):
         return eg.Size(shape)
 
     def __repr__(self) -> str:
-        return "ComposeTransform(" + ", ".join(map(repr, self.parts)) + ")"
+        return "ComposeTransform(\n    " + ",\n    ".join(map(repr, self.parts)) + "\n)"
 
 
 identity_transform = ComposeTransform([])
@@ -305,6 +305,9 @@ class IndependentTransform(Transform):
         super().__init__(cache_size)
         self.base_transform = base_transform.with_cache(cache_size)
         self.reinterpreted_batch_ndims = reinterpreted_batch_ndims
+
+    def __repr__(self) -> str:
+        return f"IndependentTransform({self.base_transform!r}, {self.reinterpreted_batch_ndims})"
 
     @property
     def domain(self) -> Any:  # type: ignore[override]

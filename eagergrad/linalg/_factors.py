@@ -13,12 +13,9 @@ import numpy as np
 
 from eagergrad import _C
 from eagergrad.autograd.function import Function
+from eagergrad.tensor.refusals import LinAlgError
 
 _ops = _C.op_table
-
-
-class LinAlgError(RuntimeError):
-    """A matrix that the operation cannot take: singular, or not positive definite."""
 
 
 def check_float(op: str, A: Any) -> None:

@@ -119,7 +119,9 @@ class LBFGS(Optimizer):
 
     def _step(self, closure: Closure) -> Any:
         group = self.param_groups[0]
-        lr, line_search = float(group["lr"]), group["line_search_fn"]
+        lr, line_search = group["lr"], group["line_search_fn"]
+        if isinstance(lr, eg.Tensor):
+            lr = lr.item()
         if line_search not in (None, "strong_wolfe"):
             raise RuntimeError("only 'strong_wolfe' is supported")
         state = self.state[self._params[0]]
@@ -135,6 +137,7 @@ class LBFGS(Optimizer):
             return first_loss
 
         d, t = state.get("d"), state.get("t")
+        history = {name: state.get(name) for name in ("old_dirs", "old_stps", "ro", "H_diag")}
         previous_grad, previous_loss = state.get("prev_flat_grad"), state.get("prev_loss")
         n_iter = 0
         while n_iter < group["max_iter"]:
@@ -142,11 +145,11 @@ class LBFGS(Optimizer):
             state["n_iter"] += 1
             if state["n_iter"] == 1:
                 d = grad.neg()
-                state["old_dirs"], state["old_stps"], state["ro"] = [], [], []
-                state["H_diag"] = 1
+                history = {"old_dirs": [], "old_stps": [], "ro": [], "H_diag": 1}
             else:
-                _remember(state, grad - previous_grad, d * t, group["history_size"])
-                d = _two_loops(state, grad)
+                _remember(history, grad - previous_grad, d * t, group["history_size"])
+                al = state.setdefault("al", [None] * group["history_size"])
+                d = _two_loops(history, al, grad)
             if previous_grad is None:
                 previous_grad = grad.clone()
             else:
@@ -185,35 +188,35 @@ class LBFGS(Optimizer):
             ):
                 break
         state["d"], state["t"] = d, t
+        state.update(history)
         state["prev_flat_grad"], state["prev_loss"] = previous_grad, previous_loss
         return first_loss
 
 
-def _remember(state: dict[str, Any], y: Any, s: Any, history_size: int) -> None:
-    curvature = float(y.dot(s))
-    if curvature <= 1e-10:
+def _remember(history: dict[str, Any], y: Any, s: Any, history_size: int) -> None:
+    curvature = y.dot(s)
+    if float(curvature) <= 1e-10:
         return
-    dirs, steps, ro = state["old_dirs"], state["old_stps"], state["ro"]
+    dirs, steps, ro = history["old_dirs"], history["old_stps"], history["ro"]
     if len(dirs) == history_size:
-        for history in (dirs, steps, ro):
-            history.pop(0)
+        for oldest in (dirs, steps, ro):
+            oldest.pop(0)
     dirs.append(y)
     steps.append(s)
     ro.append(1.0 / curvature)
-    state["H_diag"] = curvature / float(y.dot(y))
+    history["H_diag"] = curvature / y.dot(y)
 
 
-def _two_loops(state: dict[str, Any], grad: Any) -> Any:
-    """-H grad, with H the approximation of the inverse Hessian (Nocedal and Wright, algorithm 7.4)."""
-    dirs, steps, ro = state["old_dirs"], state["old_stps"], state["ro"]
+def _two_loops(history: dict[str, Any], al: list[Any], grad: Any) -> Any:
+    """-H grad, with H the approximation of the inverse Hessian (Nocedal and Wright, algorithm 7.4); fills `al`."""
+    dirs, steps, ro = history["old_dirs"], history["old_stps"], history["ro"]
     q = grad.neg()
-    al = [0.0] * len(dirs)
     for k in reversed(range(len(dirs))):
-        al[k] = float(steps[k].dot(q)) * float(ro[k])
-        q.add_(dirs[k], alpha=-al[k])
-    d = q.mul(state["H_diag"])
+        al[k] = steps[k].dot(q) * ro[k]
+        q.add_(dirs[k], alpha=-float(al[k]))
+    d = q.mul(history["H_diag"])
     for k in range(len(dirs)):
-        d.add_(steps[k], alpha=al[k] - float(dirs[k].dot(d)) * float(ro[k]))
+        d.add_(steps[k], alpha=float(al[k] - dirs[k].dot(d) * ro[k]))
     return d
 
 

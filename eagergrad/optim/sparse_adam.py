@@ -9,6 +9,7 @@ from .optimizer import (
     FusedOptimizer,
     Group,
     ParamsT,
+    StateDict,
     _check,
     _check_betas,
     _check_lr,
@@ -73,6 +74,15 @@ class SparseAdam(FusedOptimizer):
             )
         super().step()
         return loss
+
+    def state_dict(self) -> StateDict:
+        """As of any optimizer; the steps are plain ints, as in PyTorch's."""
+        result = super().state_dict()
+        states = result["state"]
+        for key, state in states.items():
+            if isinstance(state, dict) and "step" in state:
+                states[key] = {**state, "step": int(state["step"])}
+        return result
 
     def init_state(self, p: Any, group: Group, state: dict[str, Any]) -> None:
         _fill_missing(state, p, "exp_avg", "exp_avg_sq")

@@ -6,6 +6,7 @@ import types
 from typing import Any
 
 from eagergrad import _C
+from eagergrad.tensor.refusals import attach_refusals
 
 FUNCTION_ONLY, METHOD_ONLY, INTERNAL, TAKES_INPUT = 4, 8, 16, 1 << 16
 
@@ -61,6 +62,7 @@ def attach_methods(tensor_class: type) -> None:
     """Gives Tensor the methods that are written in Python elsewhere, and those whose arguments differ from the function's."""
     from eagergrad.tensor import functions, products, statistics
 
+    attach_refusals(tensor_class)
     for name in _METHODS:
         for module in (functions, products, statistics):
             if hasattr(module, name):

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import eagergrad as eg
-from eagergrad import Tensor
+from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.amp.autocast_mode import suspended
 
 from . import norm as _norm
 from .dropout import dropout as _dropout
@@ -149,6 +150,23 @@ def instance_norm(
     )
 
 
+def _projected(mode: str, states: Sequence[Tensor]) -> bool:
+    return mode == "LSTM" and states[0].shape[-1] != states[1].shape[-1]
+
+
+def _keeps_state_dtype(
+    mode: str, x: Tensor, states: Sequence[Tensor], batch_sizes: Sequence[int]
+) -> bool:
+    """Whether float32 states stay float32 in an autocast region of the CPU.
+
+    PyTorch narrows the products alone there, and the states' own arithmetic promotes the result again; only its
+    fused LSTM, which takes neither packed rows nor projections, and the simple layers give the region's dtype.
+    """
+    if not x.is_cpu or not _C.autocast_on("cpu") or states[0].dtype != eg.float32:
+        return False
+    return mode == "GRU" or (mode == "LSTM" and (len(batch_sizes) > 0 or _projected(mode, states)))
+
+
 def run_layers(
     x: Tensor,
     states: Sequence[Tensor],
@@ -165,6 +183,24 @@ def run_layers(
     States (layers * directions, B, size): h, and c for "LSTM". `dropout` (0 outside training) acts between layers.
     Gives the last layer's output and the last states.
     """
+    if _C.autocast_on() and _keeps_state_dtype(mode, x, states, batch_sizes):
+        with suspended():
+            wide = [w.float() for w in weights]
+            out, ends = run_layers(
+                x.float(),
+                states,
+                wide,
+                batch_sizes,
+                mode,
+                has_biases,
+                num_layers,
+                dropout,
+                bidirectional,
+            )
+        if _projected(mode, states):
+            half = eg.get_autocast_dtype("cpu")
+            out, ends[0] = out.to(half), ends[0].to(half)
+        return out, ends
     n, each = 2 if bidirectional else 1, len(weights) // num_layers
     last: list[list[Tensor]] = []
     for layer in range(num_layers):

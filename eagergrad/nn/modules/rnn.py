@@ -538,6 +538,11 @@ class RNNCellBase(Module):
         return text
 
 
+def _as_state(out: Tensor, state: Tensor) -> Tensor:
+    """`out` in the dtype of the state it follows: autocast regions compute cells in float32."""
+    return out if out.dtype == state.dtype else out.to(state.dtype)
+
+
 class RNNCell(RNNCellBase):
     """One step h' = nonlinearity(W_ih x + b_ih + W_hh h + b_hh): (B, input_size) and (B, hidden_size), or 1-D both.
 
@@ -595,7 +600,9 @@ class LSTMCell(RNNCellBase):
         x, batched = self._batched(input)
         h0, c0 = (None, None) if hx is None else hx
         h, c = self._batched_state(h0, x, batched), self._batched_state(c0, x, batched)
-        h, c = _ops.lstm_cell(x, (h, c), self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        state = h, c
+        h, c = _ops.lstm_cell(x, state, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        h, c = _as_state(h, state[0]), _as_state(c, state[1])
         return (h, c) if batched else (h.squeeze(0), c.squeeze(0))
 
 
@@ -621,4 +628,5 @@ class GRUCell(RNNCellBase):
         x, batched = self._batched(input)
         h = self._batched_state(hx, x, batched)
         out = _ops.gru_cell(x, h, self.weight_ih, self.weight_hh, self.bias_ih, self.bias_hh)
+        out = _as_state(out, h)
         return out if batched else out.squeeze(0)
