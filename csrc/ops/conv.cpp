@@ -2,6 +2,7 @@
 #include "ops/conv.h"
 
 #include "kernels/conv.h"
+#include "ops/copy.h"
 #include "ops/registry.h"
 #include "ops/spatial.h"
 #include "tape/function.h"
@@ -69,10 +70,11 @@ struct Convolution {
     if (x.numel() == 0 || w.numel() == 0) return bias_or_zero(s.y_sizes(), bias, x.dtype());
     const Tensor cx = conv_input(x), cw = conv_input(w);
     const Tensor cb = bias.defined() ? conv_input(bias) : Tensor();
-    return computed(s.y_sizes(), x.dtype(), [&](DType t, void* y) {
+    const Tensor out = computed(s.y_sizes(), x.dtype(), [&](DType t, void* y) {
       kernels<ConvKernels>().forward(s, t, cx.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
                                      y);
     });
+    return as_lies(x, out);
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors out(3);
@@ -92,10 +94,11 @@ struct ConvolutionInputGrad {
     if (gy.numel() == 0 || w.numel() == 0) return bias_or_zero(s.x_sizes(), bias, gy.dtype());
     const Tensor cg = conv_input(gy), cw = conv_input(w);
     const Tensor cb = bias.defined() ? conv_input(bias) : Tensor();
-    return computed(s.x_sizes(), gy.dtype(), [&](DType t, void* gx) {
+    const Tensor out = computed(s.x_sizes(), gy.dtype(), [&](DType t, void* gx) {
       kernels<ConvKernels>().input_grad(s, t, cg.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
                                         gx);
     });
+    return as_lies(gy, out);
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors out(3);

@@ -241,6 +241,17 @@ Tensor in_format(const Tensor& x, const std::string& format) {
   const auto strides = format_strides(x.sizes(), format);
   return !strides || is_laid_out(x, *strides) ? x : apply(Clone{strides}, x);
 }
+static const char* last_format(const Tensor& x) {
+  return x.dim() == 4 ? "channels_last" : "channels_last_3d";
+}
+bool channels_last(const Tensor& x) {
+  return !x.is_contiguous() && (x.dim() == 4 || x.dim() == 5) && x.numel() > 0 &&
+         is_laid_out(x, *format_strides(x.sizes(), last_format(x)));
+}
+Tensor as_lies(const Tensor& x, const Tensor& y) {
+  if (x.is_contiguous() || x.dim() != y.dim() || !channels_last(x)) return y;
+  return in_format(y, last_format(y));
+}
 Tensor zeros_like(const Tensor& x) {
   const DeviceScope scope(x.device());
   const Tensor* one[] = {&x};

@@ -11,6 +11,10 @@ namespace eg {
 extern void (*warn_user)(const std::string& message);
 // x laid out as a memory format says ("channels_last", ...): x itself if it is, else a recorded copy.
 Tensor in_format(const Tensor& x, const std::string& format);
+// Whether x lies in channels-last order, and in that order only.
+bool channels_last(const Tensor& x);
+// A fresh result y, in channels-last order if x lies so, else as it is. Not recorded: for the forward of an op.
+Tensor as_lies(const Tensor& x, const Tensor& y);
 // Raises unless a result of one dtype may be written to memory of another (float to int and number to bool may not).
 void check_castable(const char* op, DType from, DType to);
 // out= of any op: checks, resizes and fills out.

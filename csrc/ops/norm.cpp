@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "kernels/norm.h"
+#include "ops/copy.h"
 #include "ops/ops.h"
 #include "ops/reduce.h"
 #include "ops/registry.h"
@@ -235,6 +236,18 @@ int64_t inner_of(const Tensor& x) {
   return n;
 }
 
+// The same memory, one dimension moved to another place.
+Tensor channels_moved(const Tensor& t, int64_t from, int64_t to) {
+  Dims sizes = t.sizes(), strides = t.strides();
+  for (Dims* d : {&sizes, &strides}) {
+    const int64_t moved = (*d)[size_t(from)];
+    for (int64_t i = from; i != to; i += from < to ? 1 : -1)
+      (*d)[size_t(i)] = (*d)[size_t(i + (from < to ? 1 : -1))];
+    (*d)[size_t(to)] = moved;
+  }
+  return alias(t, sizes, strides, 0);
+}
+
 struct GroupNorm {
   static constexpr const char* name = "GroupNorm";
   int64_t groups;
@@ -259,7 +272,7 @@ struct GroupNorm {
     const Tensor rstd = empty(var.sizes(), t);
     const Tensor y = normalise(s, in, mean, var, eps, weight, bias, rstd);
     for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
-    return cast_data(y, x.dtype());
+    return as_lies(x, cast_data(y, x.dtype()));
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -285,15 +298,20 @@ struct BatchNorm {
   bool training;
   double eps;
 
+  // Channels that lie last are columns.
   ChannelStats stats(const Tensor& x) const {
-    const ChannelShape s{line_type(x.dtype()), x.size(0), x.size(1), inner_of(x)};
+    const DType t = line_type(x.dtype());
+    const int64_t channels = x.size(1);
+    const ChannelShape s = channels_last(x) ? ChannelShape{t, x.numel() / channels, channels, 1}
+                                            : ChannelShape{t, x.size(0), channels, inner_of(x)};
     return {s, s, s.channels};
   }
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
     const ChannelStats s = stats(x);
     const DType element = s.channels.dtype, t = compute_dtype(element);
-    const Tensor in = ready(x, element);
+    const bool last = channels_last(x);
+    const Tensor in = ready(last ? channels_moved(x, 1, x.dim() - 1) : x, element);
     Tensor mean, var;
     const bool learns = training && x.numel() > 0;
     if (x.numel() == 0) {
@@ -313,7 +331,8 @@ struct BatchNorm {
     const Tensor y =
         normalise(s, in, mean, var, eps, weight, bias, rstd, learns ? running : Running());
     for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
-    return cast_data(y, x.dtype());
+    const Tensor out = cast_data(y, x.dtype());
+    return last ? channels_moved(out, x.dim() - 1, 1) : out;
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -321,16 +340,20 @@ struct BatchNorm {
     const ChannelStats s = stats(x);
     const DType element = s.channels.dtype, t = compute_dtype(element);
     if (grad_enabled()) {
-      const Layout layout{{x.size(0), s.weights, s.channels.inner}, {0, 2}, {1, s.weights, 1}};
+      const Layout layout{{x.size(0), s.weights, inner_of(x)}, {0, 2}, {1, s.weights, 1}};
       if (training)
         return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
       return collect(ctx, composed_fixed(layout, g, x, weight, ctx.saved(3), ctx.saved(4)), x,
                      weight, bias);
     }
-    return collect(ctx,
-                   channel_backward(s, !training, ctx.needs(0), ready(g, element),
-                                    ready(x, element), ctx.saved(3), ctx.saved(4), weight),
-                   x, weight, bias);
+    const bool last = channels_last(x);
+    const auto rows = [&](const Tensor& t) {
+      return ready(last ? channels_moved(t, 1, t.dim() - 1) : t, element);
+    };
+    Gradients all = channel_backward(s, !training, ctx.needs(0), rows(g), rows(x), ctx.saved(3),
+                                     ctx.saved(4), weight);
+    if (last && all.x.defined()) all.x = channels_moved(all.x, x.dim() - 1, 1);
+    return collect(ctx, std::move(all), x, weight, bias);
   }
 
   static Gradients composed_fixed(const Layout& layout, const Tensor& g_in, const Tensor& x_in,

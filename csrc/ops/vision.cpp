@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "ops/copy.h"
 #include "ops/registry.h"
 #include "ops/spatial.h"
 #include "tape/engine.h"
@@ -72,13 +73,13 @@ struct Resample {
         kernels<VisionKernels>().select(m, int64_t(x.item_size()), x.numel() / block, cx.raw(),
                                         &nothing, y.raw());
       }
-      return y;
+      return as_lies(x, y);
     }
     if (x.numel() == 0) return zeros(sizes, x.dtype());
     const Tensor cx = kernel_input(x);
     Tensor y = empty(sizes, cx.dtype());
     kernels<VisionKernels>().resample(m, cx.dtype(), x.numel() / block, cx.raw(), y.raw());
-    return cast_data(y, x.dtype());
+    return as_lies(x, cast_data(y, x.dtype()));
   }
   Tensors backward(Context&, const Tensor& g) {
     if (maps->transposed.empty())

@@ -56,9 +56,6 @@ class OneHotCategorical(OverCategorical):
         values = values.reshape(n, *(1 for _ in self.batch_shape), n)
         return values.expand(n, *self.batch_shape, n) if expand else values
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self._categorical!r})"
-
 
 class OneHotCategoricalStraightThrough(OneHotCategorical):
     """As `OneHotCategorical`, with the gradient passed to the probabilities as it is
