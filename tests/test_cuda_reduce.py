@@ -102,7 +102,7 @@ def test_scans_of_floats():
 # --- softmax ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("n", [1, 10, 200, 1000, 1500, 17000])
+@pytest.mark.parametrize("n", [1, 8, 10, 200, 1000, 1500, 1501, 4100, 17000])
 def test_softmax(n):
     x = 5 * draw(3, n)
     check(lambda x: (eg.softmax(x, 1), eg.log_softmax(x, 1)), x)

@@ -12,8 +12,9 @@ constexpr const char* kFile = "softmax.cu";
 
 void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_t n) {
   if (lines * n == 0) return;
-  const cuda::Teams t(lines, n);
-  void* const kernel = cuda::kernel(kFile, "eg::softmax", {type, log, t.block, t.held});
+  const bool wide = cuda::fits_four(type, n, {x, y});
+  const cuda::Teams t(lines, n, wide);
+  void* const kernel = cuda::kernel(kFile, "eg::softmax", {type, log, t.block, t.held, wide});
   cuda::visit_elements(type, [&](auto zero, auto) {
     using T = decltype(zero);
     cuda::launch(kernel, t.grid, reinterpret_cast<const T*>(x), reinterpret_cast<T*>(y), lines, n);
@@ -22,8 +23,10 @@ void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_
 void backward(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
               int64_t n) {
   if (lines * n == 0) return;
-  const cuda::Teams t(lines, n);
-  void* const kernel = cuda::kernel(kFile, "eg::softmax_backward", {type, log, t.block, t.held});
+  const bool wide = cuda::fits_four(type, n, {g, y, gx});
+  const cuda::Teams t(lines, n, wide);
+  void* const kernel =
+      cuda::kernel(kFile, "eg::softmax_backward", {type, log, t.block, t.held, wide});
   cuda::visit_elements(type, [&](auto zero, auto) {
     using T = decltype(zero);
     cuda::launch(kernel, t.grid, reinterpret_cast<const T*>(g), reinterpret_cast<const T*>(y),

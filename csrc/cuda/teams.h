@@ -22,16 +22,26 @@ void visit_elements(DType type, F&& f) {
   }
 }
 
+// Can the kernels move four elements at a time (kWide of Held)?
+inline bool fits_four(DType type, int64_t n, std::initializer_list<const void*> lines) {
+  const size_t unit = std::min<size_t>(16, 4 * item_size(type));
+  bool fits = n % 4 == 0 && n <= 16384;
+  for (const void* p : lines) fits = fits && reinterpret_cast<uintptr_t>(p) % unit == 0;
+  return fits;
+}
+
 struct Teams {
   bool block;  // else a warp
   int held;    // elements that a thread keeps in registers; 0: they are read again
   Grid grid;
 
-  Teams(int64_t lines, int64_t n)
+  // wide: the kernel moves four elements at a time where it holds any.
+  Teams(int64_t lines, int64_t n, bool wide = false)
       : block(n > 1024),
-        held(n <= 64      ? 2
+        held(n <= 64      ? (wide ? 4 : 2)
              : n <= 256   ? 8
              : n <= 1024  ? 32
+             : n <= 2048  ? 8
              : n <= 16384 ? 16
                           : 0),
         grid(blocks(lines, block), threads(n)) {}

@@ -66,11 +66,6 @@ __device__ __forceinline__ C read_flat(const LoopInput& in, int64_t i) {
   return in.data ? cast<C>(static_cast<const S*>(in.data)[i * in.step]) : number_of<C>(in);
 }
 
-// Four elements that lie together: one access of 16 bytes where that is their size.
-template <class S>
-struct alignas(sizeof(S) * 4 < 16 ? sizeof(S) * 4 : 16) Four {
-  S at[4];
-};
 template <class C, class S>
 __device__ __forceinline__ void read_four(C* to, const LoopInput& in, int64_t i) {
   if (in.data && in.step) {

@@ -329,10 +329,13 @@ __device__ __forceinline__ typename R::State over(const void* x, int64_t base, i
   return s[0];
 }
 
-// The elements of a line that a thread of its team works on: in registers, or, with K = 0, read again at every pass.
-template <class T, int K>
+// The elements of a line that a thread of its team works on: in registers, or, with K = 0, read again at every pass. kWide: four
+// neighbours at a time, of lines whose length four divides and whose addresses Four fits.
+template <class T, int K, bool kWide = false>
 struct Held {
   using C = compute_t<T>;
+  static_assert(!kWide || (K > 0 && K % 4 == 0));
+  static constexpr int kNear = kWide ? 4 : 1;  // elements side by side
   const T* p;
   int64_t n;
   int lane, lanes;
@@ -341,28 +344,57 @@ struct Held {
   template <class Team>
   __device__ __forceinline__ Held(const Team& team, const T* line, int64_t length)
       : p(line), n(length), lane(team.lane), lanes(team.lanes) {
-    if constexpr (K > 0) {
+    if constexpr (kWide) {
 #pragma unroll
-      for (int k = 0; k < K; ++k) {
-        const int64_t i = lane + int64_t(k) * lanes;
-        if (i < n) v[k] = cast<C>(p[i]);
+      for (int k = 0; k < K; k += 4) {
+        const int i = place(k);
+        if (i >= int(n)) break;
+        const Four<T> four = *reinterpret_cast<const Four<T>*>(p + i);
+#pragma unroll
+        for (int r = 0; r < 4; ++r) v[k + r] = cast<C>(four.at[r]);
       }
+    } else if constexpr (K > 0) {
+#pragma unroll
+      for (int k = 0; k < K; ++k)
+        if (place(k) < int(n)) v[k] = cast<C>(p[place(k)]);
     }
+  }
+  // Where v[k] is in the line; of neighbours either all or none are in it.
+  __device__ __forceinline__ int place(int k) const {
+    return (lane + k / kNear * lanes) * kNear + k % kNear;
   }
   // f(i, x): x may be changed if K > 0.
   template <class F>
   __device__ __forceinline__ void each(F&& f) {
     if constexpr (K > 0) {
 #pragma unroll
-      for (int k = 0; k < K; ++k) {
-        const int64_t i = lane + int64_t(k) * lanes;
-        if (i < n) f(i, v[k]);
+      for (int k = 0; k < K; k += kNear) {
+        if (place(k) >= int(n)) break;
+#pragma unroll
+        for (int r = 0; r < kNear; ++r) f(int64_t(place(k) + r), v[k + r]);
       }
     } else {
 #pragma unroll 4
       for (int64_t i = lane; i < n; i += lanes) {
         C x = cast<C>(p[i]);
         f(i, x);
+      }
+    }
+  }
+  // to[place(k)] = f(k), for K > 0.
+  template <class F>
+  __device__ __forceinline__ void put(T* to, F&& f) const {
+#pragma unroll
+    for (int k = 0; k < K; k += kNear) {
+      const int i = place(k);
+      if (i >= int(n)) break;
+      if constexpr (kWide) {
+        Four<T> four;
+#pragma unroll
+        for (int r = 0; r < 4; ++r) four.at[r] = cast<T>(f(k + r));
+        *reinterpret_cast<Four<T>*>(to + i) = four;
+      } else {
+        to[i] = cast<T>(f(k));
       }
     }
   }

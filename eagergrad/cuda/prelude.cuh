@@ -102,6 +102,12 @@ __device__ __forceinline__ void offsets_of(I i, int ndim, const int64_t* sizes,
   *in_b = b + i * b_strides[0];
 }
 
+// Four elements that lie together: one access of 16 bytes where that is their size.
+template <class S>
+struct alignas(sizeof(S) * 4 < 16 ? sizeof(S) * 4 : 16) Four {
+  S at[4];
+};
+
 // for (EG_ELEMENTS(i, n)): this thread's share of n elements.
 #define EG_ELEMENTS(i, n)                                     \
   int64_t i = int64_t(blockIdx.x) * blockDim.x + threadIdx.x; \

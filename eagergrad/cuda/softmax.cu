@@ -5,16 +5,16 @@
 namespace eg {
 
 // All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.
-template <class T, bool kLog, bool kBlock, int K>
+template <class T, bool kLog, bool kBlock, int K, bool kWide>
 __global__ void __launch_bounds__(kBlock ? 1024 : 128)
     softmax(const T* x, T* y, int64_t lines, int64_t n) {
   using C = compute_t<T>;
   const Team<kBlock> team;
   for (int64_t line = team.first; line < lines; line += team.stride) {
-    Held<T, K> held(team, x + line * n, n);
+    Held<T, K, kWide> held(team, x + line * n, n);
     T* q = y + line * n;
-    C most = C(-INFINITY), sum = 0;
     if constexpr (K > 0) {
+      C most = C(-INFINITY), sum = 0;
       held.each([&](int64_t, C v) { most = v > most ? v : most; });
       most = team.template join<Max<C>>(most);
       held.each([&](int64_t, C& v) {
@@ -24,53 +24,41 @@ __global__ void __launch_bounds__(kBlock ? 1024 : 128)
         sum += e;
       });
       sum = team.template join<Sum<C>>(sum);
+      const C scale = 1 / sum, log_sum = kLog ? vocabulary::log(sum) : C(0);
+      held.put(q, [&](int k) { return kLog ? held.v[k] - log_sum : held.v[k] * scale; });
     } else {
       auto s = LogSumExp<C>::start();
       held.each([&](int64_t i, C v) { LogSumExp<C>::take(s, v, i); });
       s = team.template join<LogSumExp<C>>(s);
-      most = s.most;
-      sum = s.sum;
+      const C scale = 1 / s.sum, log_sum = kLog ? vocabulary::log(s.sum) : C(0);
+      held.each([&](int64_t i, C v) {
+        v -= s.most;
+        q[i] = cast<T>(kLog ? v - log_sum : exponential(v) * scale);
+      });
     }
-    const C scale = 1 / sum, log_sum = kLog ? vocabulary::log(sum) : C(0);
-    held.each([&](int64_t i, C v) {
-      if constexpr (K == 0) {
-        v -= most;
-        if (!kLog) v = exponential(v);
-      }
-      q[i] = cast<T>(kLog ? v - log_sum : v * scale);
-    });
   }
 }
 
-template <class T, bool kLog, bool kBlock, int K>
+template <class T, bool kLog, bool kBlock, int K, bool kWide>
 __global__ void __launch_bounds__(kBlock ? 1024 : 128)
     softmax_backward(const T* g, const T* y, T* gx, int64_t lines, int64_t n) {
   using C = compute_t<T>;
   const Team<kBlock> team;
   for (int64_t line = team.first; line < lines; line += team.stride) {
-    Held<T, K> held(team, g + line * n, n), held_y(team, y + line * n, n);
+    Held<T, K, kWide> held(team, g + line * n, n), held_y(team, y + line * n, n);
     T* q = gx + line * n;
     C v = 0;
+    const auto result = [&](C x, C p) { return kLog ? x - exponential(p) * v : p * (x - v); };
     if constexpr (K > 0) {
 #pragma unroll
       for (int k = 0; k < K; ++k)
-        if (team.lane + int64_t(k) * team.lanes < n)
-          v += kLog ? held.v[k] : held.v[k] * held_y.v[k];
+        if (held.place(k) < int(n)) v += kLog ? held.v[k] : held.v[k] * held_y.v[k];
+      v = team.template join<Sum<C>>(v);
+      held.put(q, [&](int k) { return result(held.v[k], held_y.v[k]); });
     } else {
       held.each([&](int64_t i, C x) { v += kLog ? x : x * cast<C>(held_y.p[i]); });
-    }
-    v = team.template join<Sum<C>>(v);
-    const auto result = [&](C x, C p) {
-      return cast<T>(kLog ? x - exponential(p) * v : p * (x - v));
-    };
-    if constexpr (K > 0) {
-#pragma unroll
-      for (int k = 0; k < K; ++k) {
-        const int64_t i = team.lane + int64_t(k) * team.lanes;
-        if (i < n) q[i] = result(held.v[k], held_y.v[k]);
-      }
-    } else {
-      held.each([&](int64_t i, C x) { q[i] = result(x, cast<C>(held_y.p[i])); });
+      v = team.template join<Sum<C>>(v);
+      held.each([&](int64_t i, C x) { q[i] = cast<T>(result(x, cast<C>(held_y.p[i]))); });
     }
   }
 }
