@@ -1,5 +1,5 @@
-// Recurrent layers on the GPU: the input's product of all steps at once, then a product with the state and a launch for the
-// gates in each step.
+// Recurrent layers on the GPU: the input's product of all steps at once; then all steps in one launch where the weights of the
+// state are few, else a product with the state and a launch for the gates in each step.
 #include "kernels/rnn.h"
 
 #include "cuda/launch.h"
@@ -39,19 +39,8 @@ P at(P p, int64_t elements, DType t) {
 }
 
 void* gate_kernel(const RnnShape& s, bool backward) {
-  switch (s.mode) {
-    case RnnMode::Lstm:
-      return backward ? cuda::kernel(kFile, "eg::lstm_step_backward", {s.dtype})
-                      : cuda::kernel(kFile, "eg::lstm_step", {s.dtype});
-    case RnnMode::Gru:
-      return backward ? cuda::kernel(kFile, "eg::gru_step_backward", {s.dtype})
-                      : cuda::kernel(kFile, "eg::gru_step", {s.dtype});
-    default:
-      break;
-  }
-  const bool relu = s.mode == RnnMode::Relu;
-  return backward ? cuda::kernel(kFile, "eg::simple_step_backward", {s.dtype, relu})
-                  : cuda::kernel(kFile, "eg::simple_step", {s.dtype, relu});
+  return cuda::kernel(kFile, backward ? "eg::rnn_step_backward" : "eg::rnn_step",
+                      {s.dtype, int(s.mode)});
 }
 
 int64_t no_scratch(const RnnShape&) { return 0; }
@@ -64,6 +53,66 @@ void put_rows(DType t, int64_t rows, int64_t width, void* from, const void* add,
 
 int64_t step_at(const RnnShape& s, int64_t i) { return s.reverse ? s.steps - 1 - i : i; }
 int64_t rows_at(const RnnShape& s, int64_t t) { return s.offset[t + 1] - s.offset[t]; }
+
+// --- all steps in one launch ----------------------------------------------------------------------------------------
+
+constexpr int64_t kMostWeights =
+    512 << 10;  // bytes: more take longer to read at each step than a product takes
+
+struct Sweep {
+  bool fits = false;
+  int rows, threads;  // sequences and threads a block
+  cuda::Grid grid{1, 1};
+
+  explicit Sweep(const RnnShape& s) {
+    const int64_t gates = rnn_gates(s.mode) * s.hidden, cores = cuda::driver().multiprocessors;
+    rows = s.batch <= cores ? 1 : 2;
+    const int64_t wanted = std::max<int64_t>(gates, rows * s.hidden);
+    fits = !s.proj && s.hidden % 4 == 0 && s.steps > 1 && s.batch > 0 && s.batch <= 2 * cores &&
+           wanted <= 1024 && gates * s.hidden * int64_t(item_size(s.dtype)) <= kMostWeights;
+    if (!fits) return;
+    threads = wanted <= 512 ? 512 : 1024;
+    grid = cuda::Grid((s.batch + rows - 1) / rows, threads);
+  }
+  void* kernel(const RnnShape& s, bool backward) const {
+    return cuda::kernel(kFile, backward ? "eg::rnn_sweep_backward" : "eg::rnn_sweep",
+                        {s.dtype, int(s.mode), rows, threads == 1024});
+  }
+};
+
+void sweep_forward(const RnnShape& s, const RnnForward& a, const Sweep& sweep, void* gx,
+                   int64_t ld) {
+  const int64_t gates = rnn_gates(s.mode) * s.hidden;
+  const cuda::Scratch turned(size_t(gates * s.hidden) * item_size(s.dtype));
+  cuda::launch(cuda::kernel(kFile, "eg::transpose_weights", {s.dtype}),
+               cuda::elements(gates * s.hidden), gates, s.hidden, a.w_hh, turned.get());
+  const cuda::Uploaded offset(s.offset, size_t(s.steps + 1) * sizeof(int64_t));
+  RnnStep r{};
+  r.hidden = s.hidden;
+  r.gx = gx, r.ld_gx = ld;
+  r.b_ih = a.b_ih, r.b_hh = a.b_hh;
+  if (rnn_saved(s.mode)) r.gates = a.gates;
+  r.cell = a.cn, r.kept_cell = a.cells;
+  r.h = a.hn;
+  r.out = a.out, r.ld_out = a.ld_out;
+  const RnnSweep all = {s.steps, s.batch, s.reverse, offset.get<int64_t>(), turned.get()};
+  cuda::launch(sweep.kernel(s, false), sweep.grid, all, r, a.h0);
+}
+
+void sweep_backward(const RnnShape& s, const RnnBackward& a, const Sweep& sweep) {
+  const cuda::Uploaded offset(s.offset, size_t(s.steps + 1) * sizeof(int64_t));
+  RnnStepBackward r{};
+  r.hidden = s.hidden;
+  r.gates = a.gates;
+  r.cell = a.cells, r.cell_first = a.c0;
+  r.out = a.out, r.out_first = a.h0, r.ld_out = a.ld_out;
+  r.g_out = a.g_out, r.ld_g = a.ld_g;
+  r.dh = a.dh, r.dc = a.dc, r.d_gates = a.d_gates;
+  const RnnSweep all = {s.steps, s.batch, s.reverse, offset.get<int64_t>(), a.w_hh};
+  cuda::launch(sweep.kernel(s, true), sweep.grid, all, r);
+}
+
+// --- a product and a launch a step ------------------------------------------------------------------------------------
 
 void forward(const RnnShape& s, const RnnForward& a) {
   const DType t = s.dtype;
@@ -80,6 +129,8 @@ void forward(const RnnShape& s, const RnnForward& a) {
   } else if (a.gates) {
     put_rows(t, n, gates * h, const_cast<void*>(a.gx), nullptr, 0, gx, ld);
   }
+  const Sweep sweep(s);
+  if (sweep.fits) return sweep_forward(s, a, sweep, gx, ld);
   // hn is the running state. Sequences that start later (packed, in reverse) wait in it.
   const void* state = a.h0;
   if (s.steps > 0 && rows_at(s, step_at(s, 0)) < s.batch) {
@@ -123,6 +174,8 @@ void backward(const RnnShape& s, const RnnBackward& a) {
   const DType t = s.dtype;
   const int64_t h = s.hidden, width = s.state(), gates = rnn_gates(s.mode),
                 kept = std::max(rnn_saved(s.mode), 1);
+  const Sweep sweep(s);
+  if (sweep.fits) return sweep_backward(s, a, sweep);
   const size_t item = item_size(t);
   const cuda::Scratch states(s.mode == RnnMode::Gru ? s.batch * 3 * h * item : 0);
   const cuda::Scratch d_full(s.proj ? s.batch * h * item : 0);

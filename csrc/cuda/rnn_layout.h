@@ -1,4 +1,4 @@
-// One step of a recurrent layer, as its kernels take it.
+// One step of a recurrent layer, or all of them, as the kernels take it.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +31,14 @@ struct RnnStepBackward {
   void *dh, *dc, *d_gates;
   void* d_state;  // GRU: what the state's product sees, [rows, 3 * hidden]
   void* full;     // under projection: the state before it
+};
+
+// All steps of a layer: where their rows begin, and the weights of the state.
+struct RnnSweep {
+  int64_t steps, batch;
+  bool reverse;
+  const int64_t* offset;  // steps + 1
+  const void* weights;
 };
 
 }  // namespace eg
