@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import eagergrad as eg
 
@@ -104,6 +104,21 @@ class LBFGS(Optimizer):
             loss = closure()
         return float(loss), self._flat_grad()
 
+    def _search(
+        self, closure: Closure, d: Any, t: float, loss: float, grad: Any, slope: float, most: int
+    ) -> tuple[float, Any, float, int]:
+        """Move along d as far as the line search says: loss and gradient there, the distance, and
+        the number of evaluations.
+        """
+        x = self._clone_params()
+
+        def along(distance: float) -> tuple[float, Any]:
+            return self._probe(closure, x, distance, d)
+
+        loss, grad, t, spent = _strong_wolfe(along, t, d, loss, grad, slope, max_ls=most)
+        self._move(t, d)
+        return loss, grad, t, spent
+
     # ---- the step -----------------------------------------------------------------------------------
 
     def step(self, closure: Closure | None = None) -> Any:
@@ -160,26 +175,17 @@ class LBFGS(Optimizer):
             if slope > -group["tolerance_change"]:
                 break
 
-            ls_evaluations = 0
             if line_search is not None:
-                x = self._clone_params()
-
-                def along(distance: float, x: list[Any] = x, d: Any = d) -> tuple[float, Any]:
-                    return self._probe(closure, x, distance, d)
-
-                loss, grad, t, ls_evaluations = _strong_wolfe(
-                    along, t, d, loss, grad, slope, max_ls=group["max_eval"] - evaluations
-                )
-                self._move(t, d)
+                most = group["max_eval"] - evaluations
+                loss, grad, t, spent = self._search(closure, d, t, loss, grad, slope, most)
             else:
                 self._move(t, d)
-                # The gradient at the last point of a step would not be used.
-                if n_iter != group["max_iter"]:
+                spent = int(n_iter != group["max_iter"])
+                if spent:  # the gradient at the last point of a step would not be used
                     loss, grad = self._evaluate(closure)
-                    ls_evaluations = 1
             small_grad = float(grad.abs().max()) <= group["tolerance_grad"]
-            evaluations += ls_evaluations
-            state["func_evals"] += ls_evaluations
+            evaluations += spent
+            state["func_evals"] += spent
             if (
                 evaluations >= group["max_eval"]
                 or small_grad
@@ -220,18 +226,23 @@ def _two_loops(history: dict[str, Any], al: list[Any], grad: Any) -> Any:
     return d
 
 
-def _cubic_minimum(
-    x1: float,
-    f1: float,
-    g1: float,
-    x2: float,
-    f2: float,
-    g2: float,
-    bounds: tuple[float, float] | None = None,
-) -> float:
+class _Point(NamedTuple):
+    """A distance along the line, with the loss, the gradient and the slope there."""
+
+    t: float
+    loss: float
+    grad: Any
+    slope: float
+
+
+_Probe = Callable[[float], _Point]
+
+
+def _minimum_between(a: _Point, b: _Point, bounds: tuple[float, float] | None = None) -> float:
     """Minimum in `bounds` of the cubic with these values and slopes (Nocedal and Wright, equation
-    3.59).
+    3.59); between the points where none are given.
     """
+    (x1, f1, _, g1), (x2, f2, _, g2) = a, b
     low, high = bounds if bounds is not None else (min(x1, x2), max(x1, x2))
     d1 = g1 + g2 - 3 * (f1 - f2) / (x1 - x2)
     square = d1 * d1 - g1 * g2
@@ -249,8 +260,8 @@ def _strong_wolfe(
     along: Callable[[float], tuple[float, Any]],
     t: float,
     d: Any,
-    f: float,
-    g: Any,
+    loss: float,
+    grad: Any,
     slope: float,
     c1: float = 1e-4,
     c2: float = 0.9,
@@ -262,76 +273,91 @@ def _strong_wolfe(
 
     Returns the loss and gradient there, the distance, and the number of evaluations.
     """
+    evaluations = 0
+
+    def probe(t: float) -> _Point:
+        nonlocal evaluations
+        evaluations += 1
+        loss, grad = along(t)
+        return _Point(t, loss, grad.clone(), float(grad.dot(d)))
+
+    def descends(point: _Point) -> bool:
+        return not point.loss > loss + c1 * point.t * slope
+
+    def is_flat(point: _Point) -> bool:
+        return abs(point.slope) <= -c2 * slope
+
+    def is_short(length: float) -> bool:
+        return length * largest < tolerance_change
+
     largest = float(d.abs().max())
-    g = g.clone()
-    f_new, g_new = along(t)
-    evaluations = 1
-    slope_new = float(g_new.dot(d))
-
-    # Look for an interval that holds such a point, or the point itself.
-    t_prev, f_prev, g_prev, slope_prev = 0.0, f, g, slope
-    bracket: list[tuple[float, float, Any, float]] = []  # distance, loss, gradient, slope
-    done = False
-    iteration = 0
-    while iteration < max_ls:
-        here = (t, f_new, g_new.clone(), slope_new)
-        before = (t_prev, f_prev, g_prev, slope_prev)
-        if f_new > f + c1 * t * slope or (iteration > 1 and f_new >= f_prev):
-            bracket = [before, here]
-            break
-        if abs(slope_new) <= -c2 * slope:
-            bracket = [here]
-            done = True
-            break
-        if slope_new >= 0:
-            bracket = [before, here]
-            break
-        low, high = t + 0.01 * (t - t_prev), t * 10
-        t_next = _cubic_minimum(t_prev, f_prev, slope_prev, t, f_new, slope_new, bounds=(low, high))
-        t_prev, f_prev, g_prev, slope_prev = t, f_new, g_new.clone(), slope_new
-        t = t_next
-        f_new, g_new = along(t)
-        evaluations += 1
-        slope_new = float(g_new.dot(d))
-        iteration += 1
-    if iteration == max_ls:
-        bracket = [(0.0, f, g, slope), (t, f_new, g_new, slope_new)]
-
-    # Narrow it.
-    stuck = False
-    while not done and iteration < max_ls:
-        low, high = _lower_first(bracket)
-        (t0, f0, _, s0), (t1, f1, _, s1) = bracket
-        if abs(t1 - t0) * largest < tolerance_change:
-            break
-        t = _cubic_minimum(t0, f0, s0, t1, f1, s1)
-        left, right = min(t0, t1), max(t0, t1)
-        margin = 0.1 * (right - left)
-        if min(right - t, t - left) < margin:
-            # Too close to an end: the second time in a row, or outside, step away from it.
-            if stuck or t >= right or t <= left:
-                t = right - margin if abs(t - right) < abs(t - left) else left + margin
-                stuck = False
-            else:
-                stuck = True
-        else:
-            stuck = False
-        f_new, g_new = along(t)
-        evaluations += 1
-        slope_new = float(g_new.dot(d))
-        iteration += 1
-        here = (t, f_new, g_new.clone(), slope_new)
-        if f_new > f + c1 * t * slope or f_new >= bracket[low][1]:
-            bracket[high] = here
-        else:
-            if abs(slope_new) <= -c2 * slope:
-                done = True
-            elif slope_new * (bracket[high][0] - bracket[low][0]) >= 0:
-                bracket[high] = bracket[low]
-            bracket[low] = here
+    start = _Point(0.0, loss, grad.clone(), slope)
+    bracket, left = _bracket(probe, start, t, descends, is_flat, max_ls)
+    if len(bracket) == 2:
+        _narrow(probe, bracket, descends, is_flat, is_short, left)
     best = bracket[_lower_first(bracket)[0]] if len(bracket) == 2 else bracket[0]
-    return best[1], best[2], best[0], evaluations
+    return best.loss, best.grad, best.t, evaluations
 
 
-def _lower_first(bracket: list[tuple[float, float, Any, float]]) -> tuple[int, int]:
-    return (0, 1) if bracket[0][1] <= bracket[-1][1] else (1, 0)
+def _bracket(
+    probe: _Probe,
+    start: _Point,
+    t: float,
+    descends: Callable[[_Point], bool],
+    is_flat: Callable[[_Point], bool],
+    max_ls: int,
+) -> tuple[list[_Point], int]:
+    """Ends of an interval that holds such a point, or the point itself; and the iterations left."""
+    before, here = start, probe(t)
+    for iteration in range(max_ls):
+        left = max_ls - iteration
+        if not descends(here) or (iteration > 1 and here.loss >= before.loss):
+            return [before, here], left
+        if is_flat(here):
+            return [here], left
+        if here.slope >= 0:
+            return [before, here], left
+        bounds = here.t + 0.01 * (here.t - before.t), here.t * 10
+        before, here = here, probe(_minimum_between(before, here, bounds))
+    return [start, here], 0
+
+
+def _narrow(
+    probe: _Probe,
+    bracket: list[_Point],
+    descends: Callable[[_Point], bool],
+    is_flat: Callable[[_Point], bool],
+    is_short: Callable[[float], bool],
+    iterations: int,
+) -> None:
+    """Shrink the interval in place until its better end is such a point."""
+    stuck = False
+    for _ in range(iterations):
+        low, high = _lower_first(bracket)
+        first, second = bracket
+        if is_short(abs(second.t - first.t)):
+            return
+        t = _minimum_between(first, second)
+        left, right = min(first.t, second.t), max(first.t, second.t)
+        margin = 0.1 * (right - left)
+        near = min(right - t, t - left) < margin
+        if near and (stuck or t >= right or t <= left):
+            # Too close to an end, the second time in a row or outside: step away from it.
+            t = right - margin if abs(t - right) < abs(t - left) else left + margin
+            stuck = False
+        else:
+            stuck = near
+        here = probe(t)
+        if not descends(here) or here.loss >= bracket[low].loss:
+            bracket[high] = here
+            continue
+        found = is_flat(here)
+        if not found and here.slope * (bracket[high].t - bracket[low].t) >= 0:
+            bracket[high] = bracket[low]
+        bracket[low] = here
+        if found:
+            return
+
+
+def _lower_first(bracket: list[_Point]) -> tuple[int, int]:
+    return (0, 1) if bracket[0].loss <= bracket[1].loss else (1, 0)
