@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from stdlib_tokens import Bags, load, split
+from stdlib_tokens import TINY, Bags, load, split
 
 import eagergrad as eg
 import eagergrad.nn.functional as F
@@ -118,9 +118,9 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a few seconds, to see that it runs")
     args = parser.parse_args()
     if args.tiny:
-        args.epochs, args.width, args.experts, args.features, args.packages = 1, 16, 4, 2000, 4
+        args.epochs, args.width, args.experts, args.features = 1, 16, 4, 2000
     eg.manual_seed(0)
-    bags = load(args.features, args.packages)
+    bags = load(args.features, args.packages, TINY if args.tiny else None)
     learn, test = split(bags)
     print(f"{len(learn)} functions to learn from, {len(test)} held out, {len(bags.words)} words")
     sizes = (len(bags.words), len(bags.packages), args.width)

@@ -15,7 +15,7 @@ import argparse
 import time
 
 import numpy as np
-from stdlib_tokens import Bags, load, split
+from stdlib_tokens import TINY, Bags, load, split
 
 import eagergrad as eg
 import eagergrad.nn.functional as F
@@ -76,8 +76,8 @@ def main() -> None:
     parser.add_argument("--tiny", action="store_true", help="a few seconds, to see that it runs")
     args = parser.parse_args()
     if args.tiny:
-        args.epochs, args.width, args.features, args.packages = 1, 16, 2000, 4
-    bags = load(args.features, args.packages)
+        args.epochs, args.width, args.features = 1, 16, 2000
+    bags = load(args.features, args.packages, TINY if args.tiny else None)
     learn, test = split(bags)
     share = np.mean([len(b.values) / (len(b) * len(b.words)) for b in (learn, test)])
     print(

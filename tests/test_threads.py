@@ -179,17 +179,15 @@ LIMIT = 1.5  # 0.2 s promised; the rest is for a busy machine and the interprete
 
 @pytest.mark.ours
 def test_ctrl_c_stops_a_long_backward() -> None:
+    # One pass of many seconds: each of the nodes makes and adds a gradient of 16 MB.
     took = interrupted("""
         import eagergrad as eg
-        x = eg.ones(1, requires_grad=True)
-        y = x
-        for _ in range(3_000_000):
-            y = y * 1.0
+        x = eg.zeros(4_000_000, requires_grad=True)
+        y = sum(x.view(-1)[i] for i in range(5000))
         print("go", flush=True)
-        while True:
-            y.backward(retain_graph=True)
+        y.backward()
     """)
-    assert took < LIMIT + 2  # freeing three million nodes takes its time
+    assert took < LIMIT
 
 
 @pytest.mark.ours
