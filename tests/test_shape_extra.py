@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -168,3 +170,22 @@ def test_products_with_zeros_have_their_gradient() -> None:
     y = x.scatter_reduce(0, eg.tensor([0, 0, 0]), src, "prod")
     y.sum().backward()
     assert src.grad.tolist() == [0, 6, 0]
+
+
+@pytest.mark.parametrize("dim", [2, -3, 5])
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, dim: eg.quantile(x, 0.5, dim=dim),
+        lambda x, dim: eg.nanquantile(x, 0.5, dim=dim),
+        lambda x, dim: eg.mode(x, dim),
+        lambda x, dim: eg.renorm(x, 2, dim, 1.0),
+        lambda x, dim: eg.tensordot(x, x, ([dim], [0])),
+        lambda x, dim: eg.masked.sum(x, dim),
+        lambda x, dim: x.to_sparse_csr().size(dim),
+    ],
+    ids=["quantile", "nanquantile", "mode", "renorm", "tensordot", "masked.sum", "sparse.size"],
+)
+def test_a_dimension_that_is_not_there_is_refused(function: Any, dim: int) -> None:
+    with pytest.raises(IndexError, match="Dimension out of range"):
+        function(eg.ones(2, 3), dim)

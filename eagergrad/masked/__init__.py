@@ -12,6 +12,7 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad.tensor.size import wrap_dim
 
 __all__ = [
     "amax",
@@ -64,12 +65,7 @@ def _dims(input: Tensor, dim: Any) -> tuple[int, ...]:
     if dim is None or (isinstance(dim, Sequence) and not dim):
         return tuple(range(n))
     dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    for d in dims:
-        if not -max(n, 1) <= d < max(n, 1):
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-max(n, 1)}, {max(n, 1) - 1}], but got {d})"
-            )
-    dims = tuple(d % max(n, 1) for d in dims)
+    dims = tuple(wrap_dim(d, n) for d in dims)
     if len(set(dims)) != len(dims):
         raise RuntimeError("dim appears multiple times in the list of dims")
     return dims if n else ()

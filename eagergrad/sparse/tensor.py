@@ -13,6 +13,7 @@ import eagergrad as eg
 from eagergrad import Size, Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.sparse.pattern import Form, Grouping, Pattern, group, summed
+from eagergrad.tensor.size import wrap_dim
 from eagergrad.tensor.tensor import _parse_to
 
 COMPRESSED: dict[str, tuple[str, str]] = {
@@ -94,11 +95,7 @@ class SparseTensor:
         return self.shape if dim is None else self.shape[self._wrap(dim)]
 
     def _wrap(self, dim: int) -> int:
-        if not -self.ndim <= dim < self.ndim:
-            raise IndexError(
-                f"Dimension out of range (expected to be in range of [{-self.ndim}, {self.ndim - 1}], but got {dim})"
-            )
-        return dim % self.ndim
+        return wrap_dim(dim, self.ndim)
 
     def numel(self) -> int:
         """Elements of the whole, zeros included; `_nnz` counts the entries that are stored."""

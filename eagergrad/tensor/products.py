@@ -10,6 +10,7 @@ from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda, widest_on_cuda
 from eagergrad.tensor.dtype import ALL
 from eagergrad.tensor.out import with_out
+from eagergrad.tensor.size import wrap_dim
 
 _ops = _C.op_table
 
@@ -226,8 +227,8 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
         dims_a, dims_b = ([d] if isinstance(d, int) else list(d) for d in dims)
     if len(dims_a) != len(dims_b):
         raise RuntimeError("tensordot expects both dimension lists to have the same length")
-    dims_a = [d % a.dim() for d in dims_a]
-    dims_b = [d % b.dim() for d in dims_b]
+    dims_a = [wrap_dim(d, a.dim()) for d in dims_a]
+    dims_b = [wrap_dim(d, b.dim()) for d in dims_b]
     for i, j in zip(dims_a, dims_b, strict=True):
         # A dimension of size 1 stands for a repeated one.
         if a.shape[i] == 1 != b.shape[j]:

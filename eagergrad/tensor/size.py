@@ -6,6 +6,20 @@ import math
 from typing import Any
 
 
+def wrap_dim(dim: int, ndim: int) -> int:
+    """`dim` counted from the front; a 0-d tensor has one dimension to this end.
+
+    Raises:
+        IndexError: there is no such dimension.
+    """
+    n = max(ndim, 1)
+    if not -n <= dim < n:
+        raise IndexError(
+            f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+        )
+    return dim % n
+
+
 class Size(tuple):
     """Shape of a tensor: a tuple of integers.
 

@@ -10,7 +10,7 @@ from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.dtype import ALL, dtype
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.results import result_type
-from eagergrad.tensor.size import Size
+from eagergrad.tensor.size import Size, wrap_dim
 
 _ops = _C.op_table
 
@@ -92,7 +92,7 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
         )
     if p <= 0 or maxnorm < 0:
         raise RuntimeError(f"renorm: expected p > 0 and maxnorm >= 0, got {p} and {maxnorm}")
-    others = [d for d in range(input.dim()) if d != dim % input.dim()]
+    others = [d for d in range(input.dim()) if d != wrap_dim(dim, input.dim())]
     lengths = norm(input, p, others, True)
     scale = _ops["where"](lengths > maxnorm, maxnorm / (lengths + 1e-7), _ops["ones_like"](lengths))
     return input * scale
@@ -157,7 +157,7 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
     """The most frequent value along dim (the smallest of several) and an index of it."""
     if input.dim() == 0:
         return _mode(input.clone(), input.new_zeros((), dtype=ALL[5]))
-    dim = dim % input.dim()
+    dim = wrap_dim(dim, input.dim())
     if input.shape[dim] == 0:
         raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
     ordered, order = _ops["sort"](input.detach().movedim(dim, -1), dim=-1, stable=True)
@@ -178,15 +178,8 @@ def _tensor(values: Any, **kw: Any) -> Any:
     return tensor(values, **kw)
 
 
-def _quantile(
-    input: Any,
-    q: Any,
-    dim: int | None,
-    keepdim: bool,
-    interpolation: str,
-    skip_nan: bool,
-    name: str,
-) -> Any:
+def _checked_q(name: str, input: Any, q: Any, interpolation: str) -> Any:
+    """q as a tensor; RuntimeError for arguments that quantiles cannot be of."""
     if not input.dtype.is_floating_point or input.dtype.itemsize < 4:
         raise RuntimeError(f"{name}() input tensor must be either float or double dtype")
     if interpolation not in ("linear", "lower", "higher", "midpoint", "nearest"):
@@ -204,20 +197,11 @@ def _quantile(
     if input.numel() == 0:
         raise RuntimeError(f"{name}() input tensor must be non-empty")
     _C.ops._require((q >= 0) & (q <= 1), name, f"{name}() q values must be in the range [0, 1]")
-    ndim = input.dim()
-    dim = None if ndim == 0 else dim
-    if dim is None:
-        x, axis = input.reshape(-1), 0
-    else:
-        x, axis = input, dim % ndim
-    x = _ops["sort"](x, dim=axis)[0].movedim(axis, -1)
-    bad = x.detach().isnan()
-    good = (x.shape[-1] - bad.sum(-1, True)).to(x.dtype)
-    ranks = (
-        q.reshape(-1) * (good - 1).clamp(min=0)
-        if skip_nan
-        else (q.reshape(-1) * (x.shape[-1] - 1)).expand(*x.shape[:-1], -1)
-    )
+    return q
+
+
+def _at_ranks(ordered: Any, ranks: Any, interpolation: str) -> Any:
+    """What stands at fractional places of the last dimension."""
     low, high = ranks.floor(), ranks.ceil()
     if interpolation == "lower":
         high = low
@@ -225,19 +209,35 @@ def _quantile(
         low = high
     elif interpolation == "nearest":
         low = high = ranks.round()
-    a, b = x.gather(-1, low.long()), x.gather(-1, high.long())
-    if interpolation == "midpoint":
-        result = _ops["lerp"](a, b, 0.5)
+    a, b = ordered.gather(-1, low.long()), ordered.gather(-1, high.long())
+    return _ops["lerp"](a, b, 0.5 if interpolation == "midpoint" else ranks - low)
+
+
+def _quantile(
+    input: Any,
+    q: Any,
+    dim: int | None,
+    keepdim: bool,
+    interpolation: str,
+    skip_nan: bool,
+    name: str,
+) -> Any:
+    q = _checked_q(name, input, q, interpolation)
+    ndim = input.dim()
+    axis = 0 if dim is None else wrap_dim(dim, ndim)
+    whole = dim is None or ndim == 0
+    x = input.reshape(-1) if whole else input
+    x = _ops["sort"](x, dim=axis)[0].movedim(axis, -1)
+    n, bad = x.shape[-1], x.detach().isnan()
+    good = (n - bad.sum(-1, True)).to(x.dtype)
+    if skip_nan:
+        ranks, spoiled = q.reshape(-1) * (good - 1).clamp(min=0), good == 0
     else:
-        result = _ops["lerp"](a, b, ranks - low)
-    spoiled = (good == 0) if skip_nan else bad.any(-1, True)
-    result = result.masked_fill(spoiled, math.nan)
-    result = result.movedim(-1, 0)
+        ranks, spoiled = (q.reshape(-1) * (n - 1)).expand(*x.shape[:-1], -1), bad.any(-1, True)
+    result = _at_ranks(x, ranks, interpolation).masked_fill(spoiled, math.nan).movedim(-1, 0)
     if keepdim:
-        if dim is None:
-            result = result.reshape(result.shape[:1] + (1,) * ndim)
-        else:
-            result = result.unsqueeze(axis + 1)
+        ones = (1,) * ndim
+        result = result.reshape(result.shape[:1] + ones) if whole else result.unsqueeze(axis + 1)
     return result.squeeze(0) if q.dim() == 0 else result
 
 
@@ -353,7 +353,7 @@ def gradient(
     input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
 ) -> tuple[Any, ...]:
     """Derivatives of samples by central differences (second order accurate inside), one tensor a dimension."""
-    dims = [_wrapped(d, input.dim()) for d in _dims(dim, input.dim())]
+    dims = [wrap_dim(d, input.dim()) for d in _dims(dim, input.dim())]
     if len(set(dims)) != len(dims):
         raise RuntimeError(
             f"dim {max(dims, key=dims.count)} appears multiple times in the list of dims"
@@ -369,14 +369,6 @@ def gradient(
     if edge_order not in (1, 2):
         raise RuntimeError("torch.gradient only supports edge_order=1 and edge_order=2.")
     return tuple(_derivative(input, s, d, edge_order) for s, d in zip(spacings, dims, strict=True))
-
-
-def _wrapped(dim: int, ndim: int) -> int:
-    if not -max(ndim, 1) <= dim < max(ndim, 1):
-        raise IndexError(
-            f"Dimension out of range (expected to be in range of [{-max(ndim, 1)}, {max(ndim, 1) - 1}], but got {dim})"
-        )
-    return dim % max(ndim, 1)
 
 
 def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
