@@ -2,12 +2,13 @@
 #include "kernels/reduce.h"
 
 #include "kernels/grain.h"
+#include "kernels/simd.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
 namespace {
 
-constexpr int64_t kLanes = 16;    // independent accumulators of a line, in each of a few vectors
+constexpr int64_t kSlots = 16;    // independent accumulators of a line, in each of a few vectors
 constexpr int64_t kBlock = 4096;  // elements summed in the element type before the wider sum
 
 template <class T>
@@ -93,22 +94,27 @@ using Total =
     std::conditional_t<op == Reduce::Sum || op == Reduce::SumSquares || op == Reduce::Prod,
                        typename Wide<T>::type, T>;
 
+// The accumulators, in vectors of one register at most: GCC compares the elements of wider ones one by one.
 template <class T>
 struct LanesOf {
-  typedef T type __attribute__((vector_size(kLanes * sizeof(T))));
-  typedef T loose __attribute__((vector_size(kLanes * sizeof(T)), aligned(alignof(T)), may_alias));
+  static constexpr int64_t bytes =
+      kSlots * sizeof(T) < kVectorBytes ? kSlots * sizeof(T) : kVectorBytes;
+  static constexpr int64_t count = bytes / sizeof(T);
+  typedef T type __attribute__((vector_size(bytes)));
+  typedef T loose __attribute__((vector_size(bytes), aligned(alignof(T)), may_alias));
 };
 template <class T>
 using Lanes = typename LanesOf<T>::type;
 
 // The lanes of v joined pairwise: each with the one `half` further on.
-template <Reduce op, class T, int half = kLanes / 2>
+template <Reduce op, class T, int half = LanesOf<T>::count / 2>
 EG_INLINE T join_lanes(const Lanes<T>& all) {
   Lanes<T> v = all;
   typedef decltype(v == v) Mask;
+  constexpr int count = LanesOf<T>::count;
   Mask from;
 #pragma GCC unroll 16
-  for (int l = 0; l < kLanes; ++l) from[l] = (l + half) % kLanes;
+  for (int l = 0; l < count; ++l) from[l] = (l + half) % count;
   const Lanes<T> turned = __builtin_shuffle(v, from);
   Rule<op, T>::join_into(v, turned);
   if constexpr (half > 1)
@@ -121,21 +127,27 @@ template <Reduce op, class T, class = std::enable_if_t<!std::is_same_v<T, bool>>
 EG_INLINE T block(const T* x, int64_t n) {
   using R = Rule<op, T>;
   using V = Lanes<T>;
+  constexpr int64_t kCount = LanesOf<T>::count, kParts = kSlots / kCount;
   constexpr int64_t kChains = sizeof(T) > 4 ? 2 : 4;  // additions under way at once
-  const auto add = [x](V& sum, int64_t i) {
-    V v = *reinterpret_cast<const typename LanesOf<T>::loose*>(x + i);
-    if constexpr (op == Reduce::SumSquares) v *= v;
-    R::join_into(sum, v);
+  V sums[kChains * kParts];
+  const auto add = [x, &sums](int64_t parts, int64_t i) {
+#pragma GCC unroll 64
+    for (int64_t k = 0; k < parts; ++k) {
+      V v = *reinterpret_cast<const typename LanesOf<T>::loose*>(x + i + k * kCount);
+      if constexpr (op == Reduce::SumSquares) v *= v;
+      R::join_into(sums[k], v);
+    }
   };
-  V sums[kChains];
-  for (int64_t c = 0; c < kChains; ++c) sums[c] = V{} + R::start();
+#pragma GCC unroll 64
+  for (int64_t k = 0; k < kChains * kParts; ++k) sums[k] = V{} + R::start();
   int64_t i = 0;
-  for (; i + kChains * kLanes <= n; i += kChains * kLanes)
-    for (int64_t c = 0; c < kChains; ++c) add(sums[c], i + c * kLanes);
-  for (; i + kLanes <= n; i += kLanes) add(sums[0], i);
-  for (int64_t c = kChains / 2; c > 0; c /= 2)
-    for (int64_t k = 0; k < c; ++k) R::join_into(sums[k], sums[k + c]);
-  T result = n >= kLanes ? join_lanes<op, T>(sums[0]) : R::start();
+  for (; i + kChains * kSlots <= n; i += kChains * kSlots) add(kChains * kParts, i);
+  for (; i + kSlots <= n; i += kSlots) add(kParts, i);
+#pragma GCC unroll 64
+  for (int64_t half = kChains * kParts / 2; half > 0; half /= 2)
+#pragma GCC unroll 64
+    for (int64_t k = 0; k < half; ++k) R::join_into(sums[k], sums[k + half]);
+  T result = n >= kSlots ? join_lanes<op, T>(sums[0]) : R::start();
   for (; i < n; ++i) result = R::join(result, R::element(x[i]));
   return result;
 }
@@ -144,24 +156,38 @@ template <Reduce op>
 EG_INLINE bool block(const bool* x, int64_t n) {
   using T = bool;
   using R = Rule<op, T>;
-  T lane[kLanes];
-  for (int64_t l = 0; l < kLanes; ++l) lane[l] = R::start();
+  T lane[kSlots];
+  for (int64_t l = 0; l < kSlots; ++l) lane[l] = R::start();
   int64_t i = 0;
-  for (; i + kLanes <= n; i += kLanes)
-    for (int64_t l = 0; l < kLanes; ++l) lane[l] = R::join(lane[l], R::element(x[i + l]));
+  for (; i + kSlots <= n; i += kSlots)
+    for (int64_t l = 0; l < kSlots; ++l) lane[l] = R::join(lane[l], R::element(x[i + l]));
   for (int64_t l = 0; i < n; ++i, ++l) lane[l] = R::join(lane[l], R::element(x[i]));
-  for (int64_t half = kLanes / 2; half > 0; half /= 2)
+  for (int64_t half = kSlots / 2; half > 0; half /= 2)
     for (int64_t l = 0; l < half; ++l) lane[l] = R::join(lane[l], lane[l + half]);
   return lane[0];
 }
 
+// Inlined only where short lines of floating-point numbers would notice a call.
+template <Reduce op, class T>
+__attribute__((noinline)) T called_block(const T* x, int64_t n) {
+  return block<op>(x, n);
+}
+
+template <Reduce op, class T>
+EG_INLINE T short_line(const T* x, int64_t n) {
+  if constexpr (std::is_floating_point_v<T>)
+    return block<op>(x, n);
+  else
+    return called_block<op>(x, n);
+}
+
 template <Reduce op, class T>
 EG_INLINE T line(const T* x, int64_t n) {
-  if (n <= kBlock) return block<op>(x, n);
+  if (n <= kBlock) return short_line<op>(x, n);
   using U = Total<op, T>;
   U total = U(Rule<op, T>::start());
   for (int64_t i = 0; i < n; i += kBlock)
-    total = Rule<op, T>::join(total, U(block<op>(x + i, n - i < kBlock ? n - i : kBlock)));
+    total = Rule<op, T>::join(total, U(called_block<op>(x + i, n - i < kBlock ? n - i : kBlock)));
   return T(total);
 }
 
@@ -182,7 +208,7 @@ void lines(const T* x, char* out, int64_t outer, int64_t length) {
           U total = U(Rule<op, T>::start());
           for (int64_t b = p * each; b < (p + 1) * each && b < blocks; ++b) {
             const int64_t at = b * kBlock, n = length - at < kBlock ? length - at : kBlock;
-            total = Rule<op, T>::join(total, U(block<op>(x + o * length + at, n)));
+            total = Rule<op, T>::join(total, U(called_block<op>(x + o * length + at, n)));
           }
           partial[p] = total;
         }
@@ -229,43 +255,47 @@ void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner
   });
 }
 
-template <Reduce op>
-void reduce_typed(DType type, const char* x, char* out, int64_t outer, int64_t length,
-                  int64_t inner) {
-  visit_compute(type, [&](auto zero) {
-    using T = decltype(zero);
-    const T* p = reinterpret_cast<const T*>(x);
-    if (inner == 1)
-      lines<op>(p, out, outer, length);
-    else
-      columns<op>(p, out, outer, length, inner);
-  });
-}
-
-template <Reduce op>
-void truth(const char* x, char* out, int64_t outer, int64_t length, int64_t inner) {
-  const bool* p = reinterpret_cast<const bool*>(x);
+template <Reduce op, class T>
+void reduce_typed(const char* x, char* out, int64_t outer, int64_t length, int64_t inner) {
+  const T* p = reinterpret_cast<const T*>(x);
   if (inner == 1)
     lines<op>(p, out, outer, length);
   else
     columns<op>(p, out, outer, length, inner);
 }
 
+// Truth values have two loops. Whole numbers wrap around alike with a sign and without.
+template <Reduce op>
+void reduce_any(DType type, const char* x, char* out, int64_t outer, int64_t length,
+                int64_t inner) {
+  constexpr bool wraps = op == Reduce::Sum || op == Reduce::Prod;
+  constexpr bool is_or = op == Reduce::Sum || op == Reduce::Max;
+  visit_compute(type, [&](auto zero) {
+    using T = decltype(zero);
+    if constexpr (std::is_same_v<T, bool>)
+      reduce_typed<is_or ? Reduce::Any : Reduce::All, bool>(x, out, outer, length, inner);
+    else if constexpr (wraps && std::is_same_v<T, uint8_t>)
+      reduce_typed<op, int8_t>(x, out, outer, length, inner);
+    else
+      reduce_typed<op, T>(x, out, outer, length, inner);
+  });
+}
+
 void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
             int64_t inner) {
   switch (op) {
     case Reduce::Sum:
-      return reduce_typed<Reduce::Sum>(type, x, out, outer, length, inner);
+      return reduce_any<Reduce::Sum>(type, x, out, outer, length, inner);
     case Reduce::Prod:
-      return reduce_typed<Reduce::Prod>(type, x, out, outer, length, inner);
+      return reduce_any<Reduce::Prod>(type, x, out, outer, length, inner);
     case Reduce::Max:
-      return reduce_typed<Reduce::Max>(type, x, out, outer, length, inner);
+      return reduce_any<Reduce::Max>(type, x, out, outer, length, inner);
     case Reduce::Min:
-      return reduce_typed<Reduce::Min>(type, x, out, outer, length, inner);
+      return reduce_any<Reduce::Min>(type, x, out, outer, length, inner);
     case Reduce::All:
-      return truth<Reduce::All>(x, out, outer, length, inner);
+      return reduce_typed<Reduce::All, bool>(x, out, outer, length, inner);
     default:
-      return truth<Reduce::Any>(x, out, outer, length, inner);
+      return reduce_typed<Reduce::Any, bool>(x, out, outer, length, inner);
   }
 }
 
@@ -309,7 +339,8 @@ void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t lengt
 void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
          int64_t length, int64_t inner) {
   visit_compute(type, [&](auto zero) {
-    using T = decltype(zero);
+    using Given = decltype(zero);
+    using T = std::conditional_t<std::is_same_v<Given, bool>, uint8_t, Given>;
     const T* p = reinterpret_cast<const T*>(x);
     T* v = reinterpret_cast<T*>(values);
     if (op == Arg::Max)
@@ -349,15 +380,6 @@ void moments(DType type, const char* x, char* mean, char* m2, int64_t outer, int
 
 // --- scans ------------------------------------------------------------------------------------------------------------
 
-template <class T>
-EG_INLINE T logaddexp(T a, T b) {
-  if constexpr (std::is_floating_point_v<T>) {
-    return vocabulary::logaddexp(a, b);
-  } else {
-    return a;
-  }
-}
-
 template <Scan op, class T>
 void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t length,
                 int64_t inner) {
@@ -375,7 +397,7 @@ void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t len
         } else if constexpr (op == Scan::Prod) {
           running = U(running * U(v));
         } else if constexpr (op == Scan::LogSumExp) {
-          running = i == 0 ? v : logaddexp(running, v);
+          running = i == 0 ? v : vocabulary::logaddexp(running, v);
         } else {
           // The last of equal ones, as PyTorch.
           const bool better = op == Scan::Max ? v >= running : v <= running;
@@ -407,7 +429,8 @@ void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64
       case Scan::Min:
         return scan_typed<Scan::Min>(p, q, positions, outer, length, inner);
       case Scan::LogSumExp:
-        return scan_typed<Scan::LogSumExp>(p, q, positions, outer, length, inner);
+        if constexpr (std::is_floating_point_v<T>)
+          return scan_typed<Scan::LogSumExp>(p, q, positions, outer, length, inner);
     }
   });
 }
