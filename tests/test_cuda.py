@@ -54,6 +54,18 @@ def test_casts_equal_the_hosts(gpu, to):
         same(x.to(gpu)[::2].to(to), x[::2].to(to))
 
 
+def test_tensors_keep_their_layout_on_the_way(gpu):
+    image = eg.randn(2, 4, 5, 3).contiguous(memory_format=eg.channels_last)
+    for x in (image, image.permute(1, 0, 3, 2), eg.randn(3, 4).T, eg.randn(4, 6)[:, ::2]):
+        there = x.to(gpu)
+        assert there.stride() == x.clone().stride() == there.cpu().stride()
+        same(there, x)
+    x = image.requires_grad_()
+    x.to(gpu).square().sum().backward()
+    assert x.grad.stride() == x.stride()
+    same(x.grad, 2 * x)
+
+
 def test_factories_follow_the_device(gpu):
     assert eg.ones(2, device=gpu).device.type == "cuda"
     assert eg.full((2,), 3.0, device="cuda:0").tolist() == [3.0, 3.0]

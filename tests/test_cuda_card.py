@@ -52,6 +52,16 @@ def test_work_goes_to_the_current_stream_and_waits_where_it_is_told():
     same(z, expected + 1)
 
 
+def test_synchronize_waits_for_every_stream():
+    x, side = eg.randn(4096, 4096, device="cuda"), eg.cuda.Stream()
+    side.wait_stream(eg.cuda.current_stream())
+    with eg.cuda.stream(side):
+        for _ in range(20):
+            x @ x
+    eg.cuda.synchronize()
+    assert side.query()
+
+
 def test_streams_of_other_libraries():
     side = eg.cuda.Stream()
     side.wait_stream(eg.cuda.current_stream())

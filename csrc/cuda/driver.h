@@ -29,6 +29,7 @@ struct Driver {
   int (*use)(int device);
   void* (*stream)(int device);  // the current one
   int (*synchronize)(void* stream);
+  int (*synchronize_all)();  // every stream of the device in use
   int (*to_device)(void* to, const void* from, size_t bytes,
                    void* stream);  // has read `from` when it returns
   int (*to_host)(void* to, const void* from, size_t bytes, void* stream);  // done when it returns

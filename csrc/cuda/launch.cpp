@@ -183,15 +183,18 @@ void fill_zero(void* p, size_t bytes) {
            static_cast<int64_t>(bytes));
 }
 
-void synchronize() {
+static void wait(bool all) {
   refuse_in_capture("the host waits for the device");
   void* const stream = stream_of(active_device.index);
+  const Driver& d = driver();
   {
     const ReleaseGil released;
-    check(driver().synchronize(stream), "waiting");
+    check(all ? d.synchronize_all() : d.synchronize(stream), "waiting");
   }
   raise_late_errors();
 }
+void synchronize() { wait(false); }
+void synchronize_all() { wait(true); }
 
 void start(const Driver* driver, Compile with) {
   the_driver = driver;

@@ -109,7 +109,8 @@ std::vector<std::string> table_kernels(DType dtype, bool strided);
 void download(void* host, const void* device, size_t bytes);
 void fill_zero(void* p, size_t bytes);
 void copy_bytes(void* to, const void* from, size_t bytes);
-void synchronize();
+void synchronize();      // the current stream
+void synchronize_all();  // all streams of the active device
 
 // Note [Late errors] (core/late.h): where the active device leaves its note; what follows a launch that may leave one.
 LateNote* late_note();

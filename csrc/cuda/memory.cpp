@@ -176,7 +176,7 @@ void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
 
 void wait(Device device) {
   const DeviceScope scope(device);
-  synchronize();
+  synchronize_all();
 }
 
 const DeviceMemory table = {&count, &allocate, &release, &copy, &wait};

@@ -27,6 +27,7 @@ using Handle = void*;
   X(cuDevicePrimaryCtxRetain, int(Handle*, int))                                            \
   X(cuCtxSetCurrent, int(Handle))                                                           \
   X(cuCtxGetCurrent, int(Handle*))                                                          \
+  X(cuCtxSynchronize, int())                                                                \
   X(cuStreamSynchronize, int(Handle))                                                       \
   X(cuMemcpyHtoDAsync_v2, int(uint64_t, const void*, size_t, Handle))                       \
   X(cuMemcpyDtoHAsync_v2, int(void*, uint64_t, size_t, Handle))                             \
@@ -255,6 +256,7 @@ int release(int device, void* p) {
 }
 void* stream(int device) { return host->stream(device); }
 int synchronize(void* s) { return cuda().cuStreamSynchronize(s); }
+int synchronize_all() { return cuda().cuCtxSynchronize(); }
 
 }  // namespace
 
@@ -272,9 +274,9 @@ const Driver* nvidia_driver(Host with) {
   const int devices = count_devices(&why);
   EG_CHECK(devices > 0, "no CUDA device can be used: ", why);
   host = new Host(std::move(with));
-  auto* d = new Driver{devices,     allocate,         release, use,      stream,
-                       synchronize, to_device,        to_host, within,   launch,
-                       gemm,        is_device_memory, share,   describe, 1};
+  auto* d = new Driver{devices,          allocate,  release,  use,    stream, synchronize,
+                       synchronize_all,  to_device, to_host,  within, launch, gemm,
+                       is_device_memory, share,     describe, 1};
   int ordinal;
   if (cuda().cuDeviceGet(&ordinal, 0) == 0)
     cuda().cuDeviceGetAttribute(&d->multiprocessors, 16, ordinal);  // MULTIPROCESSOR_COUNT

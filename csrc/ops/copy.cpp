@@ -52,6 +52,14 @@ bool copy_transposed(const Tensor& dst, const Tensor& src) {
   return true;
 }
 
+// Do both fill stretches of memory in one order, so that copying the bytes copies the tensor?
+bool is_memory_alike(const Tensor& a, const Tensor& b) {
+  int64_t reach = 1;
+  for (size_t d = 0; d < a.sizes().size(); ++d) reach += (a.sizes()[d] - 1) * a.strides()[d];
+  return reach == a.numel() && a.dtype() == b.dtype() && a.sizes() == b.sizes() &&
+         a.strides() == b.strides();
+}
+
 // One strided loop on the device where both are, or the bytes of a dense copy between two.
 void copy_with_device(const Tensor& dst, const Tensor& src) {
   const bool number = src.device().is_cpu() && src.numel() == 1;
@@ -66,6 +74,11 @@ void copy_with_device(const Tensor& dst, const Tensor& src) {
     return;
   }
   const DeviceScope there(src.device());
+  if (is_memory_alike(dst, src)) {
+    device_memory->copy(dst.device(), dst.raw(), src.device(), src.raw(),
+                        size_t(dst.numel()) * dst.item_size());
+    return;
+  }
   Tensor dense = contiguous_data(cast_data(src, dst.dtype()));
   if (dst.is_contiguous() && dst.sizes() == src.sizes()) {
     device_memory->copy(dst.device(), dst.raw(), src.device(), dense.raw(),
@@ -148,7 +161,9 @@ Tensor cast_data(const Tensor& t, DType dtype) {
 
 Tensor device_data(const Tensor& t, Device device) {
   if (t.device() == device) return t;
-  Tensor copy = empty(t.sizes(), t.dtype(), device);
+  const DeviceScope there(device);
+  const Tensor* one[] = {&t};
+  Tensor copy = empty_result(t.sizes(), t.dtype(), one, 1);
   copy_into(copy, t);
   copy->weak = t.is_weak();
   return copy;

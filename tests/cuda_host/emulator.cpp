@@ -253,6 +253,7 @@ const eg::cuda::Driver table = {
     [](int) { return 0; },
     [](int) -> void* { return nullptr; },
     [](void*) { return 0; },
+    [] { return 0; },
     move,
     move,
     move,
