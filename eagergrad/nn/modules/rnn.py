@@ -539,8 +539,8 @@ class RNNCellBase(Module):
 
 
 def _as_state(out: Tensor, state: Tensor) -> Tensor:
-    """`out` in the dtype of the state it follows: autocast regions compute cells in float32."""
-    return out if out.dtype == state.dtype else out.to(state.dtype)
+    """`out` in the dtype of the state it follows: autocast regions of the CPU compute cells in float32."""
+    return out if out.dtype == state.dtype or not out.is_cpu else out.to(state.dtype)
 
 
 class RNNCell(RNNCellBase):
