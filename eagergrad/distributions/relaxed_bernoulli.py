@@ -11,7 +11,7 @@ from eagergrad.distributions.transformed_distribution import TransformedDistribu
 from eagergrad.distributions.transforms import SigmoidTransform
 from eagergrad.distributions.utils import broadcast_all, clamp_probs
 
-__all__ = ["LogitRelaxedBernoulli", "RelaxedBernoulli"]
+__all__ = ["LogitRelaxedBernoulli", "Relaxed", "RelaxedBernoulli"]
 
 
 class LogitRelaxedBernoulli(ProbsOrLogits):
@@ -50,12 +50,32 @@ class LogitRelaxedBernoulli(ProbsOrLogits):
         return log_t + difference - 2 * eg.nn.functional.softplus(difference)
 
 
-class RelaxedBernoulli(TransformedDistribution):
+class Relaxed(TransformedDistribution):
+    """What the differentiable stand-ins of discrete distributions share."""
+
+    has_rsample = True
+
+    @property
+    def temperature(self) -> Any:
+        """Sharpness: towards 0 the values approach those of the discrete distribution."""
+        return self.base_dist.temperature
+
+    @property
+    def logits(self) -> Any:
+        """Log-odds of the event, or log-probabilities of the categories."""
+        return self.base_dist.logits
+
+    @property
+    def probs(self) -> Any:
+        """Probability of the event, or probabilities of the categories."""
+        return self.base_dist.probs
+
+
+class RelaxedBernoulli(Relaxed):
     """A differentiable stand-in for `Bernoulli` with values between 0 and 1."""
 
     arg_constraints = {"probs": constraints.unit_interval, "logits": constraints.real}
     support = constraints.unit_interval
-    has_rsample = True
 
     def __init__(
         self,
@@ -66,18 +86,3 @@ class RelaxedBernoulli(TransformedDistribution):
     ) -> None:
         base = LogitRelaxedBernoulli(temperature, probs, logits)
         super().__init__(base, SigmoidTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Any:
-        """Sharpness: towards 0 the values approach 0 and 1."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Any:
-        """Log-odds of the event."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Any:
-        """Probability of the event."""
-        return self.base_dist.probs

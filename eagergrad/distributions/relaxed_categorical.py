@@ -7,7 +7,7 @@ from typing import Any
 import eagergrad as eg
 from eagergrad.distributions import constraints
 from eagergrad.distributions.categorical import Categorical, OverCategorical
-from eagergrad.distributions.transformed_distribution import TransformedDistribution
+from eagergrad.distributions.relaxed_bernoulli import Relaxed
 from eagergrad.distributions.transforms import ExpTransform
 from eagergrad.distributions.utils import clamp_probs
 
@@ -46,12 +46,11 @@ class ExpRelaxedCategorical(OverCategorical):
         return score + (k - 1) * t.log() + eg.lgamma(eg.full_like(t, float(k)))
 
 
-class RelaxedOneHotCategorical(TransformedDistribution):
+class RelaxedOneHotCategorical(Relaxed):
     """A differentiable stand-in for `OneHotCategorical` with values in the simplex."""
 
     arg_constraints = {"probs": constraints.simplex, "logits": constraints.real_vector}
     support = constraints.simplex
-    has_rsample = True
 
     def __init__(
         self,
@@ -62,18 +61,3 @@ class RelaxedOneHotCategorical(TransformedDistribution):
     ) -> None:
         base = ExpRelaxedCategorical(temperature, probs, logits, validate_args=validate_args)
         super().__init__(base, ExpTransform(), validate_args=validate_args)
-
-    @property
-    def temperature(self) -> Any:
-        """Sharpness: towards 0 the values approach one-hot vectors."""
-        return self.base_dist.temperature
-
-    @property
-    def logits(self) -> Any:
-        """Normalised log-probabilities."""
-        return self.base_dist.logits
-
-    @property
-    def probs(self) -> Any:
-        """Normalised probabilities."""
-        return self.base_dist.probs
