@@ -7,156 +7,39 @@ import pytest
 
 import eagergrad as eg
 
-DTYPES = [
-    "uint8",
-    "int8",
-    "int16",
-    "int32",
-    "int64",
-    "float16",
-    "bfloat16",
-    "float32",
-    "float64",
-    "bool",
-]
 
-# Tensor and tensor of the same rank, row by column in the order of DTYPES.
-TENSORS = {
-    "uint8": [
-        "uint8",
-        "int16",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float64",
-        "uint8",
-    ],
-    "int8": [
-        "int16",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float64",
-        "int8",
-    ],
-    "int16": [
-        "int16",
-        "int16",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float64",
-        "int16",
-    ],
-    "int32": [
-        "int32",
-        "int32",
-        "int32",
-        "int32",
-        "int64",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float64",
-        "int32",
-    ],
-    "int64": [
-        "int64",
-        "int64",
-        "int64",
-        "int64",
-        "int64",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float64",
-        "int64",
-    ],
-    "float16": [
-        "float16",
-        "float16",
-        "float16",
-        "float16",
-        "float16",
-        "float16",
-        "float32",
-        "float32",
-        "float64",
-        "float16",
-    ],
-    "bfloat16": [
-        "bfloat16",
-        "bfloat16",
-        "bfloat16",
-        "bfloat16",
-        "bfloat16",
-        "float32",
-        "bfloat16",
-        "float32",
-        "float64",
-        "bfloat16",
-    ],
-    "float32": [
-        "float32",
-        "float32",
-        "float32",
-        "float32",
-        "float32",
-        "float32",
-        "float32",
-        "float32",
-        "float64",
-        "float32",
-    ],
-    "float64": [
-        "float64",
-        "float64",
-        "float64",
-        "float64",
-        "float64",
-        "float64",
-        "float64",
-        "float64",
-        "float64",
-        "float64",
-    ],
-    "bool": [
-        "uint8",
-        "int8",
-        "int16",
-        "int32",
-        "int64",
-        "float16",
-        "bfloat16",
-        "float32",
-        "float64",
-        "bool",
-    ],
-}
+def _rows(text: str) -> dict[str, list[str]]:
+    return {name: results for name, *results in map(str.split, text.strip().splitlines())}
+
+
+# Tensor and tensor of the same rank, row by column in the order of the rows.
+TENSORS = _rows("""
+uint8    uint8    int16    int16    int32    int64    float16  bfloat16 float32  float64  uint8
+int8     int16    int8     int16    int32    int64    float16  bfloat16 float32  float64  int8
+int16    int16    int16    int16    int32    int64    float16  bfloat16 float32  float64  int16
+int32    int32    int32    int32    int32    int64    float16  bfloat16 float32  float64  int32
+int64    int64    int64    int64    int64    int64    float16  bfloat16 float32  float64  int64
+float16  float16  float16  float16  float16  float16  float16  float32  float32  float64  float16
+bfloat16 bfloat16 bfloat16 bfloat16 bfloat16 bfloat16 float32  bfloat16 float32  float64  bfloat16
+float32  float32  float32  float32  float32  float32  float32  float32  float32  float64  float32
+float64  float64  float64  float64  float64  float64  float64  float64  float64  float64  float64
+bool     uint8    int8     int16    int32    int64    float16  bfloat16 float32  float64  bool
+""")
+DTYPES = list(TENSORS)
 
 # Tensor with a Python bool, int, float.
-NUMBERS = {
-    "uint8": ["uint8", "uint8", "float32"],
-    "int8": ["int8", "int8", "float32"],
-    "int16": ["int16", "int16", "float32"],
-    "int32": ["int32", "int32", "float32"],
-    "int64": ["int64", "int64", "float32"],
-    "float16": ["float16", "float16", "float16"],
-    "bfloat16": ["bfloat16", "bfloat16", "bfloat16"],
-    "float32": ["float32", "float32", "float32"],
-    "float64": ["float64", "float64", "float64"],
-    "bool": ["bool", "int64", "float32"],
-}
+NUMBERS = _rows("""
+uint8    uint8    uint8    float32
+int8     int8     int8     float32
+int16    int16    int16    float32
+int32    int32    int32    float32
+int64    int64    int64    float32
+float16  float16  float16  float16
+bfloat16 bfloat16 bfloat16 bfloat16
+float32  float32  float32  float32
+float64  float64  float64  float64
+bool     bool     int64    float32
+""")
 
 
 def dt(name: str) -> eg.dtype:
