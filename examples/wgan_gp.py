@@ -14,6 +14,7 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from gan import write_grid
 from sklearn.datasets import load_digits
 
 import eagergrad as eg
@@ -34,15 +35,6 @@ def gradient_penalty(critic: nn.Module, real: Tensor, fake: Tensor) -> Tensor:
     between = (mix * real + (1 - mix) * fake).requires_grad_()
     (slope,) = eg.autograd.grad(critic(between).sum(), between, create_graph=True)
     return ((slope.norm(2, dim=1) - 1) ** 2).mean()
-
-
-def write_grid(images: Tensor, path: Path, columns: int = 8) -> None:
-    """Write 8x8 images, flattened rows of `images`, as one picture."""
-    import matplotlib.pyplot as plt
-
-    pixels = images.detach().clamp(-1, 1).numpy().reshape(-1, columns, 8, 8)
-    plt.imsave(path, pixels.transpose(0, 2, 1, 3).reshape(-1, 8 * columns), cmap="gray_r")
-    print(f"wrote {path}")
 
 
 def main() -> None:

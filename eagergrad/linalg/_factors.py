@@ -101,15 +101,6 @@ def eye_like(A: Any, rows: int, columns: int | None = None) -> Any:
     return _ops["eye"](rows, rows if columns is None else columns, dtype=A.dtype, device=A.device)
 
 
-def _summed(g: Any, shape: Any) -> Any:
-    """g with broadcast batch dimensions summed away."""
-    extra = g.dim() - len(shape)
-    if extra > 0:
-        g = g.sum(tuple(range(extra)))
-    same = tuple(d for d, n in enumerate(shape) if n == 1 and g.shape[d] != 1)
-    return g.sum(same, True) if same else g
-
-
 class Inverse(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
@@ -128,14 +119,13 @@ class Solve(Function):
     def forward(ctx: Any, A: Any, B: Any) -> Any:
         X = factorized("linalg.solve", np.linalg.solve, A, B)
         ctx.save_for_backward(A, X)
-        ctx.shapes = (tuple(A.shape), tuple(B.shape))
         return X
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         A, X = ctx.saved_tensors
         gB = Solve.apply(A.mT, g)
-        return _summed(-(gB @ X.mT), ctx.shapes[0]), _summed(gB, ctx.shapes[1])
+        return -(gB @ X.mT), gB
 
 
 def _triangle(A: Any, upper: bool, unit: bool) -> Any:
@@ -164,7 +154,6 @@ class SolveTriangular(Function):
         result = factorized("linalg.solve_triangular", _solve_triangle, T, B)
         ctx.upper, ctx.unit = upper, unit
         ctx.save_for_backward(A, result)
-        ctx.shapes = (tuple(A.shape), tuple(B.shape))
         return result
 
     @staticmethod
@@ -174,7 +163,7 @@ class SolveTriangular(Function):
         gA = -(gB @ X.mT)
         offset = 1 if ctx.unit else 0
         gA = gA.triu(offset) if ctx.upper else gA.tril(-offset)
-        return _summed(gA, ctx.shapes[0]), _summed(gB, ctx.shapes[1]), None, None
+        return gA, gB, None, None
 
 
 class CholeskySolve(Function):
@@ -188,7 +177,6 @@ class CholeskySolve(Function):
         )
         ctx.upper = upper
         ctx.save_for_backward(factor, X)
-        ctx.shapes = (tuple(B.shape), tuple(factor.shape))
         return X
 
     @staticmethod
@@ -198,7 +186,7 @@ class CholeskySolve(Function):
         both = gB @ X.mT
         both = both + both.mT
         g_factor = -(factor @ both if ctx.upper else both @ factor)
-        return _summed(gB, ctx.shapes[0]), _summed(g_factor, ctx.shapes[1]), None
+        return gB, g_factor, None
 
 
 class Slogdet(Function):
