@@ -191,29 +191,15 @@ def test_ctrl_c_stops_a_long_backward() -> None:
 
 
 @pytest.mark.ours
-def test_ctrl_c_stops_long_kernels() -> None:
-    took = interrupted("""
-        import eagergrad as eg
-        x = eg.randn(1500, 1500)
-        print("go", flush=True)
-        while True:
-            x = (x @ x).tanh()
-    """)
-    assert took < LIMIT
-
-
-@pytest.mark.ours
 @pytest.mark.parametrize("threads", [1, 2])
-@pytest.mark.parametrize("sizes", [(6000, 6000, 6000), (64, 1_000_000, 64)])
-def test_ctrl_c_stops_one_large_product(sizes: tuple[int, int, int], threads: int) -> None:
-    m, k, n = sizes
+def test_ctrl_c_stops_one_large_product(threads: int) -> None:
+    # Of several seconds: the interpreter itself looks for signals between calls only.
     took = interrupted(f"""
         import eagergrad as eg
         eg.set_num_threads({threads})
-        a, b = eg.ones(1, 1).expand({m}, {k}).contiguous(), eg.ones({k}, {n})
+        a = eg.ones(1, 1).expand(8000, 8000).contiguous()
         print("go", flush=True)
-        while True:
-            a @ b
+        a @ a
     """)
     assert took < LIMIT
 
