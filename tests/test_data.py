@@ -388,3 +388,14 @@ def test_interrupt_ends_all_workers():
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+def test_a_chain_of_datasets_without_length_is_read_to_the_end():
+    class Count(eg.utils.data.IterableDataset):
+        def __iter__(self):
+            return iter(range(3))
+
+    loader = eg.utils.data.DataLoader(eg.utils.data.ChainDataset([Count(), Count()]), batch_size=4)
+    assert [b.tolist() for b in loader] == [[0, 1, 2, 0], [1, 2]]
+    with pytest.raises(TypeError):
+        len(loader)

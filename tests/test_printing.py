@@ -121,3 +121,18 @@ def test_a_subclass_is_printed_by_its_own_text() -> None:
 
 def test_memory_formats_print_with_the_name_of_the_package() -> None:
     assert str(eg.channels_last) == repr(eg.channels_last) == "eagergrad.channels_last"
+
+
+def test_types_print_as_names_of_the_package() -> None:
+    values = {
+        "Tensor": eg.ones(1),
+        "Size": eg.ones(1).shape,
+        "dtype": eg.float32,
+        "device": eg.device("cpu"),
+        "layout": eg.strided,
+        "finfo": eg.finfo(eg.float32),
+    }
+    for name, value in values.items():
+        assert str(type(value)) == f"<class 'eagergrad.{name}'>"
+        assert type(value) is getattr(eg, name)
+    assert "resolution=0.001," in repr(eg.finfo(eg.float16))

@@ -10,6 +10,7 @@ import argparse
 import inspect
 import keyword
 import re
+import sys
 import types
 from pathlib import Path
 from typing import Any
@@ -247,6 +248,10 @@ def core_stub() -> str:
 def _home(value: Any) -> str | None:
     """The module that a public name is imported from."""
     module = getattr(value, "__module__", None)
+    if module == "eagergrad":  # says where users find it
+        places = [m for m in sys.modules if m.startswith("eagergrad.tensor.")]
+        found = [m for m in places if vars(sys.modules[m]).get(value.__name__) is value]
+        module = min(found, key=len, default=None)
     inside = isinstance(module, str) and module.startswith("eagergrad.")
     return module if inside else None
 

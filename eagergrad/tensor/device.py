@@ -21,6 +21,7 @@ class device:
     1
     """
 
+    __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
     __slots__ = ("_before", "index", "type")
     type: str
     index: int | None

@@ -15,6 +15,7 @@ class dtype:
     (2, False)
     """
 
+    __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
     __slots__ = ("_numpy", "is_floating_point", "is_signed", "itemsize", "name")
     is_complex = False
 
@@ -89,6 +90,8 @@ class finfo:
     65504.0
     """
 
+    __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
+
     def __init__(self, type: dtype | None = None) -> None:
         from eagergrad import _C
 
@@ -104,7 +107,7 @@ class finfo:
         else:
             n = np.finfo(self._type._numpy)
             self.eps, self.max, self.tiny = float(n.eps), float(n.max), float(n.tiny)
-            self.smallest_normal, self.resolution = self.tiny, float(n.resolution)
+            self.smallest_normal, self.resolution = self.tiny, 10.0**-n.precision
         self.min = -self.max
 
     def __repr__(self) -> str:
@@ -122,6 +125,8 @@ class iinfo:
     >>> eg.iinfo(eg.int8).max
     127
     """
+
+    __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
 
     def __init__(self, type: dtype) -> None:
         if not isinstance(type, dtype) or type.is_floating_point or type is bool_:

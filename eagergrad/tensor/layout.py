@@ -30,6 +30,7 @@ class memory_format(str):
 class layout(str):
     """Dense, or how a sparse tensor stores its entries: ``x.layout``."""
 
+    __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
     __slots__ = ()
 
     def __repr__(self) -> str:

@@ -28,6 +28,7 @@ class Size(tuple):
     6
     """
 
+    __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
     __slots__ = ()
 
     def numel(self) -> int:

@@ -46,6 +46,7 @@ class Tensor(_C.TensorBase):
     default dtype. New programs write ``eagergrad.tensor`` and ``eagergrad.empty``.
     """
 
+    __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
     __slots__ = ()
     __array_priority__ = 1000
     layout = strided

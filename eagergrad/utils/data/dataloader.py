@@ -260,8 +260,13 @@ def _counted(batches: Iterator, loader: DataLoader) -> Iterator:
     """The loader's iterator: pins, and warns when an iterable dataset is longer than its len."""
     if loader.pin_memory and eg.cuda.is_available():
         batches = map(_pinned, batches)
-    expected = loader._iterable and hasattr(loader.dataset, "__len__")
-    return _warn_past(batches, len(loader), loader) if expected else batches
+    if not loader._iterable or not hasattr(loader.dataset, "__len__"):
+        return batches
+    try:
+        expected = len(loader)
+    except TypeError:  # of a chain of datasets, some of which have no length
+        return batches
+    return _warn_past(batches, expected, loader)
 
 
 def _warn_past(batches: Iterator, expected: int, loader: DataLoader) -> Iterator:
