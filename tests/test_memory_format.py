@@ -20,12 +20,22 @@ IMAGES = {
     "avg_pool2d": lambda x: F.avg_pool2d(x, 2),
     "adaptive_avg_pool2d": lambda x: F.adaptive_avg_pool2d(x, (3, 2)),
     "pad": lambda x: F.pad(x, (1, 1, 2, 0), mode="reflect"),
+    "constant pad": lambda x: F.pad(x, (1, 1, 2, 0), value=2.0),
+    "max_pool2d": lambda x: F.max_pool2d(x, 2),
+    "max_unpool2d": lambda x: F.max_unpool2d(
+        *F.max_pool2d(x, 2, return_indices=True), 2, output_size=x.shape[-2:]
+    ),
+    "adaptive_max_pool2d": lambda x: F.adaptive_max_pool2d(x, 2),
+    "interpolate": lambda x: F.interpolate(x, scale_factor=2),
+    "cat": lambda x: eg.cat([x, x * 2], 1),
+    "flip": lambda x: x.flip(3),
     "elementwise": lambda x: F.gelu(x * 2 + weight(4, 1, 1)),
 }
 VOLUMES = {
     "conv3d": lambda x: F.conv3d(x, weight(3, 4, 2, 2, 2)),
     "batch_norm": IMAGES["batch_norm"],
-    "avg_pool3d": lambda x: F.avg_pool3d(x, 2),
+    "max_pool3d": lambda x: F.max_pool3d(x, 2),
+    "interpolate": lambda x: F.interpolate(x, scale_factor=2, mode="trilinear"),
 }
 
 

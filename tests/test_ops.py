@@ -394,6 +394,32 @@ def test_every_registered_op_has_a_row() -> None:
     )
 
 
+# Row-major here, in the input's order in PyTorch, or the other way round.
+OTHER_STRIDES = set(
+    """isreal frexp nn.functional.logsigmoid renorm alias_copy detach_copy diagonal_scatter select_scatter slice_scatter
+    take_along_dim index_fill index_put put sort argsort msort addmm addbmm baddbmm kron linalg.matrix_power gru_cell
+    nn.functional.pad""".split()
+)
+
+
+@pytest.mark.filterwarnings("ignore")
+@over_rows(keep=lambda row: row.name not in OTHER_STRIDES)
+def test_strides_of_a_transposed_input_are_torchs(row: Row, device: str) -> None:
+    torch = pytest.importorskip("torch")
+    _calls(row, "torch")
+    for call in _calls(row, "layout")[:4]:
+        if not row.function or any("out" in k for k in call.kwargs):
+            continue
+        dtype = _main_dtype(row)
+        results = []
+        for root in (eg, torch):
+            args, kwargs = make(row, call, dtype, root=root)
+            lay = lambda t: _transposed(t) if hasattr(t, "detach") else t
+            results.append(resolve(row.name, root)(*map_tree(lay, args), **map_tree(lay, kwargs)))
+        for a, b in zip(tensors(results[:1]), tensors(results[1:]), strict=True):
+            assert not b.numel() or a.stride() == tuple(b.stride()), f"{row.name}{call}"
+
+
 @pytest.mark.filterwarnings("ignore")
 @over_dtypes()
 def test_same_as_torch(row: Row, dtype: str) -> None:
@@ -410,3 +436,5 @@ def test_same_as_torch(row: Row, dtype: str) -> None:
         assert_close(_plain(ours), _plain(theirs), dtype, row.tol * 2)
         for a, b in zip(tensors([ours]), tensors([theirs]), strict=True):
             assert dtype_name(a) == dtype_name(b), f"{row.name}{call} of {dtype}"
+            if "strides" not in row.skips and b.numel():
+                assert a.stride() == tuple(b.stride()), f"{row.name}{call} of {dtype}"

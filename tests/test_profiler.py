@@ -41,7 +41,7 @@ def test_ops_operators_gradients_and_steps_are_counted():
         optimizer.step()
     found = counts(prof)
     for name in ("linear", "mul", "sub", "abs", "neg", "getitem", "setitem", "pow", "sum",
-                 "SumBackward0", "LinearBackward0", "Optimizer.step#SGD.step"):  # fmt: skip
+                 "SumBackward0", "AddmmBackward0", "Optimizer.step#SGD.step"):  # fmt: skip
         assert found.get(name) == 1, (name, found)
     eg.ones(2)
     assert counts(prof) == found  # nothing is recorded after the block

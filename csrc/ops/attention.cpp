@@ -77,6 +77,7 @@ Tensor composed(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor&
 // Inputs of four dimensions; the mask takes no gradient and is expanded to [batch, heads, queries, keys].
 struct Attention {
   static constexpr const char* name = "ScaledDotProductAttention";
+  std::string title() const { return "ScaledDotProductFlashAttentionForCpu"; }
   bool causal;
   double scale;
 

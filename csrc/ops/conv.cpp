@@ -86,7 +86,7 @@ struct Convolution {
 };
 
 struct ConvolutionInputGrad {
-  static constexpr const char* name = "ConvolutionTranspose";
+  static constexpr const char* name = "Convolution";
   Geometry s;
   Tensor forward(Context& ctx, const Tensor& gy, const Tensor& w, const Tensor& bias) {
     ctx.save(gy);

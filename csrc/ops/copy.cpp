@@ -267,6 +267,10 @@ Tensor as_lies(const Tensor& x, const Tensor& y) {
   if (x.is_contiguous() || x.dim() != y.dim() || !channels_last(x)) return y;
   return in_format(y, last_format(y));
 }
+Tensor empty_as_lies(const Tensor& x, IntSpan sizes, DType dtype) {
+  if (x.is_contiguous() || !channels_last(x)) return empty(sizes, dtype, x.device());
+  return empty_strided(sizes, *format_strides(sizes, last_format(x)), dtype);
+}
 Tensor zeros_like(const Tensor& x) {
   const DeviceScope scope(x.device());
   const Tensor* one[] = {&x};
@@ -307,6 +311,13 @@ Tensor& copy_(Tensor& self, const Tensor& src) {
 
 void (*warn_user)(const std::string& message) = nullptr;
 
+// Every element in a place of its own, without gaps.
+static bool is_dense(const Tensor& t) {
+  int64_t span = 1;
+  for (int64_t d = 0; d < t.dim(); ++d) span += (t.sizes()[d] - 1) * t.strides()[d];
+  return t.numel() > 0 && span == t.numel() && !has_internal_overlap(t);
+}
+
 void write_out(const Tensor& out, const Tensor& result, const char* op, bool casts) {
   EG_CHECK(!(grad_enabled() && (out.requires_grad() || result.requires_grad())), "[", op,
            "] functions with out=... arguments don't support automatic differentiation, but one of "
@@ -330,9 +341,9 @@ void write_out(const Tensor& out, const Tensor& result, const char* op, bool cas
     if (bytes + out.offset() * out.item_size() > out.storage().bytes())
       out.storage().resize(bytes + out.offset() * out.item_size());
     out->sizes = result.sizes();
-    out->strides = contiguous_strides(result.sizes());
+    out->strides = is_dense(result) ? result.strides() : contiguous_strides(result.sizes());
     out->numel = result.numel();
-    out->contiguous = true;
+    out->contiguous = is_contiguous(out->sizes, out->strides);
   }
   check_inplace(out, op);
   copy_into(out, result);

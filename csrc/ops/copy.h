@@ -15,6 +15,8 @@ Tensor in_format(const Tensor& x, const std::string& format);
 bool channels_last(const Tensor& x);
 // A fresh result y, in channels-last order if x lies so, else as it is. Not recorded: for the forward of an op.
 Tensor as_lies(const Tensor& x, const Tensor& y);
+// Uninitialised memory for a result of these sizes, in channels-last order if x lies so.
+Tensor empty_as_lies(const Tensor& x, IntSpan sizes, DType dtype);
 // Raises unless a result of one dtype may be written to memory of another (float to int and number to bool may not).
 void check_castable(const char* op, DType from, DType to);
 // out= of any op: checks, resizes and fills out.

@@ -178,6 +178,42 @@ const Row ternary_rows[] = {
 
 // --- tape ---------------------------------------------------------------------------------------------------------------
 
+// Where PyTorch's users know a line of the table by another name than its own. numbers: a bit for each operand that is a
+// Python number; PyTorch has nodes of their own for some of those.
+const char* foreign_title(const std::string& op, uint8_t numbers) {
+  struct Title {
+    const char* op;
+    const char *tensors, *number_first, *number_second;
+  };
+  static constexpr Title titles[] = {
+      {"clamp_tensor", "ClampBackward0", nullptr, "ClampBackward1"},
+      {"div", nullptr, "MulBackward0", nullptr},
+      {"entr", "SpecialEntrBackward0", nullptr, nullptr},
+      {"erfcx", "SpecialErfcxBackward0", nullptr, nullptr},
+      {"fmod", "FmodBackward1", nullptr, "FmodBackward0"},
+      {"gelu_erf", "GeluBackward0", nullptr, nullptr},
+      {"gelu_tanh", "GeluBackward0", nullptr, nullptr},
+      {"i0e", "SpecialI0EBackward0", nullptr, nullptr},
+      {"i1", "SpecialI1Backward0", nullptr, nullptr},
+      {"i1e", "SpecialI1EBackward0", nullptr, nullptr},
+      {"lerp", "LerpBackward1", nullptr, nullptr},
+      {"log_ndtr", "SpecialLogNdtrBackward0", nullptr, nullptr},
+      {"logit_eps", "LogitBackward0", nullptr, nullptr},
+      {"ndtri", "SpecialNdtriBackward0", nullptr, nullptr},
+      {"pow", "PowBackward1", "PowBackward2", "PowBackward0"},
+      {"prelu", "PreluKernelBackward0", nullptr, nullptr},
+      {"remainder", "RemainderBackward1", nullptr, "RemainderBackward0"},
+      {"selu", "EluBackward0", nullptr, nullptr},
+      {"softsign", "DivBackward0", nullptr, nullptr},
+      {"square", "PowBackward0", nullptr, nullptr},
+      {"sub", nullptr, "RsubBackward1", nullptr},
+      {"tanhshrink", "SubBackward0", nullptr, nullptr},
+  };
+  for (const Title& t : titles)
+    if (op == t.op) return numbers & 1 ? t.number_first : numbers ? t.number_second : t.tensors;
+  return nullptr;
+}
+
 using BackwardLoops = ElementwiseLoop const (*)[2];  // [input][float or double]
 
 class ElementwiseNode final : public Node {
@@ -187,10 +223,11 @@ class ElementwiseNode final : public Node {
     if (attributes) std::copy(attributes, attributes + 3, attributes_);
   }
   std::string name() const override {
+    if (const char* title = foreign_title(row_.name, numbers_)) return title;
     std::string title = row_.name;
     for (size_t i = 0, up = 1; i < title.size(); ++i) {
       if (up) title[i] = static_cast<char>(std::toupper(title[i]));
-      up = title[i] == '_';
+      up = title[i] == '_' || std::isdigit(title[i]);
     }
     title.erase(std::remove(title.begin(), title.end(), '_'), title.end());
     return title;
@@ -199,8 +236,12 @@ class ElementwiseNode final : public Node {
   // Keeps what the rules of the inputs that need gradients read, and nothing else.
   void save_values(const Tensor* const* inputs, const Tensor& y) {
     uint8_t reads = 0;
-    for (int i = 0; i < row_.inputs; ++i)
-      if (edges[i].node) reads |= row_.rules[i].reads;
+    for (int i = 0; i < row_.inputs; ++i) {
+      if (edges[i].node)
+        reads |= row_.rules[i].reads;
+      else
+        numbers_ |= static_cast<uint8_t>(inputs[i]->is_weak() << i);
+    }
     for (int i = 0; i < row_.inputs; ++i)
       if (reads >> i & 1) {
         place_[i] = static_cast<int8_t>(saved.size());
@@ -260,6 +301,7 @@ class ElementwiseNode final : public Node {
   BackwardLoops loops_;
   double attributes_[3] = {0, 0, 0};
   int8_t place_[4] = {-1, -1, -1, -1};
+  uint8_t numbers_ = 0;  // a bit for each input that was a Python number
 };
 
 // --- forward ---------------------------------------------------------------------------------------------------------------

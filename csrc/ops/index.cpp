@@ -125,10 +125,11 @@ void coordinates(const Tensor& flat, IntSpan sizes, int64_t* out, int64_t step, 
 Tensor nonzero(const Tensor& x) {
   const Tensor flat = true_positions(as_mask(x));
   const int64_t n = flat.numel(), dims = x.dim();
-  Tensor out = empty({n, dims}, DType::Int64, x.device());
-  if (dims == 1) return view(flat, {n, 1});
-  coordinates(flat, x.sizes(), out.data<int64_t>(), dims, 1);
-  return out;
+  if (dims == 1) return make_view(flat, {n, 1}, {1, n}, flat.offset());
+  // Column by column in memory, as in PyTorch: programs take the columns.
+  const Tensor all = empty({dims, n}, DType::Int64, x.device());
+  coordinates(flat, x.sizes(), all.data<int64_t>(), 1, n);
+  return make_view(all, {n, dims}, {1, n}, 0);
 }
 
 namespace {
@@ -712,11 +713,12 @@ TensorList unravel_index(const Tensor& indices, const Dims& shape) {
       checked_index({"unravel_index", ErrorKind::Value, false}, indices, product(shape), 0);
   TensorList out;
   if (shape.empty()) return out;
-  const int64_t n = flat.numel();
-  Tensor all = empty({static_cast<int64_t>(shape.size()), n}, DType::Int64, indices.device());
-  coordinates(flat, shape, all.data<int64_t>(), 1, n);
-  for (size_t d = 0; d < shape.size(); ++d)
-    out.push_back(make_view(all, indices.sizes(), contiguous_strides(indices.sizes()), d * n));
+  const int64_t n = flat.numel(), dims = static_cast<int64_t>(shape.size());
+  Tensor all = empty({n, dims}, DType::Int64, indices.device());
+  coordinates(flat, shape, all.data<int64_t>(), dims, 1);
+  Dims strides = contiguous_strides(indices.sizes());
+  for (int64_t& s : strides) s *= dims;
+  for (int64_t d = 0; d < dims; ++d) out.push_back(make_view(all, indices.sizes(), strides, d));
   return out;
 }
 

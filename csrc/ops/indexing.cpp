@@ -13,8 +13,8 @@ bool is_mask(const Tensor& t) { return t.dtype() == DType::Bool || t.dtype() == 
 struct Subscript {
   Region region;
   TensorList indices;
-  bool changes = false;   // the view is not simply x
-  bool only_ints = true;  // names the node
+  bool changes = false;             // the view is not simply x
+  ViewKind last = ViewKind::Alias;  // what PyTorch, which takes a step for each item, would do last
 };
 
 int64_t dims_taken(const IndexItem& item) {
@@ -35,6 +35,7 @@ class Translator {
 
   void run(const IndexItems& items) {
     int64_t taken = 0;
+    alone_ = items.size() == 1;
     for (const IndexItem& item : items) {
       taken += dims_taken(item);
       if (item.kind == Kind::Tensor || item.kind == Kind::Bool) advanced_ = true;
@@ -65,7 +66,11 @@ class Translator {
     EG_CHECK_INDEX(i >= -size && i < size, "index ", i, " is out of bounds for dimension ", dim_,
                    " with size ", size);
     out_.region.start[dim_++] = i < 0 ? i + size : i;
+    becomes(ViewKind::Select);
+  }
+  void becomes(ViewKind kind) {
     out_.changes = true;
+    out_.last = kind;
   }
   void flag(bool on) {  // a new dimension of size 1, kept or dropped
     push(Axis{});
@@ -92,17 +97,16 @@ class Translator {
         EG_CHECK_VALUE(step > 0, "step must be greater than zero");
         const int64_t size = x_.sizes()[dim_];
         const Range r = clamp_slice(size, item.start, item.stop, step);
-        if (r.start != 0 || r.length != size) out_.changes = true;
+        if (r.start != 0 || r.length != size || step != 1) becomes(ViewKind::Slice);
+        if (alone_) out_.last = ViewKind::Slice;
         if (r.length) out_.region.start[dim_] = r.start;
         push({r.length, step, static_cast<int32_t>(dim_), -1});
         ++dim_;
-        out_.only_ints = false;
         return;
       }
       case Kind::None:
         push(Axis{});
-        out_.changes = true;
-        out_.only_ints = false;
+        becomes(ViewKind::Unsqueeze);
         return;
       case Kind::Bool:
         return flag(item.i != 0);
@@ -117,6 +121,7 @@ class Translator {
   Subscript& out_;
   int64_t dim_ = 0;
   bool advanced_ = false;
+  bool alone_ = false;  // a single item
 };
 
 bool wants_tensors(const TensorList& indices) {
@@ -126,8 +131,7 @@ bool wants_tensors(const TensorList& indices) {
 }
 
 Tensor view_of(const Tensor& x, Subscript& s) {
-  const ViewKind kind = s.only_ints && s.changes ? ViewKind::Select : ViewKind::Slice;
-  return view_region(kind, x, std::move(s.region));
+  return view_region(s.last, x, std::move(s.region));
 }
 
 // Leading dimensions of size 1 do not count.
@@ -140,14 +144,14 @@ Tensor without_leading_ones(const Tensor& value, int64_t dims) {
 }  // namespace
 
 Tensor get_item(const Tensor& x, const IndexItems& items) {
-  Subscript s{Region(x.sizes()), {}, false, true};
+  Subscript s{Region(x.sizes()), {}};
   Translator(x, s).run(items);
   if (!wants_tensors(s.indices)) return view_of(x, s);
   return index(s.changes ? view_of(x, s) : x, s.indices);
 }
 
 void set_item(const Tensor& self, const IndexItems& items, const Tensor& value) {
-  Subscript s{Region(self.sizes()), {}, false, true};
+  Subscript s{Region(self.sizes()), {}};
   Translator(self, s).run(items);
   const bool recorded = grad_enabled() && (self.requires_grad() || value.requires_grad());
   if (wants_tensors(s.indices)) {

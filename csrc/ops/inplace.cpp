@@ -110,6 +110,7 @@ class RegionReplacedNode final : public Node {
  public:
   explicit RegionReplacedNode(Region region) : region_(std::move(region)) {}
   std::string name() const override { return "CopySlices"; }
+  std::string title() const override { return name(); }
   Tensors backward(Context& ctx, const Tensors& grads) override {
     Tensors result(2);
     if (ctx.needs(0)) result[0] = apply(RegionClear{region_}, grads[0]);

@@ -1,5 +1,6 @@
 // Tensors put together and taken apart: cat, stack, split and their relatives.
 #include "kernels/shape.h"
+#include "ops/copy.h"
 #include "ops/registry.h"
 #include "ops/views.h"
 
@@ -29,7 +30,12 @@ struct Cat {
       sizes[dim] += lengths.back();
       dense &= t.is_contiguous();
     }
-    Tensor out = empty(sizes, list[0].dtype(), list[0].device());
+    bool last = sizes.size() >= 4;
+    if (EG_UNLIKELY(last))
+      for (const Tensor& t : list) last = last && channels_last(t);
+    Tensor out = last ? empty_as_lies(list[0], sizes, list[0].dtype())
+                      : empty(sizes, list[0].dtype(), list[0].device());
+    dense &= out.is_contiguous();
     const int64_t outer = product(sizes, 0, dim);
     const int64_t inner = product(sizes, dim + 1, sizes.size()) * out.item_size();
     if (dense && (outer == 1 || inner * lengths[0] > kNarrow)) {
@@ -100,7 +106,9 @@ struct Split {
   int64_t dim;
   Dims lengths;
   Dims in_sizes;
+  const char* shown = "SplitWithSizes";
 
+  std::string title() const { return shown; }
   TensorList forward(Context&, const Tensor& x) {
     in_sizes = x.sizes();
     TensorList out;
@@ -243,10 +251,10 @@ TensorList split_every(const Tensor& x, int64_t size, int64_t dim) {
   const int64_t length = x.size(dim);
   EG_CHECK(size > 0 || length == 0, "[split] split size 0 needs a dimension of size 0, got ",
            length);
-  if (length == 0) return split_sizes(x, {0}, dim);
   Dims sizes;
+  if (length == 0) sizes.push_back(0);
   for (int64_t at = 0; at < length; at += size) sizes.push_back(std::min(size, length - at));
-  return split_sizes(x, sizes, dim);
+  return eg::apply(Split{wrap_dim(dim, x.dim()), sizes, {}, "Split"}, x);
 }
 
 TensorList chunk(const Tensor& x, int64_t chunks, int64_t dim) {

@@ -18,6 +18,9 @@ Tensor reduced(const Tensor& values, const std::string& reduction) {
   EG_CHECK_VALUE(reduction == "none", reduction, " is not a valid value for reduction");
   return values;
 }
+Tensor reduced(const Tensor& values, const std::string& reduction, const char* title) {
+  return named(reduced(values, reduction), title);
+}
 
 // --- classes ---------------------------------------------------------------------------------------------------
 
@@ -111,8 +114,11 @@ struct Classes {
       lines = reshape(permute(input, order), {rows, count});
     }
   }
-  Tensor shaped(const Tensor& values) const {
-    return sizes.size() == 1 ? values : view(values, sizes);
+  // The losses as the caller wants them, under PyTorch's title: images have an op of their own.
+  Tensor finished(const Tensor& values, const std::string& reduction) const {
+    const bool shaped = reduction == "none" && sizes.size() != 1;
+    return named(shaped ? view(values, sizes) : values,
+                 sizes.size() > 1 ? "NllLoss2DBackward0" : "NllLossBackward0");
   }
 };
 
@@ -224,15 +230,19 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
     const Tensor soft = mul(neg(sum(mul(logp, w), {1})), present);
     const Tensor losses = add(mul(hard, Tensor(1 - label_smoothing)),
                               mul(soft, Tensor(label_smoothing / double(classes))));
-    if (reduction == "mean") return div(sum(losses), sum(rows));
-    return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
+    const Tensor y = reduction == "mean" ? div(sum(losses), sum(rows)) : reduced(losses, reduction);
+    return named(c.finished(y, reduction), "AddBackward0");
   }
   const Tensor losses = apply(CrossEntropy{t, label_smoothing}, c.lines);
-  if (!weight && t.kept.defined() && reduction == "mean") return t.mean_of(losses);
-  if (!weight && t.ignored == 0 && t.rows() > 0)
-    return reduction == "none" ? c.shaped(losses) : reduced(losses, reduction);
-  const Tensor y = weighted(losses, t.weights(weight, dtype), reduction);
-  return reduction == "none" ? c.shaped(y) : y;
+  Tensor y;
+  if (!weight && t.kept.defined() && reduction == "mean")
+    y = t.mean_of(losses);
+  else if (!weight && t.ignored == 0 && t.rows() > 0)
+    y = reduced(losses, reduction);
+  else
+    y = weighted(losses, t.weights(weight, dtype), reduction);
+  y = c.finished(y, reduction);
+  return label_smoothing > 0 ? named(y, "AddBackward0") : y;
 }
 EG_OP(&cross_entropy,
       "cross_entropy(input, target, weight=None, ignore_index=-100, reduction='mean', "
@@ -249,8 +259,7 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor>
   const Targets t("nll_loss", input, target, c.count, ignore_index);
   // An ignored row counts 0 even where its log-probability is infinite.
   const Tensor finite = where(t.present(), neg(t.picked(c.lines)), Tensor(0.0));
-  const Tensor y = weighted(finite, t.weights(weight, input.dtype()), reduction);
-  return reduction == "none" ? c.shaped(y) : y;
+  return c.finished(weighted(finite, t.weights(weight, input.dtype()), reduction), reduction);
 }
 EG_OP(&nll_loss, "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')",
       "Negative log-likelihood of log-probabilities.", kInternal)
@@ -265,7 +274,7 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
 EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction) {
       check_same("mse_loss", input, target);
-      return reduced(square(sub(input, target)), reduction);
+      return reduced(square(sub(input, target)), reduction, "MseLossBackward0");
     },
     "mse_loss(input, target, reduction='mean')", "Mean squared error.", kInternal)
 EG_OP(
@@ -278,7 +287,7 @@ EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction, double delta) {
       EG_CHECK(delta > 0, "huber_loss does not support non-positive values for delta.");
       check_same("huber_loss", input, target);
-      return reduced(huber(sub(input, target), delta), reduction);
+      return reduced(huber(sub(input, target), delta), reduction, "HuberLossBackward0");
     },
     "huber_loss(input, target, reduction='mean', delta=1.0)", "Squared near zero, linear far away.",
     kInternal)
@@ -289,7 +298,7 @@ EG_OP(
       const Tensor d = sub(input, target);
       if (beta == 0) return reduced(abs(d), reduction);
       const Tensor total = reduced(huber(d, beta), reduction);
-      return beta == 1 ? total : mul(total, Tensor(1 / beta));
+      return named(beta == 1 ? total : mul(total, Tensor(1 / beta)), "SmoothL1LossBackward0");
     },
     "smooth_l1_loss(input, target, reduction='mean', beta=1.0)",
     "Squared near zero, linear far away.", kInternal)
@@ -354,7 +363,8 @@ EG_OP(
                input.dtype(), " and ", target.dtype());
       check_probabilities("input", input);
       check_probabilities("target", target);
-      return reduced(times_weight(apply(BinaryCrossEntropy{}, input, target), weight), reduction);
+      return reduced(times_weight(apply(BinaryCrossEntropy{}, input, target), weight), reduction,
+                     "BinaryCrossEntropyBackward0");
     },
     "binary_cross_entropy(input, target, weight=None, reduction='mean')",
     "Cross entropy of probabilities with targets in [0, 1].", kInternal)
@@ -372,7 +382,8 @@ EG_OP(
       } else {
         values = sub(log1pexp(input), mul(target, input));
       }
-      return reduced(times_weight(values, weight), reduction);
+      return reduced(times_weight(values, weight), reduction,
+                     "BinaryCrossEntropyWithLogitsBackward0");
     },
     "binary_cross_entropy_with_logits(input, target, weight=None, pos_weight=None, "
     "reduction='mean')",

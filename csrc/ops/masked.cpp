@@ -93,7 +93,8 @@ Tensor masked_select(const Tensor& x, const Tensor& mask) {
   const Tensor wide = x.sizes() == sizes ? x : expand(x, sizes);
   const Tensor flat = reshape(wide, {-1});
   const Tensor where = mask.sizes() == sizes ? mask : expand(mask, sizes);
-  return index_select(flat, 0, true_positions(contiguous_data(where)));
+  return named(index_select(flat, 0, true_positions(contiguous_data(where))),
+               "MaskedSelectBackward0");
 }
 
 struct MaskedScatterArgs {
@@ -140,7 +141,7 @@ Tensor masked_scatter(const Tensor& input, const Tensor& mask, const Tensor& sou
   if (!x.device().is_cpu() && x.dtype() == source.dtype() && mask.dtype() == DType::Bool)
     return scattered_there(x, mask.sizes() == sizes ? mask : expand(mask, sizes), source);
   const MaskedScatterArgs a = masked_scatter_args(x, mask, source);
-  return index_put(x, a.indices, a.values, false);
+  return named(index_put(x, a.indices, a.values, false), "MaskedScatterBackward0");
 }
 
 // --- flat positions ---------------------------------------------------------------------------------------------
@@ -152,7 +153,8 @@ Tensor flat_index(const char* op, const Tensor& x, const Tensor& index) {
 }
 
 Tensor take(const Tensor& x, const Tensor& index) {
-  return reshape(index_select(reshape(x, {-1}), 0, flat_index("take", x, index)), index.sizes());
+  const Tensor at = flat_index("take", x, index);
+  return named(reshape(index_select(reshape(x, {-1}), 0, at), index.sizes()), "TakeBackward0");
 }
 
 Tensor put(const Tensor& x, const Tensor& index, const Tensor& source, bool accumulate) {

@@ -146,6 +146,8 @@ struct Product {
 // y = x W^T + b for 2-d x.
 struct Linear {
   static constexpr const char* name = "Linear";
+  bool biased;
+  std::string title() const { return biased ? "Addmm" : "Mm"; }
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
     if (ctx.needs(1)) ctx.save(x);
     if (ctx.needs(0)) ctx.save(weight);
@@ -188,7 +190,7 @@ Tensor fold_rows(const Tensor& a, const Tensor& b) {
   int64_t rows = 1;
   for (int64_t s : out) rows *= s;
   out.push_back(b.sizes()[1]);
-  return view(mm(reshape(a, {rows, a.sizes().back()}), b), out);
+  return named(view(mm(reshape(a, {rows, a.sizes().back()}), b), out), "UnsafeViewBackward0");
 }
 
 Tensor batch_of(const Tensor& t, IntSpan batch, int64_t count) {
@@ -235,9 +237,13 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (a.dim() == 2 && b.dim() == 2) return mm(a, b);
   if (a.dim() == 1) {
     const Tensor y = matmul(unsqueeze(a, 0), b.dim() == 1 ? unsqueeze(b, 1) : b);
-    return b.dim() == 1 ? reshape(y, {}) : squeeze(y, {y.dim() - 2});
+    return b.dim() == 1 ? named(reshape(y, {}), "DotBackward0")
+                        : named(squeeze(y, {y.dim() - 2}),
+                                b.dim() == 2 ? "SqueezeBackward4" : "UnsafeViewBackward0");
   }
-  if (b.dim() == 1) return squeeze(matmul(a, unsqueeze(b, 1)), {a.dim() - 1});
+  if (b.dim() == 1)
+    return named(squeeze(matmul(a, unsqueeze(b, 1)), {a.dim() - 1}),
+                 a.dim() == 2 ? "MvBackward0" : "UnsafeViewBackward0");
   if (b.dim() == 2) return fold_rows(a, b);
   const Dims batch = broadcast_shapes(IntSpan(a.sizes().data(), a.dim() - 2),
                                       IntSpan(b.sizes().data(), b.dim() - 2));
@@ -246,7 +252,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   Dims out = batch;
   out.push_back(a.sizes()[a.dim() - 2]);
   out.push_back(b.sizes().back());
-  return y.sizes() == out ? y : view(y, out);
+  return named(y.sizes() == out ? y : view(y, out), "UnsafeViewBackward0");
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
@@ -267,12 +273,14 @@ Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>
              "[linear] bias must be of shape [", weight.sizes()[0], "] and dtype ", x.dtype(),
              ", got ", IntSpan(bias->sizes()), " ", bias->dtype());
   const Tensor b = bias.value_or(Tensor());
-  if (x.dim() == 2) return apply(Linear{}, x, weight, b);
+  if (x.dim() == 2) return apply(Linear{b.defined()}, x, weight, b);
   Dims out(x.sizes().begin(), x.sizes().end() - 1);
   int64_t rows = 1;
   for (int64_t s : out) rows *= s;
   out.push_back(weight.sizes()[0]);
-  return view(apply(Linear{}, reshape(x, {rows, x.sizes().back()}), weight, b), out);
+  const Tensor flat = apply(Linear{b.defined()}, reshape(x, {rows, x.sizes().back()}), weight, b);
+  const Tensor y = view(flat, out);
+  return bias ? y : named(y, x.dim() == 1 ? "SqueezeBackward4" : "UnsafeViewBackward0");
 }
 
 namespace {
@@ -330,8 +338,8 @@ Tensor factor(const Scalar& s, DType t) {
   return is_floating(t) ? Tensor(s) : Tensor(Scalar(s.to_int()));
 }
 // beta input + alpha product. beta = 0 ignores input, NaN and all; its gradient is then 0.
-Tensor combine(const Tensor& input, const Tensor& product, const Scalar& beta,
-               const Scalar& alpha) {
+Tensor combined(const Tensor& input, const Tensor& product, const Scalar& beta,
+                const Scalar& alpha) {
   EG_CHECK(is_expandable_to(input.sizes(), product.sizes()), "expand: input of shape ",
            IntSpan(input.sizes()), " does not broadcast to the product's shape ",
            IntSpan(product.sizes()));
@@ -343,33 +351,40 @@ Tensor combine(const Tensor& input, const Tensor& product, const Scalar& beta,
   }
   return add(beta.to_double() == 1 ? input : mul(input, factor(beta, t)), p);
 }
+Tensor combine(const char* title, const Tensor& input, const Tensor& product, const Scalar& beta,
+               const Scalar& alpha) {
+  return named(combined(input, product, beta, alpha), title);
+}
 EG_OP(
     +[](const Tensor& input, const Tensor& mat1, const Tensor& mat2, Scalar beta, Scalar alpha) {
-      return combine(input, mm(mat1, mat2), beta, alpha);
+      return combine("AddmmBackward0", input, mm(mat1, mat2), beta, alpha);
     },
     "addmm(input, mat1, mat2, *, beta=1, alpha=1)", "beta * input + alpha * mat1 @ mat2",
     kInplace | kOut)
 EG_OP(
     +[](const Tensor& input, const Tensor& mat, const Tensor& vec, Scalar beta, Scalar alpha) {
-      return combine(input, mv(mat, vec), beta, alpha);
+      return combine("AddmvBackward0", input, mv(mat, vec), beta, alpha);
     },
     "addmv(input, mat, vec, *, beta=1, alpha=1)", "beta * input + alpha * mat @ vec",
     kInplace | kOut)
 EG_OP(
     +[](const Tensor& input, const Tensor& vec1, const Tensor& vec2, Scalar beta, Scalar alpha) {
-      return combine(input, outer(vec1, vec2), beta, alpha);
+      return combine("AddrBackward0", input, outer(vec1, vec2), beta, alpha);
     },
     "addr(input, vec1, vec2, *, beta=1, alpha=1)", "beta * input + alpha * outer(vec1, vec2)",
     kInplace | kOutCasts)
 EG_OP(
     +[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta,
-        Scalar alpha) { return combine(input, bmm(batch1, batch2), beta, alpha); },
+        Scalar alpha) {
+      return combine("BaddbmmBackward0", input, bmm(batch1, batch2), beta, alpha);
+    },
     "baddbmm(input, batch1, batch2, *, beta=1, alpha=1)",
     "beta * input + alpha * batch1 @ batch2, matrix by matrix", kInplace | kOut)
 EG_OP(
     +[](const Tensor& input, const Tensor& batch1, const Tensor& batch2, Scalar beta,
         Scalar alpha) {
-      return combine(input, sum(bmm(batch1, batch2), {0}, false, batch1.dtype()), beta, alpha);
+      return combine("AddbmmBackward0", input, sum(bmm(batch1, batch2), {0}, false, batch1.dtype()),
+                     beta, alpha);
     },
     "addbmm(input, batch1, batch2, *, beta=1, alpha=1)",
     "beta * input + alpha * the sum of the products", kInplace | kOut)

@@ -96,6 +96,7 @@ Tensors collect(Context& ctx, const Gradients& all, const Tensor& x, const Tenso
 template <bool Center>
 struct RowNorm {
   static constexpr const char* name = Center ? "LayerNorm" : "RMSNorm";
+  std::string title() const { return Center ? "NativeLayerNorm" : "Mul"; }
   int64_t rows, n;
   double eps;
 
@@ -249,7 +250,7 @@ Tensor channels_moved(const Tensor& t, int64_t from, int64_t to) {
 }
 
 struct GroupNorm {
-  static constexpr const char* name = "GroupNorm";
+  static constexpr const char* name = "NativeGroupNorm";
   int64_t groups;
   double eps;
 
@@ -293,7 +294,7 @@ struct GroupNorm {
 };
 
 struct BatchNorm {
-  static constexpr const char* name = "BatchNorm";
+  static constexpr const char* name = "NativeBatchNorm";
   Running running;
   bool training;
   double eps;

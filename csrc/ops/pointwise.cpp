@@ -41,10 +41,10 @@ Tensor power(const Tensor& x, const Tensor& y) {
     if (x.dtype() == DType::Bool && y.dtype() == DType::Bool) return e ? clone(x) : ones_like(x);
     if (e == 2) return square(x.dtype() == DType::Bool ? to(x, DType::Int64) : x);
     if (is_floating(x.dtype())) {
-      if (e == 1) return mul(x, y);
+      if (e == 1) return named(mul(x, y), "PowBackward0");
       if (e == 0.5) return apply(PowHalf{}, x);
       if (e == -1) return apply(PowMinusOne{}, x);
-      if (e == 3) return mul(square(x), x);
+      if (e == 3) return named(mul(square(x), x), "PowBackward0");
     } else if (y.dtype() == DType::Int64) {
       EG_CHECK(e >= 0, "[pow] Integers to negative integer powers are not allowed.");
     }
@@ -275,10 +275,16 @@ Tensor clamp(const Tensor& x, std::optional<Operand> low, std::optional<Operand>
 EG_OP(&clamp, "clamp(input, min=None, max=None)", "Elements limited to [min, max].", kPublic)
 EG_OP(&clamp, "clip(input, min=None, max=None)", "Elements limited to [min, max].", kPublic)
 EG_OP(
-    +[](const Tensor& input, const Operand& min) { return clamp(input, min, std::nullopt); },
+    +[](const Tensor& input, const Operand& min) {
+      return named(clamp(input, min, std::nullopt),
+                   min.tensor.is_weak() ? "ClampMinBackward0" : "ClampMinBackward1");
+    },
     "clamp_min(input, min)", "Elements not below min.", kPublic)
 EG_OP(
-    +[](const Tensor& input, const Operand& max) { return clamp(input, std::nullopt, max); },
+    +[](const Tensor& input, const Operand& max) {
+      return named(clamp(input, std::nullopt, max),
+                   max.tensor.is_weak() ? "ClampMaxBackward0" : "ClampMaxBackward1");
+    },
     "clamp_max(input, max)", "Elements not above max.", kPublic)
 
 EG_OP(

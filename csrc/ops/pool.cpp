@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "ops/copy.h"
 #include "ops/index.h"
 #include "ops/registry.h"
 #include "ops/spatial.h"
@@ -29,6 +30,7 @@ struct PlaneScatter {
   Dims sizes;
   int64_t dims;
   bool add;
+  std::string title() const { return add ? name : pool_title("MaxUnpool", dims); }
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& index) {
     ctx.save(index);
     if (x.numel() == 0) return zeros(sizes, x.dtype());
@@ -37,7 +39,7 @@ struct PlaneScatter {
     const int64_t from = last_numel(x.sizes(), dims), to = last_numel(sizes, dims);
     kernels<PoolKernels>().scatter(cx.dtype(), add, x.numel() / from, from, to, cx.raw(),
                                    at.data<int64_t>(), y.raw());
-    return cast_data(y, x.dtype());
+    return as_lies(x, cast_data(y, x.dtype()));
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     return {plane_gather(g, ctx.saved(0), dims), Tensor()};
@@ -168,6 +170,7 @@ struct MaxPool {
   static constexpr const char* name = "MaxPool";
   std::shared_ptr<const WindowTables> tables;
   int64_t dims;
+  bool adaptive;
   Tensor* indices;  // where the caller wants them, or null; valid during forward only
   Tensor forward(Context& ctx, const Tensor& x) {
     const PoolShape s = pool_shape(*tables, x.sizes(), dims);
@@ -180,14 +183,20 @@ struct MaxPool {
       kernels<PoolKernels>().max_pool(s, cx.dtype(), cx.raw(), y.raw(),
                                       at.defined() ? at.data<int64_t>() : nullptr);
     }
-    if (indices) *indices = at;
+    const bool keeps = !adaptive || dims < 3;
+    if (indices) *indices = keeps ? as_lies(x, at) : at;
     indices = nullptr;
     if (at.defined()) ctx.save(at);
     in_sizes = x.sizes();
-    return cast_data(y, x.dtype());
+    y = cast_data(y, x.dtype());
+    return keeps ? as_lies(x, y) : y;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     return {apply(MaxPoolGrad{tables, in_sizes, dims}, g, ctx.saved(0))};
+  }
+  std::string title() const {
+    return adaptive ? pool_title("AdaptiveMaxPool", dims)
+                    : pool_title("MaxPool", dims, "WithIndices");
   }
   Dims in_sizes = {};
 };
@@ -217,7 +226,7 @@ Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel,
       t->begin[j].push_back(begin), t->end[j].push_back(end);
     }
   }
-  return apply(MaxPool{t, dims, indices}, x);
+  return apply(MaxPool{t, dims, false, indices}, x);
 }
 
 template <int N>
@@ -258,7 +267,7 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
   }
   if (!any) return {empty(out, x.dtype(), x.device()), empty(out, DType::Int64, x.device())};
   Tensor indices;
-  Tensor y = apply(MaxPool{t, dims, &indices}, x);
+  Tensor y = apply(MaxPool{t, dims, true, &indices}, x);
   return {y, indices};
 }
 
@@ -322,7 +331,7 @@ Tensor avg_pool_nd(const char* op, int64_t dims, const Tensor& x, const Dims& ke
     }
     tables.push_back(std::move(t));
   }
-  return resample(ResampleKind::AvgPool, x, std::move(tables));
+  return resample(pool_title("AvgPool", dims), x, std::move(tables), dims < 3);
 }
 
 Tensor avg_pool1d(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride,
@@ -357,7 +366,7 @@ Tensor adaptive_avg_pool(const Tensor& x, const Dims& size) {
     }
     tables.push_back(std::move(t));
   }
-  return resample(ResampleKind::AdaptiveAvgPool, x, std::move(tables));
+  return resample(pool_title("AdaptiveAvgPool", dims), x, std::move(tables), dims < 3);
 }
 
 // --- sliding blocks ----------------------------------------------------------------------------------------------------
@@ -368,6 +377,7 @@ struct Fold {
   BlockShape s;
   int64_t batch;
   bool unfold;
+  std::string title() const { return unfold ? "Im2Col" : "Col2Im"; }
   Tensor forward(Context&, const Tensor& x) {
     const int64_t channels = batch > 0 ? s.planes / batch : 0, taps = s.kernel[0] * s.kernel[1];
     const int64_t wide = batch > 0 ? channels : (unfold ? x.size(1) : x.size(1) / taps);

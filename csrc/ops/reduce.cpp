@@ -71,14 +71,20 @@ Tensor with_kept_dims(const Tensor& t, const Dims& dims, bool keepdim) {
   return view(t.is_contiguous() ? t : contiguous(t), sizes);
 }
 
+// PyTorch tells reductions of all elements, number 0, from those of given dimensions.
+std::string reduction_title(const char* name, bool all) {
+  return str(name, all ? "Backward0" : "Backward1");
+}
+
 struct Sum {
   static constexpr const char* name = "Sum";
   Dims dims;
   bool keepdim;
   DType out;  // float32 of halves: the sum may not fit them
-  Dims sizes;
-  DType from;
-  Sum(Dims d, bool k, DType t) : dims(std::move(d)), keepdim(k), out(t) {}
+  bool all;
+  Dims sizes = {};
+  DType from = DType::Float32;
+  std::string title() const { return reduction_title(name, all); }
   Tensor forward(Context&, const Tensor& x) {
     sizes = x.sizes();
     from = x.dtype();
@@ -86,6 +92,24 @@ struct Sum {
   }
   Tensors backward(Context&, const Tensor& g) {
     return {expand(with_kept_dims(to(g, from), dims, keepdim), sizes)};
+  }
+};
+
+struct Mean {
+  static constexpr const char* name = "Mean";
+  Dims dims;
+  bool keepdim, all;
+  double count = 1;
+  Dims sizes = {};
+  std::string title() const { return reduction_title(name, all); }
+  Tensor forward(Context&, const Tensor& x) {
+    sizes = x.sizes();
+    for (int64_t d : dims) count *= static_cast<double>(sizes[d]);
+    const Tensor total = reduce_data(Reduce::Sum, x, dims, keepdim, compute_type(x.dtype()));
+    return cast_data(div(total, Tensor(count)), x.dtype());
+  }
+  Tensors backward(Context&, const Tensor& g) {
+    return {expand(with_kept_dims(div(g, Tensor(count)), dims, keepdim), sizes)};
   }
 };
 
@@ -123,7 +147,8 @@ Tensor others_product(const Tensor& x, int64_t dim) {
 struct Prod {
   static constexpr const char* name = "Prod";
   int64_t dim;
-  bool keepdim;
+  bool keepdim, all;
+  std::string title() const { return reduction_title(name, all); }
   Tensor forward(Context& ctx, const Tensor& x) {
     ctx.save(x);
     return reduce_data(Reduce::Prod, x, {dim}, keepdim, x.dtype());
@@ -139,6 +164,8 @@ struct Variance {
   double correction;
   bool keepdim;
   double count;
+  const char* shown;
+  std::string title() const { return shown; }
   std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& x) {
     ctx.save(x);
     const DType compute = compute_type(x.dtype());
@@ -226,7 +253,8 @@ Layout Layout::lines() const {
 Tensor sum(const Tensor& x, IntSpan dims, bool keepdim, std::optional<DType> dtype) {
   const DType type = sum_type(x, dtype);
   const bool widens = is_reduced(x.dtype()) && type == DType::Float32;
-  return apply(Sum(wrap_dims(dims, x.dim()), keepdim, type), widens ? x : to(x, type));
+  return apply(Sum{wrap_dims(dims, x.dim()), keepdim, type, dims.empty()},
+               widens ? x : to(x, type));
 }
 Tensor sum(const Tensor& x) { return sum(x, {}, false); }
 
@@ -236,7 +264,7 @@ Tensor sum_to(const Tensor& x, IntSpan sizes) {
   for (int64_t d = 0; d < x.dim(); ++d)
     if (d < extra || (sizes[d - extra] == 1 && x.sizes()[d] != 1)) dims.push_back(d);
   if (dims.empty()) return x;
-  const Tensor y = apply(Sum(dims, true, x.dtype()), x);
+  const Tensor y = apply(Sum{dims, true, x.dtype(), false}, x);
   return extra > 0 ? view(y, sizes) : y;
 }
 
@@ -245,11 +273,7 @@ Tensor mean(const Tensor& x, IntSpan dims, bool keepdim) {
            "mean(): could not infer output dtype. Input dtype must be either a floating "
            "point or complex dtype. Got: ",
            x.dtype());
-  const Dims wrapped = wrap_dims(dims, x.dim());
-  double count = 1;
-  for (int64_t d : wrapped) count *= static_cast<double>(x.sizes()[d]);
-  const Tensor total = apply(Sum(wrapped, keepdim, compute_type(x.dtype())), x);
-  return to(div(total, Tensor(count)), x.dtype());
+  return apply(Mean{wrap_dims(dims, x.dim()), keepdim, dims.empty()}, x);
 }
 
 Tensor amax(const Tensor& x, IntSpan dims, bool keepdim) {
@@ -289,7 +313,8 @@ Tensor without_nan(const Tensor& x) {
 }
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
-      return sum(without_nan(input), dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
+      return named(sum(without_nan(input), dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype),
+                   "NansumBackward0");
     },
     "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.",
     kOutCasts)
@@ -304,12 +329,12 @@ EG_OP(
     },
     "nanmean(input, dim=None, keepdim=False, *, dtype=None)", "Mean of what is not NaN.", kOutCasts)
 
-Tensor product(const Tensor& x, int64_t dim, bool keepdim, OptDType dtype) {
-  return apply(Prod{wrap_dim(dim, x.dim()), keepdim}, to(x, sum_type(x, dtype)));
+Tensor product(const Tensor& x, int64_t dim, bool keepdim, OptDType dtype, bool all = false) {
+  return apply(Prod{wrap_dim(dim, x.dim()), keepdim, all}, to(x, sum_type(x, dtype)));
 }
 EG_OP(
     +[](const Tensor& input, OptDType dtype) {
-      return product(reshape(input, {-1}), 0, false, dtype);
+      return product(reshape(input, {-1}), 0, false, dtype, true);
     },
     "prod(input, *, dtype=None)", "Product of all elements.", kOutCasts)
 EG_OP(
@@ -359,7 +384,8 @@ EG_OP(
 EG_OP(
     +[](const Tensor& input, std::optional<int64_t> dim, bool keepdim) {
       const Dims dims = dim ? Dims{*dim} : Dims{};
-      return std::make_tuple(amin(input, dims, keepdim), amax(input, dims, keepdim));
+      return std::make_tuple(named(amin(input, dims, keepdim), "AminmaxBackward0"),
+                             named(amax(input, dims, keepdim), "AminmaxBackward0"));
     },
     "aminmax(input, *, dim=None, keepdim=False) -> (min, max)", "Smallest and largest element.",
     kOut)
@@ -409,7 +435,7 @@ Tensor extreme_of_all(const Tensor& x, const char* op, bool largest) {
   EG_CHECK(x.numel() > 0, op,
            "(): Expected reduction dim to be specified for input.numel() == 0. "
            "Specify the reduction dim with the 'dim' argument.");
-  return largest ? amax(x, {}) : amin(x, {});
+  return largest ? named(amax(x, {}), "MaxBackward1") : named(amin(x, {}), "MinBackward1");
 }
 EG_OP(
     +[](const Tensor& input) { return extreme_of_all(input, "max", true); }, "max(input)",
@@ -472,28 +498,28 @@ EG_OP(
 // --- variance -------------------------------------------------------------------------------------------------------------
 
 std::tuple<Tensor, Tensor> var_mean(const Tensor& x, const OptDims& dim, double correction,
-                                    bool keepdim) {
+                                    bool keepdim, const char* title) {
   EG_CHECK(x.is_floating(), "std and var only support floating point dtypes, got ", x.dtype());
-  return apply(Variance{all_or(dim, x.dim()), correction, keepdim, 0}, x);
+  return apply(Variance{all_or(dim, x.dim()), correction, keepdim, 0, title}, x);
 }
 double corrected(const std::optional<Scalar>& correction) {
   return correction ? correction->to_double() : 1;
 }
 
-#define EG_VARIANCE(NAME, RESULT, FIELDS, MAKE)                                               \
+#define EG_VARIANCE(NAME, TITLE, RESULT, FIELDS, MAKE)                                        \
   EG_OP(                                                                                      \
       +[](const Tensor& input, OptDims dim, std::optional<Scalar> correction, bool keepdim) { \
-        return MAKE(var_mean(input, dim, corrected(correction), keepdim));                    \
+        return MAKE(var_mean(input, dim, corrected(correction), keepdim, TITLE));             \
       },                                                                                      \
       NAME "(input, dim=None, *, correction=None, keepdim=False)" FIELDS, RESULT, kOutCasts)  \
   EG_OP(                                                                                      \
       +[](const Tensor& input, bool unbiased) {                                               \
-        return MAKE(var_mean(input, std::nullopt, unbiased, false));                          \
+        return MAKE(var_mean(input, std::nullopt, unbiased, false, TITLE));                   \
       },                                                                                      \
       NAME "(input, unbiased)" FIELDS, RESULT, kOutCasts)                                     \
   EG_OP(                                                                                      \
       +[](const Tensor& input, OptDims dim, bool unbiased, bool keepdim) {                    \
-        return MAKE(var_mean(input, dim, unbiased, keepdim));                                 \
+        return MAKE(var_mean(input, dim, unbiased, keepdim, TITLE));                          \
       },                                                                                      \
       NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOutCasts)
 using Pair = std::tuple<Tensor, Tensor>;
@@ -514,11 +540,13 @@ struct Deviation {
 Tensor deviation(const Tensor& variance) { return apply(Deviation{}, variance); }
 Tensor just_deviation(const Pair& p) { return deviation(std::get<0>(p)); }
 Pair both(const Pair& p) { return p; }
-Pair deviation_and_mean(const Pair& p) { return {deviation(std::get<0>(p)), std::get<1>(p)}; }
-EG_VARIANCE("var", "Variance (divided by n - correction).", "", just_variance)
-EG_VARIANCE("std", "Standard deviation (of n - correction).", "", just_deviation)
-EG_VARIANCE("var_mean", "Variance and mean.", "", both)
-EG_VARIANCE("std_mean", "Standard deviation and mean.", "", deviation_and_mean)
+Pair deviation_and_mean(const Pair& p) {
+  return {named(deviation(std::get<0>(p)), "StdMeanBackward0"), std::get<1>(p)};
+}
+EG_VARIANCE("var", "VarBackward0", "Variance (divided by n - correction).", "", just_variance)
+EG_VARIANCE("std", "VarBackward0", "Standard deviation (of n - correction).", "", just_deviation)
+EG_VARIANCE("var_mean", "VarMeanBackward0", "Variance and mean.", "", both)
+EG_VARIANCE("std_mean", "StdMeanBackward0", "Standard deviation and mean.", "", deviation_and_mean)
 
 EG_OP(
     +[](const Tensor& input, Dims dim, bool keepdim) { return logsumexp(input, dim, keepdim); },

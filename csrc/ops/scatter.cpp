@@ -447,7 +447,7 @@ Tensor index_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Ten
   checked_index({"index_reduce", ErrorKind::Index, false}, index, size, d);
   const LineArgs a = check_lines("index_reduce", x, dim, wide, &source);
   if (nothing_to_do(wide)) return clone(x);
-  return reduce_lines(x, source, a.dim, a.index, r, include_self);
+  return named(reduce_lines(x, source, a.dim, a.index, r, include_self), "IndexReduceBackward0");
 }
 
 Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int64_t> dim) {

@@ -97,7 +97,8 @@ struct Flip {
   Dims dims;
 
   Tensor forward(Context&, const Tensor& x) {
-    Tensor out = empty_like(x);
+    const Tensor* like[] = {&x};
+    Tensor out = empty_result(x.sizes(), x.dtype(), like, 1);
     copy_flipped(out, x, dims);
     return out;
   }
@@ -158,11 +159,11 @@ Tensor rot90(const Tensor& x, int64_t k, const Dims& dims) {
     case 0:
       return clone(x);
     case 1:
-      return transpose(flip(x, {b}), a, b);
+      return named(transpose(flip(x, {b}), a, b), "Rot90Backward0");
     case 2:
-      return flip(x, {a, b});
+      return named(flip(x, {a, b}), "Rot90Backward0");
     default:
-      return transpose(flip(x, {a}), a, b);
+      return named(transpose(flip(x, {a}), a, b), "Rot90Backward0");
   }
 }
 
@@ -170,6 +171,7 @@ struct Triangle {
   static constexpr const char* name = "Triangle";
   int64_t diagonal;
   bool lower;
+  std::string title() const { return lower ? "Tril" : "Triu"; }
 
   Tensor forward(Context&, const Tensor& x) {
     const Tensor from = contiguous_data(x);
@@ -226,7 +228,7 @@ Tensor diag_embed(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
   Dims sizes;
   for (int64_t d = 0, from = 0; d < x.dim() + 1; ++d)
     sizes.push_back(d == a || d == b ? n : x.sizes()[from++]);
-  return spread_region(x, diagonal_region(sizes, offset, a, b));
+  return named(spread_region(x, diagonal_region(sizes, offset, a, b)), "DiagEmbedBackward0");
 }
 
 Tensor diag(const Tensor& x, int64_t offset) {

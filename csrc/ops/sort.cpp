@@ -34,7 +34,9 @@ struct LastDim {
   // A result of room() in the input's order of dimensions.
   Tensor back(const Tensor& t, bool was_0d) const {
     if (was_0d) return make_view(t, {}, {}, t.offset());
-    return dim == t.dim() - 1 ? t : contiguous_data(swapped(t));
+    if (dim == t.dim() - 1) return t;
+    const Tensor dense = contiguous_data(swapped(t));  // a dimension of size 1 may have any stride
+    return make_view(dense, dense.sizes(), contiguous_strides(dense.sizes()), dense.offset());
   }
 };
 

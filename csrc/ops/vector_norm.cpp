@@ -64,7 +64,7 @@ Tensor vector_norm(const Tensor& x, double p, const std::optional<Dims>& dim, bo
       EG_CHECK(x.sizes()[d] != 0, "cannot compute the ", p,
                " norm along an empty dimension: the operation has no identity");
   const Tensor y = apply(VectorNorm{p, dims}, x);
-  return keepdim ? y : squeeze(y, dims);
+  return keepdim ? y : named(squeeze(y, dims), "LinalgVectorNormBackward0");
 }
 EG_OP(&vector_norm, "_vector_norm(input, p, dim=None, keepdim=False)",
       "(sum |x|^p)^(1/p) along dims.", kInternal)

@@ -127,8 +127,9 @@ void add_windows(const Tensor& dst, const Tensor& src) {
              make_view(src, sizes, ss, src.offset() + w * s_step));
 }
 
-constexpr const char* kViewNames[] = {"Slice",     "Select",  "Permute",  "Transpose", "T",
-                                      "Unsqueeze", "Squeeze", "Diagonal", "Unfold"};
+constexpr const char* kViewNames[] = {
+    "Alias",     "Slice",   "Select",           "Permute",          "Transpose", "T",
+    "Unsqueeze", "Squeeze", "SqueezeBackward1", "SqueezeBackward2", "Diagonal",  "Unfold"};
 
 // Views are recorded by nodes of their own rather than through apply(): small views are all overhead.
 template <class N, class... A>
@@ -369,7 +370,8 @@ Tensor expand(const Tensor& x, IntSpan sizes) {
   for (size_t d = target.size(); d-- > 0;) {
     if (int64_t(d) >= lead && x.sizes()[d - lead] == target[d]) {
       strides[d] = x.strides()[d - lead];
-    } else if (int64_t(d) < lead && target[d] == 1) {  // unseen, but shown by stride()
+    } else if (int64_t(d) < lead && target[d] == 1 &&
+               x.dim() > 0) {  // unseen, but shown by stride()
       strides[d] = d + 1 < target.size() ? target[d + 1] * strides[d + 1] : 1;
     }
   }
@@ -415,7 +417,7 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
 Tensor squeeze_all(const Tensor& x) {
   Dims all;
   for (int64_t d = 0; d < x.dim(); ++d) all.push_back(d);
-  return squeeze(x, all);
+  return named(squeeze(x, all), "SqueezeBackward0");
 }
 
 Tensor unsqueeze(const Tensor& x, int64_t dim) {
@@ -433,7 +435,8 @@ Tensor squeeze(const Tensor& x, IntSpan dims) {
   Region r(x.sizes());
   for (int64_t d = 0; d < x.dim(); ++d)
     if (!drop[d]) r.axes.push_back({x.sizes()[d], 1, static_cast<int32_t>(d), -1});
-  return view_region(ViewKind::Squeeze, x, std::move(r));
+  const ViewKind kind = dims.size() == 1 ? ViewKind::SqueezeDim : ViewKind::SqueezeDims;
+  return view_region(kind, x, std::move(r));
 }
 
 Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
@@ -567,6 +570,13 @@ Tensor matrix_t(const Tensor& x) {
   return swap_dims(ViewKind::T, x, 0, 1);
 }
 
+Tensor reversed_dims(const Tensor& x) {
+  if (x.dim() == 2) return swap_dims(ViewKind::Permute, x, 0, 1);
+  Dims order;
+  for (int64_t d = x.dim() - 1; d >= 0; --d) order.push_back(d);
+  return permute(x, order);
+}
+
 Tensor adjoint(const Tensor& x) {
   if (x.dim() == 0) return view_region(ViewKind::Transpose, x, Region::whole(x.sizes()));
   EG_CHECK(x.dim() >= 2, "[adjoint] expected at least 2 dimensions, got shape ", x.sizes());
@@ -649,6 +659,8 @@ EG_OP(&transpose, "swapdims(input, dim0, dim1)", "Another name of transpose().")
 EG_OP(&transpose, "swapaxes(input, axis0, axis1)", "Another name of transpose().")
 EG_OP(&matrix_t, "t(input)",
       "The transpose of a matrix, a view; vectors and 0-d tensors stay as they are.")
+EG_OP(&reversed_dims, "_reversed_dims(input)", "A view with the dimensions reversed: x.T.",
+      kInternal)
 EG_OP(&adjoint, "adjoint(input)", "A view with the last two dimensions swapped.")
 EG_OP(&movedim, "movedim(input, source, destination)",
       R"(A view with dimensions moved to other places; the rest keep their order.
@@ -699,19 +711,22 @@ EG_OP(
     kMethodOnly)
 EG_OP(
     +[](const Tensor& x, const Tensor& src, int64_t dim, int64_t index) {
-      return replace_region(x, src, selected(x, dim, index));
+      return named(replace_region(x, src, selected(x, dim, index)), "SelectScatterBackward0");
     },
     "select_scatter(input, src, dim, index)",
     "A copy of input in which src stands at one index of a dimension.")
 EG_OP(
     +[](const Tensor& x, const Tensor& src, int64_t dim, std::optional<int64_t> start,
-        std::optional<int64_t> end,
-        int64_t step) { return replace_region(x, src, sliced(x, dim, start, end, step)); },
+        std::optional<int64_t> end, int64_t step) {
+      return named(replace_region(x, src, sliced(x, dim, start, end, step)),
+                   "SliceScatterBackward0");
+    },
     "slice_scatter(input, src, dim=0, start=None, end=None, step=1)",
     "A copy of input in which src stands in a slice of a dimension.", kOut)
 EG_OP(
     +[](const Tensor& x, const Tensor& src, int64_t offset, int64_t dim1, int64_t dim2) {
-      return replace_region(x, src, diagonal_region(x.sizes(), offset, dim1, dim2));
+      return named(replace_region(x, src, diagonal_region(x.sizes(), offset, dim1, dim2)),
+                   "DiagonalScatterBackward0");
     },
     "diagonal_scatter(input, src, offset=0, dim1=0, dim2=1)",
     "A copy of input in which src stands on the diagonal.")

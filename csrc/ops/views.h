@@ -35,7 +35,20 @@ struct Region {
 };
 
 // Names on the tape.
-enum class ViewKind { Slice, Select, Permute, Transpose, T, Unsqueeze, Squeeze, Diagonal, Unfold };
+enum class ViewKind {
+  Alias,
+  Slice,
+  Select,
+  Permute,
+  Transpose,
+  T,
+  Unsqueeze,
+  Squeeze,
+  SqueezeDim,
+  SqueezeDims,
+  Diagonal,
+  Unfold
+};
 Tensor view_region(ViewKind kind, const Tensor& x, Region&& region);
 // Zeros of region.in_sizes, with g where the region is. Recorded.
 Tensor spread_region(const Tensor& g, const Region& region);

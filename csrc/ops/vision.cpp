@@ -49,16 +49,14 @@ struct Separable {
   bool copies;
 };
 
-template <ResampleKind kind>
 struct Resample {
-  static constexpr const char* name = kind == ResampleKind::AvgPool           ? "AvgPool"
-                                      : kind == ResampleKind::AdaptiveAvgPool ? "AdaptiveAvgPool"
-                                      : kind == ResampleKind::Interpolate     ? "Interpolate"
-                                                                              : "Pad";
+  static constexpr const char* name = "Resample";
+  std::string shown;
   std::shared_ptr<Separable> maps;
   int64_t dims;
-  bool transpose;
+  bool keeps, transpose;
 
+  std::string title() const { return shown; }
   Tensor forward(Context&, const Tensor& x) {
     const LineTables& tables = transpose ? maps->transposed : maps->forward;
     const LineMap m[3] = {tables[0].map(), tables[1].map(), tables[2].map()};
@@ -73,24 +71,25 @@ struct Resample {
         kernels<VisionKernels>().select(m, int64_t(x.item_size()), x.numel() / block, cx.raw(),
                                         &nothing, y.raw());
       }
-      return as_lies(x, y);
+      return keeps ? as_lies(x, y) : y;
     }
     if (x.numel() == 0) return zeros(sizes, x.dtype());
     const Tensor cx = kernel_input(x);
     Tensor y = empty(sizes, cx.dtype());
     kernels<VisionKernels>().resample(m, cx.dtype(), x.numel() / block, cx.raw(), y.raw());
-    return as_lies(x, cast_data(y, x.dtype()));
+    y = cast_data(y, x.dtype());
+    return keeps ? as_lies(x, y) : y;
   }
   Tensors backward(Context&, const Tensor& g) {
     if (maps->transposed.empty())
       for (const LineTable& t : maps->forward) maps->transposed.push_back(t.transposed());
-    return {apply(Resample{maps, dims, !transpose}, g)};
+    return {apply(Resample{shown, maps, dims, keeps, !transpose}, g)};
   }
 };
 
 }  // namespace
 
-Tensor resample(ResampleKind kind, const Tensor& x, LineTables tables) {
+Tensor resample(std::string title, const Tensor& x, LineTables tables, bool keeps) {
   const int64_t dims = static_cast<int64_t>(tables.size());
   auto maps = std::make_shared<Separable>();
   for (int64_t i = dims; i < 3; ++i) maps->forward.push_back(LineTable::identity(1));
@@ -99,16 +98,14 @@ Tensor resample(ResampleKind kind, const Tensor& x, LineTables tables) {
     maps->copies = maps->copies && t.copies();
     maps->forward.push_back(std::move(t));
   }
-  switch (kind) {
-    case ResampleKind::AvgPool:
-      return apply(Resample<ResampleKind::AvgPool>{maps, dims, false}, x);
-    case ResampleKind::AdaptiveAvgPool:
-      return apply(Resample<ResampleKind::AdaptiveAvgPool>{maps, dims, false}, x);
-    case ResampleKind::Interpolate:
-      return apply(Resample<ResampleKind::Interpolate>{maps, dims, false}, x);
-    default:
-      return apply(Resample<ResampleKind::Pad>{maps, dims, false}, x);
-  }
+  return apply(Resample{std::move(title), maps, dims, keeps, false}, x);
+}
+
+std::string title_of(const char* op, int64_t dims, const char* rest) {
+  return str(op, dims, "D", rest);
+}
+std::string pool_title(const char* op, int64_t dims, const char* rest) {
+  return dims == 1 ? "SqueezeBackward1" : title_of(op, dims, rest);
 }
 
 namespace {
@@ -207,6 +204,15 @@ LineTable resize_table(const Resize& r, const std::string& mode, bool antialias)
   return mode == "bicubic" ? cubic_table(r) : linear_table(r);
 }
 
+std::string upsample_title(const std::string& mode, int64_t dims, bool antialias) {
+  const char* kinds[] = {"Linear", "Bilinear", "Trilinear"};
+  const char* kind = mode == "nearest"         ? "Nearest"
+                     : mode == "nearest-exact" ? "NearestExact"
+                     : mode == "bicubic"       ? "Bicubic"
+                                               : kinds[dims - 1];
+  return title_of(str("Upsample", kind).c_str(), dims, antialias ? "Aa" : "");
+}
+
 // mode: nearest, nearest-exact, linear (of any number of dimensions), bicubic. factors: one a dimension, 0 for none.
 Tensor upsample(const Tensor& input, const Dims& size, const std::vector<double>& factors,
                 const std::string& mode, bool align_corners, bool antialias) {
@@ -223,13 +229,13 @@ Tensor upsample(const Tensor& input, const Dims& size, const std::vector<double>
     tables.push_back(resize_table({in, size[i], factor, align_corners}, mode, antialias));
   }
   const bool nearest = mode.rfind("nearest", 0) == 0;
+  const std::string title = upsample_title(mode, dims, antialias);
   if (input.is_floating() || (nearest && input.dtype() == DType::UInt8))
-    return resample(ResampleKind::Interpolate, input, std::move(tables));
+    return resample(title, input, std::move(tables));
   EG_CHECK_KIND(NotImplemented, input.dtype() == DType::UInt8, "[interpolate] mode ", mode,
                 " takes floating-point and uint8 inputs, got ", input.dtype(),
                 "; convert it with .float()");
-  const Tensor y =
-      resample(ResampleKind::Interpolate, cast_data(input, DType::Float32), std::move(tables));
+  const Tensor y = resample(title, cast_data(input, DType::Float32), std::move(tables));
   const Tensor rounded = floor(y + Scalar(0.5));
   return cast_data(minimum(maximum(rounded, Tensor(0.0)), Tensor(255.0)), DType::UInt8);
 }
@@ -285,7 +291,8 @@ Tensor pad_mode(const Tensor& input, const Dims& pad, const std::string& mode) {
     tables.push_back(pad_table("pad", mode, input.size(input.dim() - dims + i), pad[2 * j],
                                pad[2 * j + 1], input.sizes()));
   }
-  return resample(ResampleKind::Pad, input, std::move(tables));
+  return resample(title_of(mode == "reflect" ? "ReflectionPad" : "ReplicationPad", dims), input,
+                  std::move(tables), mode != "circular");
 }
 
 // The part of t that lies inside when `front` elements are cut off before dim and `size` remain.
@@ -297,7 +304,7 @@ Tensor window(const Tensor& t, const Dims& front, const Dims& sizes) {
 
 // The gradient of padding by p is padding by -p.
 struct ConstantPad {
-  static constexpr const char* name = "ConstantPad";
+  static constexpr const char* name = "ConstantPadNd";
   Dims before, after;  // a dimension each; negative ones crop
   Scalar value;
 
@@ -334,7 +341,7 @@ struct ConstantPad {
     return y;
   }
   Tensor forward(Context&, const Tensor& x) {
-    if (pads_planes(x)) return pad_planes(x);
+    if (pads_planes(x)) return as_lies(x, pad_planes(x));
     Dims sizes = x.sizes(), from(sizes.size(), 0), to(sizes.size(), 0), common = x.sizes();
     bool padded = false;
     for (size_t i = 0; i < sizes.size(); ++i) {
@@ -344,8 +351,8 @@ struct ConstantPad {
       common[i] = std::max<int64_t>(0, common[i]);
       padded = padded || before[i] > 0 || after[i] > 0;
     }
-    Tensor y =
-        padded ? full(sizes, value, x.dtype(), x.device()) : empty(sizes, x.dtype(), x.device());
+    Tensor y = empty_as_lies(x, sizes, x.dtype());
+    if (padded) fill(y, value);
     bool any = y.numel() > 0;
     for (int64_t n : common) any = any && n > 0;
     if (any) copy_into(window(y, to, common), window(x.detach(), from, common));
@@ -392,6 +399,7 @@ std::tuple<Tensor, Tensor> grid_sample_gradient(const GridShape& s, const Tensor
 struct GridSample {
   static constexpr const char* name = "GridSample";
   GridShape s;
+  std::string title() const { return title_of("GridSampler", s.dims); }
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& grid) {
     ctx.save(x);
     ctx.save(grid);

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "core/tensor.h"
@@ -42,10 +43,15 @@ class LineTable {
 
 // The maps of the last one to three dimensions.
 using LineTables = std::vector<LineTable>;
-enum class ResampleKind { AvgPool, AdaptiveAvgPool, Interpolate, Pad };
 
-// x (..., in...) -> (..., out...). Recorded. Copying maps take every dtype, others floating point.
-Tensor resample(ResampleKind kind, const Tensor& x, LineTables tables);
+// x (..., in...) -> (..., out...). Recorded. Copying maps take every dtype, others floating point. title: of the op on the
+// tape. keeps: a result of channels last has them last too.
+Tensor resample(std::string title, const Tensor& x, LineTables tables, bool keeps = true);
+
+// What the tape calls an op that PyTorch has once for each number of dimensions: "AvgPool2D".
+std::string title_of(const char* op, int64_t dims, const char* rest = "");
+// The same of a pool. Over one dimension PyTorch takes the last dimension of a two-dimensional one.
+std::string pool_title(const char* op, int64_t dims, const char* rest = "");
 
 // grid_sample of x at grid by differentiable ops.
 Tensor grid_sample_composed(const GridShape& s, const Tensor& x, const Tensor& grid);

@@ -1,6 +1,9 @@
 // The tape's Python face: modes, backward and grad, nodes, hooks, Functions written in Python.
 #include "python/autograd.h"
 
+#include <unordered_map>
+#include <unordered_set>
+
 #include "core/gil.h"
 #include "ops/ops.h"
 #include "python/common.h"
@@ -87,6 +90,7 @@ class PythonNode final : public Node {
  public:
   PythonNode(PyObject* ctx, std::string title) : ctx_(ctx), title_(std::move(title)) {}
   std::string name() const override { return title_; }
+  std::string title() const override { return title_; }
   Tensors backward(Context&, const Tensors& grads) override {
     const Object arguments = wrap_all(grads);
     const Object results = checked(
@@ -140,20 +144,15 @@ void node_dealloc(PyObject* o) {
   type->tp_free(o);
   Py_DECREF(type);
 }
-std::string title_of(const Node& node) {
-  if (is_accumulator(node)) return node.name();
-  auto* python = dynamic_cast<const PythonNode*>(&node);
-  return python ? node.name() : node.name() + "Backward0";
-}
 PyObject* node_repr(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Node& n = node_of(o);
     const std::string line = n.site ? " at " + n.site.describe() : "";
-    return PyUnicode_FromString(("<" + title_of(n) + line + ">").c_str());
+    return PyUnicode_FromString(("<" + n.title() + line + ">").c_str());
   });
 }
 PyObject* node_name(PyObject* o, PyObject*) {
-  return guarded([&] { return PyUnicode_FromString(title_of(node_of(o)).c_str()); });
+  return guarded([&] { return PyUnicode_FromString(node_of(o).title().c_str()); });
 }
 PyObject* node_next(PyObject* o, void*) {
   return guarded([&]() -> PyObject* {
@@ -309,8 +308,35 @@ PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc
                             {Py_tp_getset, node_getset},
                             {Py_tp_methods, node_methods},
                             {0, nullptr}};
-PyType_Spec node_spec = {"eagergrad._C.Node", sizeof(NodeObject), 0,
-                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+PyType_Spec node_spec = {
+    "eagergrad._C.Node", sizeof(NodeObject), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+
+// Programs that print or draw a graph ask for type(node).__name__: each title has a type of its own, made when first met.
+PyTypeObject* type_of(const Node& node) {
+  static auto* const types = new std::unordered_map<std::string, PyTypeObject*>;
+  PyTypeObject*& known = (*types)[node.title()];
+  if (known) return known;
+  PyObject* const metaclass = reinterpret_cast<PyObject*>(&PyType_Type);
+  const Object made =
+      checked(PyObject_CallFunction(metaclass, "s(O){s(),ss}", node.title().c_str(), node_type,
+                                    "__slots__", "__module__", "eagergrad.autograd.graph"));
+  known = reinterpret_cast<PyTypeObject*>(Py_NewRef(made.get()));
+  return known;
+}
+
+// named(tensor, title) -> tensor: eg::named for compositions in Python.
+PyObject* named_result(PyObject*, PyObject* args) {
+  return guarded([&]() -> PyObject* {
+    static auto* const titles = new std::unordered_set<std::string>;  // nodes keep pointers
+    PyObject* tensor;
+    const char* title;
+    if (!PyArg_ParseTuple(args, "Os", &tensor, &title)) return nullptr;
+    EG_CHECK_TYPE(is_tensor(tensor), "expected a Tensor");
+    named(unwrap(tensor), titles->insert(title).first->c_str());
+    return Py_NewRef(tensor);
+  });
+}
 
 // --- backward and grad ---------------------------------------------------------------------------------------------------------
 
@@ -483,6 +509,7 @@ PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr}
                            {"mark_inplace", mark_inplace, METH_VARARGS, nullptr},
                            {"add_hook", add_hook, METH_VARARGS, nullptr},
                            {"retain_grad", retain_grad, METH_O, nullptr},
+                           {"named", named_result, METH_VARARGS, nullptr},
                            {"is_grad_enabled", get_grad_mode, METH_NOARGS, nullptr},
                            {"set_grad_enabled", set_grad_mode, METH_O, nullptr},
                            {"is_inference_mode_enabled", get_inference_mode, METH_NOARGS, nullptr},
@@ -493,7 +520,8 @@ PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr}
 
 PyObject* wrap_node(const Ref<Node>& node) {
   if (!node) return Py_NewRef(Py_None);
-  PyObject* o = node_type->tp_alloc(node_type, 0);
+  PyTypeObject* const type = type_of(*node);
+  PyObject* o = type->tp_alloc(type, 0);
   if (!o) throw PythonError();
   node->retain();
   reinterpret_cast<NodeObject*>(o)->node = node.get();

@@ -255,7 +255,7 @@ class Run {
     const DeviceScope scope(node.outputs.empty() ? active_device : node.outputs[0].device);
     ProfileScope profile;
     if (EG_UNLIKELY(profiling)) {
-      profile.open(node.name() + "Backward0");
+      profile.open(node.title());
       for (const Tensor& g : v.grads)
         if (g.defined()) profile.operand(g);
     }
@@ -273,9 +273,8 @@ class Run {
              node.site.describe());
     if (check_for_nan && !any_nan(v.grads)) {
       for (size_t i = 0; i < results.size(); ++i)
-        EG_CHECK(!has_nan(results[i]), "Function '", node.name(),
-                 "Backward0' returned nan values in its ", i,
-                 "th output, for the operation made at ", node.site.describe());
+        EG_CHECK(!has_nan(results[i]), "Function '", node.title(), "' returned nan values in its ",
+                 i, "th output, for the operation made at ", node.site.describe());
     }
     for (size_t i = 0; i < node.post_hooks.size(); ++i) {
       const Ref<Node::NodeHook> hook = node.post_hooks[i];

@@ -10,7 +10,8 @@
 //
 // Inputs are `const Tensor&` or `const TensorList&`; forward returns a Tensor, a tuple of Tensors or a TensorList. backward takes one
 // Tensor, or `const Tensors&` if there are several outputs (undefined: no gradient came). A struct whose result is a
-// view of its first input says `static constexpr bool is_view = true`.
+// view of its first input says `static constexpr bool is_view = true`. Where PyTorch's name of the step depends on the
+// attributes (SumBackward0, SumBackward1), `std::string title() const` gives it.
 #pragma once
 
 #include <tuple>
@@ -24,6 +25,11 @@ template <class F, class = void>
 struct is_view : std::false_type {};
 template <class F>
 struct is_view<F, std::enable_if_t<F::is_view>> : std::true_type {};
+
+template <class F, class = void>
+struct has_title : std::false_type {};
+template <class F>
+struct has_title<F, std::void_t<decltype(std::declval<const F&>().title())>> : std::true_type {};
 
 inline bool wants_grad(const Tensor& t) { return t.defined() && t.requires_grad(); }
 inline bool wants_grad(const TensorList& list) {
@@ -62,7 +68,12 @@ template <class F>
 class FunctionNode final : public Node {
  public:
   explicit FunctionNode(F f) : fn(std::move(f)) {}
-  std::string name() const override { return F::name; }
+  std::string name() const override {
+    if constexpr (has_title<F>::value)
+      return fn.title();
+    else
+      return F::name;
+  }
   Tensors backward(Context& ctx, const Tensors& grads) override {
     if constexpr (std::is_invocable_v<decltype(&F::backward), F&, Context&, const Tensors&>) {
       return fn.backward(ctx, grads);

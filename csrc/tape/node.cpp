@@ -1,6 +1,7 @@
 #include "tape/node.h"
 
 #include <atomic>
+#include <cctype>
 
 namespace eg {
 
@@ -65,6 +66,18 @@ void Node::destroy() {
     delete next;
   }
   waiting = nullptr;
+}
+
+std::string Node::title() const {
+  if (shown) return shown;
+  std::string title = name();
+  const bool whole = title.find("Backward") != std::string::npos && std::isdigit(title.back());
+  return whole ? title : title + "Backward0";
+}
+
+Tensor named(Tensor y, const char* title) {
+  if (const Ref<Node>& node = y.grad_fn()) node->shown = title;
+  return y;
 }
 
 bool Node::add_input(const Tensor& t) {
@@ -149,7 +162,7 @@ void Node::release_saved() {
 }
 
 Tensor Node::saved_tensor(size_t i) {
-  EG_CHECK(!released, "Trying to access the saved tensors of ", name(), "Backward0, made at ",
+  EG_CHECK(!released, "Trying to access the saved tensors of ", title(), ", made at ",
            site.describe(), ", a second time: they were freed by the backward at ",
            released_by.describe(), ". Specify retain_graph=True there.");
   EG_CHECK_INDEX(i < saved.size(), "saved tensor ", i, " of ", saved.size());
@@ -170,7 +183,7 @@ Tensor Node::saved_tensor(size_t i) {
            "one of the variables needed for gradient computation has been modified by an inplace "
            "operation: a ",
            s.tensor.dtype(), " tensor of shape ", IntSpan(s.tensor.sizes()), ", ",
-           s.output_nr >= 0 ? "the output" : "an input", " of ", name(), "Backward0, was saved at ",
+           s.output_nr >= 0 ? "the output" : "an input", " of ", title(), ", was saved at ",
            site.describe(), " (version ", s.version, ") and modified at ",
            storage.last_write().describe(), " (now at version ", storage.version(),
            "). Hint: use the out-of-place form of the operation there, or clone() the tensor "
@@ -200,6 +213,7 @@ class Accumulator final : public Node {
     outputs.push_back({variable->sizes, variable->dtype, variable->device});
   }
   std::string name() const override { return "AccumulateGrad"; }
+  std::string title() const override { return name(); }
   Tensors backward(Context&, const Tensors&) override { return {}; }
 
   TensorImpl* variable_;  // null once the leaf is gone

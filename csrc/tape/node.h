@@ -84,7 +84,9 @@ class Node : public Counted {
   explicit Node(LeafTag);  // number 0: after everything else in a backward; no line of its own
   ~Node() override;
 
-  virtual std::string name() const = 0;  // "Tanh": shown as TanhBackward0
+  virtual std::string name() const = 0;  // "Tanh", or a whole title: "SumBackward1"
+  // What users see, PyTorch's name of the step: name() + "Backward0" unless there is a whole title.
+  virtual std::string title() const;
   // Gradients of the outputs in (undefined: zero), gradients of the inputs out (undefined: zero).
   virtual Tensors backward(Context& ctx, const Tensors& grads) = 0;
   // Drops what was saved, after a backward without retain_graph.
@@ -100,8 +102,9 @@ class Node : public Counted {
   static void add_last_output(Ref<Node> node, const Tensor& t);
   void pack_saved();
 
-  uint64_t sequence;  // creation order: the engine walks it backwards
-  Site site;          // the user's line
+  uint64_t sequence;            // creation order: the engine walks it backwards
+  Site site;                    // the user's line
+  const char* shown = nullptr;  // the title that named() gave
   SmallVec<Edge, 2> edges;
   SmallVec<OutputMeta, 1> outputs;
   SmallVec<SavedTensor, 2> saved;
@@ -159,6 +162,10 @@ class Context {
   Node* node_ = nullptr;
   Tensor* const* accumulators_ = nullptr;
 };
+
+// y, the result of a composition, under the title by which PyTorch's users know the op. y must be new: made by the
+// composition's last step.
+Tensor named(Tensor y, const char* title);
 
 // The node to which a tensor's gradient flows (its grad_fn, or the accumulator of a leaf), or null.
 Edge gradient_edge(const Tensor& t);

@@ -97,6 +97,8 @@ class Function:
     tensor(12.)
     """
 
+    _title: str | None = None  # on the tape, where it is not the class's name and "Backward"
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError(
             f"{type(self).__name__} should not be instantiated. Methods on autograd functions are all static, "
@@ -173,7 +175,7 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
         (None, 0, None) if t is None else _saved_entry(t, results, made, recorded)
         for t in ctx._to_save
     ]
-    ctx._node = _C.record_function(ctx, cls.__name__ + "Backward", args, recorded)
+    ctx._node = _C.record_function(ctx, cls._title or cls.__name__ + "Backward", args, recorded)
     for i, r in enumerate(results):
         if _among(r, dirty):
             _C.mark_inplace(r, made[i])

@@ -25,6 +25,7 @@ from eagergrad.linalg._factors import (
     Slogdet,
     Solve,
     SolveTriangular,
+    by_columns,
     check_float,
     check_square,
     eye_like,
@@ -240,7 +241,7 @@ def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
             f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})"
         )
     x = Solve.apply(A, b)
-    return x.squeeze(-1) if vector else x
+    return by_columns(x.squeeze(-1)) if vector and x.dim() > 2 else x.squeeze(-1) if vector else x
 
 
 @with_out
@@ -258,7 +259,8 @@ def solve_triangular(
     """X of A X = B (or X A = B) for triangular A; the other triangle is not read."""
     check_square("linalg.solve_triangular", A)
     if not left:
-        return solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
+        x = solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
+        return by_columns(x)
     return SolveTriangular.apply(A, B, upper, unitriangular)
 
 
@@ -296,8 +298,9 @@ def lstsq(
     rank = (s > limit * _largest(s)).sum(-1)
     full = driver != "gelsy" and m > n and bool((rank == n).all())
     residuals = ((A @ x - b) ** 2).sum(-2) if full else x.reshape(-1)[:0]
+    x = by_columns(x)
     return _lstsq(
-        x.squeeze(-1) if vector else x,
+        _C.named(x.squeeze(-1) if vector else x, "LinalgLstsqBackward0"),
         residuals,
         rank.new_empty(0) if driver == "gels" else rank,
         s if driver in ("gelsd", "gelss") else empty,
@@ -368,7 +371,7 @@ def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
             ],
             -2,
         )
-    return _lu_factor(wide_l + U, pivots)
+    return _lu_factor(_C.named(by_columns(wide_l + U), "LinalgLuFactorExBackward0"), pivots)
 
 
 @with_out
@@ -463,7 +466,7 @@ def det(A: Any, *, out: Any = None) -> Any:
     sign, logabs = Slogdet.apply(A)
     if bool((sign == 0).any()):
         return _det_by_expansion(A)
-    return sign * logabs.exp()
+    return _C.named(sign * logabs.exp(), "LinalgDetBackward0")
 
 
 def _det_by_expansion(A: Any) -> Any:
@@ -493,7 +496,7 @@ def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """L with A = L L^T for positive definite A (U = L^T if upper). Raises LinAlgError for others."""
     check_square("linalg.cholesky", A)
     L = Cholesky.apply(A.mT if upper else A)
-    return L.mT if upper else L
+    return by_columns(L.mT) if upper else L
 
 
 @with_out
@@ -601,7 +604,7 @@ def matrix_exp(A: Any) -> Any:
         result = eye + (x @ result) / k
     for _ in range(s):
         result = result @ result
-    return result
+    return _C.named(result, "LinalgMatrixExpBackward0")
 
 
 @with_out(casts=True)
@@ -734,7 +737,7 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
     for i in range(tau.shape[-1] - 1, -1, -1):
         vi = v[..., :, i : i + 1]
         q = q - tau[..., i, None, None] * (vi @ (vi.mT @ q))
-    return q
+    return by_columns(q)
 
 
 @with_out(casts=True)

@@ -101,10 +101,17 @@ def eye_like(A: Any, rows: int, columns: int | None = None) -> Any:
     return _ops["eye"](rows, rows if columns is None else columns, dtype=A.dtype, device=A.device)
 
 
+def by_columns(x: Any) -> Any:
+    """x with its matrices column by column in memory, as LAPACK leaves them and PyTorch hands them on."""
+    return _ops["clone"](x.mT, memory_format="contiguous_format").mT
+
+
 class Inverse(Function):
+    _title = "LinalgInvExBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        y = factorized("linalg.inv", np.linalg.inv, A)
+        y = by_columns(factorized("linalg.inv", np.linalg.inv, A))
         ctx.save_for_backward(y)
         return y
 
@@ -115,9 +122,11 @@ class Inverse(Function):
 
 
 class Solve(Function):
+    _title = "LinalgSolveExBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any, B: Any) -> Any:
-        X = factorized("linalg.solve", np.linalg.solve, A, B)
+        X = by_columns(factorized("linalg.solve", np.linalg.solve, A, B))
         ctx.save_for_backward(A, X)
         return X
 
@@ -144,6 +153,8 @@ def _solve_triangle(T: np.ndarray, B: np.ndarray) -> np.ndarray:
 
 
 class SolveTriangular(Function):
+    _title = "LinalgSolveTriangularBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any, B: Any, upper: bool, unit: bool) -> Any:
         if B.shape[-2] != A.shape[-1]:
@@ -151,7 +162,7 @@ class SolveTriangular(Function):
                 f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
             )
         T = _triangle(A.detach(), upper, unit)
-        result = factorized("linalg.solve_triangular", _solve_triangle, T, B)
+        result = by_columns(factorized("linalg.solve_triangular", _solve_triangle, T, B))
         ctx.upper, ctx.unit = upper, unit
         ctx.save_for_backward(A, result)
         return result
@@ -168,6 +179,8 @@ class SolveTriangular(Function):
 
 class CholeskySolve(Function):
     """X of A X = B, by the factor L of A = L L^T (upper: A = U^T U); the gradient of the factor is not cut to its triangle."""
+
+    _title = "CholeskySolveBackward0"
 
     @staticmethod
     def forward(ctx: Any, B: Any, factor: Any, upper: bool) -> Any:
@@ -190,6 +203,8 @@ class CholeskySolve(Function):
 
 
 class Slogdet(Function):
+    _title = "LinalgSlogdetBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
         ctx.save_for_backward(A)
@@ -206,9 +221,11 @@ def _half_lower(M: Any) -> Any:
 
 
 class Cholesky(Function):
+    _title = "LinalgCholeskyExBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        L = factorized("linalg.cholesky", np.linalg.cholesky, A)
+        L = by_columns(factorized("linalg.cholesky", np.linalg.cholesky, A))
         ctx.save_for_backward(L)
         return L
 
@@ -222,9 +239,11 @@ class Cholesky(Function):
 
 
 class QR(Function):
+    _title = "LinalgQrBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any, mode: Any) -> Any:
-        Q, R = factorized("linalg.qr", np.linalg.qr, A, mode=mode)
+        Q, R = map(by_columns, factorized("linalg.qr", np.linalg.qr, A, mode=mode))
         ctx.save_for_backward(Q, R)
         ctx.wide = A.shape[-2] < A.shape[-1]
         ctx.refused = mode == "complete" and A.shape[-2] > A.shape[-1]
@@ -255,9 +274,12 @@ def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
 
 
 class Eigh(Function):
+    _title = "LinalgEighBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any, uplo: str) -> Any:
         L, V = factorized("linalg.eigh", np.linalg.eigh, A, UPLO=uplo)
+        V = by_columns(V)
         ctx.save_for_backward(L, V)
         ctx.set_materialize_grads(False)
         return L, V
@@ -276,9 +298,12 @@ class Eigh(Function):
 
 
 class SVD(Function):
+    _title = "LinalgSvdBackward0"
+
     @staticmethod
     def forward(ctx: Any, A: Any, full: bool) -> Any:
         U, S, Vh = factorized("linalg.svd", np.linalg.svd, A, full_matrices=full)
+        U, Vh = by_columns(U), by_columns(Vh)
         ctx.save_for_backward(U, S, Vh)
         ctx.set_materialize_grads(False)
         return U, S, Vh
@@ -316,6 +341,8 @@ class SVD(Function):
 
 class Pinv(Function):
     """The gradient is made of the inverse itself: it exists for repeated and vanishing singular values too."""
+
+    _title = "LinalgPinvBackward0"
 
     @staticmethod
     def forward(ctx: Any, A: Any, limit: Any) -> Any:

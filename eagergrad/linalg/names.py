@@ -7,10 +7,16 @@ from typing import Any
 import numpy as np
 
 import eagergrad as eg
-from eagergrad import linalg
+from eagergrad import _C, linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
-from eagergrad.linalg._factors import CholeskySolve, check_float, check_square, factorized
+from eagergrad.linalg._factors import (
+    CholeskySolve,
+    by_columns,
+    check_float,
+    check_square,
+    factorized,
+)
 from eagergrad.tensor.autocast import full_precision
 from eagergrad.tensor.out import with_out, write_results
 from eagergrad.tensor.results import result_type
@@ -73,7 +79,7 @@ def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any
     """
     check_square("cholesky_inverse", input)
     eye = eg.eye(input.shape[-1], dtype=input.dtype, device=input.device)
-    return CholeskySolve.apply(eye, input, upper)
+    return _C.named(CholeskySolve.apply(eye, input, upper), "CholeskyInverseBackward0")
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:
@@ -105,7 +111,7 @@ def geqrf(input: Any, *, out: Any = None) -> Any:
     """LAPACK's packed QR: R on and above the diagonal, Householder vectors below it, and their factors; not recorded."""
     check_float("geqrf", input)
     packed, tau = factorized("geqrf", np.linalg.qr, input, mode="raw")
-    return _geqrf(packed.mT.contiguous(), tau)
+    return _geqrf(packed.mT, tau)
 
 
 @with_out(casts=True)
@@ -125,7 +131,7 @@ def ormqr(
     for i in range(k) if transpose == left else reversed(range(k)):
         vi = v[..., :, i : i + 1]
         c = c - tau[..., i, None, None] * (vi @ (vi.mT @ c))
-    return c if left else c.mT
+    return by_columns(c if left else c.mT)
 
 
 def _basis(A: Any, q: int, niter: int) -> Any:
@@ -199,7 +205,7 @@ def triangular_solve(
     """X of A X = input for triangular A."""
     M = A.mT if transpose else A
     x = linalg.solve_triangular(M, input, upper=upper != transpose, unitriangular=unitriangular)
-    return _triangular(x, A.clone())
+    return _triangular(_C.named(x, "TriangularSolveBackward0"), by_columns(A.clone()))
 
 
 globals().update({name: full_precision(globals()[name]) for name in __all__})

@@ -157,7 +157,8 @@ def empty_permuted(size: Any, physical_layout: Any, **options: Any) -> Tensor:
 @with_out
 def unfold_copy(input: Tensor, dimension: int, size: int, step: int, *, out: Any = None) -> Tensor:
     """A copy of unfold()."""
-    return input.unfold(dimension, size, step).clone().contiguous()
+    shown = input.unfold(dimension, size, step)
+    return _C.op_table["clone"](shown, memory_format="contiguous_format")
 
 
 def is_nonzero(input: Tensor) -> bool:

@@ -275,7 +275,7 @@ def trace(input: Any) -> Any:
         raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
     if input.dtype is ALL[0]:
         raise NotImplementedError("trace is not implemented for bool")
-    return input.diagonal().sum()
+    return _C.named(input.diagonal().sum(), "TraceBackward0")
 
 
 @with_out
@@ -292,7 +292,8 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
         raise RuntimeError(f"inputs dimension {dim} must have length 3. Got {list(a.shape)}")
     a0, a1, a2 = a.unbind(dim)
     b0, b1, b2 = b.unbind(dim)
-    return _ops["stack"]([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], dim)
+    parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
+    return _C.named(_ops["stack"](parts, dim), "LinalgCrossBackward0")
 
 
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
@@ -318,7 +319,7 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     """p-norm of input - other."""
     from eagergrad.tensor.statistics import norm
 
-    return norm((input - other).reshape(-1), p)
+    return _C.named(norm((input - other).reshape(-1), p), "DistBackward0")
 
 
 @full_precision
@@ -345,8 +346,10 @@ def cdist(
         squared = (squares - 2 * (x1 @ x2.mT)).clamp(min=0)
         # sqrt has no gradient at 0: there it is 0.
         zero = squared == 0
-        return squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
-    return _norm_of_difference(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
+        y = squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
+    else:
+        y = _norm_of_difference(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
+    return _C.named(y, "CdistBackward0")
 
 
 @full_precision_on_cuda
@@ -356,4 +359,4 @@ def pdist(input: Any, p: float = 2.0) -> Any:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
     n = input.shape[0]
     i, j = _ops["triu_indices"](n, n, 1, device=input.device).unbind(0)
-    return _norm_of_difference(input[i] - input[j], p)
+    return _C.named(_norm_of_difference(input[i] - input[j], p), "PdistBackward0")

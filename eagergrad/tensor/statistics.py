@@ -95,7 +95,7 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
     others = [d for d in range(input.dim()) if d != wrap_dim(dim, input.dim())]
     lengths = norm(input, p, others, True)
     scale = _ops["where"](lengths > maxnorm, maxnorm / (lengths + 1e-7), _ops["ones_like"](lengths))
-    return input * scale
+    return _C.named(input * scale, "RenormBackward0")
 
 
 # -- order statistics --------------------------------------------------------------------------------
@@ -117,7 +117,8 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
         # Equal elements share the gradient: they add a zero that has it.
         same = flat.detach() == value
         zero = _ops["where"](same & flat.detach().isfinite(), flat - flat.detach(), 0.0)
-        return value + zero.sum() / same.sum().clamp(min=1)
+        shared = value + zero.sum() / same.sum().clamp(min=1)
+        return _C.named(shared, f"{name.capitalize()}Backward0")
     if input.dim() == 0:
         return _median(input.clone(), input.new_zeros((), dtype=ALL[5]))
     n = input.shape[dim]
@@ -137,7 +138,9 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
         place = input.new_full(shape, (n - 1) // 2, dtype=ALL[5])
     at = order.gather(dim, place)
     values = input.gather(dim, at)
-    return _median(values, at) if keepdim else _median(values.squeeze(dim), at.squeeze(dim))
+    if not keepdim:
+        values, at = values.squeeze(dim), at.squeeze(dim)
+    return _median(_C.named(values, f"{name.capitalize()}Backward1"), at)
 
 
 @with_out
@@ -167,9 +170,11 @@ def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -
     # How far each element is from the first of its equals: the mode ends the first of the longest runs.
     run = place - _ops["where"](begins, place, 0).cummax(-1)[0]
     end = _ops["where"](run == run.amax(-1, True), place, n).amin(-1, True)
-    at = order.gather(-1, end).movedim(-1, dim)
+    at = _ops["clone"](order.gather(-1, end).movedim(-1, dim), memory_format="contiguous_format")
     values = input.gather(dim, at)
-    return _mode(values, at) if keepdim else _mode(values.squeeze(dim), at.squeeze(dim))
+    if not keepdim:
+        values, at = values.squeeze(dim), at.squeeze(dim)
+    return _mode(_C.named(values, "ModeBackward0"), at)
 
 
 def _tensor(values: Any, **kw: Any) -> Any:

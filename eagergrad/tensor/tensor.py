@@ -16,6 +16,7 @@ from eagergrad.tensor.layout import strided
 from eagergrad.tensor.size import Size
 
 _ops = _C.op_table
+_reversed_dims = _ops["_reversed_dims"]
 _NOT_ON_HOST = (
     "can't convert {} device type tensor to numpy. Use Tensor.cpu() to copy the tensor to host memory "
     "first."
@@ -213,7 +214,7 @@ class Tensor(_C.TensorBase):
     @property
     def T(self) -> Tensor:
         """Dimensions reversed."""
-        return self.t() if self.ndim == 2 else self.permute(*range(self.ndim - 1, -1, -1))
+        return _reversed_dims(self)
 
     @property
     def mT(self) -> Tensor:

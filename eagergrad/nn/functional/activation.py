@@ -6,7 +6,7 @@ import warnings
 from typing import Any
 
 import eagergrad as eg
-from eagergrad import Tensor
+from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.tensor.out import with_out
 
@@ -117,10 +117,10 @@ def rrelu(
     if lower > upper:
         raise RuntimeError(f"[rrelu] lower bound {lower} should not be above upper bound {upper}")
     if not training:
-        return leaky_relu(input, (lower + upper) / 2, inplace)
+        return _C.named(leaky_relu(input, (lower + upper) / 2, inplace), "RreluWithNoiseBackward0")
     slope = eg.empty_like(input, requires_grad=False).uniform_(lower, upper)
     slope.masked_fill_(input.detach() > 0, 1.0)
-    return input.mul_(slope) if inplace else input * slope
+    return _C.named(input.mul_(slope) if inplace else input * slope, "RreluWithNoiseBackward0")
 
 
 def rrelu_(
@@ -141,7 +141,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"[glu] not implemented for {input.dtype}")
     a, b = input.chunk(2, dim)
-    return a * b.sigmoid()
+    return _C.named(a * b.sigmoid(), "GluBackward0")
 
 
 def hardtanh(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from eagergrad import Tensor
+from eagergrad import _C, Tensor
 
 __all__ = ["channel_shuffle", "native_channel_shuffle"]
 
@@ -26,7 +26,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
             f"[channel_shuffle] number of channels must be divisible by groups, came {channels} and {groups}"
         )
     split = input.reshape(n, groups, channels // groups, *rest)
-    return split.transpose(1, 2).reshape(n, channels, *rest)
+    y = split.transpose(1, 2).reshape(n, channels, *rest)
+    return _C.named(y, "ChannelShuffleBackward0")
 
 
 native_channel_shuffle = channel_shuffle

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 import eagergrad as eg
-from eagergrad import Tensor
+from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.tensor.autocast import full_precision
 
@@ -270,7 +270,8 @@ def multi_margin_loss(
         violated = violated * weight[y]
     wrong = eg.ones_like(x, requires_grad=False).scatter_(1, y, 0.0)
     loss = (violated * wrong).sum(1) / x.shape[1]
-    return _reduced(loss.reshape(()) if single and target.dim() == 0 else loss, reduction)
+    losses = loss.reshape(()) if single and target.dim() == 0 else loss
+    return _C.named(_reduced(losses, reduction), "MultiMarginLossBackward0")
 
 
 @full_precision
@@ -304,7 +305,8 @@ def multilabel_margin_loss(
     margins = (1 - x.gather(1, index).unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)
     counted = listed.to(x.dtype).unsqueeze(2) * others.unsqueeze(1)
     loss = (margins * counted).sum((1, 2)) / x.shape[1]
-    return _reduced(loss.reshape(()) if single else loss, reduction)
+    losses = loss.reshape(()) if single else loss
+    return _C.named(_reduced(losses, reduction), "MultilabelMarginLossBackward0")
 
 
 def multilabel_soft_margin_loss(

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import eagergrad as eg
-from eagergrad import Tensor
+from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
 
 __all__ = [
@@ -47,7 +47,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     n = len(lead)
     x = input.reshape(*lead, c // (r * r), r, r, h, w)
     x = x.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return x.reshape(*lead, c // (r * r), h * r, w * r)
+    return _C.named(x.reshape(*lead, c // (r * r), h * r, w * r), "PixelShuffleBackward0")
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -73,7 +73,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     n = len(lead)
     x = input.reshape(*lead, c, h // r, r, w // r, r)
     x = x.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return x.reshape(*lead, c * r * r, h // r, w // r)
+    return _C.named(x.reshape(*lead, c * r * r, h // r, w // r), "PixelUnshuffleBackward0")
 
 
 _DIMS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
@@ -266,4 +266,4 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
     columns.append(theta.new_ones(spatial))
     base = eg.stack(columns, -1).reshape(1, -1, dims + 1)
     grid = eg.matmul(base, theta.transpose(1, 2))
-    return grid.reshape(theta.shape[0], *spatial, dims)
+    return _C.named(grid.reshape(theta.shape[0], *spatial, dims), "AffineGridGeneratorBackward0")
