@@ -186,3 +186,11 @@ def test_second_gradient_of_grid_sample(mode, padding, align):
         assert eg.autograd.gradgradcheck(lambda x: sample(x, grid.detach()), (x,))
     else:
         assert eg.autograd.gradgradcheck(sample, (x, grid))
+
+
+@pytest.mark.parametrize("name", ["argmax", "argmin", "logsumexp"])
+def test_masked_results_have_the_inputs_dtype(name):
+    function = getattr(eg.masked, name)
+    for dtype in (eg.float32, eg.int64):
+        assert function(eg.tensor([1, 3, 2], dtype=dtype), 0).dtype is dtype
+    assert function(eg.tensor([1, 3]), 0, dtype=eg.float64).dtype is eg.float64

@@ -58,6 +58,8 @@ REFUSED = [
     (eg.lerp, (T, T, 0.5)),
     (F.softmax, (T, 0)),
     (eg.matmul, (B, B)),
+    (F.pad, (eg.ones(1, 3, dtype=eg.bool), (1, 1), "reflect")),
+    (eg.index_reduce, (eg.ones(3, dtype=eg.bool), 0, eg.tensor([0]), eg.ones(1, dtype=eg.bool), "prod")),
 ]  # fmt: skip
 
 
@@ -314,3 +316,14 @@ def test_shifts_in_place_write_to_the_tensor():
     assert y.tolist() == [2, 16]
     y >>= 1
     assert x.tolist() == [1, 8]
+
+
+def test_blocks_of_bools_stay_bool():
+    x = eg.tensor([[[[True, False], [False, True]]]])
+    blocks = F.unfold(x, 2)
+    assert blocks.dtype is eg.bool and blocks.flatten().tolist() == [True, False, False, True]
+
+
+def test_ormqr_wants_matrices():
+    with pytest.raises(RuntimeError):
+        eg.ormqr(eg.tensor(1.0), eg.tensor(1.0), eg.tensor(1.0))

@@ -415,6 +415,9 @@ BlockShape block_shape(const char* op, const Dims& size, const Dims& kernel, con
 
 Tensor im2col(const Tensor& input, const Dims& kernel, const Dims& dilation, const Dims& padding,
               const Dims& stride) {
+  if (input.dtype() == DType::Bool)  // the one other dtype that PyTorch takes
+    return cast_data(im2col(cast_data(input, DType::Float32), kernel, dilation, padding, stride),
+                     DType::Bool);
   check_input("unfold", input, 2);
   check_floating("unfold", input);
   const Tensor x = batched(input, 3);

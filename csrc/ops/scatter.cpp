@@ -434,6 +434,8 @@ Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, con
 Tensor index_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
                     const std::string& reduce, bool include_self) {
   const Reduce r = reduce_named("index_reduce", reduce, false);
+  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool,
+                "[index_reduce] not implemented for bool");
   const int64_t d = wrap_dim(dim, x.dim());
   EG_CHECK_INDEX(index.dim() <= 1, "[index_reduce] Index is supposed to be a vector, got shape ",
                  index.sizes());

@@ -280,6 +280,8 @@ LineTable pad_table(const char* op, const std::string& mode, int64_t in, int64_t
 // pad: (before, after) of the last dimension, of the one before it, ...
 Tensor pad_mode(const Tensor& input, const Dims& pad, const std::string& mode) {
   const int64_t dims = static_cast<int64_t>(pad.size()) / 2;
+  EG_CHECK_KIND(NotImplemented, mode == "circular" || input.dtype() != DType::Bool, "[pad] mode ",
+                mode, " is not implemented for bool");
   EG_CHECK(pad.size() % 2 == 0 && dims >= 1 && dims <= 3, "[pad] mode ", mode,
            " takes 2, 4 or 6 padding numbers, got ", pad);
   EG_CHECK(input.dim() == dims + 1 || input.dim() == dims + 2, "[pad] mode ", mode,

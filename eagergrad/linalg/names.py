@@ -120,6 +120,10 @@ def ormqr(
 ) -> Any:
     """Q @ other (other @ Q unless left; Q transposed if asked for), for the m x m matrix Q of geqrf's vectors and factors."""
     check_float("ormqr", input)
+    if input.dim() < 2 or other.dim() < 2:
+        raise RuntimeError(
+            f"ormqr: input and other must have at least 2 dimensions, got {input.dim()} and {other.dim()}"
+        )
     m = other.shape[-2 if left else -1]
     if input.shape[-2] != m:
         raise RuntimeError(

@@ -150,9 +150,9 @@ def argmax(
     dtype: Any = None,
     mask: Any = None,
 ) -> Tensor:
-    """Position of the largest selected element."""
+    """Position of the largest selected element, in the dtype of the input or the one asked for."""
     x = _cast(input, dtype)
-    return _filled(x, mask, _limits(x.dtype)[0]).argmax(dim, keepdim)
+    return _filled(x, mask, _limits(x.dtype)[0]).argmax(dim, keepdim).to(x.dtype)
 
 
 def argmin(
@@ -163,9 +163,9 @@ def argmin(
     dtype: Any = None,
     mask: Any = None,
 ) -> Tensor:
-    """Position of the smallest selected element."""
+    """Position of the smallest selected element, in the dtype of the input or the one asked for."""
     x = _cast(input, dtype)
-    return _filled(x, mask, _limits(x.dtype)[1]).argmin(dim, keepdim)
+    return _filled(x, mask, _limits(x.dtype)[1]).argmin(dim, keepdim).to(x.dtype)
 
 
 def mean(
@@ -263,9 +263,9 @@ def std(
 def logsumexp(
     input: Tensor, dim: Any = None, *, keepdim: bool = False, dtype: Any = None, mask: Any = None
 ) -> Tensor:
-    """log of the sum of exp of the selected elements."""
+    """log of the sum of exp of the selected elements, in the dtype of the input or the one asked for."""
     x = _cast(input, dtype)
-    return _filled(x, mask, _limits(x.dtype)[0]).logsumexp(_dims(x, dim), keepdim)
+    return _filled(x, mask, _limits(x.dtype)[0]).logsumexp(_dims(x, dim), keepdim).to(x.dtype)
 
 
 def logaddexp(
