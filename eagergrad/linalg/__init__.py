@@ -30,10 +30,9 @@ from eagergrad.linalg._factors import (
     check_square,
     eye_like,
     factorized,
-    permutation_matrices,
     real_eig,
-    row_exchanges,
 )
+from eagergrad.linalg._lu import LuFactor, inverse_order, order, permutation
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.products import cross as _cross
@@ -358,29 +357,24 @@ def _positive(atol: Any) -> bool:
 @with_out
 def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """Compact LU decomposition: LU and pivots (from 1, as LAPACK)."""
-    L, U, exchanges = _eliminated(A, pivot)
-    pivots = (exchanges + 1).to(_int32())
-    wide_l = L.tril(-1)
-    if L.shape[-1] < U.shape[-1]:
-        wide_l = _ops["cat"]([wide_l, L.new_zeros((*L.shape[:-1], U.shape[-1] - L.shape[-1]))], -1)
-    if U.shape[-2] < L.shape[-2]:
-        U = _ops["cat"](
-            [
-                U,
-                U.new_zeros((*U.shape[:-2], L.shape[-2] - U.shape[-2], U.shape[-1])),
-            ],
-            -2,
+    return _lu_factor(*_factored(A, pivot)[:2])
+
+
+def _factored(A: Any, pivot: bool) -> Any:
+    check_float("linalg.lu_factor", A)
+    if A.dim() < 2:
+        raise RuntimeError(
+            f"linalg.lu_factor: The input tensor A must have at least 2 dimensions. Got shape {list(A.shape)}"
         )
-    return _lu_factor(_C.named(by_columns(wide_l + U), "LinalgLuFactorExBackward0"), pivots)
+    if not pivot:
+        raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
+    return LuFactor.apply(A)
 
 
 @with_out
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """lu_factor with a tensor of error codes: where, from 1, the first zero pivot is."""
-    LU, pivots = lu_factor(A, pivot=pivot)
-    zero = LU.detach().diagonal(0, -2, -1) == 0
-    first = zero.to(_int32()).argmax(-1) + 1 if zero.shape[-1] else zero.sum(-1)
-    info = _ops["where"](zero.any(-1), first, 0).to(_int32())
+    LU, pivots, info = _factored(A, pivot)
     if check_errors and bool((info > 0).any()):
         raise LinAlgError(
             f"linalg.lu_factor: pivot {int(info.max())} is zero: the matrix is singular"
@@ -403,7 +397,7 @@ def lu_unpack(
     k = min(m, n)
     P = LU.new_empty(0)
     if unpack_pivots:
-        P = permutation_matrices(pivots.detach() - 1, m).to(LU.dtype)
+        P = permutation(pivots, m, LU.dtype)
     if not unpack_data:
         empty = LU.new_empty(0)
         return _lu(P, empty, empty)
@@ -414,46 +408,35 @@ def lu_unpack(
 @with_out
 def lu(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
     """P, L and U with A = P L U (partial pivoting)."""
-    L, U, exchanges = _eliminated(A, pivot)
-    return _lu(permutation_matrices(exchanges, A.shape[-2]).to(A.dtype), L, U)
-
-
-def _eliminated(A: Any, pivot: bool) -> tuple[Any, Any, Any]:
-    """L, U and the exchanges of rows, from 0."""
-    check_float("linalg.lu", A)
-    if not pivot:
-        raise RuntimeError("linalg.lu: LU without pivoting is not implemented on the CPU")
-    m, n = A.shape[-2:]
-    exchanges = row_exchanges(A)
-    B = permutation_matrices(exchanges, m).to(A.dtype).mT @ A
-    k = min(m, n)
-    # Without pivoting from here on: column by column, recorded.
-    rows = [B]
-    columns_l = []
-    rows_u = []
-    row = _ops["arange"](m, device=A.device).reshape(m, 1)
-    for i in range(k):
-        current = rows[-1]
-        pivot_row = current[..., i : i + 1, :]
-        rows_u.append(pivot_row)
-        d = pivot_row[..., :, i : i + 1]
-        column = current[..., :, i : i + 1] / d
-        below = (row > i).to(A.dtype)
-        columns_l.append(column * below + (row == i).to(A.dtype))
-        rows.append(current - (column * below) @ pivot_row)
-    L = _ops["cat"](columns_l, -1) if columns_l else A.new_zeros((*A.shape[:-2], m, 0))
-    U = _ops["cat"](rows_u, -2).triu() if rows_u else A.new_zeros((*A.shape[:-2], 0, n))
-    return L, U, exchanges
+    LU, pivots, _ = _factored(A, pivot)
+    return _lu(*lu_unpack(LU, pivots))
 
 
 @with_out
 def lu_solve(
     LU: Any, pivots: Any, B: Any, *, left: bool = True, adjoint: bool = False, out: Any = None
 ) -> Any:
-    """X of A X = B from lu_factor(A)."""
-    P, L, U = lu_unpack(LU, pivots)
-    A = P @ L @ U
-    return solve(A.mT if adjoint else A, B, left=left)
+    """X of A X = B (left=False: X A = B) from lu_factor(A); adjoint: of A^T in the place of A."""
+    check_square("linalg.lu_solve", LU)
+    n = LU.shape[-1]
+    if B.dim() < 2 or B.shape[-2 if left else -1] != n:
+        raise RuntimeError(
+            f"linalg.lu_solve: Incompatible shapes of A and B for the equation {'AX' if left else 'XA'} = B "
+            f"({list(LU.shape)} and {list(B.shape)})"
+        )
+    if not left:
+        return lu_solve(LU, pivots, B.mT, adjoint=not adjoint).mT
+    batch = np.broadcast_shapes(tuple(LU.shape[:-2]), tuple(B.shape[:-2]))
+    B = B.expand(*batch, *B.shape[-2:])
+
+    def reordered(x: Any, rows: Any) -> Any:
+        return x.gather(-2, rows.unsqueeze(-1).expand(x.shape))
+
+    if adjoint:
+        inner = SolveTriangular.apply(LU.mT, B, False, False)
+        return reordered(SolveTriangular.apply(LU.mT, inner, True, True), inverse_order(pivots, n))
+    inner = SolveTriangular.apply(LU, reordered(B, order(pivots, n)), False, True)
+    return SolveTriangular.apply(LU, inner, True, False)
 
 
 # -- determinants ------------------------------------------------------------------------------------

@@ -6,13 +6,13 @@ differentiation of linear algebra functions" (2010).
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
 from eagergrad import _C
 from eagergrad.autograd.function import Function
+from eagergrad.linalg import _host
 from eagergrad.tensor.refusals import LinAlgError
 
 _ops = _C.op_table
@@ -42,19 +42,24 @@ def check_square(op: str, A: Any) -> None:
 
 
 def factorized(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
-    """NumPy's `function` of the inputs' values, or, on a GPU, CuPy's of the same name. Not recorded."""
+    """NumPy's `function` of the inputs' values, or that of its name in _host or, on a GPU, in CuPy. Not recorded."""
     device = inputs[0].device
-    if device.type != "cuda" or any(x.device != device for x in inputs):
-        return on_host(op, function, *inputs, **options)
-    from eagergrad.cuda import linalg
-
+    one_device = all(x.device == device for x in inputs)
+    name = function.__name__.strip("_")
     try:
-        made = linalg.factorized(function.__name__.strip("_"), *inputs, **options)
+        if one_device and device.type == "cpu" and hasattr(_host, name):
+            return getattr(_host, name)(*(x.detach() for x in inputs), **options)
+        if one_device and device.type == "cuda":
+            from eagergrad.cuda import linalg
+
+            made = linalg.factorized(name, *inputs, **options)
+            if made is not None:
+                return made
     except ImportError:  # a CuPy without cuSOLVER
-        made = None
+        pass
     except np.linalg.LinAlgError as e:
         raise _impossible(op, e) from None
-    return on_host(op, function, *inputs, **options) if made is None else made
+    return on_host(op, function, *inputs, **options)
 
 
 def _impossible(op: str, error: Exception) -> LinAlgError:
@@ -161,8 +166,12 @@ class SolveTriangular(Function):
             raise RuntimeError(
                 f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
             )
-        T = _triangle(A.detach(), upper, unit)
-        result = by_columns(factorized("linalg.solve_triangular", _solve_triangle, T, B))
+        if A.device.type == "cpu" and B.device == A.device:
+            result = _host.solve_triangular(A.detach(), B.detach(), upper=upper, unit=unit)
+        else:
+            T = _triangle(A.detach(), upper, unit)
+            result = factorized("linalg.solve_triangular", _solve_triangle, T, B)
+        result = by_columns(result)
         ctx.upper, ctx.unit = upper, unit
         ctx.save_for_backward(A, result)
         return result
@@ -367,45 +376,3 @@ class Pinv(Function):
         K = P @ gt
         PtK = Pt @ K
         return (gt - A @ K) @ P @ Pt + PtK - (K @ P).mT - (PtK @ P) @ A, None
-
-
-def row_exchanges(A: Any) -> Any:
-    """For each column in turn the row, from 0, that partial pivoting brings up: (..., min(m, n)). Not recorded."""
-    m, n = A.shape[-2:]
-    x = A.detach().double().reshape(math.prod(A.shape[:-2]), m, n).clone()
-    found = []
-    for i in range(min(m, n)):
-        j = x[:, i:, i].abs().argmax(1, keepdim=True) + i
-        found.append(j)
-        exchange(x, 1, i, j)
-        pivot = x[:, i : i + 1, i : i + 1]
-        factors = (x[:, i + 1 :, i : i + 1] / pivot).masked_fill(pivot == 0, 0.0)
-        x[:, i + 1 :] -= factors * x[:, i : i + 1]
-    shape = (*A.shape[:-2], min(m, n))
-    made = _ops["cat"](found, 1) if found else x.new_empty(0, dtype=_int64())
-    return made.reshape(shape)
-
-
-def exchange(x: Any, dim: int, i: int, j: Any) -> None:
-    """Exchange entries i and j[b] of each x[b] along dim, in place."""
-    places = _ops["cat"]([j * 0 + i, j], 1)
-    if x.dim() == 3:
-        places = places.unsqueeze(-1).expand(-1, -1, x.shape[2])
-    x.scatter_(dim, places.flip(1), x.gather(dim, places))
-
-
-def permutation_matrices(exchanges: Any, n: int) -> Any:
-    """Matrices (..., n, n) of exchanges (..., k) of rows i and exchanges[..., i], in turn."""
-    flat = exchanges.reshape(math.prod(exchanges.shape[:-1]), exchanges.shape[-1]).long()
-    numbers = _ops["arange"](n, device=exchanges.device)
-    order = numbers.expand(flat.shape[0], n).clone()
-    for i in range(flat.shape[1]):
-        exchange(order, 1, i, flat[:, i : i + 1])
-    P = order.unsqueeze(1) == numbers.reshape(n, 1)
-    return P.reshape((*exchanges.shape[:-1], n, n))
-
-
-def _int64() -> Any:
-    from eagergrad.tensor.dtype import int64
-
-    return int64
