@@ -42,6 +42,28 @@ EG_INLINE Vec<T> splat(T v) {
   return v - Vec<T>{};
 }
 
+// base[at[l]] in each lane, 0 where at[l] is negative.
+EG_INLINE Vec<float> gather(const float* base, const int32_t* at) {
+#if defined(__AVX512F__)
+  const __m512i i = _mm512_loadu_si512(at);
+  const __mmask16 inside = _mm512_cmpge_epi32_mask(i, _mm512_setzero_si512());
+  return (Vec<float>)_mm512_mask_i32gather_ps(_mm512_setzero_ps(), inside, i, base, 4);
+#elif defined(__AVX2__)
+  const __m256i i = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  const __m256 inside = _mm256_castsi256_ps(_mm256_cmpgt_epi32(i, _mm256_set1_epi32(-1)));
+  return (Vec<float>)_mm256_mask_i32gather_ps(_mm256_setzero_ps(), base, i, inside, 4);
+#else
+  Vec<float> v;
+  for (int l = 0; l < kLanes<float>; ++l) v[l] = at[l] < 0 ? 0.0f : base[at[l]];
+  return v;
+#endif
+}
+EG_INLINE Vec<double> gather(const double* base, const int32_t* at) {
+  Vec<double> v;
+  for (int l = 0; l < kLanes<double>; ++l) v[l] = at[l] < 0 ? 0.0 : base[at[l]];
+  return v;
+}
+
 // A store past the caches, for results that are read much later. p is aligned to the vector; other threads see it after
 // drain_stores().
 template <class T>

@@ -3,6 +3,7 @@
 #include "kernels/grain.h"
 #include "kernels/grid_taps.h"
 #include "kernels/scratch.h"
+#include "kernels/simd.h"
 
 namespace eg {
 namespace {
@@ -280,6 +281,7 @@ void reads_of(const GridShape& s, const T* points, int64_t n, bool slopes, Reads
           r.offset[k][p] = outside ? -1 : (z[p] * height + y[p]) * width + x[p];
           r.weight[k][p] = u[p] * v[p] * w[p];
         }
+        for (int64_t p = n; p < kPoints; ++p) r.offset[k][p] = -1, r.weight[k][p] = T(0);
         if (!slopes) continue;
         for (int64_t p = 0; p < n; ++p) {
           r.slope[0][k][p] = u[p] * v[p] * d[2].slope[c][p];
@@ -317,14 +319,12 @@ void grid_sample(const GridShape& s, const T* x, const T* grid, T* y) {
                             [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
                               for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
                                 const T* plane = x + c * in;
-                                T sum[kPoints];
-                                for (int64_t i = 0; i < count; ++i) sum[i] = T(0);
-                                for (int64_t k = 0; k < r.taps; ++k) {
-                                  for (int64_t i = 0; i < count; ++i) {
-                                    const int32_t at = r.offset[k][i];
-                                    const T v = plane[at < 0 ? 0 : at];  // always loads: a gather
-                                    sum[i] += r.weight[k][i] * (at < 0 ? T(0) : v);
-                                  }
+                                alignas(64) T sum[kPoints];
+                                for (int64_t i = 0; i < count; i += kLanes<T>) {
+                                  Vec<T> v{};
+                                  for (int64_t k = 0; k < r.taps; ++k)
+                                    v += load(r.weight[k] + i) * gather(plane, r.offset[k] + i);
+                                  store(sum + i, v);
                                 }
                                 for (int64_t i = 0; i < count; ++i) y[c * out + p + i] = sum[i];
                               }
@@ -361,30 +361,29 @@ void grid_input_grad(const GridShape& s, const T* gy, const T* grid, T* gx) {
 template <class T>
 void grid_points_grad(const GridShape& s, const T* gy, const T* x, const T* grid, T* ggrid) {
   const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
-  parallel_for(s.batch * blocks, grain_of(kPoints * 24 * (s.channels + 8)),
-               [&](int64_t begin, int64_t end) {
-                 each_block(s, grid, begin, end, true,
-                            [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
-                              T sum[3][kPoints] = {};
-                              for (int64_t k = 0; k < r.taps; ++k) {
-                                T product[kPoints] = {};
-                                for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
-                                  const T *plane = x + c * in, *g = gy + c * out + p;
-                                  for (int64_t i = 0; i < count; ++i) {
-                                    const int32_t at = r.offset[k][i];
-                                    const T v = plane[at < 0 ? 0 : at];
-                                    product[i] += g[i] * (at < 0 ? T(0) : v);
-                                  }
-                                }
-                                for (int64_t d = 0; d < s.dims; ++d)
-                                  for (int64_t i = 0; i < count; ++i)
-                                    sum[d][i] += product[i] * r.slope[d][k][i];
-                              }
-                              for (int64_t i = 0; i < count; ++i)
-                                for (int64_t d = 0; d < s.dims; ++d)
-                                  ggrid[(n * out + p + i) * s.dims + d] = sum[d][i];
-                            });
-               });
+  parallel_for(
+      s.batch * blocks, grain_of(kPoints * 24 * (s.channels + 8)), [&](int64_t begin, int64_t end) {
+        each_block(
+            s, grid, begin, end, true, [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
+              T sum[3][kPoints] = {};
+              for (int64_t k = 0; k < r.taps; ++k) {
+                alignas(64) T product[kPoints] = {};
+                T right[kPoints] = {};
+                for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
+                  const T *plane = x + c * in, *g = gy + c * out + p;
+                  for (int64_t i = 0; i < count; ++i) right[i] = g[i];
+                  for (int64_t i = 0; i < count; i += kLanes<T>)
+                    store(product + i,
+                          load(product + i) + load(right + i) * gather(plane, r.offset[k] + i));
+                }
+                for (int64_t d = 0; d < s.dims; ++d)
+                  for (int64_t i = 0; i < count; ++i) sum[d][i] += product[i] * r.slope[d][k][i];
+              }
+              for (int64_t i = 0; i < count; ++i)
+                for (int64_t d = 0; d < s.dims; ++d)
+                  ggrid[(n * out + p + i) * s.dims + d] = sum[d][i];
+            });
+      });
 }
 
 // ---------------------------------------------------------------------------- entry points
