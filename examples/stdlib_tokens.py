@@ -104,7 +104,7 @@ def load(features: int = 20_000, packages: int = 20, among: Container[str] | Non
     for bag in counts:
         entries = sorted((column[w], n) for w, n in bag.items() if w in column)
         weights = np.log1p(np.array([n for _, n in entries], dtype=np.float32))
-        values.append(weights / np.sqrt((weights**2).sum() or 1))
+        values.append(weights / np.sqrt((weights**2).sum() or np.float32(1)))
         columns.append(np.array([c for c, _ in entries], dtype=np.int64))
         pointers.append(pointers[-1] + len(entries))
     return Bags(

@@ -2,6 +2,7 @@
 
 #include "core/parallel.h"
 #include "kernels/order.h"
+#include "kernels/simd.h"
 
 extern "C" {
 void* malloc(size_t);
@@ -139,8 +140,8 @@ constexpr int64_t kRanked =
 
 template <class Key>
 struct VectorOf {
-  typedef Key type __attribute__((vector_size(64)));
-  static constexpr int lanes = 64 / sizeof(Key);
+  typedef Key type __attribute__((vector_size(kVectorBytes)));
+  static constexpr int lanes = kVectorBytes / sizeof(Key);
 };
 
 // Short rows: an element's place is the number of those before it in order, counted a vector at a time. keys and place have room

@@ -430,8 +430,11 @@ def _shared(ext_tensor: Any) -> Any:
 
         _runtime.start()
         return from_cuda_array(_runtime.import_cupy().from_dlpack(ext_tensor))
+    if isinstance(ext_tensor, _C.TensorBase):
+        ext_tensor.__dlpack__()  # its refusals
+        return ext_tensor.detach()
     source = _Readable(ext_tensor)
-    tensor = _C.from_array(np.from_dlpack(source))
+    tensor = _C.from_array(np.from_dlpack(source))  # before NumPy 2.2.6: read-only
     return tensor.view(bfloat16) if source.bfloat16 else tensor
 
 
