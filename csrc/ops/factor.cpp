@@ -131,8 +131,8 @@ Tensor lu_order(const Tensor& pivots, int64_t n) {
   for (int64_t b = n ? result.numel() / n : 0; b > 0; --b, order += n, p += k) {
     for (int64_t i = 0; i < n; ++i) order[i] = i;
     for (int64_t i = 0; i < k; ++i) {
-      EG_CHECK(p[i] >= 1 && p[i] <= n, "[linalg.lu] pivot ", p[i], " is out of range: expected 1 to ",
-               n);
+      EG_CHECK(p[i] >= 1 && p[i] <= n, "[linalg.lu] pivot ", p[i],
+               " is out of range: expected 1 to ", n);
       std::swap(order[i], order[p[i] - 1]);
     }
   }

@@ -85,10 +85,11 @@ struct Repeat {
     return out;
   }
   Tensors backward(Context&, const Tensor& g) {
-    if (times.empty()) return {g};
     Dims dims;
-    for (size_t d = 0; d < times.size(); ++d) dims.push_back(2 * d);
-    return {reshape(sum(reshape(g, interleaved()), dims), in_sizes)};
+    for (size_t d = 0; d < times.size(); ++d)
+      if (times[d] != 1) dims.push_back(2 * d);
+    const Tensor each = reshape(g, interleaved());
+    return {reshape(dims.empty() ? each : sum(each, dims), in_sizes)};
   }
 };
 
