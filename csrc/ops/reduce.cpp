@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "ops/registry.h"
+#include "ops/terms.h"
 #include "tape/function.h"
 
 namespace eg {
@@ -52,15 +53,6 @@ namespace {
 
 DType compute_type(DType t) { return is_reduced(t) ? DType::Float32 : t; }
 
-Tensor reduce_data(Reduce op, const Tensor& x, const Dims& dims, bool keepdim, DType out_type) {
-  const bool truth = op == Reduce::All || op == Reduce::Any;
-  const DType type = truth ? DType::Bool : line_type(x.dtype());
-  const Layout l(cast_data(x, type), dims);
-  Tensor out = empty(keepdim ? l.kept : l.squeezed, compute_type(type));
-  kernels<ReduceKernels>().reduce(op, type, l.data.raw(), out.raw(), l.outer, l.length, l.inner);
-  return cast_data(out, out_type);
-}
-
 // g, or a result, with the reduced dimensions put back as size 1.
 Tensor with_kept_dims(const Tensor& t, const Dims& dims, bool keepdim) {
   if (keepdim || dims.empty()) return t;
@@ -88,7 +80,7 @@ struct Sum {
   Tensor forward(Context&, const Tensor& x) {
     sizes = x.sizes();
     from = x.dtype();
-    return reduce_data(Reduce::Sum, x, dims, keepdim, out);
+    return reduce_terms(Reduce::Sum, {x}, dims, keepdim, out);
   }
   Tensors backward(Context&, const Tensor& g) {
     return {expand(with_kept_dims(to(g, from), dims, keepdim), sizes)};
@@ -105,11 +97,26 @@ struct Mean {
   Tensor forward(Context&, const Tensor& x) {
     sizes = x.sizes();
     for (int64_t d : dims) count *= static_cast<double>(sizes[d]);
-    const Tensor total = reduce_data(Reduce::Sum, x, dims, keepdim, compute_type(x.dtype()));
+    const Tensor total = reduce_terms(Reduce::Sum, {x}, dims, keepdim, compute_type(x.dtype()));
     return cast_data(div(total, Tensor(count)), x.dtype());
   }
   Tensors backward(Context&, const Tensor& g) {
     return {expand(with_kept_dims(div(g, Tensor(count)), dims, keepdim), sizes)};
+  }
+};
+
+constexpr double kNanOnly[] = {0, INFINITY, -INFINITY};  // of nan_to_num
+
+struct NanSum {
+  static constexpr const char* name = "Nansum";
+  Dims dims;
+  bool keepdim;
+  Tensor forward(Context& ctx, const Tensor& x) {
+    ctx.save(x);
+    return reduce_terms(Reduce::Sum, {x, Unary::nan_to_num, kNanOnly}, dims, keepdim, x.dtype());
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {where(isnan(ctx.saved(0).detach()), Tensor(0.0), with_kept_dims(g, dims, keepdim))};
   }
 };
 
@@ -120,7 +127,7 @@ struct Extreme {
   Dims dims;
   bool keepdim;
   Tensor forward(Context& ctx, const Tensor& x) {
-    Tensor y = reduce_data(op, x, dims, keepdim, x.dtype());
+    Tensor y = reduce_terms(op, {x}, dims, keepdim, x.dtype());
     ctx.save(x);
     ctx.save(y);
     return y;
@@ -151,7 +158,7 @@ struct Prod {
   std::string title() const { return reduction_title(name, all); }
   Tensor forward(Context& ctx, const Tensor& x) {
     ctx.save(x);
-    return reduce_data(Reduce::Prod, x, {dim}, keepdim, x.dtype());
+    return reduce_terms(Reduce::Prod, {x}, {dim}, keepdim, x.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     return {mul(with_kept_dims(g, {dim}, keepdim), others_product(ctx.saved(0), dim))};
@@ -308,13 +315,13 @@ EG_OP(
     },
     "mean(input, dim=None, keepdim=False, *, dtype=None)", "Mean over some or all dimensions.",
     kOutCasts)
-Tensor without_nan(const Tensor& x) {
-  return x.is_floating() ? where(isnan(x.detach()), Tensor(0.0), x) : x;
+Tensor nansum(const Tensor& x, const OptDims& dim, bool keepdim) {
+  if (!x.is_floating()) return sum(x, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+  return apply(NanSum{all_or(dim, x.dim()), keepdim}, x);
 }
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
-      return named(sum(without_nan(input), dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype),
-                   "NansumBackward0");
+      return nansum(dtype ? to(input, *dtype) : input, dim, keepdim);
     },
     "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.",
     kOutCasts)
@@ -323,9 +330,15 @@ EG_OP(
       const Tensor x = dtype ? to(input, *dtype) : input;
       EG_CHECK(x.is_floating(), "nanmean(): expected input to have floating point dtype but got ",
                x.dtype());
-      const IntSpan dims = dim ? IntSpan(*dim) : IntSpan();
-      return div(sum(without_nan(x), dims, keepdim),
-                 sum(logical_not(isnan(x.detach())), dims, keepdim));
+      const Dims dims = all_or(dim, x.dim());
+      int64_t each = 1;
+      for (int64_t d : dims) each *= x.sizes()[d];
+      const Terms absent{x.detach(), Unary::isnan, nullptr, {}, true};
+      OpDevice device("nanmean");
+      device.add(x);
+      const Tensor count =
+          sub(Tensor(Scalar(each)), reduce_terms(Reduce::Sum, absent, dims, keepdim, DType::Int64));
+      return div(nansum(x, dim, keepdim), count);
     },
     "nanmean(input, dim=None, keepdim=False, *, dtype=None)", "Mean of what is not NaN.", kOutCasts)
 
@@ -350,8 +363,8 @@ EG_OP(
 // --- all, any, counts ----------------------------------------------------------------------------------------------
 
 Tensor truth(Reduce op, const Tensor& x, const OptDims& dim, bool keepdim) {
-  return reduce_data(op, x, all_or(dim, x.dim()), keepdim,
-                     x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
+  return reduce_terms(op, {x}, all_or(dim, x.dim()), keepdim,
+                      x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
 }
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim) {

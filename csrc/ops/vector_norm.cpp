@@ -4,17 +4,21 @@
 
 #include "ops/ops.h"
 #include "ops/registry.h"
+#include "ops/terms.h"
 #include "tape/function.h"
 
 namespace eg {
 namespace {
 
+// Halves give float32.
 Tensor norm_of(const Tensor& x, double p, const Dims& dims) {
-  if (p == 0) return to(sum(ne(x, Tensor(0)), dims, true), x.dtype());
-  if (p == 1) return sum(abs(x), dims, true);
-  if (p == 2) return sqrt(sum(square(x), dims, true));
-  if (std::isinf(p)) return p > 0 ? amax(abs(x), dims, true) : amin(abs(x), dims, true);
-  return pow(sum(pow(abs(x), Tensor(p)), dims, true), Tensor(1 / p));
+  const DType type = x.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
+  if (p == 0) return to(sum(ne(x, Tensor(0)), dims, true), type);
+  if (p == 1) return reduce_terms(Reduce::Sum, {x, Unary::abs}, dims, true, type);
+  if (p == 2) return sqrt(reduce_terms(Reduce::Sum, {x, Unary::square}, dims, true, type));
+  if (std::isinf(p))
+    return reduce_terms(p > 0 ? Reduce::Max : Reduce::Min, {x, Unary::abs}, dims, true, type);
+  return pow(sum(pow(abs(to(x, type)), Tensor(p)), dims, true), Tensor(1 / p));
 }
 
 struct VectorNorm {
@@ -23,9 +27,7 @@ struct VectorNorm {
   Dims dims;
 
   Tensor forward(Context& ctx, const Tensor& x) {
-    const bool wide = x.dtype() == DType::Float64 || x.dtype() == DType::Float32;
-    Tensor y = norm_of(wide ? x : to(x, DType::Float32), p, dims);
-    y = to(y, x.dtype());
+    const Tensor y = to(norm_of(x, p, dims), x.dtype());
     ctx.save(x);
     ctx.save(y);
     return y;

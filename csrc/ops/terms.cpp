@@ -1,0 +1,132 @@
+#include "ops/terms.h"
+
+#include "core/parallel.h"
+#include "kernels/copy.h"
+#include "kernels/grain.h"
+#include "ops/ops.h"
+
+namespace eg {
+namespace {
+
+constexpr int64_t kStrip = 4096;   // terms written at once
+constexpr int64_t kColumns = 256;  // of a strip, at most
+using Buffer = char[kStrip * sizeof(double)];
+
+// Dense arrays and the loops that make terms of them.
+struct Source {
+  Tensor in[2];
+  DType type;    // that loops compute in
+  DType wanted;  // of the terms
+  ElementwiseLoop join, then;
+  const double* attributes;
+
+  Source(const Terms& t, const Tensor& a, const Tensor& b, DType type, DType wanted)
+      : in{a, b}, type(type), wanted(wanted), attributes(t.attributes) {
+    const int index = compute_index(type);
+    join = host_kernels<BinaryKernels>().forward[int(Binary::sub)][index];
+    then =
+        t.then == Unary::count ? nullptr : host_kernels<UnaryKernels>().forward[int(t.then)][index];
+  }
+
+  // n terms from position `at` on, n <= kStrip.
+  void write(char* to, int64_t at, int64_t n) const {
+    if (!then) return cast(to, wanted, place(0, at), in[0].dtype(), n);
+    alignas(64) Buffer strips[3];
+    constexpr int64_t step[] = {1, 1, 1};
+    constexpr double none[] = {0, 0, 0};
+    char* p[] = {strips[2], read(0, at, n, strips[0]), nullptr};
+    if (in[1].defined()) {
+      p[2] = read(1, at, n, strips[1]);
+      join(p, step, n, none);
+      p[1] = p[0];
+    }
+    // What is neither of the type nor wanted is a predicate's bool.
+    p[0] = wanted == type ? to : strips[1];
+    then(p, step, n, attributes ? attributes : none);
+    if (wanted != type) cast(to, wanted, p[0], DType::Bool, n);
+  }
+
+ private:
+  static void cast(char* to, DType type, const char* from, DType had, int64_t n) {
+    host_kernels<CopyKernels>().line(to, int64_t(item_size(type)), type, from,
+                                     int64_t(item_size(had)), had, n);
+  }
+  char* place(int i, int64_t at) const { return in[i].raw() + at * int64_t(in[i].item_size()); }
+  // Input i as the loops take it: where it lies, or cast to a buffer.
+  char* read(int i, int64_t at, int64_t n, char* buffer) const {
+    if (in[i].dtype() == type) return place(i, at);
+    cast(buffer, type, place(i, at), in[i].dtype(), n);
+    return buffer;
+  }
+};
+
+// out[outer, inner] of terms that lie as (outer, length, inner).
+void reduce_strips(Reduce op, const Source& s, char* out, int64_t outer, int64_t length,
+                   int64_t inner) {
+  const auto reduce = host_kernels<ReduceKernels>().reduce;
+  const int64_t size = int64_t(item_size(s.wanted)), line = length * inner;
+  if (line <= kStrip) {
+    const int64_t each = kStrip / line;
+    parallel_for((outer + each - 1) / each, grain_of(kStrip), [&](int64_t begin, int64_t end) {
+      alignas(64) Buffer terms;
+      for (int64_t first = begin * each; first < end * each && first < outer; first += each) {
+        const int64_t n = std::min(each, outer - first);
+        s.write(terms, first * line, n * line);
+        reduce(op, s.wanted, terms, out + first * inner * size, n, length, inner);
+      }
+    });
+    return;
+  }
+  // Pieces of a line, whose results are reduced again.
+  const int64_t columns = std::min(inner, kColumns), rows = kStrip / columns;
+  const int64_t pieces = (length + rows - 1) / rows, panels = (inner + columns - 1) / columns;
+  const Tensor partial = empty({outer, pieces, inner}, s.wanted);
+  parallel_for(outer * pieces * panels, grain_of(kStrip), [&](int64_t begin, int64_t end) {
+    alignas(64) Buffer terms;
+    for (int64_t item = begin; item < end; ++item) {
+      const int64_t block = item / panels, first = item % panels * columns;  // o * pieces + piece
+      const int64_t row = block % pieces * rows, n = std::min(columns, inner - first);
+      const int64_t count = std::min(rows, length - row);
+      const int64_t at = (block / pieces * length + row) * inner + first;
+      if (n == inner)
+        s.write(terms, at, count * n);
+      else
+        for (int64_t r = 0; r < count; ++r) s.write(terms + r * n * size, at + r * inner, n);
+      reduce(op, s.wanted, terms, partial.raw() + (block * inner + first) * size, 1, count, n);
+    }
+  });
+  reduce(op, s.wanted, partial.raw(), out, outer, pieces, inner);
+}
+
+// The terms as a tensor, for kernels that find them in memory.
+Tensor written(const Terms& t, DType type, DType wanted) {
+  if (t.then == Unary::count) return cast_data(t.a, wanted);
+  const Tensor a = cast_data(t.a, type);
+  return cast_data(unary(t.then, t.b.defined() ? sub(a, cast_data(t.b, type)) : a, t.attributes),
+                   wanted);
+}
+
+}  // namespace
+
+Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, DType out) {
+  const bool plain = t.then == Unary::count;
+  const DType type = !plain && is_reduced(t.a.dtype()) ? DType::Float32 : t.a.dtype();
+  const DType wanted = op == Reduce::All || op == Reduce::Any ? DType::Bool
+                       : t.counts                             ? DType::Int64
+                                                              : line_type(type);
+  const bool strips =
+      active_device.is_cpu() && t.a.numel() > 0 && !(plain && t.a.dtype() == wanted);
+  const Layout l(strips ? t.a : written(t, type, wanted), dims);
+  Tensor result =
+      empty(keepdim ? l.kept : l.squeezed, is_reduced(wanted) ? DType::Float32 : wanted);
+  if (strips) {
+    const Tensor b = t.b.defined() ? Layout(t.b, dims).data : t.b;
+    reduce_strips(op, Source(t, l.data, b, type, wanted), result.raw(), l.outer, l.length, l.inner);
+  } else {
+    kernels<ReduceKernels>().reduce(op, wanted, l.data.raw(), result.raw(), l.outer, l.length,
+                                    l.inner);
+  }
+  return cast_data(result, out);
+}
+
+}  // namespace eg

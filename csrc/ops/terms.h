@@ -1,0 +1,21 @@
+// Reductions of what is never written down: casts and pointwise ops of the elements, a few KB at a time.
+#pragma once
+
+#include "kernels/elementwise.h"
+#include "ops/reduce.h"
+
+namespace eg {
+
+// What is reduced: the elements of `a`, or `then` of each of them; or `then` of the differences a - b.
+struct Terms {
+  Tensor a;
+  Unary then = Unary::count;  // count: nothing
+  const double* attributes = nullptr;
+  Tensor b = {};        // a's shape and dtype
+  bool counts = false;  // `then` is a predicate: how many it is true of
+};
+
+// Computed in float32 where a holds halves, then cast to `out`.
+Tensor reduce_terms(Reduce op, const Terms& terms, const Dims& dims, bool keepdim, DType out);
+
+}  // namespace eg
