@@ -110,3 +110,17 @@ def test_mean_squared_error_of_halves_keeps_small_gradients():
     assert loss.item() == 4
     (loss * 256).backward()
     assert a.grad[0, 0].item() == pytest.approx(256 * 4 / 300_000, rel=1e-3)
+
+
+@pytest.mark.parametrize("start", [0, 1, 5])
+def test_float16_is_cast_as_numpy_casts_it(start):
+    halves = np.arange(65536, dtype=np.uint16).view(np.float16)[start:]
+    wide = halves.astype(np.float32)
+    np.testing.assert_array_equal(eg.tensor(halves).float().numpy(), wide)
+    bits = np.random.default_rng(0).integers(0, 2**32, 100_003, dtype=np.uint64)
+    floats = bits.astype(np.uint32).view(np.float32)[start:]
+    with np.errstate(all="ignore"):
+        narrow = floats.astype(np.float16)
+    cast = eg.tensor(floats).half().numpy()
+    np.testing.assert_array_equal(cast, narrow)
+    np.testing.assert_array_equal(np.signbit(cast), np.signbit(narrow))
