@@ -74,6 +74,75 @@ def test_float_functions_at_the_ends():
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_remainders_are_exact_for_quotients_of_every_size(dtype):
+    rng = np.random.default_rng(0)
+    n = 5003
+    special = [0, -0.0, math.inf, -math.inf, math.nan, 1, -1, 0.7, 1e-45, -1e-45, 3e38, 4194304]
+    pairs = [
+        (rng.standard_normal(n) * 10, rng.standard_normal(n)),
+        (np.arange(n) * 0.7, np.full(n, 0.7)),
+        (rng.integers(-90, 90, n), rng.integers(-9, 9, n)),
+        (rng.standard_normal(n) * 10.0 ** rng.integers(-38, 38, n), rng.standard_normal(n)),
+        np.meshgrid(special, special),
+    ]
+    for a, b in pairs:
+        x, y = (np.asarray(v).ravel().astype(dtype) for v in (a, b))
+        with np.errstate(all="ignore"):
+            remainder, whole, floored = np.fmod(x, y), np.remainder(x, y), np.floor_divide(x, y)
+        t, u = eg.tensor(x), eg.tensor(y)
+        np.testing.assert_array_equal(eg.fmod(t, u).numpy(), remainder)
+        number = ~np.isnan(remainder)
+        signs = np.signbit(t.fmod(u).numpy())
+        assert np.array_equal(signs[number], np.signbit(remainder)[number])
+        finite = np.isfinite(x) & np.isfinite(y) & (y != 0)
+        np.testing.assert_array_equal(eg.remainder(t, u).numpy()[finite], whole[finite])
+        np.testing.assert_array_equal(eg.floor_divide(t, u).numpy()[finite], floored[finite])
+    for number in (0.7, -3.0, 1e-6):
+        many = eg.tensor(pairs[0][0].astype(dtype))
+        assert (many % number).tolist() == [v.remainder(number).item() for v in many]
+        assert eg.fmod(many, many * 0 + number).tolist() == many.fmod(number).tolist()
+
+
+def test_halves_convert_as_numpy_does():
+    h = np.arange(65536, dtype=np.uint16).view(np.float16)
+    wide = h.astype(np.float32)
+    np.testing.assert_array_equal(eg.tensor(h).float().numpy(), wide)
+    with np.errstate(all="ignore"):
+        x = np.concatenate([wide, wide * np.float32(1 + 2**-11), wide * np.float32(1 + 3 * 2**-12)])
+        expected = x.astype(np.float16)
+    np.testing.assert_array_equal(eg.tensor(x).half().numpy(), expected)
+    np.testing.assert_array_equal(eg.tensor(x[3:]).half()[::2].numpy(), expected[3::2])
+    np.testing.assert_array_equal(eg.tensor(x)[3::5].half().numpy(), expected[3::5])
+
+
+@pytest.mark.parametrize("e", [3, -2, -0.5])
+def test_small_powers_and_their_gradients(e):
+    x = eg.tensor([0.25, 1.5, 3.0, 1e10], requires_grad=True, dtype=eg.float64)
+    (x**e).sum().backward()
+    exact = x.detach().numpy()
+    np.testing.assert_allclose((x**e).detach().numpy(), exact**e, rtol=1e-15)
+    np.testing.assert_allclose(x.grad.numpy(), e * exact ** (e - 1), rtol=1e-15)
+    assert eg.autograd.gradcheck(lambda v: v**e, eg.tensor([0.5, 1.5, 2.0], requires_grad=True))
+    ends = eg.tensor([0.0, -0.0, math.inf, math.nan]) ** e
+    with np.errstate(all="ignore"):
+        np.testing.assert_array_equal(
+            ends.numpy()[[0, 2, 3]], np.float32([0, math.inf, math.nan]) ** e
+        )
+
+
+@pytest.mark.parametrize("name", ["i0", "i1", "i0e", "i1e"])
+def test_modified_bessel_functions_are_accurate(name):
+    special = pytest.importorskip("scipy.special")
+    x = np.concatenate([np.linspace(-30, 30, 1201), [8, -8, 1e-300, -1e-9, 500.3, -700]])
+    y, expected = getattr(eg.special, name)(eg.tensor(x)).numpy(), getattr(special, name)(x)
+    np.testing.assert_allclose(y, expected, rtol=4e-15)
+    ends = getattr(eg.special, name)(eg.tensor([math.inf, -math.inf, math.nan, 0.0, -0.0])).numpy()
+    sign, size = (1, -1)[name[1] == "1"], (math.inf, 0)[name.endswith("e")]
+    zero = float(name[1] == "0")
+    np.testing.assert_array_equal(ends, [size, sign * size, math.nan, zero, zero])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("k", [4, 33, 64, 65])
 @pytest.mark.parametrize(("m", "n"), [(1, 32), (7, 67), (64, 64), (130, 200)])
 def test_products_of_a_transposed_left_side(m, n, k, dtype):

@@ -27,11 +27,48 @@ namespace {
 
 enum Domain { Float, Any, Int, Bool };
 
+template <class Op, class T>
+struct Quick {
+  static constexpr bool exists = false;
+};
+#if defined(EG_QUICK_FMOD)
+#define EG_QUICK(NAME, Y)                                                    \
+  template <class T>                                                         \
+  struct Quick<NAME##_op, T> {                                               \
+    static constexpr bool exists = std::is_floating_point_v<T>;              \
+    static EG_INLINE T forward(T a, [[maybe_unused]] T b, T r) { return Y; } \
+  };
+EG_QUICK(fmod, r)
+EG_QUICK(remainder, remainder_of(r, b))
+EG_QUICK(floor_divide, quotient_of(r, a, b))
+#undef EG_QUICK
+
+// Lines made of fmod(a, b). A number is repeated for a block: one form of the loop is enough.
+template <class Op, class T>
+void quick_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
+  T first[kBlock], second[kBlock];
+  for (int64_t i = 0; i < kBlock; ++i) {
+    if (step[1] == 0) first[i] = *a;
+    if (step[2] == 0) second[i] = *b;
+  }
+  for (int64_t at = 0; at < n; at += kBlock) {
+    const int64_t m = n - at < kBlock ? n - at : kBlock;
+    each_quickly([](T v, T w) { return Quick<Op, T>::forward(v, w, quick_fmod(v, w)); },
+                 [](T v, T w) { return has_quick_fmod(v, w); },
+                 [](T v, T w) { return Op::forward(v, w); }, m, y + at, step[1] ? a + at : first,
+                 step[2] ? b + at : second);
+  }
+}
+#endif
+
 template <class Op, class T, class R>
 void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
   R* y = reinterpret_cast<R*>(p[0]);
   const T* a = reinterpret_cast<const T*>(p[1]);
   const T* b = reinterpret_cast<const T*>(p[2]);
+#if defined(EG_QUICK_FMOD)
+  if constexpr (Quick<Op, T>::exists) return quick_loop<Op>(y, a, b, step, n);
+#endif
   if (step[1] == 0 && step[2] == 0) {
     const R both = R(Op::forward(*a, *b));
     for (int64_t i = 0; i < n; ++i) y[i] = both;

@@ -58,5 +58,22 @@ EG_INLINE void each_element(F f, int64_t n, R* y, const T*... x) {
   }
 }
 
+constexpr int64_t kBlock = 256;
+
+// A block of at most kBlock elements by `quick`, which vectorises, but those that do not fit it by `full`. y may be x.
+template <class Q, class P, class F, class R, class... T>
+EG_INLINE void each_quickly(Q quick, P fits, F full, int64_t n, R* y, const T*... x) {
+  R out[kBlock];
+  each_element<true>(quick, n, out, x...);
+  int32_t rest = 0;
+  for (int64_t i = 0; i < n; ++i) rest += fits(x[i]...) ? 0 : 1;
+  for (int64_t i = 0; rest && i < n; ++i)
+    if (!fits(x[i]...)) {
+      out[i] = full(x[i]...);
+      --rest;
+    }
+  for (int64_t i = 0; i < n; ++i) y[i] = out[i];
+}
+
 }  // namespace
 }  // namespace eg

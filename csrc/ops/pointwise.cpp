@@ -44,7 +44,9 @@ Tensor power(const Tensor& x, const Tensor& y) {
       if (e == 1) return named(mul(x, y), "PowBackward0");
       if (e == 0.5) return apply(PowHalf{}, x);
       if (e == -1) return apply(PowMinusOne{}, x);
-      if (e == 3) return named(mul(square(x), x), "PowBackward0");
+      if (e == 3) return named(unary(Unary::cube, x), "PowBackward0");
+      if (e == -2) return named(unary(Unary::inverse_square, x), "PowBackward0");
+      if (e == -0.5) return named(unary(Unary::inverse_root, x), "PowBackward0");
     } else if (y.dtype() == DType::Int64) {
       EG_CHECK(e >= 0, "[pow] Integers to negative integer powers are not allowed.");
     }
