@@ -1,4 +1,5 @@
 #include "kernels/grain.h"
+#include "kernels/integers.h"
 #include "kernels/reduce.h"
 #include "kernels/vocabulary.h"
 
@@ -47,9 +48,93 @@ void over_lines(int64_t lines, int64_t length, F f) {
   });
 }
 
+// Short lines are taken kLanes at a time, side by side: what a line alone would do element by element, vectors do for all.
+constexpr int64_t kShort = 64;
+
+template <class T>
+struct SideBySide {
+  T v[kShort * kLanes];  // element i of line r at i * kLanes + r
+
+  EG_INLINE void read(const T* x, int64_t lines, int64_t n) {
+    for (int64_t r = 0; r < kLanes; ++r)
+      for (int64_t i = 0; i < n; ++i) v[i * kLanes + r] = r < lines ? x[r * n + i] : T(0);
+  }
+  EG_INLINE void write(T* y, int64_t lines, int64_t n) const {
+    for (int64_t r = 0; r < lines; ++r)
+      for (int64_t i = 0; i < n; ++i) y[r * n + i] = v[i * kLanes + r];
+  }
+  EG_INLINE void max(int64_t n, T* m) const {
+    for (int64_t r = 0; r < kLanes; ++r) m[r] = T(-INFINITY);
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t r = 0; r < kLanes; ++r)
+        m[r] = v[i * kLanes + r] > m[r] ? v[i * kLanes + r] : m[r];
+  }
+  // f(element, line) of all elements, summed line by line.
+  template <class F>
+  EG_INLINE void sum(int64_t n, T* total, F f) {
+    for (int64_t r = 0; r < kLanes; ++r) total[r] = 0;
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t r = 0; r < kLanes; ++r) total[r] += f(v[i * kLanes + r], r);
+  }
+  template <class F>
+  EG_INLINE void each(int64_t n, F f) {
+    for (int64_t i = 0; i < n; ++i)
+      for (int64_t r = 0; r < kLanes; ++r) f(v[i * kLanes + r], r);
+  }
+};
+
+// body(first line, lines) for strips of kLanes lines
+template <class F>
+void over_strips(int64_t lines, int64_t n, F body) {
+  parallel_for(ceil_div(lines, kLanes), grain_of(4 * n * kLanes), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) body(i * kLanes, min64(kLanes, lines - i * kLanes));
+  });
+}
+
+template <class T>
+void forward_of_short(bool log, const T* x, T* y, int64_t lines, int64_t n) {
+  over_strips(lines, n, [&](int64_t first, int64_t count) {
+    SideBySide<T> s;
+    T m[kLanes], total[kLanes];
+    s.read(x + first * n, count, n);
+    s.max(n, m);
+    if (log) {
+      s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
+      for (int64_t r = 0; r < kLanes; ++r) m[r] += vocabulary::log(total[r]);
+      s.each(n, [&](T& v, int64_t r) { v -= m[r]; });
+    } else {
+      s.sum(n, total, [&](T& v, int64_t r) { return v = vocabulary::exp(v - m[r]); });
+      for (int64_t r = 0; r < kLanes; ++r) total[r] = 1 / total[r];
+      s.each(n, [&](T& v, int64_t r) { v *= total[r]; });
+    }
+    s.write(y + first * n, count, n);
+  });
+}
+
+template <class T>
+void backward_of_short(bool log, const T* g, const T* y, T* gx, int64_t lines, int64_t n) {
+  over_strips(lines, n, [&](int64_t first, int64_t count) {
+    SideBySide<T> s, from;
+    T total[kLanes];
+    s.read(y + first * n, count, n);
+    from.read(g + first * n, count, n);
+    const T* pg = from.v;
+    if (log) {
+      from.sum(n, total, [](T v, int64_t) { return v; });
+      s.each(n, [&](T& v, int64_t r) { v = *pg++ - vocabulary::exp(v) * total[r]; });
+    } else {
+      s.sum(n, total, [&](T v, int64_t) { return v * *pg++; });
+      pg = from.v;
+      s.each(n, [&](T& v, int64_t r) { v *= *pg++ - total[r]; });
+    }
+    s.write(gx + first * n, count, n);
+  });
+}
+
 // All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.
 template <class T>
 void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n) {
+  if (n <= kShort) return forward_of_short(log, x, y, lines, n);
   over_lines(lines, n, [&](int64_t line) {
     const T* p = x + line * n;
     T* q = y + line * n;
@@ -68,6 +153,7 @@ void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n) {
 
 template <class T>
 void backward_typed(bool log, const T* g, const T* y, T* gx, int64_t lines, int64_t n) {
+  if (n <= kShort) return backward_of_short(log, g, y, gx, lines, n);
   over_lines(lines, n, [&](int64_t line) {
     const T *pg = g + line * n, *py = y + line * n;
     T* q = gx + line * n;
@@ -95,12 +181,30 @@ EG_INLINE T line_logsumexp(const T* p, int64_t n) {
 }
 
 template <class T>
+void logsumexp_typed(const T* x, T* y, int64_t lines, int64_t n) {
+  if (n > kShort)
+    return over_lines(lines, n, [&](int64_t i) { y[i] = line_logsumexp(x + i * n, n); });
+  over_strips(lines, n, [&](int64_t first, int64_t count) {
+    SideBySide<T> s;
+    T m[kLanes], total[kLanes];
+    s.read(x + first * n, count, n);
+    s.max(n, m);
+    s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
+    for (int64_t r = 0; r < kLanes; ++r) total[r] = m[r] + vocabulary::log(total[r]);
+    for (int64_t r = 0; r < count; ++r) {
+      const bool is_finite = m[r] > T(-INFINITY) && m[r] < T(INFINITY);
+      y[first + r] = is_finite ? total[r] : line_logsumexp(x + (first + r) * n, n);
+    }
+  });
+}
+
+template <class T>
 void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T smoothing, T* loss,
                          T* lse, int64_t lines, int64_t n) {
-  over_lines(lines, n, [&](int64_t line) {
+  logsumexp_typed(x, lse, lines, n);
+  over_lines(lines, smoothing != 0 ? n : 1, [&](int64_t line) {
     const T* p = x + line * n;
     const int64_t t = target[line];
-    lse[line] = line_logsumexp(p, n);
     if (t == ignore) {
       loss[line] = 0;
       return;
@@ -157,9 +261,7 @@ void backward(bool log, DType type, const char* g, const char* y, char* gx, int6
   EG_TYPED(backward_typed(log, EG_IN(g), EG_IN(y), EG_OUT(gx), lines, length));
 }
 void logsumexp(DType type, const char* x, char* y, int64_t lines, int64_t length) {
-  EG_TYPED(over_lines(lines, length, [&](int64_t i) {
-    EG_OUT(y)[i] = line_logsumexp(EG_IN(x) + i * length, length);
-  }));
+  EG_TYPED(logsumexp_typed(EG_IN(x), EG_OUT(y), lines, length));
 }
 void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ignore,
                    double smoothing, char* loss, char* lse, int64_t lines, int64_t length) {
