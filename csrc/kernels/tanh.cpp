@@ -79,9 +79,10 @@ EG_INLINE __m512 look_up(const float* row, __m512i piece) {
 
 EG_INLINE __m512 tanh_of(__m512 x) {
   const __m512 signs = _mm512_set1_ps(-0.0f), a = _mm512_andnot_ps(signs, x);
-  const __m512 b = _mm512_min_ps(_mm512_set1_ps(kLargest), a);  // a NaN stays
-  const __m512i bits = _mm512_castps_si512(_mm512_max_ps(b, _mm512_set1_ps(kFirstPiece)));
-  const __m512i piece = _mm512_srli_epi32(bits, 21);
+  // The zeroing forms, of all lanes: GCC 12 takes the others for uses of undefined values.
+  const __m512 b = _mm512_maskz_min_ps(0xffff, _mm512_set1_ps(kLargest), a);  // a NaN stays
+  const __m512 c = _mm512_maskz_max_ps(0xffff, b, _mm512_set1_ps(kFirstPiece));
+  const __m512i piece = _mm512_maskz_srli_epi32(0xffff, _mm512_castps_si512(c), 21);
   const __m512 r = _mm512_sub_ps(b, look_up(table[0], piece));
   __m512 y = look_up(table[6], piece);
 #pragma GCC unroll 5
