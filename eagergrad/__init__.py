@@ -81,6 +81,7 @@ _put_together()
 from eagergrad.tensor import attach as _attach  # noqa: E402
 from eagergrad.tensor import creation as _creation  # noqa: E402
 from eagergrad.tensor import foreign as _foreign  # noqa: E402
+from eagergrad.tensor import subclass as _subclass  # noqa: E402
 from eagergrad.tensor.creation import (  # noqa: E402
     as_tensor,
     asarray,
@@ -118,6 +119,9 @@ _C.register_types(
         "find_op": _attach.find_op,
         "before_write": _before_write,
         "override": _foreign.override,
+        "ask_subclasses": _subclass.ask,
+        "ask_operator": _subclass.ask_operator,
+        "disabled_torch_function": _subclass.disabled_torch_function,
         "as_gradient": _foreign.as_gradient,
     }
 )

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from eagergrad import _C
-from eagergrad.tensor.foreign import _handler
+from eagergrad.tensor.foreign import _handler, first_answer
+from eagergrad.tensor.subclass import nowrap_functions as get_default_nowrap_functions
 
 __all__ = [
+    "get_default_nowrap_functions",
     "handle_torch_function",
     "has_torch_function",
     "has_torch_function_unary",
@@ -45,12 +47,9 @@ def handle_torch_function(
     Raises:
         TypeError: none does.
     """
-    known = [x for x in relevant_args if _handler(x) is not None]
-    types = tuple(dict.fromkeys(type(x) for x in known))
-    for x in known:
-        result = _handler(x)(public_api, types, args, kwargs)
-        if result is not NotImplemented:
-            return result
+    result, types = first_answer(public_api, args, kwargs, relevant_args)
+    if result is not NotImplemented:
+        return result
     name = getattr(public_api, "__name__", public_api)
     raise TypeError(f"[{name}] no implementation found for types {[t.__name__ for t in types]}")
 

@@ -35,6 +35,15 @@ PyObject* wrap_as(PyTypeObject* type, Tensor t);
 
 PyTypeObject* make_tensor_type(PyObject* module);
 
+// --- subclasses with a __torch_function__ ------------------------------------------------------------------------
+// Set once a class of tensors exists that is asked about ops: programs without one pay a test of this flag.
+extern bool subclasses_exist;
+// Whether a tensor is of such a class, and asking is not switched off in this thread.
+bool takes_over(PyObject* o);
+// What the operands' classes make of the op of a name; b may be null.
+PyObject* ask_operator(const char* name, PyObject* a, PyObject* b, PyObject* c = nullptr);
+void add_subclasses(PyObject* module);
+
 // --- references ----------------------------------------------------------------------------------------------------
 class Object {
  public:

@@ -99,6 +99,8 @@ IndexItems items_of(PyObject* index) {
 
 PyObject* get_item(PyObject* self, PyObject* index) {
   return guarded([&] {
+    if (EG_UNLIKELY(subclasses_exist) && (takes_over(self) || takes_over(index)))
+      return ask_operator("__getitem__", self, index);
     const ProfileScope scope("getitem");
     const Tensor x = unwrap(self);
     return wrap(eg::get_item(x, items_of(index)));
@@ -108,6 +110,10 @@ PyObject* get_item(PyObject* self, PyObject* index) {
 int set_item(PyObject* self, PyObject* index, PyObject* value) {
   return guarded_int([&] {
     if (!value) fail(ErrorKind::Type, "Tensor does not support deleting items");
+    if (EG_UNLIKELY(subclasses_exist) && (takes_over(self) || takes_over(value))) {
+      checked(ask_operator("__setitem__", self, index, value));
+      return 0;
+    }
     const ProfileScope scope("setitem");
     const Tensor x = unwrap(self);
     Tensor v;

@@ -146,6 +146,7 @@ PYBIND11_MODULE(_C, m) {
     add_autograd(m.ptr());
     add_generator(m);
     add_ops(m.ptr());
+    add_subclasses(m.ptr());
     add_optim(m.ptr());
     add_autocast(m.ptr());
     add_nn_module(m.ptr());

@@ -174,18 +174,34 @@ class Results final : public ResultSink {
 
 // Where no overload takes the arguments, one of them may be of a class that knows the op: a sparse tensor, or whatever has
 // PyTorch's __torch_function__. Null: none does.
-PyObject* overridden(PyObject* op, PyObject* const* args, Py_ssize_t n, PyObject* kwnames) {
+Object asked(const char* whom, PyObject* op, PyObject* const* args, Py_ssize_t n,
+             PyObject* kwnames) {
   const Object positional = checked(PyTuple_New(n));
   for (Py_ssize_t i = 0; i < n; ++i) PyTuple_SET_ITEM(positional.get(), i, Py_NewRef(args[i]));
   const Object named = checked(PyDict_New());
   for (Py_ssize_t i = 0; kwnames && i < PyTuple_GET_SIZE(kwnames); ++i)
     checked(PyDict_SetItem(named.get(), PyTuple_GET_ITEM(kwnames, i), args[n + i]));
-  PyObject* result = checked(PyObject_CallFunctionObjArgs(helper("override"), op, positional.get(),
-                                                          named.get(), nullptr))
-                         .release();
+  return checked(
+      PyObject_CallFunctionObjArgs(helper(whom), op, positional.get(), named.get(), nullptr));
+}
+
+PyObject* overridden(PyObject* op, PyObject* const* args, Py_ssize_t n, PyObject* kwnames) {
+  PyObject* result = asked("override", op, args, n, kwnames).release();
   if (result != Py_NotImplemented) return result;
   Py_DECREF(result);
   return nullptr;
+}
+
+// Whether a class among the arguments is asked before the op: in lists and tuples too.
+bool any_takes_over(PyObject* const* args, Py_ssize_t n) {
+  for (Py_ssize_t i = 0; i < n; ++i) {
+    PyObject* v = args[i];
+    if (takes_over(v)) return true;
+    if (!PyList_Check(v) && !PyTuple_Check(v)) continue;
+    for (Py_ssize_t k = 0; k < PySequence_Fast_GET_SIZE(v); ++k)
+      if (takes_over(PySequence_Fast_GET_ITEM(v, k))) return true;
+  }
+  return false;
 }
 
 [[noreturn]] void refuse(OpObject* op, const std::string& only_reason) {
@@ -276,6 +292,9 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
   return guarded([&]() -> PyObject* {
     const auto& overloads = overloads_of(op);
     const Py_ssize_t n = PyVectorcall_NARGS(nargsf);
+    if (EG_UNLIKELY(subclasses_exist) &&
+        any_takes_over(args, n + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0)))
+      return asked("ask_subclasses", self, args, n, kwnames).release();
     PyObject* const* kwvalues = args + n;
     PyObject* const given_names = kwnames;
     Keywords keywords;

@@ -88,9 +88,11 @@ static PyObject* foreign(const char* name, PyObject* a, PyObject* b) {
 
 // f(a, b), the op of this name; for operands that are no tensors, what they make of it (unless foreign: NotImplemented).
 enum class Foreign { Ask, Refuse };
-template <class F>
+template <bool writes = false, class F>
 static PyObject* with_operands(const char* name, Foreign others, PyObject* a, PyObject* b, F&& f) {
   return guarded([&]() -> PyObject* {
+    if (EG_UNLIKELY(subclasses_exist) && (takes_over(a) || takes_over(b)))
+      return ask_operator(writes ? str(name, "_").c_str() : name, a, b);
     Tensor made[2];
     const Tensor *x = operand(a, &made[0]), *y = x ? operand(b, &made[1]) : nullptr;
     if (!y) return others == Foreign::Ask ? foreign(name, a, b) : Py_NewRef(Py_NotImplemented);
@@ -114,11 +116,11 @@ static PyObject* nb_binary(PyObject* a, PyObject* b) {
 
 template <Binary op>
 static PyObject* nb_inplace(PyObject* a, PyObject* b) {
-  return with_operands(binary_names[int(op)], Foreign::Refuse, a, b,
-                       [a](const Tensor& x, const Tensor& y) {
-                         binary_(op, x, y);
-                         return Py_NewRef(a);
-                       });
+  return with_operands<true>(binary_names[int(op)], Foreign::Refuse, a, b,
+                             [a](const Tensor& x, const Tensor& y) {
+                               binary_(op, x, y);
+                               return Py_NewRef(a);
+                             });
 }
 
 #define EG_UNARY(NAME, ...) #NAME,
@@ -129,6 +131,8 @@ static constexpr const char* unary_names[] = {
 template <Unary op>
 static PyObject* nb_unary(PyObject* a) {
   return guarded([&] {
+    if (EG_UNLIKELY(subclasses_exist) && takes_over(a))
+      return ask_operator(unary_names[int(op)], a, nullptr);
     const ProfileScope scope(unary_names[int(op)]);
     return wrap(unary(op, borrowed(a)));
   });
@@ -209,6 +213,10 @@ static PyObject* tensor_iter(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor t = unwrap(o);
     EG_CHECK_TYPE(t.dim() > 0, "iteration over a 0-d tensor");
+    if (EG_UNLIKELY(subclasses_exist) && takes_over(o)) {
+      const Object rows = checked(PyObject_CallMethod(o, "unbind", nullptr));
+      return PyObject_GetIter(rows.get());
+    }
     const TensorList rows = unbind(t, 0);
     const Object list = checked(PyList_New(Py_ssize_t(rows.size())));
     for (size_t i = 0; i < rows.size(); ++i)

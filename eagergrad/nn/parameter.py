@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import eagergrad as eg
-from eagergrad import Tensor
+from eagergrad import _C, Tensor
 from eagergrad.tensor.printing import tensor_str
+from eagergrad.tensor.subclass import disabled_torch_function
 
 __all__ = [
     "Buffer",
@@ -18,7 +19,16 @@ __all__ = [
 ]
 
 
-class Parameter(Tensor):
+class _ParameterType(type):
+    """Counts tensors of classes with a ``__torch_function__`` that were made parameters among the instances."""
+
+    def __instancecheck__(self, instance: Any) -> bool:
+        if super().__instancecheck__(instance):
+            return True
+        return self is Parameter and isinstance(instance, Tensor) and instance._is_param
+
+
+class Parameter(Tensor, metaclass=_ParameterType):
     """A tensor that a Module lists among its parameters as soon as it is assigned as an attribute.
 
     Shares memory with `data`; `requires_grad` is True unless said otherwise, which needs a floating dtype
@@ -38,7 +48,13 @@ class Parameter(Tensor):
                 f"[Parameter] expected data to be a Tensor, came {type(data).__name__}; "
                 "wrap it first: Parameter(eg.tensor(data))"
             )
+        if cls is Parameter and _C.takes_over(data):
+            parameter = data.detach().requires_grad_(requires_grad)
+            parameter._is_param = True
+            return parameter
         return Tensor._make_subclass(cls, data, requires_grad)
+
+    __torch_function__ = disabled_torch_function
 
     def __repr__(self) -> str:  # type: ignore[override]
         return "Parameter containing:\n" + super().__repr__()
@@ -72,6 +88,7 @@ class Buffer(Tensor):
     """
 
     persistent: bool
+    __torch_function__ = disabled_torch_function
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Buffer:
         if data is None:
@@ -102,6 +119,7 @@ class UninitializedTensorMixin:
 
     cls_to_become: type
     data: Any
+    __torch_function__ = disabled_torch_function
 
     def materialize(self, shape: Any, device: Any = None, dtype: Any = None) -> None:
         """Give the tensor memory of `shape` (uninitialised) and turn it into its final class."""

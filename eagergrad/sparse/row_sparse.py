@@ -7,6 +7,7 @@ from typing import Any
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.subclass import disabled_torch_function
 
 __all__ = ["RowSparse"]
 
@@ -29,6 +30,7 @@ class RowSparse(Tensor):
     """
 
     __slots__ = ()
+    __torch_function__ = disabled_torch_function
 
     def __new__(cls, rows: Any, values: Any, size: Any) -> Any:
         values = values if isinstance(values, Tensor) else eg.tensor(values)

@@ -84,14 +84,16 @@ def attach_methods(tensor_class: type) -> None:
         setattr(tensor_class, name, _later("eagergrad.storage", name))
     for name in _LINALG:
         setattr(tensor_class, name, _later("eagergrad.linalg.names", name))
-    tensor_class.norm = (  # type: ignore[attr-defined]
-        lambda self, p="fro", dim=None, keepdim=False, dtype=None: statistics.norm(
-            self, p, dim, keepdim, dtype=dtype
-        )
-    )
-    tensor_class.where = (  # type: ignore[attr-defined]
-        lambda self, condition, other: _C.op_table["where"](condition, self, other)
-    )
+
+    def norm(
+        self: Any, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None
+    ) -> Any:
+        return statistics.norm(self, p, dim, keepdim, dtype=dtype)
+
+    def where(self: Any, condition: Any, other: Any) -> Any:
+        return _C.op_table["where"](condition, self, other)
+
+    tensor_class.norm, tensor_class.where = norm, where  # type: ignore[attr-defined]
 
 
 def attach_inplace_functions(namespace: dict[str, Any], tensor_class: type) -> None:

@@ -30,11 +30,15 @@ def is_scipy_sparse(x: Any) -> bool:
 
 
 def _handler(x: Any) -> Any:
-    found = getattr(type(x), "__torch_function__", None)
+    """The ``__torch_function__`` of an object's class; None where there is none, or where it is switched off."""
+    kind = type(x)
+    found = getattr(kind, "__torch_function__", None)
     if found is None and is_scipy_sparse(x):
         from eagergrad.sparse import SparseTensor
 
         return SparseTensor.__torch_function__
+    if issubclass(kind, _C.TensorBase) and not _C.takes_over(x):
+        return None
     return found
 
 
@@ -57,24 +61,40 @@ def _old_order(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return op(*tensors, **dict(zip(names, numbers, strict=False)), **kwargs)
 
 
+def _before_its_bases(found: list[Any], x: Any) -> None:
+    """Adds an argument: classes are asked once, in order, but subclasses before the classes they extend."""
+    if any(type(x) is type(y) for y in found):
+        return
+    at = next((i for i, y in enumerate(found) if issubclass(type(x), type(y))), len(found))
+    found.insert(at, x)
+
+
+def first_answer(
+    op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], relevant: Any = None
+) -> tuple[Any, Any]:
+    """What the first class among the arguments that knows the op makes of it, or NotImplemented; and the classes.
+
+    ``relevant``: the arguments that are asked, if not all.
+    """
+    found: list[Any] = []
+    for x in _leaves(args, kwargs) if relevant is None else relevant:
+        if _handler(x) is not None:
+            _before_its_bases(found, x)
+    types = tuple(type(x) for x in found)
+    for x in found:
+        result = _handler(x)(op, types, args, kwargs)
+        if result is not NotImplemented:
+            return result, types
+    return NotImplemented, types
+
+
 def override(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What the first argument with a ``__torch_function__`` makes of the op; NotImplemented without one.
 
     ``op`` is the op, or for an operator its name.
     """
-    types = []
-    result: Any = _old_order(op, args, kwargs)
-    if result is not NotImplemented:
-        return result
-    for x in _leaves(args, kwargs):
-        handler = _handler(x)
-        if handler is None or type(x) in types:
-            continue
-        types.append(type(x))
-        result = handler(op, tuple(types), args, kwargs)
-        if result is not NotImplemented:
-            break
-    return result
+    result = _old_order(op, args, kwargs)
+    return first_answer(op, args, kwargs)[0] if result is NotImplemented else result
 
 
 def as_gradient(x: Any) -> Any:

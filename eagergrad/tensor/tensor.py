@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from eagergrad import _C
-from eagergrad.tensor import printing, sharing
+from eagergrad.tensor import printing, sharing, subclass
 from eagergrad.tensor.creation import _array_of, plain_array
 from eagergrad.tensor.device import device as Device
 from eagergrad.tensor.dtype import ALL, NAMES, bfloat16, dtype
@@ -55,6 +55,7 @@ class Tensor(_C.TensorBase):
         False
     )
     is_complex_ = False
+    _is_param = False  # a tensor of a class of its own that was made a Parameter
     names: tuple[None, ...] = ()
 
     def __new__(cls, *args: Any, device: Any = None) -> Any:
@@ -67,8 +68,15 @@ class Tensor(_C.TensorBase):
         return made.requires_grad_() if require_grad else made
 
     def as_subclass(self, cls: type) -> Any:
-        """The same memory as an instance of a subclass."""
-        return _C.TensorBase.__new__(cls, self)
+        """The same memory and history as an instance of a subclass."""
+        return _C.as_class(self, cls)
+
+    __torch_function__: Any = classmethod(subclass.default_torch_function)
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.__torch_function__ is not subclass.disabled_torch_function:
+            subclass.expect_subclasses()
 
     # -- conversions ---------------------------------------------------------------------------------
 
@@ -362,10 +370,13 @@ class Tensor(_C.TensorBase):
     # -- Python protocols -------------------------------------------------------------------------------------
 
     def __repr__(self, *, tensor_contents: Any = None) -> str:
-        return printing.tensor_repr(self)
+        text = printing.tensor_repr(self)
+        return f"Parameter({text})" if self._is_param else text
 
     def __str__(self) -> str:
-        if type(self).__repr__ is not Tensor.__repr__:  # a subclass's own text is printed, too
+        if type(self).__repr__ is not Tensor.__repr__ or _C.takes_over(
+            self
+        ):  # a subclass's own text is printed, too
             return repr(self)
         return printing.tensor_str(self)
 
