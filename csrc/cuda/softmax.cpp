@@ -10,7 +10,7 @@ namespace {
 
 constexpr const char* kFile = "softmax.cu";
 
-void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_t n) {
+void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_t n, int64_t) {
   if (lines * n == 0) return;
   const bool wide = cuda::fits_four(type, n, {x, y});
   const cuda::Teams t(lines, n, wide);
@@ -21,7 +21,7 @@ void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_
   });
 }
 void backward(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
-              int64_t n) {
+              int64_t n, int64_t) {
   if (lines * n == 0) return;
   const bool wide = cuda::fits_four(type, n, {g, y, gx});
   const cuda::Teams t(lines, n, wide);
@@ -33,7 +33,7 @@ void backward(bool log, DType type, const char* g, const char* y, char* gx, int6
                  reinterpret_cast<T*>(gx), lines, n);
   });
 }
-void logsumexp(DType type, const char* x, char* y, int64_t lines, int64_t n) {
+void logsumexp(DType type, const char* x, char* y, int64_t lines, int64_t n, int64_t) {
   cuda::logsumexp(type, x, y, lines, n);
 }
 void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ignore,

@@ -90,6 +90,11 @@ void line(char* dst, int64_t ds, DType to, const char* src, int64_t ss, DType fr
     }
     return;
   }
+  if (ss == 0 && n > 1) {  // one number: cast once
+    alignas(8) char number[8];
+    line(number, 8, to, src, 0, from, 1);
+    return line(dst, ds, to, number, 0, to, n);
+  }
   visit_all(to, [&](auto t) {
     visit_all(from, [&](auto f) {
       cast_line<decltype(t), decltype(f)>(dst, ds, src, ss, n);

@@ -20,6 +20,10 @@ struct Wide<float> {
   using type = double;
 };
 
+// Of the result.
+template <Reduce op, class T>
+using Out = std::conditional_t<op == Reduce::Count, int64_t, T>;
+
 // What each op starts from, does with an element, and how partial results join.
 template <Reduce op, class T>
 struct Rule {
@@ -92,7 +96,7 @@ struct Rule {
 template <Reduce op, class T>
 using Total =
     std::conditional_t<op == Reduce::Sum || op == Reduce::SumSquares || op == Reduce::Prod,
-                       typename Wide<T>::type, T>;
+                       typename Wide<T>::type, Out<op, T>>;
 
 // The accumulators, in vectors of one register at most: GCC compares the elements of wider ones one by one.
 template <class T>
@@ -123,7 +127,8 @@ EG_INLINE T join_lanes(const Lanes<T>& all) {
     return v[0];
 }
 
-template <Reduce op, class T, class = std::enable_if_t<!std::is_same_v<T, bool>>>
+template <Reduce op, class T,
+          class = std::enable_if_t<!std::is_same_v<T, bool> && op != Reduce::Count>>
 EG_INLINE T block(const T* x, int64_t n) {
   using R = Rule<op, T>;
   using V = Lanes<T>;
@@ -167,14 +172,29 @@ EG_INLINE bool block(const bool* x, int64_t n) {
   return lane[0];
 }
 
+// Of at most kBlock bytes that are 0 or 1, counted in bytes first.
+template <Reduce op, class = std::enable_if_t<op == Reduce::Count>>
+EG_INLINE int64_t block(const uint8_t* x, int64_t n) {
+  constexpr int kWidth = kLanes<uint8_t>;
+  static_assert(kBlock / kWidth <= 256, "more than a byte counts");
+  int64_t total = 0, i = 0;
+  if (n >= kWidth) {
+    Vec<uint8_t> sums = {};
+    for (; i + kWidth < n; i += kWidth) sums += load(x + i);
+    for (int l = 0; l < kWidth; ++l) total += sums[l];
+  }
+  for (; i < n; ++i) total += x[i];
+  return total;
+}
+
 // Inlined only where short lines of floating-point numbers would notice a call.
 template <Reduce op, class T>
-__attribute__((noinline)) T called_block(const T* x, int64_t n) {
+__attribute__((noinline)) Out<op, T> called_block(const T* x, int64_t n) {
   return block<op>(x, n);
 }
 
 template <Reduce op, class T>
-EG_INLINE T short_line(const T* x, int64_t n) {
+EG_INLINE Out<op, T> short_line(const T* x, int64_t n) {
   if constexpr (std::is_floating_point_v<T>)
     return block<op>(x, n);
   else
@@ -182,18 +202,18 @@ EG_INLINE T short_line(const T* x, int64_t n) {
 }
 
 template <Reduce op, class T>
-EG_INLINE T line(const T* x, int64_t n) {
+EG_INLINE Out<op, T> line(const T* x, int64_t n) {
   if (n <= kBlock) return short_line<op>(x, n);
   using U = Total<op, T>;
   U total = U(Rule<op, T>::start());
   for (int64_t i = 0; i < n; i += kBlock)
     total = Rule<op, T>::join(total, U(called_block<op>(x + i, n - i < kBlock ? n - i : kBlock)));
-  return T(total);
+  return Out<op, T>(total);
 }
 
 template <Reduce op, class T>
 void lines(const T* x, char* out, int64_t outer, int64_t length) {
-  T* y = reinterpret_cast<T*>(out);
+  auto* y = reinterpret_cast<Out<op, T>*>(out);
   if (outer < 8 && length >= 8 * kBlock) {
     // Few long lines: their blocks side by side.
     const int64_t blocks = (length + kBlock - 1) / kBlock;
@@ -215,7 +235,7 @@ void lines(const T* x, char* out, int64_t outer, int64_t length) {
       });
       U total = U(Rule<op, T>::start());
       for (int64_t p = 0; p < parts; ++p) total = Rule<op, T>::join(total, partial[p]);
-      y[o] = T(total);
+      y[o] = Out<op, T>(total);
     }
     return;
   }
@@ -229,8 +249,8 @@ template <Reduce op, class T>
 void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner) {
   using U = Total<op, T>;
   using R = Rule<op, T>;
-  T* y = reinterpret_cast<T*>(out);
-  constexpr int64_t kPanel = 512, kRows = 64;
+  auto* y = reinterpret_cast<Out<op, T>*>(out);
+  constexpr int64_t kPanel = 512, kRows = 64;  // as many as a byte counts
   const int64_t panels = (inner + kPanel - 1) / kPanel;
   const int64_t work = length * (inner < kPanel ? inner : kPanel);
   parallel_for(outer * panels, grain_of(work), [&](int64_t begin, int64_t end) {
@@ -250,7 +270,7 @@ void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner
         }
         for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
       }
-      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = T(total[i]);
+      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = Out<op, T>(total[i]);
     }
   });
 }
@@ -294,6 +314,8 @@ void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int6
       return reduce_any<Reduce::Min>(type, x, out, outer, length, inner);
     case Reduce::All:
       return reduce_typed<Reduce::All, bool>(x, out, outer, length, inner);
+    case Reduce::Count:
+      return reduce_typed<Reduce::Count, uint8_t>(x, out, outer, length, inner);
     default:
       return reduce_typed<Reduce::Any, bool>(x, out, outer, length, inner);
   }
@@ -302,38 +324,79 @@ void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int6
 // --- positions ---------------------------------------------------------------------------------------------------
 
 template <Arg op, class T>
-EG_INLINE bool beats(T a, T b) {
-  if (b != b) return false;
-  if (a != a) return true;
-  return op == Arg::Max ? a > b : a < b;
+EG_INLINE bool beats(T a, T b) {  // NaN beats numbers; the first of equal ones stays
+  return (b == b) & !(op == Arg::Max ? a <= b : a >= b);
+}
+
+// The extreme value first, which vectorises, then where it stands.
+template <Arg op, class T>
+void arg_lines(const T* x, int64_t* out, T* values, int64_t outer, int64_t length) {
+  parallel_for(outer, grain_of(length), [&](int64_t begin, int64_t end) {
+    for (int64_t o = begin; o < end; ++o) {
+      const T* p = x + o * length;
+      const T best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
+      int64_t at = 0;
+      if (best == best) {
+        while (at < length - 1 && p[at] != best) ++at;
+      } else {
+        while (at < length - 1 && p[at] == p[at]) ++at;
+      }
+      out[o] = at;
+      if (values) values[o] = best;
+    }
+  });
+}
+
+constexpr int64_t kPanel = 256;  // columns that positions and scans are found for side by side
+
+// body(first element, columns) of each panel of an (outer, length, inner) array.
+template <class F>
+void over_panels(int64_t outer, int64_t length, int64_t inner, F body) {
+  const int64_t panels = ceil_div(inner, kPanel);
+  parallel_for(outer * panels, grain_of(length * min64(inner, kPanel)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t item = begin; item < end; ++item) {
+                   const int64_t first = item % panels * kPanel;
+                   body(item / panels * length * inner + first, min64(kPanel, inner - first));
+                 }
+               });
+}
+
+template <Arg op, class T>
+void arg_columns(const T* x, int64_t* out, T* values, int64_t outer, int64_t length,
+                 int64_t inner) {
+  // Positions as wide as the values, so that one comparison chooses both, hence counted anew every kSpan rows.
+  using At = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  constexpr int64_t kSpan = 1 << 30;
+  over_panels(outer, length, inner, [&](int64_t first, int64_t n) {
+    T best[kPanel];
+    int64_t* const found = out + first / (length * inner) * inner + first % inner;
+    for (int64_t c = 0; c < n; ++c) best[c] = x[first + c], found[c] = 0;
+    for (int64_t r0 = 0; r0 < length; r0 += kSpan) {
+      At at[kPanel];
+      for (int64_t c = 0; c < n; ++c) at[c] = -1;
+      for (int64_t r = r0; r < min64(length, r0 + kSpan); ++r) {
+        const T* const row = x + first + r * inner;
+        for (int64_t c = 0; c < n; ++c) {
+          const bool better = beats<op>(row[c], best[c]);
+          best[c] = better ? row[c] : best[c];
+          at[c] = better ? At(r - r0) : at[c];
+        }
+      }
+      for (int64_t c = 0; c < n; ++c)
+        if (at[c] >= 0) found[c] = r0 + at[c];
+    }
+    if (values)
+      for (int64_t c = 0; c < n; ++c) values[found - out + c] = best[c];
+  });
 }
 
 template <Arg op, class T>
 void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t length, int64_t inner) {
-  parallel_for(outer * inner, grain_of(length), [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const T* p = x + item / inner * length * inner + item % inner;
-      // The extreme value first (it vectorises when dense), then where it stands.
-      T best = p[0];
-      int64_t at = 0;
-      if (inner == 1) {
-        best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
-        if (best == best) {
-          while (at < length - 1 && p[at] != best) ++at;
-        } else {
-          while (at < length - 1 && p[at] == p[at]) ++at;
-        }
-      } else {
-        for (int64_t i = 1; i < length; ++i)
-          if (beats<op>(p[i * inner], best)) {
-            best = p[i * inner];
-            at = i;
-          }
-      }
-      out[item] = at;
-      if (values) values[item] = best;
-    }
-  });
+  if (inner == 1)
+    arg_lines<op>(x, out, values, outer, length);
+  else
+    arg_columns<op>(x, out, values, outer, length, inner);
 }
 
 void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
@@ -380,35 +443,154 @@ void moments(DType type, const char* x, char* mean, char* m2, int64_t outer, int
 
 // --- scans ------------------------------------------------------------------------------------------------------------
 
+// float is as exact in double, where one vector has as many lanes as one of positions.
+template <Scan op, class T>
+using Running = std::conditional_t<op == Scan::LogSumExp, T, typename Wide<T>::type>;
+
+template <Scan op, class T, class U>
+EG_INLINE void advance(U& running, int64_t& at, T v, int64_t i) {
+  if constexpr (op == Scan::Sum) {
+    running = U(running + U(v));
+  } else if constexpr (op == Scan::Prod) {
+    running = U(running * U(v));
+  } else if constexpr (op == Scan::LogSumExp) {
+    running = i == 0 ? v : vocabulary::logaddexp(running, v);
+  } else {
+    // The last of equal ones, as PyTorch.
+    const bool better = op == Scan::Max ? v >= running : v <= running;
+    const bool taken = (i == 0) | (v != v) | ((running == running) & better);
+    running = taken ? v : running;
+    at = taken ? i : at;
+  }
+}
+
+// n scans side by side, their elements next to each other and `inner` apart.
+template <Scan op, int64_t most, class T>
+EG_INLINE void scan_abreast(const T* x, T* y, int64_t* positions, int64_t n, int64_t length,
+                            int64_t inner) {
+  Running<op, T> running[most];
+  int64_t at[most];
+  for (int64_t c = 0; c < n; ++c) running[c] = op == Scan::Prod ? 1 : 0, at[c] = 0;
+  for (int64_t i = 0; i < length; ++i)
+#pragma GCC ivdep
+    for (int64_t c = 0; c < n; ++c) {
+      const int64_t k = i * inner + c;
+      advance<op>(running[c], at[c], x[k], i);
+      y[k] = T(running[c]);
+      if (positions) positions[k] = at[c];
+    }
+}
+
+// One scan in whole vectors. Inside one it takes log2 of its lanes steps, each of which joins lanes with those before them;
+// the next one waits for a single step.
+template <Scan op, class T>
+struct VectorScan {
+  using U = Running<op, T>;
+  static_assert(sizeof(U) == 8, "as wide as positions");
+  static constexpr int kCount = kLanes<U>;
+  using V = Vec<U>;
+  using At = Vec<int64_t>;
+  typedef T Loose __attribute__((vector_size(kCount * sizeof(T)), aligned(alignof(T)), may_alias));
+
+  static EG_INLINE U start() {
+    if constexpr (op == Scan::Max) return Rule<Reduce::Max, U>::start();
+    if constexpr (op == Scan::Min) return Rule<Reduce::Min, U>::start();
+    return op == Scan::Prod ? U(1) : U(0);
+  }
+  static EG_INLINE void join(V& later, const V& before) {
+    if constexpr (op == Scan::Sum)
+      later += before;
+    else if constexpr (op == Scan::Prod)
+      later *= before;
+    else if constexpr (op == Scan::Max)
+      later = (later != later) | (later >= before) ? later : before;
+    else
+      later = (later != later) | (later <= before) ? later : before;
+  }
+  template <class W>
+  static EG_INLINE void repeat_last(W& v) {
+    static constexpr auto last = choose<U>([](int) { return kCount - 1; });
+    v = __builtin_shuffle(v, load(last.from));
+  }
+  // Each lane joined with all before it; `none` changes nothing it is joined with.
+  template <int by = 1, class W, class F>
+  static EG_INLINE void spread(W& v, const W& none, F joined) {
+    static constexpr auto back = choose<U>([](int l) { return l < by ? l : kCount + l - by; });
+    const W before = __builtin_shuffle(none, v, load(back.from));
+    joined(v, before);
+    if constexpr (2 * by < kCount) spread<2 * by>(v, none, joined);
+  }
+
+  template <bool placed>
+  static EG_INLINE void run(const T* x, T* y, int64_t* positions, int64_t length) {
+    const V none = splat(start());
+    V carry = none;
+    const At nowhere = splat<int64_t>(-1);
+    At carried = nowhere, place;
+#pragma GCC unroll 8
+    for (int l = 0; l < kCount; ++l) place[l] = l;
+    int64_t i = 0;
+    for (; i + kCount <= length; i += kCount) {
+      const V v = __builtin_convertvector(*reinterpret_cast<const Loose*>(x + i), V);
+      V s = v;
+      spread(s, none, [](V& later, const V& before) { join(later, before); });
+      V total = s;
+      repeat_last(total);
+      join(s, carry);
+      join(total, carry);
+      carry = total;
+      *reinterpret_cast<Loose*>(y + i) = __builtin_convertvector(s, Loose);
+      if constexpr (placed) {
+        // Where the running value is the element's own, the last such place.
+        const auto later_of = [](At& later, const At& before) {
+          later = later > before ? later : before;
+        };
+        At at = (v == s) | (v != v) ? place : nowhere;
+        spread(at, nowhere, later_of);
+        later_of(at, carried);
+        store(positions + i, at);
+        carried = at;
+        repeat_last(carried);
+        place += splat<int64_t>(kCount);
+      }
+    }
+    U running = carry[0];
+    int64_t at = carried[0];
+    for (; i < length; ++i) {
+      advance<op>(running, at, x[i], i);
+      y[i] = T(running);
+      if constexpr (placed) positions[i] = at;
+    }
+  }
+};
+
+template <Scan op, class T>
+EG_INLINE void scan_line(const T* x, T* y, int64_t* positions, int64_t length) {
+  if constexpr (op != Scan::LogSumExp && sizeof(Running<op, T>) == 8) {
+    if constexpr (op == Scan::Max || op == Scan::Min) {
+      if (positions) return VectorScan<op, T>::template run<true>(x, y, positions, length);
+    }
+    VectorScan<op, T>::template run<false>(x, y, nullptr, length);
+  } else {
+    scan_abreast<op, 1>(x, y, positions, 1, length, 1);
+  }
+}
+
 template <Scan op, class T>
 void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t length,
                 int64_t inner) {
-  using U = std::conditional_t<op == Scan::Sum || op == Scan::Prod, typename Wide<T>::type, T>;
+  const auto where = [&](int64_t k) { return positions ? positions + k : nullptr; };
+  if (inner > 1 && op != Scan::LogSumExp)  // whose last bits would depend on the column
+    return over_panels(outer, length, inner, [&](int64_t k, int64_t n) {
+      scan_abreast<op, kPanel>(x + k, y + k, where(k), n, length, inner);
+    });
   parallel_for(outer * inner, grain_of(length), [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
-      const int64_t base = item / inner * length * inner + item % inner;
-      U running = op == Scan::Prod ? U(1) : U(0);
-      int64_t at = 0;
-      for (int64_t i = 0; i < length; ++i) {
-        const int64_t k = base + i * inner;
-        const T v = x[k];
-        if constexpr (op == Scan::Sum) {
-          running = U(running + U(v));
-        } else if constexpr (op == Scan::Prod) {
-          running = U(running * U(v));
-        } else if constexpr (op == Scan::LogSumExp) {
-          running = i == 0 ? v : vocabulary::logaddexp(running, v);
-        } else {
-          // The last of equal ones, as PyTorch.
-          const bool better = op == Scan::Max ? v >= running : v <= running;
-          if (i == 0 || v != v || (running == running && better)) {
-            running = v;
-            at = i;
-          }
-          if (positions) positions[k] = at;
-        }
-        y[k] = T(running);
-      }
+      const int64_t k = item / inner * length * inner + item % inner;
+      if (inner == 1)
+        scan_line<op>(x + k, y + k, where(k), length);
+      else
+        scan_abreast<op, 1>(x + k, y + k, where(k), 1, length, inner);
     }
   });
 }

@@ -5,14 +5,15 @@
 
 namespace eg {
 
-enum class Reduce : uint8_t { Sum, Prod, Max, Min, All, Any, SumSquares };
+enum class Reduce : uint8_t { Sum, Prod, Max, Min, All, Any, Count, SumSquares };
 enum class Arg : uint8_t { Max, Min };
 enum class Scan : uint8_t { Sum, Prod, Max, Min, LogSumExp };
 
 // Types: those that a CPU computes in; halves are converted by the caller. The GPU's reduce and arg take halves too and give
 // float32.
 struct ReduceKernels {
-  // out[outer, inner] of the element type. All and Any take bool; SumSquares is for the kernels' own use.
+  // out[outer, inner] of the element type. All, Any and Count take bool; Count, which the host has, gives int64. SumSquares is
+  // for the kernels' own use.
   void (*reduce)(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
                  int64_t inner);
   // out[outer, inner]: int64 position of the first extreme element (NaN counts as extreme); values may be null.
@@ -26,14 +27,17 @@ struct ReduceKernels {
 };
 
 struct SoftmaxKernels {
-  // Over lines of `length`, float or double; on the GPU also halves, whose logarithms, losses and scales are float32.
-  // log: log_softmax.
-  void (*forward)(bool log, DType type, const char* x, char* y, int64_t lines, int64_t length);
+  // Float or double; on the GPU also halves, whose logarithms, losses and scales are float32. The first three work along the
+  // middle dimension of a dense (outer, length, inner) array, on the GPU along the last of (outer, length, 1), the others over
+  // lines. log: log_softmax.
+  void (*forward)(bool log, DType type, const char* x, char* y, int64_t outer, int64_t length,
+                  int64_t inner);
   // gx from g and y.
-  void (*backward)(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
-                   int64_t length);
-  // log of the sum of exp of each line.
-  void (*logsumexp)(DType type, const char* x, char* y, int64_t lines, int64_t length);
+  void (*backward)(bool log, DType type, const char* g, const char* y, char* gx, int64_t outer,
+                   int64_t length, int64_t inner);
+  // log of the sum of exp.
+  void (*logsumexp)(DType type, const char* x, char* y, int64_t outer, int64_t length,
+                    int64_t inner);
   // loss[i] = lse[i] - (1 - s) x[i, t] - s / n sum(x[i]) for target t = target[i]; 0 where it is ignore.
   void (*cross_entropy)(DType type, const char* x, const int64_t* target, int64_t ignore,
                         double smoothing, char* loss, char* lse, int64_t lines, int64_t length);

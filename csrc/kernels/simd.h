@@ -42,6 +42,37 @@ EG_INLINE Vec<T> splat(T v) {
   return v - Vec<T>{};
 }
 
+// The lanes that a shuffle of one vector or two takes, as load() reads them: constants in memory, since GCC puts together others
+// lane by lane in every round of a loop.
+template <class T>
+struct Choice {
+  static_assert(sizeof(T) == 4 || sizeof(T) == 8, "an index is as wide as a lane");
+  std::conditional_t<sizeof(T) == 8, int64_t, int32_t> from[kLanes<T>];
+};
+// Lane l takes pick(l); those from kLanes<T> on are the second vector's.
+template <class T, class F>
+constexpr Choice<T> choose(F pick) {
+  Choice<T> c = {};
+  for (int l = 0; l < kLanes<T>; ++l) c.from[l] = pick(l);
+  return c;
+}
+
+// Lane j of row i for lane i of row j. Each round exchanges two quarters of squares half as large.
+template <class T, int half = kLanes<T> / 2>
+EG_INLINE void transpose_square(Vec<T>* rows) {
+  constexpr int n = kLanes<T>;
+  static constexpr auto upper = choose<T>([](int l) { return l & half ? n + l - half : l; });
+  static constexpr auto lower = choose<T>([](int l) { return l & half ? n + l : l + half; });
+#pragma GCC unroll 16
+  for (int i = 0; i < n; ++i) {
+    if (i & half) continue;
+    const Vec<T> a = rows[i], b = rows[i + half];
+    rows[i] = __builtin_shuffle(a, b, load(upper.from));
+    rows[i + half] = __builtin_shuffle(a, b, load(lower.from));
+  }
+  if constexpr (half > 1) transpose_square<T, half / 2>(rows);
+}
+
 // base[at[l]] in each lane, 0 where at[l] is negative.
 EG_INLINE Vec<float> gather(const float* base, const int32_t* at) {
 #if defined(__AVX512F__)

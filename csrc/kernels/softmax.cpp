@@ -1,40 +1,56 @@
 #include "kernels/grain.h"
 #include "kernels/integers.h"
 #include "kernels/reduce.h"
+#include "kernels/simd.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
 namespace {
 
-constexpr int64_t kLanes = 16;
+constexpr int64_t kAbreast = 16;
 
 template <class T>
+EG_INLINE void raise(T* most, const T* x, int64_t n) {
+  for (int64_t l = 0; l < n; ++l) most[l] = x[l] > most[l] ? x[l] : most[l];
+}
+
+// The largest number; NaN loses.
+template <class T>
 EG_INLINE T line_max(const T* x, int64_t n) {
-  constexpr int64_t kWide = 4 * kLanes;  // several comparisons under way at once
+  constexpr int64_t kWide = 4 * kAbreast;  // several comparisons under way at once
   T lane[kWide];
   for (int64_t l = 0; l < kWide; ++l) lane[l] = T(-INFINITY);
   int64_t i = 0;
-  for (; i + kWide <= n; i += kWide)
-    for (int64_t l = 0; l < kWide; ++l) lane[l] = x[i + l] > lane[l] ? x[i + l] : lane[l];
-  T m = T(-INFINITY);
-  for (int64_t l = 0; l < kWide; ++l) m = lane[l] > m ? lane[l] : m;
-  for (; i < n; ++i) m = x[i] > m ? x[i] : m;
-  return m;
+  for (; i + kWide <= n; i += kWide) raise(lane, x + i, kWide);
+  for (; i + kAbreast <= n; i += kAbreast) raise(lane, x + i, kAbreast);
+  if (n >= kAbreast && i < n) raise(lane, x + n - kAbreast, kAbreast), i = n;  // some of them again
+  for (; i < n; ++i) raise(lane, x + i, 1);
+#pragma GCC unroll 8
+  for (int64_t half = kWide / 2; half > 0; half /= 2) raise(lane, lane + half, half);
+  return lane[0];
 }
 
-// Sum in lanes, joined pairwise; lines of float in blocks so that long ones stay accurate.
+// Sum in lanes, joined pairwise; lines of float in blocks so that long ones stay accurate. f may be called again for the last
+// elements, which are taken as one vector with some before them.
 template <class T, class F>
 EG_INLINE T line_sum(int64_t n, F f) {
   double total = 0;
   for (int64_t b = 0; b < n; b += 4096) {
     const int64_t end = n - b < 4096 ? n : b + 4096;
-    T lane[kLanes];
-    for (int64_t l = 0; l < kLanes; ++l) lane[l] = 0;
+    T lane[kAbreast];
+    for (int64_t l = 0; l < kAbreast; ++l) lane[l] = 0;
     int64_t i = b;
-    for (; i + kLanes <= end; i += kLanes)
-      for (int64_t l = 0; l < kLanes; ++l) lane[l] += f(i + l);
-    for (int64_t l = 0; i < end; ++i, ++l) lane[l] += f(i);
-    for (int64_t half = kLanes / 2; half > 0; half /= 2)
+    for (; i + kAbreast <= end; i += kAbreast)
+      for (int64_t l = 0; l < kAbreast; ++l) lane[l] += f(i + l);
+    if (end >= kAbreast && i < end) {
+      T last[kAbreast];
+      for (int64_t l = 0; l < kAbreast; ++l) last[l] = f(end - kAbreast + l);
+      for (int64_t l = 0; l < kAbreast; ++l) lane[l] += end - kAbreast + l >= i ? last[l] : T(0);
+    } else {
+      for (int64_t l = 0; i < end; ++i, ++l) lane[l] += f(i);
+    }
+#pragma GCC unroll 4
+    for (int64_t half = kAbreast / 2; half > 0; half /= 2)
       for (int64_t l = 0; l < half; ++l) lane[l] += lane[l + half];
     total += double(lane[0]);
   }
@@ -48,63 +64,84 @@ void over_lines(int64_t lines, int64_t length, F f) {
   });
 }
 
-// Short lines are taken kLanes at a time, side by side: what a line alone would do element by element, vectors do for all.
-constexpr int64_t kShort = 64;
+// Short lines are taken kAbreast at a time, side by side: what a line alone would do element by element, vectors do for all.
+constexpr int64_t kShort = 112;
 
 template <class T>
 struct SideBySide {
-  T v[kShort * kLanes];  // element i of line r at i * kLanes + r
+  T v[kShort * kAbreast];  // element i of line r at i * kAbreast + r
 
   EG_INLINE void read(const T* x, int64_t lines, int64_t n) {
-    for (int64_t r = 0; r < kLanes; ++r)
-      for (int64_t i = 0; i < n; ++i) v[i * kLanes + r] = r < lines ? x[r * n + i] : T(0);
+    if (lines == kAbreast && n >= kLanes<T>)
+      return squares(n, [&](Vec<T>* square, int64_t r, int64_t i) {
+        for (int64_t k = 0; k < kLanes<T>; ++k) square[k] = load(x + (r + k) * n + i);
+        transpose_square<T>(square);
+        for (int64_t k = 0; k < kLanes<T>; ++k) store(v + (i + k) * kAbreast + r, square[k]);
+      });
+    for (int64_t r = 0; r < kAbreast; ++r)
+      for (int64_t i = 0; i < n; ++i) v[i * kAbreast + r] = r < lines ? x[r * n + i] : T(0);
   }
   EG_INLINE void write(T* y, int64_t lines, int64_t n) const {
+    if (lines == kAbreast && n >= kLanes<T>)
+      return squares(n, [&](Vec<T>* square, int64_t r, int64_t i) {
+        for (int64_t k = 0; k < kLanes<T>; ++k) square[k] = load(v + (i + k) * kAbreast + r);
+        transpose_square<T>(square);
+        for (int64_t k = 0; k < kLanes<T>; ++k) store(y + (r + k) * n + i, square[k]);
+      });
     for (int64_t r = 0; r < lines; ++r)
-      for (int64_t i = 0; i < n; ++i) y[r * n + i] = v[i * kLanes + r];
+      for (int64_t i = 0; i < n; ++i) y[r * n + i] = v[i * kAbreast + r];
+  }
+  // move(square, first line, first element) until all n elements are moved, some of them twice.
+  template <class F>
+  static EG_INLINE void squares(int64_t n, F move) {
+    Vec<T> square[kLanes<T>];
+    for (int64_t r = 0; r < kAbreast; r += kLanes<T>)
+      for (int64_t i = 0; i < n; i += kLanes<T>) move(square, r, min64(i, n - kLanes<T>));
   }
   EG_INLINE void max(int64_t n, T* m) const {
-    for (int64_t r = 0; r < kLanes; ++r) m[r] = T(-INFINITY);
+    for (int64_t r = 0; r < kAbreast; ++r) m[r] = T(-INFINITY);
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t r = 0; r < kLanes; ++r)
-        m[r] = v[i * kLanes + r] > m[r] ? v[i * kLanes + r] : m[r];
+      for (int64_t r = 0; r < kAbreast; ++r)
+        m[r] = v[i * kAbreast + r] > m[r] ? v[i * kAbreast + r] : m[r];
   }
   // f(element, line) of all elements, summed line by line.
   template <class F>
   EG_INLINE void sum(int64_t n, T* total, F f) {
-    for (int64_t r = 0; r < kLanes; ++r) total[r] = 0;
+    for (int64_t r = 0; r < kAbreast; ++r) total[r] = 0;
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t r = 0; r < kLanes; ++r) total[r] += f(v[i * kLanes + r], r);
+      for (int64_t r = 0; r < kAbreast; ++r) total[r] += f(v[i * kAbreast + r], r);
   }
   template <class F>
   EG_INLINE void each(int64_t n, F f) {
     for (int64_t i = 0; i < n; ++i)
-      for (int64_t r = 0; r < kLanes; ++r) f(v[i * kLanes + r], r);
+      for (int64_t r = 0; r < kAbreast; ++r) f(v[i * kAbreast + r], r);
   }
 };
 
-// body(first line, lines) for strips of kLanes lines
+// body(first line, lines) for strips of kAbreast lines
 template <class F>
 void over_strips(int64_t lines, int64_t n, F body) {
-  parallel_for(ceil_div(lines, kLanes), grain_of(4 * n * kLanes), [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) body(i * kLanes, min64(kLanes, lines - i * kLanes));
-  });
+  parallel_for(ceil_div(lines, kAbreast), grain_of(4 * n * kAbreast),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i)
+                   body(i * kAbreast, min64(kAbreast, lines - i * kAbreast));
+               });
 }
 
 template <class T>
 void forward_of_short(bool log, const T* x, T* y, int64_t lines, int64_t n) {
   over_strips(lines, n, [&](int64_t first, int64_t count) {
     SideBySide<T> s;
-    T m[kLanes], total[kLanes];
+    T m[kAbreast], total[kAbreast];
     s.read(x + first * n, count, n);
     s.max(n, m);
     if (log) {
       s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
-      for (int64_t r = 0; r < kLanes; ++r) m[r] += vocabulary::log(total[r]);
+      for (int64_t r = 0; r < kAbreast; ++r) m[r] += vocabulary::log(total[r]);
       s.each(n, [&](T& v, int64_t r) { v -= m[r]; });
     } else {
       s.sum(n, total, [&](T& v, int64_t r) { return v = vocabulary::exp(v - m[r]); });
-      for (int64_t r = 0; r < kLanes; ++r) total[r] = 1 / total[r];
+      for (int64_t r = 0; r < kAbreast; ++r) total[r] = 1 / total[r];
       s.each(n, [&](T& v, int64_t r) { v *= total[r]; });
     }
     s.write(y + first * n, count, n);
@@ -115,7 +152,7 @@ template <class T>
 void backward_of_short(bool log, const T* g, const T* y, T* gx, int64_t lines, int64_t n) {
   over_strips(lines, n, [&](int64_t first, int64_t count) {
     SideBySide<T> s, from;
-    T total[kLanes];
+    T total[kAbreast];
     s.read(y + first * n, count, n);
     from.read(g + first * n, count, n);
     const T* pg = from.v;
@@ -131,9 +168,107 @@ void backward_of_short(bool log, const T* g, const T* y, T* gx, int64_t lines, i
   });
 }
 
+// Lines across memory, kAcross of them side by side: a row holds one element of each. The end of a row goes through whole
+// vectors too, so that the bits of a line do not depend on where it stands.
+constexpr int64_t kAcross = 256;
+
+template <class T, class F>
+EG_INLINE void each_of_row(int64_t width, const T* x, F f) {
+  int64_t c = 0;
+  for (; c + kAbreast <= width; c += kAbreast)
+    for (int64_t l = 0; l < kAbreast; ++l) f(x[c + l], c + l);
+  if (c == width) return;
+  T rest[kAbreast];
+  for (int64_t l = 0; l < kAbreast; ++l) rest[l] = c + l < width ? x[c + l] : T(0);
+  for (int64_t l = 0; l < kAbreast; ++l) f(rest[l], c + l);
+}
+template <class T, class F>
+EG_INLINE void map_row(int64_t width, T* y, const T* a, const T* b, F f) {
+  int64_t c = 0;
+  for (; c + kAbreast <= width; c += kAbreast)
+#pragma GCC ivdep
+    for (int64_t l = 0; l < kAbreast; ++l) y[c + l] = f(a[c + l], b[c + l], c + l);
+  if (c == width) return;
+  T first[kAbreast], second[kAbreast];
+  for (int64_t l = 0; l < kAbreast; ++l) {
+    first[l] = c + l < width ? a[c + l] : T(0);
+    second[l] = c + l < width ? b[c + l] : T(0);
+  }
+  for (int64_t l = 0; l < kAbreast; ++l) first[l] = f(first[l], second[l], c + l);
+  for (int64_t l = 0; c + l < width; ++l) y[c + l] = first[l];
+}
+
+// body(first element, lines) of every kAcross lines of an (outer, n, inner) array.
+template <class F>
+void over_across(int64_t outer, int64_t n, int64_t inner, F body) {
+  const int64_t panels = ceil_div(inner, kAcross);
+  parallel_for(outer * panels, grain_of(4 * n * min64(inner, kAcross)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t first = i % panels * kAcross;
+                   body(i / panels * n * inner + first, min64(kAcross, inner - first));
+                 }
+               });
+}
+
+// The largest number of each line and the sum of the exponentials below it.
+template <class T>
+EG_INLINE void across_sums(const T* x, int64_t n, int64_t width, int64_t inner, T* m, T* total) {
+  for (int64_t c = 0; c < kAcross; ++c) m[c] = T(-INFINITY), total[c] = 0;
+  for (int64_t i = 0; i < n; ++i)
+    each_of_row(width, x + i * inner, [&](T v, int64_t c) { m[c] = v > m[c] ? v : m[c]; });
+  for (int64_t i = 0; i < n; ++i)
+    each_of_row(width, x + i * inner,
+                [&](T v, int64_t c) { total[c] += vocabulary::exp(v - m[c]); });
+}
+
+template <class T>
+void forward_across(bool log, const T* x, T* y, int64_t n, int64_t width, int64_t inner) {
+  T m[kAcross], total[kAcross];
+  if (log) {
+    across_sums(x, n, width, inner, m, total);
+    for (int64_t c = 0; c < round_up(width, kAbreast); ++c) m[c] += vocabulary::log(total[c]);
+    for (int64_t k = 0; k < n * inner; k += inner)
+      map_row(width, y + k, x + k, x + k, [&](T v, T, int64_t c) { return v - m[c]; });
+    return;
+  }
+  for (int64_t c = 0; c < kAcross; ++c) m[c] = T(-INFINITY), total[c] = 0;
+  for (int64_t k = 0; k < n * inner; k += inner)
+    each_of_row(width, x + k, [&](T v, int64_t c) { m[c] = v > m[c] ? v : m[c]; });
+  for (int64_t k = 0; k < n * inner; k += inner)
+    map_row(width, y + k, x + k, x + k, [&](T v, T, int64_t c) {
+      const T e = vocabulary::exp(v - m[c]);
+      total[c] += e;
+      return e;
+    });
+  for (int64_t c = 0; c < round_up(width, kAbreast); ++c) total[c] = 1 / total[c];
+  for (int64_t k = 0; k < n * inner; k += inner)
+    map_row(width, y + k, y + k, y + k, [&](T v, T, int64_t c) { return v * total[c]; });
+}
+
+template <class T>
+void backward_across(bool log, const T* g, const T* y, T* gx, int64_t n, int64_t width,
+                     int64_t inner) {
+  T total[kAcross] = {};
+  for (int64_t k = 0; k < n * inner; k += inner)
+    map_row(width, gx + k, g + k, y + k, [&](T gv, T yv, int64_t c) {
+      const T v = log ? gv : gv * yv;
+      total[c] += v;
+      return v;
+    });
+  for (int64_t k = 0; k < n * inner; k += inner)
+    map_row(width, gx + k, g + k, y + k, [&](T gv, T yv, int64_t c) {
+      return log ? gv - vocabulary::exp(yv) * total[c] : yv * (gv - total[c]);
+    });
+}
+
 // All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.
 template <class T>
-void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n) {
+void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n, int64_t inner) {
+  if (inner > 1)
+    return over_across(lines, n, inner, [&](int64_t at, int64_t width) {
+      forward_across(log, x + at, y + at, n, width, inner);
+    });
   if (n <= kShort) return forward_of_short(log, x, y, lines, n);
   over_lines(lines, n, [&](int64_t line) {
     const T* p = x + line * n;
@@ -152,7 +287,12 @@ void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n) {
 }
 
 template <class T>
-void backward_typed(bool log, const T* g, const T* y, T* gx, int64_t lines, int64_t n) {
+void backward_typed(bool log, const T* g, const T* y, T* gx, int64_t lines, int64_t n,
+                    int64_t inner) {
+  if (inner > 1)
+    return over_across(lines, n, inner, [&](int64_t at, int64_t width) {
+      backward_across(log, g + at, y + at, gx + at, n, width, inner);
+    });
   if (n <= kShort) return backward_of_short(log, g, y, gx, lines, n);
   over_lines(lines, n, [&](int64_t line) {
     const T *pg = g + line * n, *py = y + line * n;
@@ -168,40 +308,54 @@ void backward_typed(bool log, const T* g, const T* y, T* gx, int64_t lines, int6
 }
 
 template <class T>
+EG_INLINE bool is_finite(T m) {
+  return m > T(-INFINITY) && m < T(INFINITY);
+}
+// No finite maximum to subtract: the answer is the maximum itself unless a NaN is there.
+template <class T>
+EG_INLINE T infinite_logsumexp(T m, const T* p, int64_t n, int64_t step) {
+  for (int64_t i = 0; i < n; ++i)
+    if (p[i * step] != p[i * step]) m = p[i * step];
+  return m;
+}
+template <class T>
 EG_INLINE T line_logsumexp(const T* p, int64_t n) {
   const T m = line_max(p, n);
-  if (m == T(-INFINITY) || m == T(INFINITY)) {
-    // No finite maximum to subtract: the answer is the maximum itself unless a NaN is there.
-    T sum = m;
-    for (int64_t i = 0; i < n; ++i)
-      if (p[i] != p[i]) sum = p[i];
-    return sum;
-  }
+  if (!is_finite(m)) return infinite_logsumexp(m, p, n, 1);
   return m + vocabulary::log(line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); }));
 }
 
 template <class T>
-void logsumexp_typed(const T* x, T* y, int64_t lines, int64_t n) {
+void logsumexp_typed(const T* x, T* y, int64_t lines, int64_t n, int64_t inner) {
+  if (inner > 1)
+    return over_across(lines, n, inner, [&](int64_t at, int64_t width) {
+      T m[kAcross], total[kAcross];
+      T* const out = y + at / (n * inner) * inner + at % inner;
+      across_sums(x + at, n, width, inner, m, total);
+      for (int64_t c = 0; c < round_up(width, kAbreast); ++c)
+        total[c] = m[c] + vocabulary::log(total[c]);
+      for (int64_t c = 0; c < width; ++c)
+        out[c] = is_finite(m[c]) ? total[c] : infinite_logsumexp(m[c], x + at + c, n, inner);
+    });
   if (n > kShort)
     return over_lines(lines, n, [&](int64_t i) { y[i] = line_logsumexp(x + i * n, n); });
   over_strips(lines, n, [&](int64_t first, int64_t count) {
     SideBySide<T> s;
-    T m[kLanes], total[kLanes];
+    T m[kAbreast], total[kAbreast];
     s.read(x + first * n, count, n);
     s.max(n, m);
     s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
-    for (int64_t r = 0; r < kLanes; ++r) total[r] = m[r] + vocabulary::log(total[r]);
-    for (int64_t r = 0; r < count; ++r) {
-      const bool is_finite = m[r] > T(-INFINITY) && m[r] < T(INFINITY);
-      y[first + r] = is_finite ? total[r] : line_logsumexp(x + (first + r) * n, n);
-    }
+    for (int64_t r = 0; r < kAbreast; ++r) total[r] = m[r] + vocabulary::log(total[r]);
+    for (int64_t r = 0; r < count; ++r)
+      y[first + r] =
+          is_finite(m[r]) ? total[r] : infinite_logsumexp(m[r], x + (first + r) * n, n, 1);
   });
 }
 
 template <class T>
 void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T smoothing, T* loss,
                          T* lse, int64_t lines, int64_t n) {
-  logsumexp_typed(x, lse, lines, n);
+  logsumexp_typed(x, lse, lines, n, 1);
   over_lines(lines, smoothing != 0 ? n : 1, [&](int64_t line) {
     const T* p = x + line * n;
     const int64_t t = target[line];
@@ -253,15 +407,16 @@ void check_targets(const int64_t* target, int64_t n, int64_t classes, int64_t ig
 #define EG_IN(p) reinterpret_cast<const T*>(p)
 #define EG_OUT(p) reinterpret_cast<T*>(p)
 
-void forward(bool log, DType type, const char* x, char* y, int64_t lines, int64_t length) {
-  EG_TYPED(forward_typed(log, EG_IN(x), EG_OUT(y), lines, length));
+void forward(bool log, DType type, const char* x, char* y, int64_t outer, int64_t length,
+             int64_t inner) {
+  EG_TYPED(forward_typed(log, EG_IN(x), EG_OUT(y), outer, length, inner));
 }
-void backward(bool log, DType type, const char* g, const char* y, char* gx, int64_t lines,
-              int64_t length) {
-  EG_TYPED(backward_typed(log, EG_IN(g), EG_IN(y), EG_OUT(gx), lines, length));
+void backward(bool log, DType type, const char* g, const char* y, char* gx, int64_t outer,
+              int64_t length, int64_t inner) {
+  EG_TYPED(backward_typed(log, EG_IN(g), EG_IN(y), EG_OUT(gx), outer, length, inner));
 }
-void logsumexp(DType type, const char* x, char* y, int64_t lines, int64_t length) {
-  EG_TYPED(logsumexp_typed(EG_IN(x), EG_OUT(y), lines, length));
+void logsumexp(DType type, const char* x, char* y, int64_t outer, int64_t length, int64_t inner) {
+  EG_TYPED(logsumexp_typed(EG_IN(x), EG_OUT(y), outer, length, inner));
 }
 void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ignore,
                    double smoothing, char* loss, char* lse, int64_t lines, int64_t length) {

@@ -1,4 +1,5 @@
 #include "kernels/elementwise.h"
+#include "kernels/units.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
@@ -51,18 +52,18 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double* attr
     out[i] = Op::template backward<which>(g[i], a[i], b[i], c[i], y[i], attribute);
 }
 
-template <class T>
-void where_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
-  T* y = reinterpret_cast<T*>(p[0]);
-  const bool* c = reinterpret_cast<const bool*>(p[1]);
-  const T* a = reinterpret_cast<const T*>(p[2]);
-  const T* b = reinterpret_cast<const T*>(p[3]);
-  const int64_t sa = step[2], sb = step[3];
-  if (sa && sb) {
+// A choice between bits, which GCC makes no branch of; only moved, numbers are bits of their size.
+template <class Unit>
+void where_loop(char* const* p, const int64_t*, int64_t n, const double*) {
+  using Bits = decltype(Unit::v);
+  Unit* y = reinterpret_cast<Unit*>(p[0]);
+  const Bytes1* c = reinterpret_cast<const Bytes1*>(p[1]);
+  const Unit* a = reinterpret_cast<const Unit*>(p[2]);
+  const Unit* b = reinterpret_cast<const Unit*>(p[3]);
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? a[i] : b[i];
-  } else {
-    for (int64_t i = 0; i < n; ++i) y[i] = c[i] ? a[i * sa] : b[i * sb];
+  for (int64_t i = 0; i < n; ++i) {
+    const Bits chosen = Bits(Bits(0) - Bits(c[i].v));  // all ones or none
+    y[i].v = Bits((a[i].v & chosen) | (b[i].v & ~chosen));
   }
 }
 
@@ -92,8 +93,8 @@ const TernaryKernels table = {
    {&backward_loop<NAME##_op, 2, float>, &backward_loop<NAME##_op, 2, double>}},
 #include "ops/elementwise.def"
     },
-    {&where_loop<bool>, &where_loop<uint8_t>, &where_loop<int8_t>, &where_loop<int16_t>,
-     &where_loop<int32_t>, &where_loop<int64_t>, &where_loop<float>, &where_loop<double>}};
+    {&where_loop<Bytes1>, &where_loop<Bytes1>, &where_loop<Bytes1>, &where_loop<Bytes2>,
+     &where_loop<Bytes4>, &where_loop<Bytes8>, &where_loop<Bytes4>, &where_loop<Bytes8>}};
 }  // namespace
 EG_REGISTER_KERNELS(TernaryKernels, table)
 

@@ -1,5 +1,6 @@
 #include "kernels/elementwise.h"
 #include "kernels/loop.h"
+#include "kernels/units.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
@@ -34,7 +35,11 @@ void forward_loop(char* const* p, const int64_t*, int64_t n, const double* attri
     return tanh_of_each(y, x, n);
 #endif
   const double a[3] = {attributes[0], attributes[1], attributes[2]};
-  each_element<Op::padded>([a](T v) { return Op::forward(v, a); }, n, y, x);
+  if constexpr (std::is_same_v<T, bool>)  // GCC vectorises the opposite of a byte, not of a bool
+    each_element<Op::padded>([a](Bytes1 v) { return Op::forward(v.v != 0, a); }, n, y,
+                             reinterpret_cast<const Bytes1*>(x));
+  else
+    each_element<Op::padded>([a](T v) { return Op::forward(v, a); }, n, y, x);
 }
 
 template <class Op, class T>

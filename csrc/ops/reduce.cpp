@@ -211,9 +211,9 @@ struct LogSumExp {
     ctx.save(x);
     const DType type = line_type(x.dtype());
     Layout l(cast_data(x, type), dims);
-    if (l.inner != 1) l = l.lines();
+    if (!active_device.is_cpu() && l.inner != 1) l = l.lines();
     Tensor y = empty(keepdim ? l.kept : l.squeezed, compute_type(type));
-    kernels<SoftmaxKernels>().logsumexp(type, l.data.raw(), y.raw(), l.outer, l.length);
+    kernels<SoftmaxKernels>().logsumexp(type, l.data.raw(), y.raw(), l.outer, l.length, l.inner);
     y = cast_data(y, x.dtype());
     ctx.save(y);
     return y;
@@ -259,7 +259,8 @@ Layout Layout::lines() const {
 
 Tensor sum(const Tensor& x, IntSpan dims, bool keepdim, std::optional<DType> dtype) {
   const DType type = sum_type(x, dtype);
-  const bool widens = is_reduced(x.dtype()) && type == DType::Float32;
+  const bool widens =
+      is_reduced(x.dtype()) ? type == DType::Float32 : !x.is_floating() && type == DType::Int64;
   return apply(Sum{wrap_dims(dims, x.dim()), keepdim, type, dims.empty()},
                widens ? x : to(x, type));
 }
@@ -378,7 +379,8 @@ EG_OP(
     "any(input, dim=None, keepdim=False)", "Whether any element is true.", kOut)
 EG_OP(
     +[](const Tensor& input, OptDims dim) {
-      return sum(ne(input.detach(), Tensor(0)), dim ? IntSpan(*dim) : IntSpan());
+      const Terms terms{input, Unary::count, nullptr, {}, true};
+      return reduce_terms(Reduce::Sum, terms, all_or(dim, input.dim()), false, DType::Int64);
     },
     "count_nonzero(input, dim=None)", "Number of elements that are not zero.")
 

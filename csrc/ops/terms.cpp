@@ -60,11 +60,17 @@ struct Source {
   }
 };
 
+DType reduced_type(Reduce op, DType wanted) {
+  return op == Reduce::Count ? DType::Int64 : is_reduced(wanted) ? DType::Float32 : wanted;
+}
+
 // out[outer, inner] of terms that lie as (outer, length, inner).
 void reduce_strips(Reduce op, const Source& s, char* out, int64_t outer, int64_t length,
                    int64_t inner) {
   const auto reduce = host_kernels<ReduceKernels>().reduce;
-  const int64_t size = int64_t(item_size(s.wanted)), line = length * inner;
+  const DType type = reduced_type(op, s.wanted);
+  const int64_t size = int64_t(item_size(s.wanted)), out_size = int64_t(item_size(type));
+  const int64_t line = length * inner;
   if (line <= kStrip) {
     const int64_t each = kStrip / line;
     parallel_for((outer + each - 1) / each, grain_of(kStrip), [&](int64_t begin, int64_t end) {
@@ -72,7 +78,7 @@ void reduce_strips(Reduce op, const Source& s, char* out, int64_t outer, int64_t
       for (int64_t first = begin * each; first < end * each && first < outer; first += each) {
         const int64_t n = std::min(each, outer - first);
         s.write(terms, first * line, n * line);
-        reduce(op, s.wanted, terms, out + first * inner * size, n, length, inner);
+        reduce(op, s.wanted, terms, out + first * inner * out_size, n, length, inner);
       }
     });
     return;
@@ -80,7 +86,7 @@ void reduce_strips(Reduce op, const Source& s, char* out, int64_t outer, int64_t
   // Pieces of a line, whose results are reduced again.
   const int64_t columns = std::min(inner, kColumns), rows = kStrip / columns;
   const int64_t pieces = (length + rows - 1) / rows, panels = (inner + columns - 1) / columns;
-  const Tensor partial = empty({outer, pieces, inner}, s.wanted);
+  const Tensor partial = empty({outer, pieces, inner}, type);
   parallel_for(outer * pieces * panels, grain_of(kStrip), [&](int64_t begin, int64_t end) {
     alignas(64) Buffer terms;
     for (int64_t item = begin; item < end; ++item) {
@@ -92,15 +98,16 @@ void reduce_strips(Reduce op, const Source& s, char* out, int64_t outer, int64_t
         s.write(terms, at, count * n);
       else
         for (int64_t r = 0; r < count; ++r) s.write(terms + r * n * size, at + r * inner, n);
-      reduce(op, s.wanted, terms, partial.raw() + (block * inner + first) * size, 1, count, n);
+      reduce(op, s.wanted, terms, partial.raw() + (block * inner + first) * out_size, 1, count, n);
     }
   });
-  reduce(op, s.wanted, partial.raw(), out, outer, pieces, inner);
+  reduce(op == Reduce::Count ? Reduce::Sum : op, type, partial.raw(), out, outer, pieces, inner);
 }
 
 // The terms as a tensor, for kernels that find them in memory.
 Tensor written(const Terms& t, DType type, DType wanted) {
-  if (t.then == Unary::count) return cast_data(t.a, wanted);
+  if (t.then == Unary::count)
+    return cast_data(t.counts ? cast_data(t.a, DType::Bool) : t.a, wanted);
   const Tensor a = cast_data(t.a, type);
   return cast_data(unary(t.then, t.b.defined() ? sub(a, cast_data(t.b, type)) : a, t.attributes),
                    wanted);
@@ -111,14 +118,15 @@ Tensor written(const Terms& t, DType type, DType wanted) {
 Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, DType out) {
   const bool plain = t.then == Unary::count;
   const DType type = !plain && is_reduced(t.a.dtype()) ? DType::Float32 : t.a.dtype();
-  const DType wanted = op == Reduce::All || op == Reduce::Any ? DType::Bool
-                       : t.counts                             ? DType::Int64
-                                                              : line_type(type);
-  const bool strips =
-      active_device.is_cpu() && t.a.numel() > 0 && !(plain && t.a.dtype() == wanted);
+  const bool host = active_device.is_cpu(), sums = op == Reduce::Sum;
+  const bool counts = host && sums && (t.counts || (plain && type == DType::Bool));
+  const DType wanted = op == Reduce::All || op == Reduce::Any || counts ? DType::Bool
+                       : sums && out == DType::Int64                    ? DType::Int64
+                                                                        : line_type(type);
+  if (counts) op = Reduce::Count;
+  const bool strips = host && t.a.numel() > 0 && !(plain && t.a.dtype() == wanted);
   const Layout l(strips ? t.a : written(t, type, wanted), dims);
-  Tensor result =
-      empty(keepdim ? l.kept : l.squeezed, is_reduced(wanted) ? DType::Float32 : wanted);
+  Tensor result = empty(keepdim ? l.kept : l.squeezed, reduced_type(op, wanted));
   if (strips) {
     const Tensor b = t.b.defined() ? Layout(t.b, dims).data : t.b;
     reduce_strips(op, Source(t, l.data, b, type, wanted), result.raw(), l.outer, l.length, l.inner);

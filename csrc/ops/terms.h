@@ -12,7 +12,7 @@ struct Terms {
   Unary then = Unary::count;  // count: nothing
   const double* attributes = nullptr;
   Tensor b = {};        // a's shape and dtype
-  bool counts = false;  // `then` is a predicate: how many it is true of
+  bool counts = false;  // of a sum: how many terms are not zero
 };
 
 // Computed in float32 where a holds halves, then cast to `out`.

@@ -1,0 +1,151 @@
+"""Kernels that take many lines or columns at once: positions, scans, counts and softmax of any shape against NumPy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import eagergrad as eg
+
+# Lines shorter and longer than a vector and a strip of lines; columns fewer and more than a panel of them.
+SHAPES = [
+    ((5, 1), 1),
+    ((37, 10), 1),
+    ((33, 16), 1),
+    ((18, 45), 1),
+    ((4, 111), 1),
+    ((3, 199), 1),
+    ((2, 4103), 1),
+    ((32, 10), 0),
+    ((70, 300), 0),
+    ((2, 9, 515), 1),
+    ((3, 130, 24), 1),
+]
+FLOATS = ["float32", "float64"]
+RNG = np.random.default_rng(3)
+
+
+def numbers(shape: tuple[int, ...], dtype: str) -> np.ndarray:
+    a = RNG.integers(-4, 5, shape)  # many equal ones
+    return (a > 0) if dtype == "bool" else (a + 4 if dtype == "uint8" else a).astype(dtype)
+
+
+@pytest.mark.parametrize("shape, dim", SHAPES)
+@pytest.mark.parametrize("dtype", [*FLOATS, "uint8", "int16", "int32", "int64"])
+def test_positions_are_of_the_first_extreme(shape, dim, dtype):
+    a = numbers(shape, dtype)
+    x = eg.tensor(a)
+    for name in ("max", "min"):
+        values, at = getattr(x, name)(dim)
+        np.testing.assert_array_equal(values.numpy(), getattr(a, name)(dim))
+        np.testing.assert_array_equal(at.numpy(), getattr(a, f"arg{name}")(dim))
+
+
+@pytest.mark.parametrize("shape, dim", SHAPES)
+@pytest.mark.parametrize("dtype", [*FLOATS, "int32", "int64"])
+def test_running_extremes_stand_at_the_last_equal_place(shape, dim, dtype):
+    a = numbers(shape, dtype)
+    for name, rule in (("cummax", np.maximum), ("cummin", np.minimum)):
+        values, at = getattr(eg.tensor(a), name)(dim)
+        expected = rule.accumulate(a, axis=dim)
+        order = np.expand_dims(np.arange(a.shape[dim]), [d for d in range(a.ndim) if d != dim])
+        last = np.maximum.accumulate(np.where(a == expected, order, -1), axis=dim)
+        np.testing.assert_array_equal(values.numpy(), expected)
+        np.testing.assert_array_equal(at.numpy(), last)
+
+
+@pytest.mark.parametrize("shape, dim", [((3, 41), 1), ((41, 3), 0), ((20, 300), 0)])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_nan_is_the_extreme_from_its_place_on(shape, dim, dtype):
+    a = np.moveaxis(RNG.standard_normal(shape).astype(dtype), dim, -1)
+    a[..., 7] = a[..., 9] = np.nan
+    x = eg.tensor(np.moveaxis(a, -1, dim))
+    values, at = x.cummax(dim)
+    values, at = np.moveaxis(values.numpy(), dim, -1), np.moveaxis(at.numpy(), dim, -1)
+    assert np.isnan(values[..., 7:]).all() and not np.isnan(values[..., :7]).any()
+    assert (at[..., 7:9] == 7).all() and (at[..., 9:] == 9).all()
+    assert (x.argmax(dim).numpy() == 7).all() and (x.argmin(dim).numpy() == 7).all()
+
+
+@pytest.mark.parametrize("shape, dim", SHAPES)
+@pytest.mark.parametrize("dtype", [*FLOATS, "int64"])
+def test_running_sums_and_products(shape, dim, dtype):
+    a = numbers(shape, dtype)
+    np.testing.assert_allclose(eg.tensor(a).cumsum(dim).numpy(), a.cumsum(dim))
+    b = np.where(a < 0, -1, 1).astype(dtype) if dtype == "int64" else (1 + a / 4096).astype(dtype)
+    np.testing.assert_allclose(eg.tensor(b).cumprod(dim).numpy(), b.cumprod(dim), rtol=1e-4)
+
+
+@pytest.mark.parametrize("shape, dim", [*SHAPES, ((1, 70_000), None), ((6, 30, 40), (0, 2))])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int32", "float32", "float16"])
+def test_sums_of_whole_numbers_and_counts(shape, dim, dtype):
+    a = numbers(shape, dtype)
+    x = eg.tensor(a)
+    np.testing.assert_array_equal(x.count_nonzero(dim).numpy(), (a != 0).sum(dim))
+    if not x.is_floating_point():
+        assert x.sum(dim).dtype == eg.int64
+        np.testing.assert_array_equal(x.sum(dim).numpy(), a.sum(dim))
+
+
+def softmax(a: np.ndarray, dim: int) -> np.ndarray:
+    e = np.exp(a - a.max(dim, keepdims=True))
+    return e / e.sum(dim, keepdims=True)
+
+
+@pytest.mark.parametrize("shape, dim", SHAPES)
+@pytest.mark.parametrize(
+    "dtype, tolerance", [("float32", 2e-6), ("float64", 1e-12), ("float16", 2e-3)]
+)
+def test_softmax_and_its_gradient(shape, dim, dtype, tolerance):
+    a, g = (3 * RNG.standard_normal(shape).astype(dtype) for _ in range(2))
+    p, g64 = softmax(a.astype("float64"), dim), g.astype("float64")
+    close = {"rtol": tolerance, "atol": tolerance}
+    for name, value, gradient in (
+        ("softmax", p, p * (g64 - (g64 * p).sum(dim, keepdims=True))),
+        ("log_softmax", np.log(p), g64 - p * g64.sum(dim, keepdims=True)),
+    ):
+        x = eg.tensor(a, requires_grad=True)
+        y = getattr(x, name)(dim)
+        y.backward(eg.tensor(g))
+        np.testing.assert_allclose(y.detach().numpy(), value, **close)
+        scale = np.abs(gradient).max() + 1
+        np.testing.assert_allclose(x.grad.numpy() / scale, gradient / scale, atol=8 * tolerance)
+
+
+@pytest.mark.parametrize("shape, dim", SHAPES)
+def test_logsumexp_of_lines_and_columns(shape, dim):
+    a = np.moveaxis(3 * RNG.standard_normal(shape), dim, -1)
+    a[0] = -np.inf
+    a[1, ..., 0] = np.inf
+    if a.shape[0] > 2:
+        a[2, ..., -1] = np.nan
+    y = eg.tensor(np.moveaxis(a, -1, dim)).logsumexp(dim).numpy()
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_allclose(y, np.logaddexp.reduce(a, -1), rtol=1e-12)
+
+
+def test_bits_of_a_column_do_not_depend_on_its_place():
+    a = eg.randn(50, 300, dtype=eg.float64)
+    for f in (lambda x: x.softmax(0), lambda x: x.log_softmax(0), lambda x: x.logsumexp(0)):
+        whole, part = f(a), f(a[:, 291:])
+        assert eg.equal(whole[..., 291:], part)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int16", "int64", "float16", "float32"])
+def test_where_chooses_bits(dtype):
+    a, b = numbers((3, 77), dtype), numbers((3, 77), dtype)
+    c = RNG.integers(0, 2, (3, 77)) > 0
+    y = eg.where(eg.tensor(c), eg.tensor(a), eg.tensor(b))
+    np.testing.assert_array_equal(y.numpy(), np.where(c, a, b))
+    np.testing.assert_array_equal((~eg.tensor(c)).numpy(), ~c)
+
+
+@pytest.mark.parametrize("dtype", ["bool", "uint8", "int64", "float16", "float32", "float64"])
+def test_filling_casts_the_number_once(dtype):
+    x = eg.ones(9, 40, dtype=getattr(eg, dtype))
+    x[:, 3] = 0
+    x[2].fill_(eg.tensor(0.0, dtype=eg.float64))
+    expected = np.ones((9, 40))
+    expected[:, 3] = expected[2] = 0
+    np.testing.assert_array_equal(x.numpy(), expected.astype(dtype))
+    assert not x.zero_().any()
