@@ -1,35 +1,14 @@
 // Factorisations and solves of batches of matrices on the host. Gradients: eagergrad/linalg.
 #include "kernels/factor.h"
 
-#include "core/parallel.h"
-#include "ops/copy.h"
-#include "ops/ops.h"
+#include <cmath>
+
+#include "ops/matrices.h"
 #include "ops/registry.h"
 
 namespace eg {
 namespace {
 
-struct Matrices {
-  int64_t count, rows, columns;
-  size_t bytes;  // of one
-};
-
-Matrices matrices(const char* op, const Tensor& t) {
-  EG_CHECK(t.dim() >= 2, "[", op, "] expected a matrix or a batch of them, got shape ", t.sizes());
-  EG_CHECK(t.dtype() == DType::Float32 || t.dtype() == DType::Float64, "[", op,
-           "] expected float32 or float64, got ", t.dtype());
-  EG_CHECK(t.device() == Device{}, "[", op, "] expected a tensor on the CPU, got one on ",
-           t.device());
-  const int64_t rows = t.size(-2), columns = t.size(-1);
-  EG_CHECK(rows <= INT32_MAX && columns <= INT32_MAX, "[", op, "] the matrices are too large");
-  const int64_t each = rows * columns;
-  return {each ? t.numel() / each : 0, rows, columns, size_t(each) * t.item_size()};
-}
-Matrices squares(const char* op, const Tensor& t) {
-  const Matrices m = matrices(op, t);
-  EG_CHECK(m.rows == m.columns, "[", op, "] expected square matrices, got shape ", t.sizes());
-  return m;
-}
 // Of the same batch as a, which is square.
 Matrices right_sides(const char* op, const Tensor& a, const Tensor& b) {
   const Matrices m = matrices(op, b);
@@ -41,30 +20,6 @@ Matrices right_sides(const char* op, const Tensor& a, const Tensor& b) {
   return m;
 }
 
-Tensor copy_of(const Tensor& t) {
-  const Tensor copy = empty(t.sizes(), t.dtype());
-  copy_into(copy, t);
-  return copy;
-}
-Dims batch_of(const Tensor& t) {
-  Dims sizes = t.sizes();
-  sizes.resize(sizes.size() - 2);
-  return sizes;
-}
-
-// Small matrices are shared out among threads; large ones use all of them one after the other.
-template <class F>
-void for_each_matrix(int64_t count, int64_t rows, F&& f) {
-  constexpr int64_t kLarge = 128;
-  const auto some = [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(i);
-  };
-  if (rows >= kLarge)
-    some(0, count);
-  else
-    parallel_for(count, kParallelGrain / (rows * rows * rows + 1) + 1, some);
-}
-
 std::tuple<Tensor, Tensor, Tensor> lu_factor(const Tensor& input) {
   const Matrices m = matrices("linalg.lu_factor", input);
   const FactorKernels& kernels = host_kernels<FactorKernels>();
@@ -74,13 +29,49 @@ std::tuple<Tensor, Tensor, Tensor> lu_factor(const Tensor& input) {
   const Tensor info = zeros(sizes, DType::Int32);
   sizes.push_back(n);
   const Tensor pivots = empty(sizes, DType::Int32);
-  for_each_matrix(m.count, m.rows, [&](int64_t i) {
+  for_each_matrix(m, m.rows, [&](int64_t i) {
     int32_t* p = pivots.data<int32_t>() + i * n;
     info.data<int32_t>()[i] = int32_t(kernels.lu[float_index(lu.dtype())](
         lu.raw() + i * m.bytes, m.rows, m.columns, m.columns, p));
     for (int64_t j = 0; j < n; ++j) ++p[j];
   });
-  return {lu, pivots, info};
+  return {by_columns(lu), pivots, info};
+}
+
+template <class T>
+void determinant(const T* lu, int64_t n, const int32_t* pivots, T* sign, T* logabs, T* det) {
+  bool negative = false;
+  double sum = 0;
+  T product = 1;
+  for (int64_t i = 0; i < n; ++i) {
+    const T d = lu[i * (n + 1)];
+    negative ^= (pivots[i] != i) ^ (d < 0);
+    sum += std::log(std::fabs(double(d)));
+    product *= pivots[i] != i ? -d : d;
+  }
+  const bool zero = std::isinf(sum) && sum < 0;
+  *sign = std::isnan(sum) ? T(sum) : T(zero ? 0 : negative ? -1 : 1);
+  *logabs = T(sum);
+  *det = product;
+}
+
+std::tuple<Tensor, Tensor, Tensor> slogdet(const Tensor& input) {
+  const Matrices m = squares("linalg.slogdet", input);
+  const FactorKernels& kernels = host_kernels<FactorKernels>();
+  const Dims sizes = batch_of(input);
+  const Tensor lu = copy_of(input), pivots = empty({m.count, m.rows}, DType::Int32);
+  const Tensor sign = empty(sizes, input.dtype()), logabs = empty(sizes, input.dtype());
+  const Tensor det = empty(sizes, input.dtype());
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_matrix(m, m.rows, [&](int64_t i) {
+      int32_t* p = pivots.data<int32_t>() + i * m.rows;
+      T* f = lu.data<T>() + i * m.rows * m.rows;
+      kernels.lu[float_index(lu.dtype())](f, m.rows, m.rows, m.rows, p);
+      determinant<T>(f, m.rows, p, sign.data<T>() + i, logabs.data<T>() + i, det.data<T>() + i);
+    });
+  });
+  return {sign, logabs, det};
 }
 
 std::tuple<Tensor, Tensor> solve(const Tensor& a, const Tensor& b) {
@@ -91,7 +82,7 @@ std::tuple<Tensor, Tensor> solve(const Tensor& a, const Tensor& b) {
   const Tensor info = zeros(batch_of(a), DType::Int32);
   const Tensor pivots = empty({m.count, m.rows}, DType::Int32);
   const int64_t n = m.rows, t = float_index(a.dtype());
-  for_each_matrix(r.count ? m.count : 0, n, [&](int64_t i) {
+  for_each_matrix(m, n, [&](int64_t i) {
     int32_t* p = pivots.data<int32_t>() + i * n;
     char *f = lu.raw() + i * m.bytes, *y = x.raw() + i * r.bytes;
     info.data<int32_t>()[i] = int32_t(kernels.lu[t](f, n, n, n, p));
@@ -99,7 +90,7 @@ std::tuple<Tensor, Tensor> solve(const Tensor& a, const Tensor& b) {
     kernels.solve_triangle[t](f, n, n, false, true, y, r.columns, r.columns);
     kernels.solve_triangle[t](f, n, n, true, false, y, r.columns, r.columns);
   });
-  return {x, info};
+  return {by_columns(x), info};
 }
 
 Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool unit) {
@@ -107,12 +98,12 @@ Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool unit)
   const Matrices r = right_sides("linalg.solve_triangular", a, b);
   const FactorKernels& kernels = host_kernels<FactorKernels>();
   const Tensor t = contiguous(a), x = copy_of(b);
-  for_each_matrix(r.count ? m.count : 0, m.rows, [&](int64_t i) {
+  for_each_matrix(m, m.rows, [&](int64_t i) {
     kernels.solve_triangle[float_index(a.dtype())](t.raw() + i * m.bytes, m.rows, m.rows, upper,
                                                    unit, x.raw() + i * r.bytes, r.columns,
                                                    r.columns);
   });
-  return x;
+  return by_columns(x);
 }
 
 // What row exchanges, numbered from 1, make of the numbers 0 to n - 1.
@@ -139,29 +130,38 @@ Tensor lu_order(const Tensor& pivots, int64_t n) {
   return result;
 }
 
+// A lower triangle, row by row, to the same column by column.
 template <class T>
-void clear_above_diagonal(T* a, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) std::fill(a + i * n + i + 1, a + (i + 1) * n, T(0));
+void turn_lower_triangle(T* a, int64_t n) {
+  constexpr int64_t kTile = 16;
+  for (int64_t first = 0; first < n; first += kTile)
+    for (int64_t i = first; i < n; ++i)
+      for (int64_t j = first; j < std::min(i, first + kTile); ++j) {
+        a[j * n + i] = a[i * n + j];
+        a[i * n + j] = T(0);
+      }
 }
 
 std::tuple<Tensor, Tensor> cholesky(const Tensor& input) {
   const Matrices m = squares("linalg.cholesky", input);
   const FactorKernels& kernels = host_kernels<FactorKernels>();
-  const Tensor l = copy_of(input), info = zeros(batch_of(input), DType::Int32);
-  const bool is_double = l.dtype() == DType::Float64;
-  for_each_matrix(m.count, m.rows, [&](int64_t i) {
-    char* p = l.raw() + i * m.bytes;
-    info.data<int32_t>()[i] = int32_t(kernels.cholesky[is_double](p, m.rows, m.rows));
-    if (is_double)
-      clear_above_diagonal(reinterpret_cast<double*>(p), m.rows);
-    else
-      clear_above_diagonal(reinterpret_cast<float*>(p), m.rows);
+  const Tensor l = copy_of(input), info = empty(batch_of(input), DType::Int32);
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    for_each_matrix(m, m.rows, [&](int64_t i) {
+      T* p = l.data<T>() + i * m.rows * m.rows;
+      info.data<int32_t>()[i] =
+          int32_t(kernels.cholesky[float_index(l.dtype())](p, m.rows, m.rows));
+      turn_lower_triangle(p, m.rows);
+    });
   });
-  return {l, info};
+  return {transpose(l, -2, -1), info};
 }
 
 EG_OP(&lu_factor, "_lu_factor(input) -> (LU, pivots, info)",
       "LU, pivots from 1, and from 1 where the first zero pivot is, or 0. Not recorded.")
+EG_OP(&slogdet, "_slogdet(input) -> (sign, logabsdet, det)",
+      "Determinants, and their signs and logarithms. Not recorded.")
 EG_OP(&solve, "_solve(A, B) -> (result, info)",
       "The X of A X = B, and from 1 where the first zero pivot of A is, or 0. Not recorded.")
 EG_OP(&solve_triangular, "_solve_triangular(A, B, upper, unit)",

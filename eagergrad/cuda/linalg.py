@@ -6,11 +6,11 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from eagergrad import _C
 from eagergrad.cuda import _runtime
-from eagergrad.linalg._factors import real_eig
+from eagergrad.linalg._factors import by_columns, eye_like
+from eagergrad.linalg._host import of_one_batch, refuse_complex
+from eagergrad.tensor.dtype import int32
 
 
 class CupyArrays:
@@ -48,9 +48,14 @@ def arrays() -> Any:
 
 
 def _solve(xp: Any, A: Any, B: Any) -> Any:
-    batch = _C.op_table["broadcast_tensors"]([A[..., 0, 0], B[..., 0, 0]])[0].shape
-    A, B = (x.expand(*batch, *x.shape[-2:]).contiguous() for x in (A, B))
-    return xp.linalg.solve(xp.array(A), xp.array(B))
+    A, B = of_one_batch(A, B)
+    return xp.linalg.solve(xp.array(A.contiguous()), xp.array(B.contiguous()))
+
+
+def _solve_triangular(xp: Any, A: Any, B: Any, upper: bool, unit: bool) -> Any:
+    """As any matrix."""
+    T = (A.triu if upper else A.tril)(int(upper) - int(not upper) if unit else 0)
+    return _solve(xp, T + eye_like(A, A.shape[-1]) if unit else T, B)
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -60,21 +65,40 @@ def _named(name: str) -> Callable[..., Any]:
     return call
 
 
-def _real_eig(xp: Any, A: Any) -> Any:
-    if not bool(A.isfinite().all()):
-        raise np.linalg.LinAlgError("Array must not contain infs or NaNs")
-    return real_eig(xp.array(A.contiguous()), xp.linalg)
+def _real_eig(xp: Any, A: Any, vectors: bool = True) -> Any:
+    values, V = xp.linalg.eig(xp.array(A.contiguous()))
+    refuse_complex(values.dtype.kind == "c" and bool(values.imag.any()))
+    return values.real, V.real
 
 
-_STRICT = {name: _named(name) for name in ("inv", "cholesky", "qr", "eigh", "svd")}
-_STRICT |= {"solve": _solve, "real_eig": _real_eig}
-_SILENT = {"slogdet": _named("slogdet"), "solve_triangle": _solve}
+def _svdvals(xp: Any, A: Any) -> Any:
+    return xp.linalg.svd(xp.array(A.contiguous()), compute_uv=False)
+
+
+def _qr(xp: Any, A: Any, mode: str) -> Any:
+    made = xp.linalg.qr(xp.array(A.contiguous()), mode=mode)
+    return (made[..., :0, :0], made) if mode == "r" else made
+
+
+def _geqrf(xp: Any, A: Any) -> Any:
+    packed, tau = xp.linalg.qr(xp.array(A.contiguous()), mode="raw")
+    return packed.swapaxes(-1, -2), tau
+
+
+_STRICT = {name: _named(name) for name in ("inv", "cholesky", "eigh", "eigvalsh", "svd")}
+_STRICT |= {"solve": _solve, "svdvals": _svdvals, "real_eig": _real_eig}
+_STRICT |= {"qr": _qr, "geqrf": _geqrf}
+_SILENT = {"slogdet": _named("slogdet"), "solve_triangular": _solve_triangular}
+_WITH_INFO = ("inv", "cholesky", "solve")
+# Which of the results are matrices; else the first.
+_MATRICES = {"qr": (0, 1), "svd": (0, 2), "eigh": (1,), "real_eig": (1,)}
+_MATRICES |= dict.fromkeys(("slogdet", "eigvalsh", "svdvals"), ())
 
 
 def factorized(name: str, *inputs: Any, **options: Any) -> Any:
-    """The named function's result, of tensors on a GPU; None if it is not computed there.
+    """What the function of that name of linalg._host returns, of tensors on a GPU; None if it is not computed there.
 
-    A triangle is solved as any matrix; infinities, as LAPACK's, where it is singular. LinAlgError as NumPy's.
+    Infinities, as LAPACK's, where a triangle is singular. LinAlgError as NumPy's where an info would not be 0.
     """
     function = _STRICT.get(name) or _SILENT.get(name)
     xp = arrays() if function and all(x.numel() for x in inputs) else None
@@ -84,10 +108,13 @@ def factorized(name: str, *inputs: Any, **options: Any) -> Any:
     inputs = tuple(x.detach() for x in inputs)
     with xp.strict() if name in _STRICT else contextlib.nullcontext():
         result = function(xp, *inputs, **options)
-    if isinstance(result, tuple):
-        return tuple(xp.tensor(a, device) for a in result)
-    made = xp.tensor(result, device)
-    if name == "solve_triangle":
-        singular = (inputs[0].diagonal(0, -2, -1) == 0).any()
-        made = made.masked_fill(singular, float("inf"))
-    return made
+    several = isinstance(result, tuple)
+    made = [xp.tensor(a, device) for a in (result if several else (result,))]
+    if name == "solve_triangular" and not options["unit"]:
+        made[0].masked_fill_((inputs[0].diagonal(0, -2, -1) == 0).any(), float("inf"))
+    for i in _MATRICES.get(name, (0,)):
+        made[i] = by_columns(made[i])
+    if name in _WITH_INFO:
+        batch = tuple(made[0].shape[:-2])
+        return made[0], _C.op_table["zeros"](batch, dtype=int32, device=device)
+    return tuple(made) if several else made[0]

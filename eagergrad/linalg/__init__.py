@@ -1,7 +1,7 @@
 """Linear algebra with gradients, under PyTorch's names.
 
-Factorisations run in LAPACK through NumPy on batches of matrices, in float32 or float64; their gradients are made of recorded
-operations, so that higher orders follow.
+Factorisations take batches of matrices, in float32 or float64; their gradients are made of recorded operations, so that
+higher orders follow.
 """
 
 from __future__ import annotations
@@ -18,22 +18,26 @@ from eagergrad.linalg._factors import (
     QR,
     SVD,
     Cholesky,
+    Det,
     Eigh,
     Inverse,
     LinAlgError,
+    Lstsq,
     Pinv,
     Slogdet,
     Solve,
     SolveTriangular,
     by_columns,
     check_float,
+    check_info,
     check_square,
     eye_like,
     factorized,
-    real_eig,
+    recorded,
 )
 from eagergrad.linalg._lu import LuFactor, inverse_order, order, permutation
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
+from eagergrad.tensor.dtype import bool_, int32
 from eagergrad.tensor.out import with_out
 from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
@@ -195,52 +199,55 @@ def inv(A: Any, *, out: Any = None) -> Any:
             [0.0000, 0.2500]])
     """
     check_square("linalg.inv", A)
-    return Inverse.apply(A)
+    y, info = Inverse.apply(A)
+    check_info("linalg.inv", info)
+    return y
 
 
-def _attempt(make: Callable[[], Any], A: Any, check_errors: bool) -> tuple[Any, Any]:
-    info = A.new_zeros(tuple(A.shape[:-2]), dtype=_int32())
+def _attempt(op: str, make: Callable[[], Any], A: Any, shape: Any, check_errors: bool) -> Any:
+    """What make() returns with an info. Of a GPU, whose library tells of errors by exceptions: NaN of this shape, and 1."""
     try:
-        return make(), info
+        result, info = make()
     except LinAlgError:
         if check_errors:
             raise
-        return A.new_full(tuple(A.shape), math.nan), info + 1
-
-
-def _bool() -> Any:
-    import eagergrad as eg
-
-    return eg.bool
-
-
-def _int32() -> Any:
-    import eagergrad as eg
-
-    return eg.int32
+        info = A.new_full(tuple(A.shape[:-2]), 1, dtype=int32)
+        return A.new_full(tuple(shape), math.nan), info
+    if check_errors:
+        check_info(op, info)
+    return result, info
 
 
 @with_out
 def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
     """inv with a tensor of error codes instead of an exception."""
-    return _inv_ex(*_attempt(lambda: inv(A), A, check_errors))
+    check_square("linalg.inv", A)
+    made = _attempt("linalg.inv_ex", lambda: Inverse.apply(A), A, A.shape, check_errors)
+    return _inv_ex(*made)
 
 
-@with_out
-def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
-    """X of A X = B (or X A = B) for square A; B may be a vector or a batch of them."""
+def _solve(A: Any, B: Any, left: bool) -> tuple[Any, Any]:
     check_square("linalg.solve", A)
     check_float("linalg.solve", B)
     vector = B.dim() == 1 or (B.dim() == A.dim() - 1 and B.shape == A.shape[:-1])
     b = B.unsqueeze(-1) if vector else B
     if not left:
-        return solve(A.mT, b.mT).mT
+        x, info = _solve(A.mT, b.mT, True)
+        return x.mT, info
     if b.shape[-2] != A.shape[-1]:
         raise RuntimeError(
             f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})"
         )
-    x = Solve.apply(A, b)
-    return by_columns(x.squeeze(-1)) if vector and x.dim() > 2 else x.squeeze(-1) if vector else x
+    x, info = Solve.apply(A, b)
+    return (x.squeeze(-1) if vector else x), info
+
+
+@with_out
+def solve(A: Any, B: Any, *, left: bool = True, out: Any = None) -> Any:
+    """X of A X = B (or X A = B) for square A; B may be a vector or a batch of them."""
+    x, info = _solve(A, B, left)
+    check_info("linalg.solve", info)
+    return x
 
 
 @with_out
@@ -248,7 +255,8 @@ def solve_ex(
     A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None
 ) -> Any:
     """solve with a tensor of error codes instead of an exception."""
-    return _solve_ex(*_attempt(lambda: solve(A, B, left=left), A, check_errors))
+    made = _attempt("linalg.solve_ex", lambda: _solve(A, B, left), A, B.shape, check_errors)
+    return _solve_ex(*made)
 
 
 @with_out
@@ -290,19 +298,16 @@ def lstsq(
             f"linalg.lstsq: expected A and B of as many rows and one dtype, got {tuple(A.shape)} {A.dtype} and "
             f"{tuple(B.shape)} {B.dtype}"
         )
-    x = pinv(A, rtol=rcond) @ b
-    s = svdvals(A.detach())
-    empty = A.new_empty(0)
-    limit = rcond or _eps(A) * max(m, n)
-    rank = (s > limit * _largest(s)).sum(-1)
-    full = driver != "gelsy" and m > n and bool((rank == n).all())
+    limit = _eps(A) * max(m, n) if rcond is None else float(rcond)
+    x, s, rank = Lstsq.apply(A, b, limit, driver)
+    over = driver != "gelsy" and m > n
+    full = over and (driver == "gels" or bool((rank == n).all()))
     residuals = ((A @ x - b) ** 2).sum(-2) if full else x.reshape(-1)[:0]
-    x = by_columns(x)
     return _lstsq(
-        _C.named(x.squeeze(-1) if vector else x, "LinalgLstsqBackward0"),
+        x.squeeze(-1) if vector else x,
         residuals,
         rank.new_empty(0) if driver == "gels" else rank,
-        s if driver in ("gelsd", "gelss") else empty,
+        s if driver in ("gelsd", "gelss") else A.new_empty(0),
     )
 
 
@@ -356,8 +361,21 @@ def _positive(atol: Any) -> bool:
 
 @with_out
 def lu_factor(A: Any, *, pivot: bool = True, out: Any = None) -> Any:
-    """Compact LU decomposition: LU and pivots (from 1, as LAPACK)."""
-    return _lu_factor(*_factored(A, pivot)[:2])
+    """Compact LU decomposition: LU and pivots (from 1, as LAPACK). Raises RuntimeError where a pivot is zero."""
+    LU, pivots, info = _factored(A, pivot)
+    _check_pivots("lu_factor", info)
+    return _lu_factor(LU, pivots)
+
+
+def _check_pivots(op: str, info: Any) -> None:
+    i = _ops["_first_nonzero"](info.cpu())
+    if i >= 0:
+        element = f"(Batch element {i}): " if info.dim() else ""
+        k = info.reshape(-1)[i].item()
+        raise RuntimeError(
+            f"linalg.{op}: {element}U[{k},{k}] is zero and using it on lu_solve would result in a division by zero. "
+            "If you still want to perform the factorization, consider calling linalg.lu(A, pivot) or linalg.lu_factor_ex(A, pivot)"
+        )
 
 
 def _factored(A: Any, pivot: bool) -> Any:
@@ -375,10 +393,8 @@ def _factored(A: Any, pivot: bool) -> Any:
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """lu_factor with a tensor of error codes: where, from 1, the first zero pivot is."""
     LU, pivots, info = _factored(A, pivot)
-    if check_errors and bool((info > 0).any()):
-        raise LinAlgError(
-            f"linalg.lu_factor: pivot {int(info.max())} is zero: the matrix is singular"
-        )
+    if check_errors:
+        _check_pivots("lu_factor_ex", info)
     return _lu_factor_ex(LU, pivots, info)
 
 
@@ -446,10 +462,10 @@ def lu_solve(
 def det(A: Any, *, out: Any = None) -> Any:
     """Determinants of square matrices."""
     check_square("linalg.det", A)
-    sign, logabs = Slogdet.apply(A)
-    if bool((sign == 0).any()):
-        return _det_by_expansion(A)
-    return _C.named(sign * logabs.exp(), "LinalgDetBackward0")
+    if not recorded(A):
+        return factorized("linalg.det", "det", A)
+    y = Det.apply(A)
+    return _det_by_expansion(A) if bool((y == 0).any()) else y
 
 
 def _det_by_expansion(A: Any) -> Any:
@@ -478,14 +494,22 @@ def slogdet(A: Any, *, out: Any = None) -> Any:
 def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """L with A = L L^T for positive definite A (U = L^T if upper). Raises LinAlgError for others."""
     check_square("linalg.cholesky", A)
-    L = Cholesky.apply(A.mT if upper else A)
-    return by_columns(L.mT) if upper else L
+    L, info = _cholesky(A, upper)
+    check_info("linalg.cholesky", info)
+    return L
+
+
+def _cholesky(A: Any, upper: bool) -> tuple[Any, Any]:
+    L, info = Cholesky.apply(A.mT if upper else A)
+    return (by_columns(L.mT) if upper else L), info
 
 
 @with_out
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """cholesky with a tensor of error codes instead of an exception."""
-    return _cholesky_ex(*_attempt(lambda: cholesky(A, upper=upper), A, check_errors))
+    check_square("linalg.cholesky", A)
+    made = _attempt("linalg.cholesky_ex", lambda: _cholesky(A, upper), A, A.shape, check_errors)
+    return _cholesky_ex(*made)
 
 
 @with_out
@@ -496,6 +520,8 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
         raise RuntimeError(
             f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default), 'r', or 'complete'"
         )
+    if not recorded(A):
+        return _qr(*factorized("linalg.qr", "qr", A, mode=mode))
     Q, R = QR.apply(A, "complete" if mode == "complete" else "reduced")
     return _qr(A.new_empty(0) if mode == "r" else Q, R)
 
@@ -510,29 +536,35 @@ def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None, out: A
 @with_out
 def svdvals(A: Any, *, driver: str | None = None, out: Any = None) -> Any:
     """Singular values, falling."""
-    check_float("linalg.svdvals", A)
-    return SVD.apply(A, False)[1]
+    check_float("linalg.svd", A)
+    return SVD.apply(A, False)[1] if recorded(A) else factorized("linalg.svd", "svdvals", A)
 
 
 @with_out
 def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues, rising, and eigenvectors (columns) of symmetric matrices; one triangle is read."""
+    return _eigh(*Eigh.apply(A, _triangle(A, UPLO)))
+
+
+def _triangle(A: Any, UPLO: str) -> str:
     check_square("linalg.eigh", A)
     if UPLO.upper() not in ("L", "U"):
         raise RuntimeError(f"Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
-    return _eigh(*Eigh.apply(A, UPLO.upper()))
+    return UPLO.upper()
 
 
 @with_out
 def eigvalsh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues of symmetric matrices, rising."""
-    return eigh(A, UPLO).eigenvalues
+    if recorded(A):
+        return eigh(A, UPLO).eigenvalues
+    return factorized("linalg.eigh", "eigvalsh", A, UPLO=_triangle(A, UPLO))
 
 
 @with_out
 def eigvals(A: Any, *, out: Any = None) -> Any:
     """Eigenvalues of matrices whose eigenvalues are all real; not recorded. Raises RuntimeError for complex ones."""
-    return eig(A)[0]
+    return _real_eig(A, False)[0]
 
 
 _eig = result_type("linalg_eig", "eigenvalues", "eigenvectors")
@@ -541,12 +573,18 @@ _eig = result_type("linalg_eig", "eigenvalues", "eigenvectors")
 @with_out
 def eig(A: Any, *, out: Any = None) -> Any:
     """Eigenvalues and eigenvectors where all are real; not recorded. Raises RuntimeError for complex ones."""
+    return _eig(*_real_eig(A, True))
+
+
+def _real_eig(A: Any, vectors: bool) -> tuple[Any, Any]:
     check_square("linalg.eig", A)
-    if A.requires_grad and _C.is_grad_enabled():
+    if recorded(A):
         raise RuntimeError(
             "linalg.eig has no gradient here: use eigh for symmetric matrices, or A.detach()"
         )
-    return _eig(*factorized("linalg.eig", real_eig, A))
+    if not bool(A.isfinite().all()):
+        raise RuntimeError("linalg.eig: input tensor should not contain infs or NaNs.")
+    return factorized("linalg.eig", "real_eig", A, vectors=vectors)
 
 
 # -- functions of matrices -----------------------------------------------------------------------------
@@ -630,7 +668,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     """Product of a chain of matrices (vectors at the ends) in the cheapest order."""
     items = list(tensors)
-    if items and items[0].dtype is _bool():
+    if items and items[0].dtype is bool_:
         raise NotImplementedError("multi_dot() is not implemented for bool")
     if len(items) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(items)}")
@@ -686,7 +724,7 @@ def cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:
 
 def vander(x: Any, *, N: int | None = None) -> Any:
     """Rising powers of the last dimension's elements."""
-    if x.dtype is _bool():
+    if x.dtype is bool_:
         raise RuntimeError(
             "linalg.vander supports floating point and integer tensors, but got Bool"
         )
@@ -714,6 +752,8 @@ def householder_product(A: Any, tau: Any, *, out: Any = None) -> Any:
             f"linalg.householder_product: expected (m, n) with m >= n >= the length of tau, came "
             f"{tuple(A.shape)} and {tuple(tau.shape)}"
         )
+    if A.device.type == "cpu" and not recorded(A, tau):
+        return _ops["_householder_product"](A, tau)
     columns = eye_like(A, n, k)
     v = A.tril(-1) + columns
     q = columns.expand(*A.shape[:-2], n, k)

@@ -1,4 +1,4 @@
-"""Factorisations as recorded functions: LAPACK forward, gradients in recorded operations.
+"""Factorisations as recorded functions: kernels forward, gradients in recorded operations.
 
 Formulas: M. Giles, "An extended collection of matrix derivative results" (2008); for QR, Walter and Lehmann, "Algorithmic
 differentiation of linear algebra functions" (2010).
@@ -41,64 +41,54 @@ def check_square(op: str, A: Any) -> None:
         )
 
 
-def factorized(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
-    """NumPy's `function` of the inputs' values, or that of its name in _host or, on a GPU, in CuPy. Not recorded."""
-    device = inputs[0].device
-    one_device = all(x.device == device for x in inputs)
-    name = function.__name__.strip("_")
-    try:
-        if one_device and device.type == "cpu" and hasattr(_host, name):
-            return getattr(_host, name)(*(x.detach() for x in inputs), **options)
-        if one_device and device.type == "cuda":
-            from eagergrad.cuda import linalg
-
-            made = linalg.factorized(name, *inputs, **options)
-            if made is not None:
-                return made
-    except ImportError:  # a CuPy without cuSOLVER
-        pass
-    except np.linalg.LinAlgError as e:
-        raise _impossible(op, e) from None
-    return on_host(op, function, *inputs, **options)
-
-
-def _impossible(op: str, error: Exception) -> LinAlgError:
-    why = {
-        "linalg.cholesky": "The factorization could not be completed because the input is not positive-definite",
-    }.get(
-        op,
-        "The diagonal element is zero, the inversion could not be completed because the input matrix is singular",
-    )
-    return LinAlgError(f"{op}: {why} ({error}).")
-
-
-def on_host(op: str, function: Any, *inputs: Any, **options: Any) -> Any:
-    """NumPy's `function` of the inputs' values; its arrays come back as tensors on the inputs' device. Not recorded."""
+def factorized(op: str, name: str, *inputs: Any, **options: Any) -> Any:
+    """What the function of that name makes of the inputs' values, of `_host` or, on a GPU, of CuPy. Not recorded."""
     device = inputs[0].device
     for x in inputs:
         if x.device != device:
             raise RuntimeError(
                 f"{op}: Expected all tensors to be on the same device, but found at least two devices, {device} and {x.device}!"
             )
-
-    def tensor(a: Any) -> Any:
-        return _C.from_array(np.ascontiguousarray(a) if a.ndim else np.array(a)).to(device)
-
+    if device.type == "cpu":
+        return getattr(_host, name)(*(x.detach() for x in inputs), **options)
     try:
-        result = function(*(np.asarray(memoryview(x.detach().cpu())) for x in inputs), **options)
-        return tuple(map(tensor, result)) if isinstance(result, tuple) else tensor(result)
+        from eagergrad.cuda import linalg
+
+        made = linalg.factorized(name, *inputs, **options)
+    except ImportError:  # a CuPy without cuSOLVER
+        made = None
     except np.linalg.LinAlgError as e:
-        raise _impossible(op, e) from None
+        raise LinAlgError(f"{op}: {_TROUBLE.get(op, _SINGULAR)} ({e}).") from None
+    if made is None:
+        made = getattr(_host, name)(*(x.detach().cpu() for x in inputs), **options)
+    return tuple(x.to(device) for x in made) if isinstance(made, tuple) else made.to(device)
 
 
-def real_eig(A: Any, library: Any = np.linalg) -> Any:
-    """`library`'s eigenvalues and vectors of an array; RuntimeError unless all are real."""
-    values, vectors = library.eig(A)
-    if np.iscomplexobj(values) and bool(values.imag.any()):
-        raise RuntimeError(
-            "linalg.eig: the eigenvalues are complex, and complex dtypes are not supported"
-        )
-    return values.real, vectors.real
+_SINGULAR = "The inversion could not be completed because the input matrix is singular"
+_TROUBLE = {
+    "linalg.cholesky": "The factorization could not be completed because the input is not positive-definite",
+    "linalg.solve": "The solver failed because the input matrix is singular",
+}
+
+
+def check_info(op: str, info: Any) -> None:
+    """Raises unless it is 0 of all matrices. Of a GPU it is."""
+    i = _ops["_first_nonzero"](info.cpu())
+    if i < 0:
+        return
+    element = f"(Batch element {i}): " if info.dim() else ""
+    k = info.reshape(-1)[i].item()
+    kind = op.removesuffix("_ex")
+    detail = {
+        "linalg.cholesky": f" (the leading minor of order {k} is not positive-definite)",
+        "linalg.inv": f" (the diagonal element {k} is zero)",
+    }.get(kind, "")
+    raise LinAlgError(f"{op}: {element}{_TROUBLE.get(kind, _SINGULAR)}{detail}.")
+
+
+def recorded(*inputs: Any) -> bool:
+    """Whether what is made of them goes on the tape."""
+    return any(x.requires_grad for x in inputs) and _C.is_grad_enabled()
 
 
 def eye_like(A: Any, rows: int, columns: int | None = None) -> Any:
@@ -116,12 +106,13 @@ class Inverse(Function):
 
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        y = by_columns(factorized("linalg.inv", np.linalg.inv, A))
+        y, info = factorized("linalg.inv", "inv", A)
         ctx.save_for_backward(y)
-        return y
+        ctx.mark_non_differentiable(info)
+        return y, info
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
+    def backward(ctx: Any, g: Any, _: Any) -> Any:
         (y,) = ctx.saved_tensors
         return -(y.mT @ g @ y.mT)
 
@@ -131,30 +122,16 @@ class Solve(Function):
 
     @staticmethod
     def forward(ctx: Any, A: Any, B: Any) -> Any:
-        X = by_columns(factorized("linalg.solve", np.linalg.solve, A, B))
+        X, info = factorized("linalg.solve", "solve", A, B)
         ctx.save_for_backward(A, X)
-        return X
+        ctx.mark_non_differentiable(info)
+        return X, info
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
+    def backward(ctx: Any, g: Any, _: Any) -> Any:
         A, X = ctx.saved_tensors
-        gB = Solve.apply(A.mT, g)
+        gB = Solve.apply(A.mT, g)[0]
         return -(gB @ X.mT), gB
-
-
-def _triangle(A: Any, upper: bool, unit: bool) -> Any:
-    if unit:
-        T = A.triu(1) if upper else A.tril(-1)
-        return T + eye_like(A, A.shape[-1])
-    return A.triu() if upper else A.tril()
-
-
-def _solve_triangle(T: np.ndarray, B: np.ndarray) -> np.ndarray:
-    diagonal = np.diagonal(T, axis1=-2, axis2=-1)
-    if (diagonal == 0).any():  # as LAPACK's trtrs would: infinities rather than an error
-        batch = np.broadcast_shapes(T.shape[:-2], B.shape[:-2])
-        return np.full(batch + B.shape[-2:], np.inf, T.dtype)
-    return np.linalg.solve(T, B)
 
 
 class SolveTriangular(Function):
@@ -166,12 +143,9 @@ class SolveTriangular(Function):
             raise RuntimeError(
                 f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
             )
-        if A.device.type == "cpu" and B.device == A.device:
-            result = _host.solve_triangular(A.detach(), B.detach(), upper=upper, unit=unit)
-        else:
-            T = _triangle(A.detach(), upper, unit)
-            result = factorized("linalg.solve_triangular", _solve_triangle, T, B)
-        result = by_columns(result)
+        result = factorized(
+            "linalg.solve_triangular", "solve_triangular", A, B, upper=upper, unit=unit
+        )
         ctx.upper, ctx.unit = upper, unit
         ctx.save_for_backward(A, result)
         return result
@@ -217,12 +191,29 @@ class Slogdet(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
         ctx.save_for_backward(A)
-        return factorized("linalg.slogdet", np.linalg.slogdet, A)
+        return factorized("linalg.slogdet", "slogdet", A)
 
     @staticmethod
     def backward(ctx: Any, _: Any, g: Any) -> Any:
         (A,) = ctx.saved_tensors
-        return g.unsqueeze(-1).unsqueeze(-1) * Inverse.apply(A).mT
+        return g.unsqueeze(-1).unsqueeze(-1) * Inverse.apply(A)[0].mT
+
+
+class Det(Function):
+    """Of regular matrices."""
+
+    _title = "LinalgDetBackward0"
+
+    @staticmethod
+    def forward(ctx: Any, A: Any) -> Any:
+        y = factorized("linalg.det", "det", A)
+        ctx.save_for_backward(A, y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        A, y = ctx.saved_tensors
+        return (g * y).unsqueeze(-1).unsqueeze(-1) * Inverse.apply(A)[0].mT
 
 
 def _half_lower(M: Any) -> Any:
@@ -234,12 +225,13 @@ class Cholesky(Function):
 
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
-        L = by_columns(factorized("linalg.cholesky", np.linalg.cholesky, A))
+        L, info = factorized("linalg.cholesky", "cholesky", A)
         ctx.save_for_backward(L)
-        return L
+        ctx.mark_non_differentiable(info)
+        return L, info
 
     @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
+    def backward(ctx: Any, g: Any, _: Any) -> Any:
         (L,) = ctx.saved_tensors
         inner = _half_lower(L.mT @ g)
         left = SolveTriangular.apply(L.mT, inner, True, False)
@@ -252,7 +244,7 @@ class QR(Function):
 
     @staticmethod
     def forward(ctx: Any, A: Any, mode: Any) -> Any:
-        Q, R = map(by_columns, factorized("linalg.qr", np.linalg.qr, A, mode=mode))
+        Q, R = factorized("linalg.qr", "qr", A, mode=mode)
         ctx.save_for_backward(Q, R)
         ctx.wide = A.shape[-2] < A.shape[-1]
         ctx.refused = mode == "complete" and A.shape[-2] > A.shape[-1]
@@ -287,8 +279,7 @@ class Eigh(Function):
 
     @staticmethod
     def forward(ctx: Any, A: Any, uplo: str) -> Any:
-        L, V = factorized("linalg.eigh", np.linalg.eigh, A, UPLO=uplo)
-        V = by_columns(V)
+        L, V = factorized("linalg.eigh", "eigh", A, UPLO=uplo)
         ctx.save_for_backward(L, V)
         ctx.set_materialize_grads(False)
         return L, V
@@ -311,8 +302,7 @@ class SVD(Function):
 
     @staticmethod
     def forward(ctx: Any, A: Any, full: bool) -> Any:
-        U, S, Vh = factorized("linalg.svd", np.linalg.svd, A, full_matrices=full)
-        U, Vh = by_columns(U), by_columns(Vh)
+        U, S, Vh = factorized("linalg.svd", "svd", A, full_matrices=full)
         ctx.save_for_backward(U, S, Vh)
         ctx.set_materialize_grads(False)
         return U, S, Vh
@@ -368,11 +358,37 @@ class Pinv(Function):
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         A, P = ctx.saved_tensors
+        return Pinv.gradient(A, P, g), None
+
+    @staticmethod
+    def gradient(A: Any, P: Any, g: Any) -> Any:
+        """Of A, from that of its inverse P."""
         gt, Pt = g.mT, P.mT
         if A.shape[-2] <= A.shape[-1]:
             K = gt @ P
             KPt = K @ Pt
-            return KPt - (P @ K).mT - (A @ P) @ KPt + (Pt @ P) @ (gt - K @ A), None
+            return KPt - (P @ K).mT - (A @ P) @ KPt + (Pt @ P) @ (gt - K @ A)
         K = P @ gt
         PtK = Pt @ K
-        return (gt - A @ K) @ P @ Pt + PtK - (K @ P).mT - (PtK @ P) @ A, None
+        return (gt - A @ K) @ P @ Pt + PtK - (K @ P).mT - (PtK @ P) @ A
+
+
+class Lstsq(Function):
+    """The gradient is that of pinv(A) @ B, which X is."""
+
+    _title = "LinalgLstsqBackward0"
+
+    @staticmethod
+    def forward(ctx: Any, A: Any, B: Any, rcond: float, driver: str) -> Any:
+        X, s, rank = factorized("linalg.lstsq", "lstsq", A, B, rcond=rcond, driver=driver)
+        ctx.save_for_backward(A, B)
+        ctx.mark_non_differentiable(s, rank)
+        ctx.limit = rcond
+        return X, s, rank
+
+    @staticmethod
+    def backward(ctx: Any, g: Any, *_: Any) -> Any:
+        A, B = ctx.saved_tensors
+        P = Pinv.apply(A, lambda s: s.amax(-1, True) * ctx.limit)
+        gP = g @ B.mT
+        return Pinv.gradient(A, P, gP), P.mT @ g, None, None

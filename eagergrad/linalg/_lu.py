@@ -14,14 +14,9 @@ from typing import Any
 from eagergrad import _C
 from eagergrad.autograd.function import Function
 from eagergrad.linalg._factors import SolveTriangular, by_columns, check_float
+from eagergrad.tensor.dtype import int32
 
 _ops = _C.op_table
-
-
-def _int32() -> Any:
-    from eagergrad.tensor.dtype import int32
-
-    return int32
 
 
 class LuFactor(Function):
@@ -32,7 +27,6 @@ class LuFactor(Function):
     @staticmethod
     def forward(ctx: Any, A: Any) -> Any:
         LU, pivots, info = (_ops["_lu_factor"] if A.device.type == "cpu" else eliminate)(A.detach())
-        LU = by_columns(LU)
         ctx.save_for_backward(LU, pivots)
         ctx.mark_non_differentiable(pivots, info)
         return LU, pivots, info
@@ -82,14 +76,14 @@ def eliminate(A: Any) -> tuple[Any, Any, Any]:
         x[:, i + 1 :, i + 1 :] -= factors * x[:, i : i + 1, i + 1 :]
         x[:, i + 1 :, i : i + 1] = factors
     batch = tuple(A.shape[:-2])
-    LU = x.reshape(A.shape).to(A.dtype)
+    LU = by_columns(x.reshape(A.shape).to(A.dtype))
     if not found:
-        pivots = x.new_empty((*batch, 0), dtype=_int32())
-        return LU, pivots, x.new_zeros(batch, dtype=_int32())
+        pivots = x.new_empty((*batch, 0), dtype=int32)
+        return LU, pivots, x.new_zeros(batch, dtype=int32)
     zeros = _ops["cat"](zero, 1)
-    info = _ops["where"](zeros.any(1), zeros.to(_int32()).argmax(1) + 1, 0)
-    pivots = (_ops["cat"](found, 1) + 1).to(_int32()).reshape((*batch, k))
-    return LU, pivots, info.to(_int32()).reshape(batch)
+    info = _ops["where"](zeros.any(1), zeros.to(int32).argmax(1) + 1, 0)
+    pivots = (_ops["cat"](found, 1) + 1).to(int32).reshape((*batch, k))
+    return LU, pivots, info.to(int32).reshape(batch)
 
 
 def _exchange(x: Any, i: int, j: Any) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 import eagergrad as eg
 from eagergrad import _C, linalg
 from eagergrad.linalg import cholesky as _cholesky
@@ -16,6 +14,7 @@ from eagergrad.linalg._factors import (
     check_float,
     check_square,
     factorized,
+    recorded,
 )
 from eagergrad.tensor.autocast import full_precision
 from eagergrad.tensor.out import with_out, write_results
@@ -110,8 +109,7 @@ def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """LAPACK's packed QR: R on and above the diagonal, Householder vectors below it, and their factors; not recorded."""
     check_float("geqrf", input)
-    packed, tau = factorized("geqrf", np.linalg.qr, input, mode="raw")
-    return _geqrf(packed.mT, tau)
+    return _geqrf(*factorized("geqrf", "geqrf", input))
 
 
 @with_out(casts=True)
@@ -130,6 +128,9 @@ def ormqr(
             f"ormqr: expected Householder vectors of length {m}, got a matrix of shape {tuple(input.shape)}"
         )
     k = tau.shape[-1]
+    if input.device.type == "cpu" and not recorded(input, tau, other):
+        product = _C.op_table["_ormqr"](input, tau, other if left else other.mT, transpose == left)
+        return product if left else by_columns(product.mT)
     v = input[..., :k].tril(-1) + eg.eye(m, k, dtype=input.dtype, device=input.device)
     c = other if left else other.mT
     for i in range(k) if transpose == left else reversed(range(k)):

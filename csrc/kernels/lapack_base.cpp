@@ -1,0 +1,186 @@
+// Compiled once: LAPACK's routines choose kernels of the BLAS themselves.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "core/error.h"
+#include "core/storage.h"
+#include "kernels/gemm.h"
+#include "kernels/lapack.h"
+
+namespace eg {
+namespace {
+
+// Fortran passes addresses, and the lengths of texts behind the arguments that have a name.
+using Length = size_t;
+constexpr Length kOne = 1;
+
+template <class F>
+F* routine(const char* single, const char* twofold, bool is_double) {
+  return reinterpret_cast<F*>(blas_symbol(is_double ? twofold : single));
+}
+template <class T>
+constexpr bool kDouble = sizeof(T) == 8;
+
+int leading(int n) { return std::max(n, 1); }
+
+// What a routine wants of workspace by its answer to a question, which may be rounded.
+template <class T>
+int64_t wanted(T answer, int64_t least) {
+  const T above = std::nextafter(answer, std::numeric_limits<T>::infinity());
+  return std::max(int64_t(std::ceil(above)), least);
+}
+
+}  // namespace
+
+template <class T>
+void Workspace<T>::take(int64_t n) {
+  EG_CHECK(n < INT32_MAX, "[linalg] the matrices are too large for LAPACK's integers");
+  size_ = std::max<int64_t>(n, 1);
+  data_ = static_cast<T*>(allocate(size_t(size_) * sizeof(T)));
+}
+template <class T>
+Workspace<T>::~Workspace() {
+  if (data_) deallocate(data_, size_t(size_) * sizeof(T));
+}
+
+// ---- symmetric eigenvalues -----------------------------------------------------------------------------------------------
+
+template <class T>
+SymmetricEigen<T>::SymmetricEigen(int64_t n, bool vectors, bool upper)
+    : n_(int(n)), job_(vectors ? 'V' : 'N'), triangle_(upper ? 'U' : 'L') {
+  constexpr int64_t kBlocks = 64;
+  work_.take(1 + (6 + kBlocks) * n + (vectors ? 2 * n * n : 0));
+  integers_.take(vectors ? 3 + 5 * n : 1);
+}
+template <class T>
+int SymmetricEigen<T>::operator()(T* a, T* values) {
+  using F = void(const char*, const char*, const int*, T*, const int*, T*, T*, const int*, int*,
+                 const int*, int*, Length, Length);
+  static F* const syevd = routine<F>("ssyevd", "dsyevd", kDouble<T>);
+  const int ld = leading(n_), size = work_.size(), integers = integers_.size();
+  int info = 0;
+  syevd(&job_, &triangle_, &n_, a, &ld, values, work_.data(), &size, integers_.data(), &integers,
+        &info, kOne, kOne);
+  return info;
+}
+
+// ---- singular values -----------------------------------------------------------------------------------------------------
+
+template <class T>
+SingularValues<T>::SingularValues(int64_t m, int64_t n, SingularVectors vectors)
+    : m_(int(m)),
+      n_(int(n)),
+      rows_of_vt_(int(vectors == SingularVectors::All ? n : std::min(m, n))),
+      job_(char(vectors)) {
+  const int64_t k = std::min(m, n), most = std::max(m, n);
+  integers_.take(8 * k);
+  T answer = 0;
+  run(nullptr, nullptr, nullptr, nullptr, &answer, -1);
+  work_.take(
+      wanted(answer, vectors == SingularVectors::None ? 10 * k + most : 4 * k * k + 7 * k + most));
+}
+template <class T>
+int SingularValues<T>::run(T* a, T* s, T* u, T* vt, T* work, int size) {
+  using F = void(const char*, const int*, const int*, T*, const int*, T*, T*, const int*, T*,
+                 const int*, T*, const int*, int*, int*, Length);
+  static F* const gesdd = routine<F>("sgesdd", "dgesdd", kDouble<T>);
+  const int ld = leading(m_), ldvt = leading(rows_of_vt_);
+  int info = 0;
+  gesdd(&job_, &m_, &n_, a, &ld, s, u, &ld, vt, &ldvt, work, &size, integers_.data(), &info, kOne);
+  return info;
+}
+template <class T>
+int SingularValues<T>::operator()(T* a, T* s, T* u, T* vt) {
+  return run(a, s, u, vt, work_.data(), work_.size());
+}
+
+// ---- eigenvalues ---------------------------------------------------------------------------------------------------------
+
+template <class T>
+GeneralEigen<T>::GeneralEigen(int64_t n, bool vectors) : n_(int(n)), job_(vectors ? 'V' : 'N') {
+  T answer = 0;
+  run(nullptr, nullptr, nullptr, nullptr, &answer, -1);
+  work_.take(wanted(answer, 4 * n));
+}
+template <class T>
+int GeneralEigen<T>::run(T* a, T* real, T* imaginary, T* vectors, T* work, int size) {
+  using F = void(const char*, const char*, const int*, T*, const int*, T*, T*, T*, const int*, T*,
+                 const int*, T*, const int*, int*, Length, Length);
+  static F* const geev = routine<F>("sgeev", "dgeev", kDouble<T>);
+  const int ld = leading(n_);
+  int info = 0;
+  geev("N", &job_, &n_, a, &ld, real, imaginary, nullptr, &ld, vectors, &ld, work, &size, &info,
+       kOne, kOne);
+  return info;
+}
+template <class T>
+int GeneralEigen<T>::operator()(T* a, T* real, T* imaginary, T* vectors) {
+  return run(a, real, imaginary, vectors, work_.data(), work_.size());
+}
+
+// ---- least squares -------------------------------------------------------------------------------------------------------
+
+template <class T>
+LeastSquaresSolver<T>::LeastSquaresSolver(LeastSquares driver, int64_t m, int64_t n,
+                                          int64_t columns, double rcond)
+    : driver_(driver), m_(int(m)), n_(int(n)), columns_(int(columns)), rcond_(T(rcond)) {
+  const int64_t k = std::min(m, n);
+  // Of gelsd: 3 k levels + 11 k, where a level halves k; of gelsy: n.
+  integers_.take(driver == LeastSquares::Gelsd ? 3 * k * 32 + 11 * k : n);
+  std::fill(integers_.data(), integers_.data() + integers_.size(), 0);
+  T answer = 0;
+  run(nullptr, nullptr, nullptr, nullptr, &answer, -1);
+  work_.take(wanted(answer, 3 * (m + n) + columns + 1));
+}
+template <class T>
+int LeastSquaresSolver<T>::run(T* a, T* b, T* s, int* rank, T* work, int size) {
+  using Gels = void(const char*, const int*, const int*, const int*, T*, const int*, T*, const int*,
+                    T*, const int*, int*, Length);
+  using Gelsy = void(const int*, const int*, const int*, T*, const int*, T*, const int*, int*,
+                     const T*, int*, T*, const int*, int*);
+  using Gelss = void(const int*, const int*, const int*, T*, const int*, T*, const int*, T*,
+                     const T*, int*, T*, const int*, int*);
+  using Gelsd = void(const int*, const int*, const int*, T*, const int*, T*, const int*, T*,
+                     const T*, int*, T*, const int*, int*, int*);
+  static Gels* const gels = routine<Gels>("sgels", "dgels", kDouble<T>);
+  static Gelsy* const gelsy = routine<Gelsy>("sgelsy", "dgelsy", kDouble<T>);
+  static Gelss* const gelss = routine<Gelss>("sgelss", "dgelss", kDouble<T>);
+  static Gelsd* const gelsd = routine<Gelsd>("sgelsd", "dgelsd", kDouble<T>);
+  const int lda = leading(m_), ldb = leading(std::max(m_, n_));
+  int info = 0;
+  switch (driver_) {
+    case LeastSquares::Gels:
+      gels("N", &m_, &n_, &columns_, a, &lda, b, &ldb, work, &size, &info, kOne);
+      break;
+    case LeastSquares::Gelsy:
+      std::fill(integers_.data(), integers_.data() + n_, 0);
+      gelsy(&m_, &n_, &columns_, a, &lda, b, &ldb, integers_.data(), &rcond_, rank, work, &size,
+            &info);
+      break;
+    case LeastSquares::Gelss:
+      gelss(&m_, &n_, &columns_, a, &lda, b, &ldb, s, &rcond_, rank, work, &size, &info);
+      break;
+    case LeastSquares::Gelsd:
+      gelsd(&m_, &n_, &columns_, a, &lda, b, &ldb, s, &rcond_, rank, work, &size, integers_.data(),
+            &info);
+      break;
+  }
+  return info;
+}
+template <class T>
+int LeastSquaresSolver<T>::operator()(T* a, T* b, T* s, int* rank) {
+  return run(a, b, s, rank, work_.data(), work_.size());
+}
+
+#define EG_LAPACK(T)                \
+  template class Workspace<T>;      \
+  template class SymmetricEigen<T>; \
+  template class SingularValues<T>; \
+  template class GeneralEigen<T>;   \
+  template class LeastSquaresSolver<T>;
+EG_LAPACK(float)
+EG_LAPACK(double)
+template class Workspace<int>;
+
+}  // namespace eg

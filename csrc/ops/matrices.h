@@ -1,0 +1,85 @@
+// Batches of matrices of float32 or float64 on the host, for the ops that factor them.
+#pragma once
+
+#include <algorithm>
+#include <optional>
+
+#include "core/gil.h"
+#include "core/parallel.h"
+#include "ops/copy.h"
+#include "ops/ops.h"
+
+namespace eg {
+
+struct Matrices {
+  int64_t count, rows, columns;
+  size_t bytes;  // of one
+};
+
+inline Matrices matrices(const char* op, const Tensor& t) {
+  EG_CHECK(t.dim() >= 2, "[", op, "] expected a matrix or a batch of them, got shape ", t.sizes());
+  EG_CHECK(t.dtype() == DType::Float32 || t.dtype() == DType::Float64, "[", op,
+           "] expected float32 or float64, got ", t.dtype());
+  EG_CHECK(t.device() == Device{}, "[", op, "] expected a tensor on the CPU, got one on ",
+           t.device());
+  const int64_t rows = t.size(-2), columns = t.size(-1);
+  EG_CHECK(rows <= INT32_MAX && columns <= INT32_MAX, "[", op, "] the matrices are too large");
+  int64_t count = 1;
+  for (int64_t d = 0; d < t.dim() - 2; ++d) count *= t.size(d);
+  return {count, rows, columns, size_t(rows * columns) * t.item_size()};
+}
+inline Matrices squares(const char* op, const Tensor& t) {
+  const Matrices m = matrices(op, t);
+  EG_CHECK(m.rows == m.columns, "[", op, "] expected square matrices, got shape ", t.sizes());
+  return m;
+}
+inline Tensor copy_of(const Tensor& t) {
+  const Tensor copy = empty(t.sizes(), t.dtype());
+  copy_into(copy, t);
+  return copy;
+}
+// Column by column in memory, as LAPACK has them: a copy of the transpose.
+inline Tensor columns_of(const Tensor& t) { return copy_of(transpose(t, -2, -1)); }
+// t, laid out so: what PyTorch hands on.
+inline Tensor by_columns(const Tensor& t) { return transpose(columns_of(t), -2, -1); }
+inline Dims batch_of(const Tensor& t) {
+  Dims sizes = t.sizes();
+  sizes.resize(sizes.size() - 2);
+  return sizes;
+}
+
+// Calls f with a zero of the tensor's type.
+template <class F>
+auto with_type(const Tensor& t, F&& f) {
+  return t.dtype() == DType::Float64 ? f(double{}) : f(float{});
+}
+
+// Without the interpreter's lock if there are many operations to do.
+class Unlocked {
+ public:
+  explicit Unlocked(double operations) {
+    constexpr double kMany = 1 << 20;
+    if (operations > kMany) released_.emplace();
+  }
+
+ private:
+  std::optional<ReleaseGil> released_;
+};
+
+// Calls f(i), of about rows * columns * rank operations each. Small matrices are shared out among threads; large ones use all of
+// them one after the other.
+template <class F>
+void for_each_matrix(const Matrices& m, int64_t rank, F&& f) {
+  constexpr double kLarge = 128 * 128 * 128;
+  const double work = double(m.rows) * double(m.columns) * double(rank);
+  const Unlocked unlocked(work * double(m.count));
+  const auto some = [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) f(i);
+  };
+  if (work >= kLarge)
+    some(0, m.count);
+  else
+    parallel_for(m.count, int64_t(double(kParallelGrain) / (work + 1)) + 1, some);
+}
+
+}  // namespace eg

@@ -1,0 +1,148 @@
+// Eigenvalues, singular values and least squares of batches of matrices on the host. Gradients: eagergrad/linalg.
+#include "kernels/lapack.h"
+#include "ops/matrices.h"
+#include "ops/registry.h"
+
+namespace eg {
+namespace {
+
+// Calls f(begin, end) over parts of the matrices, in which one object of LAPACK's serves them all.
+template <class F>
+void for_parts(const Matrices& m, F&& f) {
+  const double work =
+      10.0 * double(m.rows) * double(m.columns) * double(std::min(m.rows, m.columns));
+  const Unlocked unlocked(work * double(m.count));
+  parallel_for(m.count, int64_t(double(kParallelGrain) / (work + 1)) + 1, f);
+}
+
+Tensor batch_empty(const Tensor& input, std::initializer_list<int64_t> more,
+                   std::optional<DType> dtype = std::nullopt) {
+  Dims sizes = batch_of(input);
+  for (int64_t n : more) sizes.push_back(n);
+  return empty(sizes, dtype.value_or(input.dtype()));
+}
+Tensor nothing(const Tensor& input) { return empty({0}, input.dtype()); }
+
+std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& input, bool upper, bool vectors) {
+  const Matrices m = squares("linalg.eigh", input);
+  const int64_t n = m.rows;
+  // Symmetric: rows are as good as columns, with the other triangle.
+  const Tensor v = copy_of(input), values = batch_empty(input, {n});
+  const Tensor info = batch_empty(input, {}, DType::Int32);
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    for_parts(m, [&](int64_t begin, int64_t end) {
+      SymmetricEigen<T> eigen(n, vectors, !upper);
+      for (int64_t i = begin; i < end; ++i)
+        info.data<int32_t>()[i] = eigen(v.data<T>() + i * n * n, values.data<T>() + i * n);
+    });
+  });
+  return {values, vectors ? transpose(v, -2, -1) : nothing(input), info};
+}
+
+template <class T>
+void fill_unit(const Tensor& t) {
+  const int64_t n = t.size(-1), square = n * n;
+  for (int64_t i = 0; i < t.numel(); ++i) t.data<T>()[i] = T(i % square % (n + 1) == 0);
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> svd(const Tensor& input, bool full, bool vectors) {
+  const Matrices m = matrices("linalg.svd", input);
+  const int64_t k = std::min(m.rows, m.columns);
+  const int64_t mu = full ? m.rows : k, nv = full ? m.columns : k;
+  const Tensor a = columns_of(input), s = batch_empty(input, {k});
+  const Tensor info = batch_empty(input, {}, DType::Int32);
+  const Tensor u = vectors ? batch_empty(input, {mu, m.rows}) : nothing(input);
+  const Tensor vt = vectors ? batch_empty(input, {m.columns, nv}) : nothing(input);
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    for_parts(m, [&](int64_t begin, int64_t end) {
+      SingularValues<T> values(m.rows, m.columns,
+                               !vectors ? SingularVectors::None
+                               : full   ? SingularVectors::All
+                                        : SingularVectors::Some);
+      for (int64_t i = begin; i < end; ++i)
+        info.data<int32_t>()[i] = values(a.data<T>() + i * m.rows * m.columns, s.data<T>() + i * k,
+                                         vectors ? u.data<T>() + i * mu * m.rows : nullptr,
+                                         vectors ? vt.data<T>() + i * nv * m.columns : nullptr);
+    });
+  });
+  if (!vectors) return {u, s, vt, info};
+  if (k == 0) {  // LAPACK returns at once
+    with_type(input, [&](auto zero) {
+      fill_unit<decltype(zero)>(u);
+      fill_unit<decltype(zero)>(vt);
+    });
+  }
+  return {transpose(u, -2, -1), s, transpose(vt, -2, -1), info};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> eig(const Tensor& input, bool vectors) {
+  const Matrices m = squares("linalg.eig", input);
+  const int64_t n = m.rows;
+  const Tensor a = columns_of(input), real = batch_empty(input, {n});
+  const Tensor imaginary = batch_empty(input, {n}), info = batch_empty(input, {}, DType::Int32);
+  const Tensor v = vectors ? batch_empty(input, {n, n}) : nothing(input);
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    for_parts(m, [&](int64_t begin, int64_t end) {
+      GeneralEigen<T> eigen(n, vectors);
+      for (int64_t i = begin; i < end; ++i)
+        info.data<int32_t>()[i] =
+            eigen(a.data<T>() + i * n * n, real.data<T>() + i * n, imaginary.data<T>() + i * n,
+                  vectors ? v.data<T>() + i * n * n : nullptr);
+    });
+  });
+  return {real, imaginary, vectors ? transpose(v, -2, -1) : v, info};
+}
+
+std::tuple<Tensor, Tensor, Tensor, Tensor> lstsq(const Tensor& a, const Tensor& b, double rcond,
+                                                 int64_t driver) {
+  const Matrices m = matrices("linalg.lstsq", a), r = matrices("linalg.lstsq", b);
+  bool fits = a.dim() == b.dim() && r.rows == m.rows && a.dtype() == b.dtype();
+  for (int64_t d = 0; fits && d < a.dim() - 2; ++d) fits = a.size(d) == b.size(d);
+  EG_CHECK(fits, "[linalg.lstsq] matrices of shapes ", a.sizes(), " and ", b.sizes(), ", ",
+           a.dtype(), " and ", b.dtype(), ", do not fit");
+  EG_CHECK(driver >= 0 && driver < 4, "[linalg.lstsq] there is no driver ", driver);
+  const int64_t k = std::min(m.rows, m.columns), most = std::max(m.rows, m.columns);
+  const Tensor left = columns_of(a),
+               x = zeros(batch_empty(a, {r.columns, most}).sizes(), a.dtype());
+  copy_into(narrow(x, -1, 0, m.rows), transpose(b, -2, -1));
+  const Tensor s = batch_empty(a, {k}), rank = batch_empty(a, {}, DType::Int32);
+  const Tensor info = batch_empty(a, {}, DType::Int32);
+  with_type(a, [&](auto zero) {
+    using T = decltype(zero);
+    for_parts(m, [&](int64_t begin, int64_t end) {
+      LeastSquaresSolver<T> solver(LeastSquares(driver), m.rows, m.columns, r.columns, rcond);
+      for (int64_t i = begin; i < end; ++i)
+        info.data<int32_t>()[i] =
+            solver(left.data<T>() + i * m.rows * m.columns, x.data<T>() + i * most * r.columns,
+                   s.data<T>() + i * k, rank.data<int32_t>() + i);
+    });
+  });
+  return {transpose(x, -2, -1), s, rank, info};
+}
+
+// Where the first number other than 0 is; -1: nowhere.
+int64_t first_nonzero(const Tensor& info) {
+  EG_CHECK(info.dtype() == DType::Int32 && info.device() == Device{} && info.is_contiguous(),
+           "[linalg] expected a contiguous tensor of int32 on the CPU");
+  const int32_t* p = info.data<int32_t>();
+  for (int64_t i = 0; i < info.numel(); ++i)
+    if (p[i]) return i;
+  return -1;
+}
+
+EG_OP(&eigh, "_eigh(input, upper, vectors) -> (eigenvalues, eigenvectors, info)",
+      "Of symmetric matrices, by one triangle; no eigenvectors unless asked for. Not recorded.")
+EG_OP(&svd, "_svd(input, full, vectors) -> (U, S, Vh, info)",
+      "Singular values, and vectors if asked for. Not recorded.")
+EG_OP(&eig, "_eig(input, vectors) -> (real, imaginary, eigenvectors, info)",
+      "Eigenvalues, and vectors if asked for as LAPACK packs them. Not recorded.")
+EG_OP(&lstsq, "_lstsq(A, B, rcond, driver) -> (X, singular_values, rank, info)",
+      "Least squares by LAPACK's gels, gelsd, gelss or gelsy (0 to 3); max(m, n) rows of X. Not "
+      "recorded.")
+EG_OP(&first_nonzero, "_first_nonzero(input)", "The place of the first number other than 0, or -1.")
+
+}  // namespace
+}  // namespace eg
