@@ -815,3 +815,76 @@ def test_gradients_of_equal_elements():
     first = eg.autograd.grad(y.std(1).sum(), y, create_graph=True)[0]
     assert first[0].tolist() == [0.0, 0.0]
     assert first[1].tolist() == pytest.approx([-(0.5**0.5), 0.5**0.5])
+
+
+def test_a_leaf_is_done_as_soon_as_its_gradient_is_whole():
+    order = []
+    a, b, w = (eg.ones(3).requires_grad_() for _ in range(3))
+    for name, leaf in (("a", a), ("b", b), ("w", w)):
+        leaf.register_hook(lambda g, name=name: order.append(name))
+        leaf.register_post_accumulate_grad_hook(lambda p, name=name: order.append(name + "!"))
+    first = a * w
+    first.register_hook(lambda g: order.append("first"))
+    second = first * b
+    second.register_hook(lambda g: order.append("second"))
+    (second * w).sum().backward()
+    assert order[:4] == ["second", "b", "b!", "first"]
+    assert order[4:] in (["a", "a!", "w", "w!"], ["w", "w!", "a", "a!"])
+    order.clear()
+    eg.autograd.grad((a * b + a).sum(), [b, a])
+    assert sorted(order) == ["a", "b"]
+
+
+def test_module_hooks_come_after_those_of_the_parameters():
+    order = []
+    net = eg.nn.Sequential(eg.nn.Linear(2, 2, bias=False), eg.nn.Linear(2, 2, bias=False))
+    for i, layer in enumerate(net):
+        layer.weight.register_hook(lambda g, i=i: order.append(f"weight {i}"))
+        layer.register_full_backward_hook(lambda m, gi, go, i=i: order.append(f"layer {i}"))
+    net(eg.ones(2, requires_grad=True)).sum().backward()
+    assert order == ["weight 1", "layer 1", "weight 0", "layer 0"]
+
+
+def test_gradients_dropped_by_hooks_need_not_live_together():
+    leaves = [eg.zeros(1 << 18).requires_grad_() for _ in range(8)]  # 1 MiB each
+
+    def peak(drop):
+        y = eg.zeros(1 << 18)
+        for leaf in leaves:
+            leaf.grad = None
+            y = y + leaf * 2
+        handles = [leaf.register_post_accumulate_grad_hook(drop) for leaf in leaves]
+        eg.memory.reset_peak()
+        y.sum().backward()
+        for handle in handles:
+            handle.remove()
+        return eg._C.memory_stats()["peak"]
+
+    def dropping(leaf):
+        leaf.grad = None
+
+    assert peak(lambda leaf: None) - peak(dropping) >= 5 << 20
+
+
+def test_a_step_inside_backward_is_a_step_after_it():
+    eg.manual_seed(0)
+    one = eg.nn.Sequential(eg.nn.Linear(4, 4), eg.nn.Tanh(), eg.nn.Linear(4, 1))
+    two = eg.nn.Sequential(eg.nn.Linear(4, 4), eg.nn.Tanh(), eg.nn.Linear(4, 1))
+    two.load_state_dict(one.state_dict())
+    steps = {p: eg.optim.SGD([p], lr=0.1) for p in two.parameters()}
+
+    def step(p):
+        steps[p].step()
+        steps[p].zero_grad()
+
+    for p in two.parameters():
+        p.register_post_accumulate_grad_hook(step)
+    after = eg.optim.SGD(one.parameters(), lr=0.1)
+    x = eg.randn(5, 4)
+    for _ in range(3):
+        after.zero_grad()
+        one(x).square().sum().backward()
+        after.step()
+        two(x).square().sum().backward()
+    for p, q in zip(one.parameters(), two.parameters(), strict=True):
+        assert p.tolist() == q.tolist()

@@ -162,6 +162,12 @@ def test_collate_keeps_the_structure():
     assert default_collate([np.float32(1), np.float32(2)]).tolist() == [1.0, 2.0]
 
 
+def test_collated_text_in_samples_is_a_tuple():
+    assert default_collate([("a", ["x"]), ("b", ["y"])]) == [("a", "b"), [("x", "y")]]
+    assert default_collate(["a", "b"]) == ["a", "b"]
+    assert default_collate([{"k": "a"}, {"k": "b"}]) == {"k": ["a", "b"]}
+
+
 def test_collate_refuses_what_does_not_fit():
     with pytest.raises(RuntimeError, match="shape"):
         default_collate([eg.zeros(2), eg.zeros(3)])

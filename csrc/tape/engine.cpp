@@ -1,5 +1,6 @@
 // Note [The walk]. Every node was made after the nodes that its inputs came from, so walking in the order of falling creation
-// numbers visits each node when all its gradients have arrived: no dependency counts. Leaves' accumulators have number 0.
+// numbers visits each node when all its gradients have arrived: no dependency counts. Leaves' accumulators have
+// number 0 and come right after the last node that adds to them.
 #include "tape/engine.h"
 
 #include <mutex>
@@ -107,50 +108,71 @@ class Run {
   static inline thread_local Run* innermost = nullptr;
 
  private:
+  struct Found {
+    Node* node;
+    uint64_t outer_run;
+    uint32_t outer_slot;
+    uint64_t number;  // an accumulator's: of the last node that adds to it
+  };
+
   // Fills visits_, in the order of the walk.
   void collect() {
     std::vector<Found> found, leaves;
     uint64_t first = ~uint64_t(0), last = 0;
-    const auto reach = [&](const Edge& e) {
+    const auto reach = [&](const Edge& e, uint64_t from) {
       Node* const node = e.node.get();
-      if (!node || node->run == id_) return;
+      if (!node) return;
       const uint64_t number = node->sequence;
-      (number ? found : leaves).push_back({node, node->run});
+      if (node->run == id_) {
+        if (number == 0) leaves[node->slot].number = std::min(leaves[node->slot].number, from);
+        return;
+      }
+      auto& list = number ? found : leaves;
+      list.push_back({node, node->run, node->slot, number ? number : from});
       node->run = id_;
+      node->slot = static_cast<uint32_t>(list.size() - 1);
       if (number == 0) return;
       first = std::min(first, number);
       last = std::max(last, number);
     };
-    for (const Edge& root : roots_) reach(root);
+    for (const Edge& root : roots_) reach(root, ~uint64_t(0));
     for (size_t i = 0; i < found.size(); ++i)
-      for (const Edge& e : found[i].node->edges) reach(e);
+      for (const Edge& e : found[i].node->edges) reach(e, found[i].number);
     visits_.reserve(found.size() + leaves.size());
     if (!found.empty()) order(found, first, last);
-    for (const Found& f : leaves) add_visit(f);
+    interleave(found, leaves);
   }
 
-  struct Found {
-    Node* node;
-    uint64_t outer_run;
-  };
+  static bool earlier(const Found& a, const Found& b) { return a.number > b.number; }
+
   // By falling number. The numbers of a graph made in one go are dense: each node has a place, and nothing is compared.
-  void order(std::vector<Found>& found, uint64_t first, uint64_t last) {
+  static void order(std::vector<Found>& found, uint64_t first, uint64_t last) {
     if (last - first < 8 * found.size()) {
       std::vector<Found> places(last - first + 1);
-      for (const Found& f : found) places[last - f.node->sequence] = f;
+      for (const Found& f : found) places[last - f.number] = f;
       found.swap(places);
     } else {
-      std::sort(found.begin(), found.end(),
-                [](const Found& a, const Found& b) { return a.node->sequence > b.node->sequence; });
+      std::sort(found.begin(), found.end(), earlier);
     }
-    for (const Found& f : found)
-      if (f.node) add_visit(f);
+  }
+  // A leaf's gradient is accumulated, and its hooks run, as soon as it is whole: a hook may free it, or step the optimizer.
+  void interleave(const std::vector<Found>& found, std::vector<Found>& leaves) {
+    if (!std::is_sorted(leaves.begin(), leaves.end(), earlier))
+      std::stable_sort(leaves.begin(), leaves.end(), earlier);
+    auto leaf = leaves.begin();
+    for (const Found& f : found) {
+      if (!f.node) continue;
+      for (; leaf != leaves.end() && leaf->number > f.number; ++leaf) add_visit(*leaf);
+      add_visit(f);
+    }
+    for (; leaf != leaves.end(); ++leaf) add_visit(*leaf);
   }
   void add_visit(const Found& f) {
     Visit v;
     v.node = f.node;
     v.outer_run = f.outer_run;
-    v.outer_slot = std::exchange(f.node->slot, static_cast<uint32_t>(visits_.size()));
+    v.outer_slot = f.outer_slot;
+    f.node->slot = static_cast<uint32_t>(visits_.size());
     visits_.push_back(std::move(v));
   }
 

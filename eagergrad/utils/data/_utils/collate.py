@@ -58,7 +58,7 @@ def _like(model: Any, values: Any) -> Any:
         return values
 
 
-def _collate_tensors(batch: list, **_: Any) -> Any:
+def _collate_tensors(batch: Any, **_: Any) -> Any:
     shapes = {t.shape for t in batch}
     if len(shapes) > 1:
         raise RuntimeError(
@@ -68,23 +68,23 @@ def _collate_tensors(batch: list, **_: Any) -> Any:
     return eg.stack(batch, 0)
 
 
-def _collate_arrays(batch: list, **_: Any) -> Any:
+def _collate_arrays(batch: Any, **_: Any) -> Any:
     return _collate_tensors([eg.as_tensor(_numeric_array(a, "default_collate")) for a in batch])
 
 
-def _collate_numpy_scalars(batch: list, **_: Any) -> Any:
+def _collate_numpy_scalars(batch: Any, **_: Any) -> Any:
     return eg.as_tensor(np.asarray([_numeric_array(x, "default_collate") for x in batch]))
 
 
-def _collate_floats(batch: list, **_: Any) -> Any:
+def _collate_floats(batch: Any, **_: Any) -> Any:
     return eg.from_numpy(np.array(batch, np.float64))
 
 
-def _collate_ints(batch: list, **_: Any) -> Any:
+def _collate_ints(batch: Any, **_: Any) -> Any:
     return eg.from_numpy(np.array(batch, None if type(batch[0]) is bool else np.int64))
 
 
-def _collate_text(batch: list, **_: Any) -> Any:
+def _collate_text(batch: Any, **_: Any) -> Any:
     return batch
 
 
@@ -104,7 +104,7 @@ def _function_for(kind: type, table: dict[Any, Callable]) -> Callable | None:
     return next((f for known, f in table.items() if issubclass(kind, known)), None)
 
 
-def collate(batch: list, *, collate_fn_map: dict[Any, Callable] | None = None) -> Any:
+def collate(batch: Any, *, collate_fn_map: dict[Any, Callable] | None = None) -> Any:
     """Put samples together; ``collate_fn_map`` says how for each type of leaf.
 
     Raises:
@@ -130,22 +130,22 @@ def collate(batch: list, *, collate_fn_map: dict[Any, Callable] | None = None) -
             f"[default_collate] each element in list of batch should be of equal size, "
             f"got lengths {sorted(lengths)}"
         )
-    columns = [collate(list(c), collate_fn_map=collate_fn_map) for c in zip(*batch, strict=True)]
+    columns = [collate(c, collate_fn_map=collate_fn_map) for c in zip(*batch, strict=True)]
     if _is_namedtuple(first):
         return type(first)(*columns)
     return columns if isinstance(first, tuple) else _like(first, columns)
 
 
 def default_collate(batch: list) -> Any:
-    """Put samples together: tensors and arrays are stacked, numbers become a tensor, strings a
-    list, and dicts, tuples and lists are taken apart and put together again by element.
+    """Put samples together: tensors and arrays are stacked, numbers become a tensor, strings
+    stay as they come, and dicts, tuples and lists are taken apart and put together again by element.
 
     Raises:
         TypeError: a sample holds something else.
         RuntimeError: samples differ in shape or length.
 
     >>> default_collate([(1, "a"), (2, "b")])
-    [tensor([1, 2]), ['a', 'b']]
+    [tensor([1, 2]), ('a', 'b')]
     """
     if eg.Tensor not in default_collate_fn_map:
         default_collate_fn_map[eg.Tensor] = _collate_tensors
