@@ -7,6 +7,7 @@ import pytest
 
 import eagergrad as eg
 from eagergrad import distributions as D
+from util import assert_close
 
 # name -> (keyword parameters, transformed distributions may lack some moments)
 PARAMETERS = {
@@ -477,3 +478,46 @@ def test_what_is_printed():
     }
     for text, value in texts.items():
         assert repr(value) == text
+
+
+def test_divergence_of_exponential_families_without_a_rule():
+    class Rate(D.ExponentialFamily):
+        arg_constraints = {}
+
+        def __init__(self, rate):
+            self.rate = rate
+            super().__init__(rate.shape, validate_args=False)
+
+        @property
+        def _natural_params(self):
+            return (-self.rate,)
+
+        def _log_normalizer(self, x):
+            return -(-x).log()
+
+    a, b = (eg.tensor(v, requires_grad=True) for v in ([1.0, 2.0], [3.0, 0.5]))
+    kl, want = (D.kl_divergence(kind(a), kind(b)) for kind in (Rate, D.Exponential))
+    assert_close(kl, want)
+    for g, w in zip(
+        eg.autograd.grad(kl.sum(), (a, b)), eg.autograd.grad(want.sum(), (a, b)), strict=True
+    ):
+        assert_close(g, w)
+    assert not D.kl_divergence(Rate(a.detach()), Rate(b.detach())).requires_grad
+    with pytest.raises(NotImplementedError, match="Rate and Poisson"):
+        D.kl_divergence(Rate(a), D.Poisson(a))
+
+
+def test_divergence_of_wishart_distributions():
+    torch = pytest.importorskip("torch")
+    results = []
+    for lib, kinds in ((eg, D), (torch, torch.distributions)):
+        a = lib.tensor([[2.0, 0.5], [0.5, 1.0]])
+        p = kinds.Wishart(lib.tensor([3.0, 4.0]), a)
+        q = kinds.Wishart(lib.tensor([4.5, 2.5]), lib.eye(2) * 2)
+        each = [
+            (kinds.Wishart(p.df[i], a), kinds.Wishart(q.df[i], lib.eye(2) * 2)) for i in range(2)
+        ]
+        results.append([float(kinds.kl_divergence(*pq)) for pq in each])
+        if lib is eg:
+            assert_close(kinds.kl_divergence(p, q), eg.tensor(results[0]))
+    assert results[0] == pytest.approx(results[1], rel=1e-4)

@@ -189,3 +189,41 @@ def test_products_with_zeros_have_their_gradient() -> None:
 def test_a_dimension_that_is_not_there_is_refused(function: Any, dim: int) -> None:
     with pytest.raises(IndexError, match="Dimension out of range"):
         function(eg.ones(2, 3), dim)
+
+
+@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min", "prod"])
+@pytest.mark.parametrize("initial", [None, 0.5])
+def test_segment_reduce_as_torch(reduce, initial):
+    torch = pytest.importorskip("torch")
+    data = np.random.default_rng(0).standard_normal((2, 5, 3)).astype("float32")
+    cases = [
+        (0, {"lengths": [1, 0, 1]}),
+        (0, {"offsets": [0, 1, 2]}),
+        (1, {"lengths": [[2, 3], [0, 5]]}),
+    ]
+    for axis, runs in cases:
+        results = []
+        for lib in (eg, torch):
+            x = lib.tensor(data, requires_grad=True)
+            given = {k: lib.tensor(v) for k, v in runs.items()}
+            y = lib.segment_reduce(x, reduce, axis=axis, initial=initial, **given)
+            w = lib.arange(float(y.numel())).reshape(y.shape)
+            lib.where(y.isfinite(), y * w, lib.zeros_like(y)).sum().backward()
+            results.append((y.detach().numpy(), x.grad.numpy()))
+        np.testing.assert_allclose(results[0][0], results[1][0], rtol=1e-5)
+        np.testing.assert_allclose(results[0][1], results[1][1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("reduce", "options"),
+    [
+        ("median", {"lengths": [5]}),
+        ("sum", {}),
+        ("sum", {"lengths": [2, 2]}),
+        ("sum", {"lengths": [6, -1]}),
+        ("sum", {"lengths": [[5]]}),
+    ],
+)
+def test_segment_reduce_refuses_runs_that_do_not_cover_the_axis(reduce, options):
+    with pytest.raises(RuntimeError):
+        eg.segment_reduce(eg.ones(5), reduce, **{k: eg.tensor(v) for k, v in options.items()})

@@ -184,8 +184,8 @@ def _set_anomaly(on: bool) -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "profiler":
+    if name in ("forward_ad", "profiler"):
         from importlib import import_module
 
-        return import_module("eagergrad.autograd.profiler")
+        return import_module(f"eagergrad.autograd.{name}")
     raise AttributeError(f"module 'eagergrad.autograd' has no attribute {name!r}")

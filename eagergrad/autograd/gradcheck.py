@@ -71,6 +71,106 @@ def _upcast(inputs: Any) -> tuple[Any, ...]:
     )
 
 
+def _gradients(outputs: Any, inputs: Any, seeds: Any, **options: Any) -> tuple[Any, ...]:
+    import eagergrad as eg
+
+    return eg.autograd.grad(outputs, inputs, seeds, retain_graph=True, allow_unused=True, **options)
+
+
+def _check_repeatable(y: Any, x: Any, tolerance: float) -> None:
+    first, second = _analytic(y, x), _analytic(y, x)
+    if first is None or not x.numel():
+        return
+    off = float((first - second).abs().max())
+    if not off <= tolerance:
+        raise GradcheckError(
+            f"Backward is not reentrant, i.e., running backward with same input and grad_output multiple times gives different "
+            f"values: {off:.9g} apart. The tolerance for nondeterminism was {tolerance}."
+        )
+
+
+def _check_zeros(outputs: list[Any], inputs: list[Any]) -> None:
+    import eagergrad as eg
+
+    for g in _gradients(outputs, inputs, [eg.zeros_like(y) for y in outputs]):
+        if g is not None and bool((g != 0).any()):
+            raise GradcheckError("backward not multiplied by grad_output")
+
+
+def _check_undefined(outputs: list[Any], inputs: list[Any]) -> None:
+    """Backward with zeros for some outputs and nothing for the rest must give zeros or nothing."""
+    import eagergrad as eg
+
+    for left_out in outputs if len(outputs) > 1 else []:
+        some = [y for y in outputs if y is not left_out]
+        try:
+            grads = _gradients(some, inputs, [eg.zeros_like(y) for y in some])
+        except RuntimeError as e:
+            raise GradcheckError(
+                'Expected backward function to handle undefined output grads. Please look at "Notes about undefined output '
+                f'gradients" of gradcheck: an output without a gradient made it fail: {e}'
+            ) from e
+        if any(g is not None and bool((g != 0).any()) for g in grads):
+            raise GradcheckError(
+                "Expected all input grads to be undefined or zero when all output grads are undefined or zero"
+            )
+
+
+def _check_dtypes(outputs: list[Any], inputs: list[Any]) -> None:
+    import eagergrad as eg
+
+    for g, x in zip(
+        _gradients(outputs, inputs, [eg.ones_like(y) for y in outputs]), inputs, strict=True
+    ):
+        if g is not None and g.dtype is not x.dtype:
+            raise GradcheckError(
+                f"Gradient has dtype mismatch: {g.dtype} for an input of {x.dtype}"
+            )
+
+
+def _check_batched(y: Any, inputs: list[Any]) -> None:
+    """Gradients of a batch of cotangents against those of each alone."""
+    import eagergrad as eg
+
+    generator = eg.Generator().manual_seed(3)
+    seeds = eg.randn((2, *y.shape), dtype=y.dtype, generator=generator)
+    together = _gradients([y], inputs, [seeds], is_grads_batched=True)
+    for i, seed in enumerate(seeds):
+        for number, (all_, alone) in enumerate(
+            zip(together, _gradients([y], inputs, [seed]), strict=True)
+        ):
+            if alone is not None and not eg.allclose(all_[i], alone):
+                raise GradcheckError(f"gradients of batched cotangents differ for input {number}")
+
+
+def _check_forward(func: Any, given: Any, at: int, limits: tuple[float, float, float]) -> None:
+    """Forward-mode products with random directions against differences."""
+    import eagergrad as eg
+    from eagergrad.autograd import forward_ad
+
+    eps, atol, rtol = limits
+    generator = eg.Generator().manual_seed(23)
+    for number, x in enumerate(given):
+        if not isinstance(x, _C.TensorBase) or not x.requires_grad:
+            continue
+        base = x.detach()
+        u = eg.randn(x.shape, dtype=x.dtype, generator=generator)
+
+        def run(value: Any, number: int = number) -> Any:
+            return _outputs(func, (*given[:number], value, *given[number + 1 :]))[at]
+
+        with forward_ad.dual_level():
+            tangent = forward_ad.unpack_dual(run(forward_ad.make_dual(base, u))).tangent
+        high, low = (run((base + e * u).requires_grad_()).detach() for e in (eps, -eps))
+        wanted = (high - low) / (2 * eps)
+        got = eg.zeros_like(wanted) if tangent is None else tangent.detach()
+        if not eg.allclose(got, wanted, rtol=rtol, atol=atol * max(x.numel(), 1) ** 0.5):
+            raise GradcheckError(
+                f"Jacobian mismatch in forward mode for output {at} with respect to input {number}: {wanted} by differences "
+                f"and {got} by forward_ad"
+            )
+
+
 def gradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -82,13 +182,19 @@ def gradcheck(
     nondet_tol: float = 0.0,
     check_undefined_grad: bool = True,
     check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_batched_forward_grad: bool = False,
+    check_forward_ad: bool = False,
+    check_backward_ad: bool = True,
     fast_mode: bool = False,
-    **ignored: Any,
+    masked: bool | None = None,
 ) -> bool:
     """Whether backward of ``func`` agrees with central differences at ``inputs``.
 
     Inputs that require grad are cast to float64 first. ``fast_mode`` compares along one random direction instead of
-    element by element. Raises GradcheckError (or returns False) naming the worst element.
+    element by element. Also checked are that zeros give zeros, that a second backward gives the same within ``nondet_tol``, outputs without a
+    gradient, and where asked for dtypes, batches of cotangents and forward mode. Inputs are dense: ``masked`` says nothing
+    about them. Raises GradcheckError (or returns False) naming the worst element.
 
     >>> import eagergrad as eg
     >>> eg.autograd.gradcheck(eg.tanh, eg.randn(3, requires_grad=True))
@@ -96,18 +202,44 @@ def gradcheck(
     """
     import eagergrad as eg
 
+    if not (check_forward_ad or check_backward_ad):
+        raise AssertionError(
+            "Expected at least one of check_forward_ad or check_backward_ad to be True"
+        )
+    if check_batched_grad and not check_backward_ad:
+        raise AssertionError(
+            "Setting check_batched_grad=True requires check_backward_ad to be True"
+        )
+    if check_batched_forward_grad and not check_forward_ad:
+        raise AssertionError(
+            "Setting check_batched_forward_grad=True requires check_forward_ad to be True"
+        )
     given = _upcast(inputs)
     checked = [x for x in given if isinstance(x, _C.TensorBase) and x.requires_grad]
     if not checked:
-        raise ValueError("gradcheck expects at least one input that requires grad")
+        raise ValueError(
+            "gradcheck expects at least one input tensor to require gradient, but none of them have requires_grad=True."
+        )
     compare = _along_direction if fast_mode else _elementwise
     try:
         with eg.enable_grad():
             outputs = _outputs(func, given)
-            for at, y in enumerate(outputs):
+            recorded = [y for y in outputs if y.requires_grad]
+            for at, y in enumerate(outputs if check_backward_ad else ()):
                 if y.requires_grad:
                     for number, x in enumerate(checked):
                         compare(func, given, x, y, at, number, eps, atol, rtol)
+                        _check_repeatable(y, x, nondet_tol)
+                    if check_batched_grad:
+                        _check_batched(y, checked)
+            if check_backward_ad and recorded:
+                _check_zeros(recorded, checked)
+            if check_backward_ad and check_undefined_grad:
+                _check_undefined(recorded, checked)
+            if check_backward_ad and check_grad_dtypes:
+                _check_dtypes(recorded, checked)
+            for at in range(len(outputs) if check_forward_ad else 0):
+                _check_forward(func, given, at, (eps, atol, rtol))
     except GradcheckError:
         if raise_exception:
             raise
@@ -177,6 +309,14 @@ def _along_direction(
         )
 
 
+def _seed(y: Any, generator: Any, strided: bool) -> Any:
+    import eagergrad as eg
+
+    if not strided:
+        return eg.randn(y.shape, dtype=y.dtype, generator=generator)
+    return eg.randn((*y.shape, 2), dtype=y.dtype, generator=generator)[..., 0]
+
+
 def gradgradcheck(
     func: Callable[..., Any],
     inputs: Any,
@@ -187,12 +327,18 @@ def gradgradcheck(
     rtol: float = 1e-3,
     gen_non_contig_grad_outputs: bool = False,
     raise_exception: bool = True,
+    nondet_tol: float = 0.0,
+    check_undefined_grad: bool = True,
+    check_grad_dtypes: bool = False,
+    check_batched_grad: bool = False,
+    check_fwd_over_rev: bool = False,
+    check_rev_over_rev: bool = True,
     fast_mode: bool = False,
-    **ignored: Any,
+    masked: bool = False,
 ) -> bool:
     """Whether the gradient of the gradient of ``func`` agrees with central differences.
 
-    Arguments as gradcheck; ``grad_outputs`` default to random ones.
+    Arguments as gradcheck; ``grad_outputs`` default to random ones, with ``gen_non_contig_grad_outputs`` strided ones.
     """
     import eagergrad as eg
 
@@ -202,7 +348,7 @@ def gradgradcheck(
     if grad_outputs is None:
         generator = eg.Generator().manual_seed(5)
         seeds = tuple(
-            eg.randn(y.shape, dtype=y.dtype, generator=generator).requires_grad_() for y in outputs
+            _seed(y, generator, gen_non_contig_grad_outputs).requires_grad_() for y in outputs
         )
     else:
         seeds = _upcast(grad_outputs)
@@ -223,5 +369,12 @@ def gradgradcheck(
         atol=atol,
         rtol=rtol,
         raise_exception=raise_exception,
+        nondet_tol=nondet_tol,
+        check_undefined_grad=check_undefined_grad,
+        check_grad_dtypes=check_grad_dtypes,
+        check_batched_grad=check_batched_grad,
+        check_forward_ad=check_fwd_over_rev,
+        check_backward_ad=check_rev_over_rev,
         fast_mode=fast_mode,
+        masked=masked,
     )

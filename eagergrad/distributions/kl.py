@@ -13,6 +13,7 @@ from eagergrad.distributions.binomial import Binomial
 from eagergrad.distributions.categorical import Categorical
 from eagergrad.distributions.cauchy import Cauchy
 from eagergrad.distributions.dirichlet import Dirichlet
+from eagergrad.distributions.exp_family import ExponentialFamily
 from eagergrad.distributions.exponential import Exponential
 from eagergrad.distributions.gamma import Gamma
 from eagergrad.distributions.geometric import Geometric
@@ -29,6 +30,7 @@ from eagergrad.distributions.poisson import Poisson
 from eagergrad.distributions.transformed_distribution import TransformedDistribution
 from eagergrad.distributions.uniform import Uniform
 from eagergrad.distributions.utils import sum_rightmost
+from eagergrad.distributions.wishart import Wishart
 
 __all__ = ["kl_divergence", "register_kl"]
 
@@ -87,6 +89,41 @@ def _where_inside(inside: Any, value: Any) -> Any:
 
 
 # ---- the same kind ------------------------------------------------------------------------------
+
+
+@register_kl(ExponentialFamily, ExponentialFamily)
+def _exponential_family(p: Any, q: Any) -> Any:
+    """F(q) - F(p) - <q - p, grad F(p)> of the natural parameters, for families without a rule of their own."""
+    if type(p) is not type(q):
+        raise NotImplementedError(
+            f"[kl_divergence] no rule for the exponential families {type(p).__name__} and {type(q).__name__}; "
+            "register one by register_kl"
+        )
+    with eg.enable_grad():
+        theta = [x if x.requires_grad else x.detach().requires_grad_() for x in p._natural_params]
+        wanted = any(x.requires_grad for x in (*p._natural_params, *q._natural_params))
+        log_norm = p._log_normalizer(*theta)
+        slopes = eg.autograd.grad(log_norm.sum(), theta, create_graph=True)
+        kl = q._log_normalizer(*q._natural_params) - log_norm
+        for a, b, slope in zip(theta, q._natural_params, slopes, strict=True):
+            term = (b - a) * slope
+            kl = kl - sum_rightmost(term, term.dim() - kl.dim())
+    return kl if wanted and eg.is_grad_enabled() else kl.detach()
+
+
+@register_kl(Wishart, Wishart)
+def _wishart(p: Any, q: Any) -> Any:
+    n = p.event_shape[0]
+    half = p.df / 2
+    degrees = half.unsqueeze(-1) - eg.arange(n, dtype=half.dtype, device=half.device) / 2
+    trace = (q.precision_matrix * p.covariance_matrix).sum((-2, -1))
+    return (
+        q.df * (q._log_det_tril() - p._log_det_tril())
+        + half * (trace - n)
+        + eg.mvlgamma(q.df / 2, n)
+        - eg.mvlgamma(half, n)
+        + (p.df - q.df) / 2 * eg.digamma(degrees).sum(-1)
+    )
 
 
 @register_kl(Normal, Normal)

@@ -35,6 +35,7 @@ __all__ = [
     "renorm",
     "result_type",
     "scalar_tensor",
+    "segment_reduce",
     "trapezoid",
     "trapz",
 ]
@@ -533,3 +534,83 @@ def scalar_tensor(
     return _tensor(
         s, dtype=dtype or _C.get_default_dtype(), device=device, requires_grad=requires_grad
     )
+
+
+_SEGMENTS = {
+    "sum": ("", 0.0),
+    "mean": ("", 0.0),
+    "prod": ("prod", 1.0),
+    "max": ("amax", -math.inf),
+    "min": ("amin", math.inf),
+}
+
+
+def _segment_lengths(data: Any, lengths: Any, offsets: Any, axis: int, unsafe: bool) -> Any:
+    if lengths is None and offsets is None:
+        raise RuntimeError("segment_reduce(): Either lengths or offsets must be defined.")
+    given = offsets if lengths is None else lengths
+    if tuple(given.shape[:-1]) != tuple(data.shape[:axis]) or given.dim() != axis + 1:
+        raise RuntimeError(
+            f"segment_reduce(): expected lengths or offsets of {axis + 1} dimensions that begin with {list(data.shape[:axis])}, "
+            f"got shape {list(given.shape)}"
+        )
+    if lengths is None:
+        lengths = offsets[..., 1:] - offsets[..., :-1]
+        unsafe = unsafe and bool((offsets[..., 0] == 0).all())
+    if not unsafe and bool((lengths < 0).any()):
+        raise RuntimeError("segment_reduce(): lengths contains negative value!")
+    if not bool((lengths.sum(-1) == data.shape[axis]).all()):
+        raise RuntimeError(
+            "segment_reduce(): Expected all rows of lengths along axis to sum to data.size(lengths.dim()-1)"
+        )
+    return lengths.reshape(-1)
+
+
+def segment_reduce(
+    data: Any,
+    reduce: str,
+    *,
+    lengths: Any = None,
+    indices: Any = None,
+    offsets: Any = None,
+    axis: int = 0,
+    unsafe: bool = False,
+    initial: float | None = None,
+) -> Any:
+    """The sum, mean, prod, max or min of each run of entries along an axis; runs are given by lengths or by offsets.
+
+    ``initial`` begins each run; without it an empty run gives 0, NaN, 1, -inf or inf.
+
+    Raises:
+        RuntimeError: the runs do not cover the axis, or the reduction is none of these.
+
+    >>> import eagergrad as eg
+    >>> segment_reduce(eg.arange(6.0), "max", lengths=eg.tensor([2, 3, 1]))
+    tensor([1., 4., 5.])
+    """
+    if reduce not in _SEGMENTS:
+        raise RuntimeError(
+            f"segment_reduce(): expected reduce to be one of {', '.join(_SEGMENTS)}, got {reduce}"
+        )
+    if indices is not None:
+        raise RuntimeError("segment_reduce(): indices based reduction is not supported yet.")
+    if not data.is_floating_point() or data.dim() == 0:
+        raise RuntimeError("segment_reduce(): expected a floating point tensor with dimensions")
+    axis = wrap_dim(axis, data.dim())
+    sizes = _segment_lengths(data, lengths, offsets, axis, unsafe)
+    rest = tuple(data.shape[axis + 1 :])
+    name, empty = _SEGMENTS[reduce]
+    shape = (sizes.shape[0], *rest)
+    start = _ops["full"](
+        shape, empty if initial is None else float(initial), dtype=data.dtype, device=data.device
+    )
+    which = _ops["repeat_interleave"](_ops["arange"](sizes.shape[0], device=data.device), sizes)
+    entries = data.reshape(-1, *rest)
+    if name:
+        result = _ops["index_reduce"](start, 0, which, entries, name)
+    else:
+        result = _ops["index_add"](start, 0, which, entries)
+    if reduce == "mean":
+        count = sizes.reshape(-1, *(1 for _ in rest)).to(data.dtype)
+        result = result / (count if initial is None else count.clamp(min=1))
+    return result.reshape(*data.shape[:axis], -1, *rest)
