@@ -252,6 +252,7 @@ from eagergrad.tensor.statistics import quantile as quantile
 from eagergrad.tensor.statistics import renorm as renorm
 from eagergrad.tensor.statistics import result_type as result_type
 from eagergrad.tensor.statistics import scalar_tensor as scalar_tensor
+from eagergrad.tensor.statistics import segment_reduce as segment_reduce
 from eagergrad.tensor.statistics import trapezoid as trapezoid
 from eagergrad.tensor.statistics import trapezoid as trapz
 from eagergrad.tensor.tensor import Tensor as Tensor
