@@ -71,6 +71,9 @@ class _Storage:
             made.dtype = whole.dtype
         return made
 
+    def _as(self, dtype: Any) -> Any:
+        return self._whole if dtype is self._whole.dtype else self._whole.view(dtype)
+
     def __len__(self) -> int:
         return self._whole.numel()
 

@@ -810,7 +810,7 @@ def test_gradients_lie_as_their_leaves_do():
 def test_gradients_of_equal_elements():
     x = eg.tensor([2.0, 1.0, 2.0, math.inf], requires_grad=True)
     assert eg.autograd.grad(x.median(), x)[0].tolist() == [0.5, 0.0, 0.5, 0.0]
-    assert eg.autograd.grad(x[3:].median(), x)[0].tolist() == [0.0] * 4
+    assert eg.autograd.grad(x[3:].median(), x)[0].tolist() == [0.0, 0.0, 0.0, 1.0]
     y = eg.tensor([[1.0, 1.0], [1.0, 3.0]], requires_grad=True)
     first = eg.autograd.grad(y.std(1).sum(), y, create_graph=True)[0]
     assert first[0].tolist() == [0.0, 0.0]

@@ -287,3 +287,128 @@ def test_formats_of_tensors_are_those_of_numbers_only():
     assert f"{eg.tensor(1.25):.1f}" == "1.2"
     with pytest.raises(TypeError):
         f"{eg.tensor([1.25]):.1f}"
+
+
+@pytest.mark.parametrize("low, high", [(NAN, 1.0), (0.0, NAN), (NAN, None), (None, NAN)])
+@pytest.mark.parametrize("tensors", [False, True])
+def test_clamp_to_nan_is_nan(low, high, tensors):
+    bounds = [b if b is None or not tensors else eg.tensor(b) for b in (low, high)]
+    assert eg.tensor([-2.0, 0.5, NAN]).clamp(*bounds).isnan().all()
+    assert eg.tensor([-2.0, NAN]).clamp(-1.0, 1.0).isnan().tolist() == [False, True]
+
+
+@pytest.mark.parametrize("f", [eg.max, eg.min, eg.median, eg.nanmedian])
+def test_equals_of_an_extreme_or_median_share_its_gradient(f):
+    def shares(*values):
+        x = eg.tensor(values, requires_grad=True)
+        return eg.autograd.grad(f(x), x)[0].tolist()
+
+    assert shares(2.0, 2.0) == [0.5, 0.5]
+    assert shares(INF, INF) == [0.5, 0.5]
+    assert shares(NAN, NAN) == [0.5, 0.5]
+    if f is not eg.nanmedian:
+        assert shares(NAN, 1.0, 1.0) == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda x, v: x.fill_(v),
+        lambda x, v: eg.full_like(x, v),
+        lambda x, v: x.new_full((2,), v),
+        lambda x, v: x.masked_fill(x > 0, v),
+        lambda x, v: x.index_fill(0, eg.tensor([0]), v),
+        lambda x, v: x.scatter(0, eg.tensor([0]), v),
+        lambda x, v: eg.nn.functional.pad(x, (1, 1), value=v),
+    ],
+)
+def test_numbers_out_of_range_are_refused(write):
+    refused = [(eg.int8, 300), (eg.int8, -129), (eg.int64, NAN), (eg.int32, INF), (eg.uint8, 256)]
+    for dtype, value in [*refused, (eg.float16, -1e9), (eg.float32, 1e39), (eg.float16, 70000)]:
+        x = eg.ones(2, dtype=dtype)
+        with pytest.raises(RuntimeError, match="without overflow"):
+            write(x, value)
+        assert x.tolist() == [1, 1]
+    taken = [(eg.int8, -128), (eg.uint8, -1), (eg.float16, -INF), (eg.bfloat16, 1e9), (eg.bool, 7)]
+    for dtype, value in taken:
+        write(eg.ones(2, dtype=dtype), value)
+
+
+@pytest.mark.parametrize("data", [300, [1, 300], [[-129]], NAN, 1e6])
+def test_data_out_of_range_are_refused(data):
+    with pytest.raises(RuntimeError, match="without overflow"):
+        eg.tensor(data, dtype=eg.int8)
+    x, number = eg.ones(2, dtype=eg.int8), eg.tensor(data).abs().max().item()
+    with pytest.raises(RuntimeError, match="without overflow"):
+        x[0] = number
+
+
+def test_one_value_through_repeated_memory():
+    x = eg.zeros(3)
+    assert x.expand(2, 3).fill_(4).tolist() == [[4.0] * 3] * 2
+    assert x.tolist() == [4.0] * 3
+    x.expand(2, 3).zero_()
+    assert x.tolist() == [0.0] * 3
+    with pytest.raises(RuntimeError, match="more than one element"):
+        x.expand(2, 3).add_(1)
+
+
+def test_resize_keeps_the_order_of_memory():
+    x = eg.arange(6.0).reshape(2, 3)
+    assert x.t().resize_(2, 2).tolist() == [[0.0, 1.0], [2.0, 3.0]]
+    assert x[1].resize_(2).tolist() == [3.0, 4.0]
+    grown = x.t().resize_(4, 2)
+    assert grown.reshape(-1)[:6].tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
+    form = eg.channels_last
+    assert eg.zeros(2).resize_(1, 2, 3, 4, memory_format=form).is_contiguous(memory_format=form)
+    assert eg.zeros(2).resize_as_(the_template=x).shape == (2, 3)
+
+
+def test_memory_taken_over():
+    x = eg.arange(6.0)
+    y = eg.zeros(1).set_(x.untyped_storage(), 1, (2, 2), (1, 2))
+    assert y.tolist() == [[1.0, 3.0], [2.0, 4.0]]
+    y[0, 0] = 9
+    assert x[1].item() == 9
+    assert eg.zeros(1).set_(x, 2, (3,)).tolist() == [2.0, 3.0, 4.0]
+
+
+def test_names_that_numpy_users_write():
+    x = eg.tensor([[3.0, 1.0], [2.0, 5.0]])
+    functional, linalg = eg.nn.functional, eg.linalg
+    assert x.median(axis=0).values.tolist() == x.median(dim=0).values.tolist()
+    assert eg.quantile(x, 0.5, axis=1, keepdims=True).shape == (2, 1)
+    assert eg.mode(x, axis=0, keepdims=True).values.shape == (1, 2)
+    assert linalg.norm(x, axis=1, keepdims=True).shape == (2, 1)
+    assert linalg.vector_norm(x, axis=0).shape == (2,)
+    assert eg.trapezoid(x, axis=0).tolist() == [2.5, 3.0]
+    assert functional.cosine_similarity(x, x, axis=0).tolist() == pytest.approx([1.0, 1.0])
+    assert functional.pairwise_distance(x, x, keepdims=True).shape == (2, 1)
+    assert functional.one_hot(input=eg.tensor([1])).tolist() == [[0, 1]]
+    assert eg.tril_indices(2, 2, layout=eg.strided, pin_memory=False).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    "error, f",
+    [
+        (TypeError, lambda: ~eg.ones(2)),
+        (TypeError, lambda: eg.ones(2) @ 1),
+        (RuntimeError, lambda: "a" in eg.ones(2)),
+        (IndexError, lambda: eg.trapezoid(eg.tensor(1.0))),
+        (IndexError, lambda: eg.cumulative_trapezoid(eg.ones(2), dim=1)),
+        (IndexError, lambda: eg.zeros(0).kthvalue(1)),
+        (IndexError, lambda: eg.tensor(1.0).unique_consecutive(dim=0)),
+        (IndexError, lambda: eg.tensor(1.0).median(dim=1)),
+        (IndexError, lambda: eg.tensor(1.0).mode(dim=1)),
+    ],
+)
+def test_kinds_of_errors(error, f):
+    with pytest.raises(error):
+        f()
+
+
+def test_integrals_of_no_samples():
+    assert eg.trapezoid(eg.zeros(0)).item() == 0.0
+    assert eg.cumulative_trapezoid(eg.zeros(2, 0)).shape == (2, 0)
+    no_rows = eg.zeros(0, 3)
+    assert eg.nn.functional.cross_entropy(no_rows, no_rows).isnan()

@@ -2,6 +2,7 @@
 
 #include "core/iterate.h"
 #include "kernels/copy.h"
+#include "ops/creation.h"
 #include "ops/ops.h"
 #include "ops/registry.h"
 #include "tape/function.h"
@@ -389,21 +390,27 @@ EG_OP(
     },
     "copy_(input, src, non_blocking=False)",
     "Copies src, broadcast and cast, into this tensor; recorded.", kMethodOnly)
+
+// One value everywhere: what expand() repeats is written once.
+Tensor set_all(const Tensor& input, const Tensor& value) {
+  Tensor target = input;
+  for (int64_t d = 0; d < input.dim(); ++d)
+    if (input.strides()[d] == 0 && input.sizes()[d] > 1) target = narrow(target, d, 0, 1);
+  copy_(target, value);
+  return input;
+}
 EG_OP(
     +[](const Tensor& input, const Operand& value) {
       EG_CHECK(value.tensor.dim() == 0,
                "fill_ only supports 0-dimension value tensor but got tensor with ",
                value.tensor.dim(), " dimensions.");
-      Tensor self = input;
-      return copy_(self, value);
+      check_fits("fill_", value.tensor, input.dtype());
+      return set_all(input, value);
     },
     "fill_(input, value)", "Sets every element.", kMethodOnly)
 EG_OP(
-    +[](const Tensor& input) {
-      Tensor self = input;
-      return copy_(self, Tensor(0));
-    },
-    "zero_(input)", "Sets every element to 0.", kMethodOnly)
+    +[](const Tensor& input) { return set_all(input, Tensor(0)); }, "zero_(input)",
+    "Sets every element to 0.", kMethodOnly)
 
 }  // namespace
 }  // namespace eg

@@ -8,6 +8,61 @@
 #include "ops/registry.h"
 
 namespace eg {
+
+double largest(DType t) {
+  switch (t) {
+    case DType::Float16:
+      return 65504;
+    case DType::BFloat16:
+      return 3.3895313892515355e38;
+    case DType::Float32:
+      return std::numeric_limits<float>::max();
+    default:
+      return std::numeric_limits<double>::max();
+  }
+}
+
+namespace {
+
+template <class T>
+bool fits_integer(const Scalar& value) {
+  constexpr bool wraps = !std::is_signed_v<T>;
+  constexpr T high = std::numeric_limits<T>::max();
+  constexpr int64_t low = wraps ? -int64_t(high) : int64_t(std::numeric_limits<T>::lowest());
+  if (!value.is_float()) return value.to_int() >= low && value.to_int() <= int64_t(high);
+  return value.to_double() >= double(low) && value.to_double() <= double(high);  // NaN does not fit
+}
+
+bool fits(const Scalar& value, DType dtype) {
+  switch (dtype) {
+    case DType::Bool:
+      return true;
+    case DType::UInt8:
+      return fits_integer<uint8_t>(value);
+    case DType::Int8:
+      return fits_integer<int8_t>(value);
+    case DType::Int16:
+      return fits_integer<int16_t>(value);
+    case DType::Int32:
+      return fits_integer<int32_t>(value);
+    case DType::Int64:
+      return fits_integer<int64_t>(value);
+    default:
+      return !(std::abs(value.to_double()) > largest(dtype)) || std::isinf(value.to_double());
+  }
+}
+
+}  // namespace
+
+void check_fits(const char* op, const Scalar& value, DType dtype) {
+  EG_CHECK(fits(value, dtype), "[", op, "] value cannot be converted to type ", dtype,
+           " without overflow: ", value.to_double());
+}
+
+void check_fits(const char* op, const Tensor& value, DType dtype) {
+  if (value.is_weak()) check_fits(op, value.item(), dtype);
+}
+
 namespace {
 
 using OptDType = std::optional<DType>;
@@ -36,6 +91,7 @@ EG_OP(
 EG_OP(
     +[](Dims size, Scalar fill_value, OptDType dtype, OptDevice device) {
       const DType own = fill_value.is_float() ? default_dtype() : fill_value.dtype();
+      check_fits("full", fill_value, dtype.value_or(own));
       return filled(size, fill_value, dtype.value_or(own), device);
     },
     "full(size, fill_value, *, dtype=None, device=None)", "One value everywhere.", kCreates)
@@ -74,6 +130,7 @@ EG_OP(
     kCreates | kFunctionOnly)
 EG_OP(
     +[](const Tensor& input, Scalar fill_value, OptDType dtype, OptDevice) {
+      check_fits("full_like", fill_value, dtype.value_or(input.dtype()));
       return full_like(input, fill_value, dtype);
     },
     "full_like(input, fill_value, *, dtype=None, device=None)", "One value in the same shape.",

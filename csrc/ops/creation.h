@@ -11,6 +11,13 @@ struct SequenceKernels {
   void (*fill)(const Sequence&, DType type, void* out);
 };
 
+// RuntimeError where a number is beyond a dtype: integers out of range (negative ones may wrap in uint8), finite floats past the
+// largest. The second form asks only of weak tensors, which Python numbers are.
+void check_fits(const char* op, const Scalar& value, DType dtype);
+void check_fits(const char* op, const Tensor& value, DType dtype);
+// The largest finite number of a floating dtype.
+double largest(DType dtype);
+
 // 0 .. n - 1 as int64.
 Tensor arange(int64_t n);
 

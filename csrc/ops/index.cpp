@@ -2,6 +2,7 @@
 #include "ops/index.h"
 
 #include "core/parallel.h"
+#include "ops/creation.h"
 #include "ops/registry.h"
 #include "ops/views.h"
 
@@ -680,6 +681,7 @@ RowsArgs check_fill(const Tensor& x, int64_t dim, const Tensor& index, const Ten
   const int64_t d = wrap_dim(dim, x.dim());
   EG_CHECK(value.dim() == 0, "[index_fill] expected a number or a 0-d tensor, got shape ",
            value.sizes());
+  check_fits("index_fill", value, x.dtype());
   return {d, vector_index("index_fill", index, x.dim() ? x.sizes()[d] : 1, d, true)};
 }
 Tensor index_fill_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Operand& value) {

@@ -1,5 +1,6 @@
 #include "ops/indexing.h"
 
+#include "ops/creation.h"
 #include "ops/index.h"
 
 namespace eg {
@@ -151,6 +152,7 @@ Tensor get_item(const Tensor& x, const IndexItems& items) {
 }
 
 void set_item(const Tensor& self, const IndexItems& items, const Tensor& value) {
+  if (!self.is_floating()) check_fits("setitem", value, self.dtype());
   Subscript s{Region(self.sizes()), {}};
   Translator(self, s).run(items);
   const bool recorded = grad_enabled() && (self.requires_grad() || value.requires_grad());

@@ -1,5 +1,6 @@
 // Boolean masks, and positions in the flattened tensor.
 #include "core/parallel.h"
+#include "ops/creation.h"
 #include "ops/index.h"
 
 namespace eg {
@@ -68,6 +69,7 @@ void check_mask_fill(const Tensor& x, const Tensor& mask, const Tensor& value) {
            mask.dtype());
   EG_CHECK(value.dim() == 0, "[masked_fill] expected a number or a 0-d tensor as value, got shape ",
            value.sizes());
+  check_fits("masked_fill", value, x.dtype());
 }
 
 }  // namespace

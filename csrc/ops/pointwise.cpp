@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/creation.h"
 #include "ops/ops.h"
 #include "ops/registry.h"
 #include "ops/row_sparse.h"
@@ -236,18 +237,6 @@ Tensor round_to(const Tensor& x, int64_t decimals) {
 }
 EG_OP(&round_to, "round(input, *, decimals)", "Rounds half to even.", kExact)
 
-double largest(DType t) {
-  switch (t) {
-    case DType::Float16:
-      return 65504;
-    case DType::BFloat16:
-      return 3.3895313892515355e38;
-    case DType::Float32:
-      return std::numeric_limits<float>::max();
-    default:
-      return std::numeric_limits<double>::max();
-  }
-}
 Tensor replace_special(const Tensor& x, std::optional<double> nan, std::optional<double> posinf,
                        std::optional<double> neginf) {
   if (!x.is_floating()) return clone(x);

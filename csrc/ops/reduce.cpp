@@ -120,6 +120,18 @@ struct NanSum {
   }
 };
 
+// Where x equals y, a NaN that is the maximum of all being its own equal.
+Tensor equals(const Tensor& x, const Tensor& y) {
+  const bool number = y.numel() == 1 && y.device().is_cpu();
+  return number && std::isnan(y.item().to_double()) ? isnan(x) : eq(x, y);
+}
+
+// The gradient of a value to the elements that equal it, each its share.
+Tensor shared_gradient(const Tensor& x, const Tensor& y, const Dims& dims, const Tensor& g) {
+  const Tensor hit = to(equals(x.detach(), y.detach()), x.dtype());
+  return mul(g, div(hit, sum(hit, dims, true)));
+}
+
 // Ties share the gradient.
 template <Reduce op>
 struct Extreme {
@@ -134,11 +146,25 @@ struct Extreme {
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     const Tensor x = ctx.saved(0), y = with_kept_dims(ctx.saved(1), dims, keepdim);
-    const Tensor hit = to(eq(x.detach(), y.detach()), x.dtype());
-    const Tensor share = div(hit, sum(hit, dims, true));
-    return {mul(with_kept_dims(g, dims, keepdim), share)};
+    return {shared_gradient(x, y, dims, with_kept_dims(g, dims, keepdim))};
   }
 };
+
+// One element of x, whose equals share its gradient.
+struct Pick {
+  static constexpr const char* name = "Pick";
+  Tensor forward(Context& ctx, const Tensor& x, const Tensor& value) {
+    ctx.save(x);
+    ctx.save(value);
+    return clone(value.detach());
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {shared_gradient(ctx.saved(0), ctx.saved(1), {0}, g), Tensor()};
+  }
+};
+EG_OP(
+    +[](const Tensor& input, const Tensor& value) { return apply(Pick{}, input, value); },
+    "_pick(input, value)", "An element of a vector; its equals share the gradient.", kInternal)
 
 // Product of all but one element: from the left times from the right, so that zeros do no harm.
 Tensor others_product(const Tensor& x, int64_t dim) {

@@ -1,4 +1,5 @@
 // Elementwise gather and scatter along a dimension, with reductions.
+#include "ops/creation.h"
 #include "ops/index.h"
 
 namespace eg {
@@ -401,6 +402,7 @@ Tensor spread_number(const Tensor& value, const Tensor& x, const Tensor& index) 
 
 Tensor scatter_op(const Tensor& x, int64_t dim, const Tensor& index, const Operand& src,
                   const std::optional<std::string>& reduce) {
+  check_fits("scatter", src.tensor, x.dtype());
   if (src.tensor.is_weak() && x.dim() == 0)
     return scatter_op(x, dim, index, Operand{to(src, x.dtype())}, reduce);
   if (!reduce) return scatter(x, dim, index, src.tensor);
@@ -412,6 +414,7 @@ Tensor scatter_op(const Tensor& x, int64_t dim, const Tensor& index, const Opera
 }
 Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Operand& src,
                           const std::optional<std::string>& reduce) {
+  check_fits("scatter", src.tensor, x.dtype());
   if (src.tensor.is_weak() && x.dim() == 0)
     return scatter_op_inplace(x, dim, index, Operand{to(src, x.dtype())}, reduce);
   const bool number = src.tensor.dim() == 0 && x.dim() > 0;
@@ -554,7 +557,7 @@ EG_OP(&index_reduce, "index_reduce(input, dim, index, source, reduce, *, include
 EG_OP(&take_along_dim, "take_along_dim(input, indices, dim=None)",
       "gather() with input and indices broadcast; without dim, from the flattened input.", kOut)
 EG_WAITS("one_hot", "the largest class, where `num_classes` is not given")
-EG_OP(&one_hot, "one_hot(tensor, num_classes=-1)",
+EG_OP(&one_hot, "one_hot(input, num_classes=-1)",
       R"(A new last dimension with 1 at the class of each element of an int64 tensor, 0 elsewhere.
 
 >>> eg._C.ops.one_hot(eg.tensor([0, 2])).tolist()

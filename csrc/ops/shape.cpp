@@ -405,7 +405,7 @@ EG_OP(
                               device.value_or(active_device));
     },
     "tril_indices(row, col, offset=0, *, dtype=None, device=None)",
-    "Row and column numbers of the lower triangle, a 2 by n integer tensor.", kFunctionOnly)
+    "Row and column numbers of the lower triangle, a 2 by n integer tensor.", kCreates)
 EG_OP(
     +[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
         std::optional<Device> device) {
@@ -413,7 +413,7 @@ EG_OP(
                               device.value_or(active_device));
     },
     "triu_indices(row, col, offset=0, *, dtype=None, device=None)",
-    "Row and column numbers of the upper triangle, a 2 by n integer tensor.", kFunctionOnly)
+    "Row and column numbers of the upper triangle, a 2 by n integer tensor.", kCreates)
 EG_OP(&diag, "diag(input, diagonal=0)",
       R"(The diagonal of a matrix, or the matrix with a vector on its diagonal.
 

@@ -117,6 +117,7 @@ Pair kthvalue(const Tensor& x, int64_t k, int64_t dim, bool keepdim) {
   EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[kthvalue] not implemented for bool");
   const int64_t d = wrap_dim(dim, x.dim());
   const int64_t n = x.dim() ? x.sizes()[d] : 1;
+  EG_CHECK_KIND(Index, n > 0, "[kthvalue] Expected reduction dim ", dim, " to have non-zero size");
   EG_CHECK(k >= 1 && k <= n, "[kthvalue] selected number k out of range: k is ", k, ", dimension ",
            d, " of shape ", x.sizes(), " has ", n, " elements");
   return eg::apply(Picked<Pick::Kthvalue>{d, k, false, keepdim, {}}, x);
@@ -189,6 +190,8 @@ detail::TensorOrTuple unique(const Tensor& x, bool sorted, bool return_inverse, 
 
 detail::TensorOrTuple unique_consecutive(const Tensor& x, bool return_inverse, bool return_counts,
                                          std::optional<int64_t> dim) {
+  EG_CHECK_KIND(Index, !dim || x.dim() > 0, "[unique_consecutive] Dimension specified as ",
+                dim.value_or(0), " but tensor has no dimensions");
   return distinct(x, false, return_inverse, return_counts, dim);
 }
 

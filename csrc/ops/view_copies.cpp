@@ -1,4 +1,5 @@
 // View ops that copy (their names end in _copy), and the rarer ones that write to or sum over a view.
+#include "ops/creation.h"
 #include "ops/index.h"
 #include "ops/registry.h"
 #include "ops/views.h"
@@ -21,6 +22,7 @@ Tensor fill_diagonal_(const Tensor& x, const Scalar& fill_value, bool wrap) {
     EG_CHECK(x.dim() == 2 || s == x.sizes()[0],
              "[fill_diagonal_] expected all dimensions of equal length, got shape ", x.sizes());
   check_inplace(x, "fill_diagonal_");
+  check_fits("fill_diagonal_", fill_value, x.dtype());
   int64_t step = 0, length = x.sizes()[0];
   for (int64_t d = 0; d < x.dim(); ++d) {
     step += x.strides()[d];

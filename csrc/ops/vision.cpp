@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "ops/copy.h"
+#include "ops/creation.h"
 #include "ops/registry.h"
 #include "ops/spatial.h"
 #include "tape/engine.h"
@@ -373,6 +374,7 @@ Tensor constant_pad_nd(const Tensor& input, const Dims& pad, const Scalar& value
   EG_CHECK(pad.size() % 2 == 0, "[pad] the number of padding values should be even, got ", pad);
   EG_CHECK(dims <= all, "[pad] ", pad.size(), " padding values are for ", dims,
            " dimensions, the input has shape ", input.sizes());
+  check_fits("pad", value, input.dtype());
   ConstantPad op{Dims(size_t(all), 0), Dims(size_t(all), 0), value};
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t d = all - 1 - i;

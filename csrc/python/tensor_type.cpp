@@ -138,6 +138,15 @@ static PyObject* nb_unary(PyObject* a) {
   });
 }
 
+static PyObject* nb_invert(PyObject* a) {
+  if (borrowed(a).is_floating()) {
+    PyErr_SetString(PyExc_TypeError,
+                    "~ (operator.invert) is only implemented on integer and Boolean-type tensors");
+    return nullptr;
+  }
+  return nb_unary<Unary::bitwise_not>(a);
+}
+
 static PyObject* nb_power(PyObject* a, PyObject* b, PyObject* mod) {
   if (mod != Py_None) return Py_NewRef(Py_NotImplemented);
   return with_operands("pow", Foreign::Refuse, a, b, [](const Tensor& x, const Tensor& y) {
@@ -152,6 +161,7 @@ static PyObject* nb_inplace_power(PyObject* a, PyObject* b, PyObject*) {
 static PyObject* nb_matmul(PyObject* a, PyObject* b) {
   return with_operands("matmul", Foreign::Ask, a, b, [](const Tensor& x, const Tensor& y) {
     static const AutocastRule rule = autocasts("matmul");
+    if (x.is_weak() || y.is_weak()) return Py_NewRef(Py_NotImplemented);  // a Python number
     if (EG_UNLIKELY(autocast_on())) return wrap(matmul(autocast(x, rule), autocast(y, rule)));
     return wrap(matmul(x, y));
   });
@@ -511,7 +521,7 @@ static PyType_Slot tensor_slots[] = {
     EG_SLOT(Py_nb_inplace_rshift, nb_inplace<Binary::bitwise_right_shift>),
     EG_SLOT(Py_nb_negative, nb_unary<Unary::neg>),
     EG_SLOT(Py_nb_absolute, nb_unary<Unary::abs>),
-    EG_SLOT(Py_nb_invert, nb_unary<Unary::bitwise_not>),
+    EG_SLOT(Py_nb_invert, nb_invert),
     EG_SLOT(
         Py_nb_positive, +[](PyObject* o) { return Py_NewRef(o); }),
     EG_SLOT(Py_nb_bool, nb_bool),

@@ -114,6 +114,15 @@ def _array_of(data: Any) -> np.ndarray:
     return array
 
 
+def _check_range(array: np.ndarray, kind: dtype) -> None:
+    """RuntimeError for numbers out of an integer dtype's range; negative ones may wrap in uint8, as in PyTorch."""
+    if kind.is_floating_point or kind is ALL[0] or array.size == 0:
+        return
+    high = 2 ** (8 * kind.itemsize - kind.is_signed) - 1
+    if not (-high - kind.is_signed <= array.min() and array.max() <= high):
+        raise RuntimeError(f"[tensor] value cannot be converted to type {kind} without overflow")
+
+
 def _leaf_type(data: Any) -> dtype | None:
     """What nested values promote to: tensors, arrays and NumPy scalars by their dtype, Python floats by the default."""
     if isinstance(data, _C.TensorBase):
@@ -196,6 +205,8 @@ def tensor(
         result = _C.from_array(plain_array(np.asarray(data))).clone()
     else:
         array = _array_of(data)
+        if dtype is not None:
+            _check_range(array, dtype)
         result = _C.from_array(plain_array(array))
         if dtype is None:
             dtype = _leaf_type(data)

@@ -8,12 +8,30 @@ from typing import Any
 from eagergrad import _C
 
 _write = _C.op_table["_write_out"]
+_NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
+
+
+def pytorch_names(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Keyword arguments with NumPy's names replaced by PyTorch's."""
+    if _NUMPY_NAMES.keys().isdisjoint(kwargs):
+        return kwargs
+    return {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
+
+
+def with_numpy_names(function: Any) -> Any:
+    """A decorator: the function also takes ``axis`` for ``dim`` and ``keepdims`` for ``keepdim``."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **pytorch_names(kwargs))
+
+    return call
 
 
 def with_out(function: Any = None, *, casts: bool = False) -> Any:
     """A decorator: the keyword ``out`` receives the result, a tensor or a tuple of them, and is returned.
 
-    ``out`` has the result's dtype, or with ``casts`` any dtype that the result may be cast to.
+    ``out`` has the result's dtype, or with ``casts`` any dtype that the result may be cast to. NumPy's names are taken too.
     """
     if function is None:
         return functools.partial(with_out, casts=casts)
@@ -21,7 +39,7 @@ def with_out(function: Any = None, *, casts: bool = False) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = function(*args, **kwargs)
+        result = function(*args, **pytorch_names(kwargs))
         return result if out is None else write_results(name, out, result, casts)
 
     return call

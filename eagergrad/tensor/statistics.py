@@ -8,7 +8,7 @@ from typing import Any
 from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.dtype import ALL, dtype
-from eagergrad.tensor.out import with_out
+from eagergrad.tensor.out import with_numpy_names, with_out
 from eagergrad.tensor.results import result_type
 from eagergrad.tensor.size import Size, wrap_dim
 
@@ -115,11 +115,8 @@ def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str
         value = _lower_median(flat.detach(), 0, False, skip_nan, name).values
         if not (input.requires_grad and _C.is_grad_enabled()):
             return value
-        # Equal elements share the gradient: they add a zero that has it.
-        same = flat.detach() == value
-        zero = _ops["where"](same & flat.detach().isfinite(), flat - flat.detach(), 0.0)
-        shared = value + zero.sum() / same.sum().clamp(min=1)
-        return _C.named(shared, f"{name.capitalize()}Backward0")
+        return _C.named(_ops["_pick"](flat, value), f"{name.capitalize()}Backward0")
+    dim = wrap_dim(dim, input.dim())
     if input.dim() == 0:
         return _median(input.clone(), input.new_zeros((), dtype=ALL[5]))
     n = input.shape[dim]
@@ -159,6 +156,7 @@ def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False, *, out:
 @with_out
 def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent value along dim (the smallest of several) and an index of it."""
+    wrap_dim(dim, input.dim())
     if input.dim() == 0:
         return _mode(input.clone(), input.new_zeros((), dtype=ALL[5]))
     dim = wrap_dim(dim, input.dim())
@@ -330,7 +328,12 @@ def corrcoef(input: Any) -> Any:
 
 
 def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
+    if y.dim() == 0:
+        raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
+    dim = wrap_dim(dim, y.dim())
     n = y.shape[dim]
+    if n == 0:
+        return y
     mean = (y.narrow(dim, 0, n - 1) + y.narrow(dim, 1, n - 1)) / 2
     if x is None:
         return mean * dx
@@ -342,19 +345,22 @@ def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
     return mean * step
 
 
+@with_numpy_names
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """Integral by the trapezoidal rule."""
-    return _areas(y, x, 1 if dx is None else dx, dim % y.dim()).sum(dim)
+    return _areas(y, x, 1 if dx is None else dx, dim).sum(dim)
 
 
 trapz = trapezoid
 
 
+@with_numpy_names
 def cumulative_trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """Integrals up to each sample by the trapezoidal rule."""
-    return _areas(y, x, 1 if dx is None else dx, dim % y.dim()).cumsum(dim)
+    return _areas(y, x, 1 if dx is None else dx, dim).cumsum(dim)
 
 
+@with_numpy_names
 def gradient(
     input: Any, *, spacing: Any = 1, dim: Any = None, edge_order: int = 1
 ) -> tuple[Any, ...]:

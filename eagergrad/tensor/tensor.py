@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import sys
 from typing import Any
 
@@ -334,6 +335,10 @@ class Tensor(_C.TensorBase):
         return self.shape == other.shape
 
     def __contains__(self, item: Any) -> Any:
+        if not isinstance(item, (_C.TensorBase, numbers.Number)):
+            raise RuntimeError(
+                f"Tensor.__contains__ only supports Tensor or scalar, but you passed in a {type(item)}."
+            )
         return builtin_bool((self == item).any())
 
     def __len__(self) -> Any:
@@ -545,25 +550,43 @@ class Tensor(_C.TensorBase):
         array[...] = np.vectorize(function, otypes=[array.dtype])(array, other.detach().numpy())
         return self
 
-    def set_(self, source: Tensor | None = None) -> Tensor:
-        """Takes over the source's memory and shape (none: an empty tensor)."""
-        self.data = self.new_empty(0) if source is None else source.detach()
+    def set_(
+        self,
+        source: Any = None,
+        storage_offset: int = 0,
+        size: Any = None,
+        stride: Any = None,
+    ) -> Tensor:
+        """Takes over the memory of a tensor, or of a storage with a shape and strides (none: an empty tensor)."""
+        if source is None:
+            self.data = self.new_empty(0)
+            return self
+        view = source.detach() if isinstance(source, _C.TensorBase) else source._as(self.dtype)
+        if size is not None:
+            strides = self.new_empty(size).stride() if stride is None else stride
+            view = view.as_strided(size, strides, storage_offset)
+        self.data = view
         return self
 
     def resize_(self, *sizes: Any, memory_format: Any = None) -> Tensor:
-        """Changes the shape in place; new elements are uninitialised."""
+        """Changes the shape in place, the elements in the order of memory; new ones are uninitialised."""
         if self.requires_grad:
             raise RuntimeError("cannot resize variables that require grad")
         shape = _size(sizes, {})
-        flat = self.detach().contiguous().reshape(-1)
-        grown = self.new_empty(*shape)
-        n = min(flat.numel(), grown.numel())
-        grown.view(-1)[:n] = flat[:n]
+        form = "contiguous_format" if memory_format is None else memory_format
+        grown = _ops["empty"](*shape, dtype=self.dtype, device=self.device, memory_format=form)
+        held = self.untyped_storage().nbytes() // self.element_size() - self.storage_offset()
+        if grown.numel() > held:
+            memory = self.detach().as_strided((held,), (1,))
+            grown.as_strided((held,), (1,)).copy_(memory)
+        else:
+            grown = self.detach().as_strided(grown.shape, grown.stride())
         self.data = grown
         return self
 
-    def resize_as_(self, other: Tensor, memory_format: Any = None) -> Tensor:
-        return self.resize_(*other.shape)
+    def resize_as_(self, the_template: Tensor, memory_format: Any = None) -> Tensor:
+        """Gives this tensor the shape of another, as resize_() does."""
+        return self.resize_(*the_template.shape, memory_format=memory_format)
 
 
 builtin_bool = bool

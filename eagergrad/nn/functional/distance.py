@@ -6,6 +6,7 @@ import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.tensor.autocast import full_precision_on_cuda
+from eagergrad.tensor.out import with_numpy_names
 
 __all__ = ["cosine_similarity", "one_hot", "pairwise_distance", "pdist"]
 
@@ -13,6 +14,7 @@ one_hot = _ops.one_hot
 pdist = eg.pdist
 
 
+@with_numpy_names
 def pairwise_distance(
     x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False
 ) -> Tensor:
@@ -26,6 +28,7 @@ def pairwise_distance(
 
 
 @full_precision_on_cuda
+@with_numpy_names
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """x1 . x2 / (max(|x1|, eps) max(|x2|, eps)) along `dim`; shapes broadcast.
 
