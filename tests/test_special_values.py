@@ -310,6 +310,26 @@ def test_equals_of_an_extreme_or_median_share_its_gradient(f):
         assert shares(NAN, 1.0, 1.0) == [1.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("classes", [3, 100])
+def test_logarithms_of_probabilities_of_large_scores(classes):
+    near = eg.linspace(-3, 0, classes, dtype=eg.float64)
+    scores, target = (near.float() + 1e6).requires_grad_(), eg.tensor([0])
+    near = (scores.detach().double() - 1e6).requires_grad_()
+
+    def close(a, b):
+        assert eg.allclose(a.double(), b, rtol=1e-4, atol=1e-6)
+
+    functional = eg.nn.functional
+    close(functional.log_softmax(scores, 0), functional.log_softmax(near, 0))
+    for smoothing in (0.0, 0.1):
+        losses = [
+            functional.cross_entropy(x[None], target, label_smoothing=smoothing)
+            for x in (scores, near)
+        ]
+        close(*losses)
+        close(eg.autograd.grad(losses[0], scores)[0], eg.autograd.grad(losses[1], near)[0])
+
+
 @pytest.mark.parametrize(
     "write",
     [

@@ -38,7 +38,8 @@ struct SoftmaxKernels {
   // log of the sum of exp.
   void (*logsumexp)(DType type, const char* x, char* y, int64_t outer, int64_t length,
                     int64_t inner);
-  // loss[i] = lse[i] - (1 - s) x[i, t] - s / n sum(x[i]) for target t = target[i]; 0 where it is ignore.
+  // loss[i] = lse[i] - (1 - s) x[i, t] - s / n sum(x[i]) for target t = target[i]; 0 where it is ignore. lse holds the maxima of
+  // the lines and then what the logarithms add to them: a sum would round these away where scores are large.
   void (*cross_entropy)(DType type, const char* x, const int64_t* target, int64_t ignore,
                         double smoothing, char* loss, char* lse, int64_t lines, int64_t length);
   // gx[i, j] = scale[i] * (exp(x[i, j] - lse[i]) - (1 - s) [j = t] - s / n).

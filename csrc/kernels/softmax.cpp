@@ -136,9 +136,9 @@ void forward_of_short(bool log, const T* x, T* y, int64_t lines, int64_t n) {
     s.read(x + first * n, count, n);
     s.max(n, m);
     if (log) {
-      s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
-      for (int64_t r = 0; r < kAbreast; ++r) m[r] += vocabulary::log(total[r]);
-      s.each(n, [&](T& v, int64_t r) { v -= m[r]; });
+      s.sum(n, total, [&](T& v, int64_t r) { return vocabulary::exp(v -= m[r]); });
+      for (int64_t r = 0; r < kAbreast; ++r) total[r] = vocabulary::log(total[r]);
+      s.each(n, [&](T& v, int64_t r) { v -= total[r]; });
     } else {
       s.sum(n, total, [&](T& v, int64_t r) { return v = vocabulary::exp(v - m[r]); });
       for (int64_t r = 0; r < kAbreast; ++r) total[r] = 1 / total[r];
@@ -227,9 +227,9 @@ void forward_across(bool log, const T* x, T* y, int64_t n, int64_t width, int64_
   T m[kAcross], total[kAcross];
   if (log) {
     across_sums(x, n, width, inner, m, total);
-    for (int64_t c = 0; c < round_up(width, kAbreast); ++c) m[c] += vocabulary::log(total[c]);
+    for (int64_t c = 0; c < round_up(width, kAbreast); ++c) total[c] = vocabulary::log(total[c]);
     for (int64_t k = 0; k < n * inner; k += inner)
-      map_row(width, y + k, x + k, x + k, [&](T v, T, int64_t c) { return v - m[c]; });
+      map_row(width, y + k, x + k, x + k, [&](T v, T, int64_t c) { return (v - m[c]) - total[c]; });
     return;
   }
   for (int64_t c = 0; c < kAcross; ++c) m[c] = T(-INFINITY), total[c] = 0;
@@ -262,7 +262,8 @@ void backward_across(bool log, const T* g, const T* y, T* gx, int64_t n, int64_t
     });
 }
 
-// All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.
+// The maximum and the logarithm are subtracted one after the other: their sum would round the logarithm away where scores are
+// large. All -inf: exp(-inf - (-inf)) is NaN, as PyTorch.
 template <class T>
 void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n, int64_t inner) {
   if (inner > 1)
@@ -276,8 +277,8 @@ void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n, int64_t
     const T m = line_max(p, n);
     if (log) {
       const T total = line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); });
-      const T lse = m + vocabulary::log(total);
-      for (int64_t i = 0; i < n; ++i) q[i] = p[i] - lse;
+      const T rest = vocabulary::log(total);
+      for (int64_t i = 0; i < n; ++i) q[i] = (p[i] - m) - rest;
     } else {
       const T total = line_sum<T>(n, [&](int64_t i) { return q[i] = vocabulary::exp(p[i] - m); });
       const T scale = 1 / total;
@@ -318,11 +319,31 @@ EG_INLINE T infinite_logsumexp(T m, const T* p, int64_t n, int64_t step) {
     if (p[i * step] != p[i * step]) m = p[i * step];
   return m;
 }
-template <class T>
-EG_INLINE T line_logsumexp(const T* p, int64_t n) {
-  const T m = line_max(p, n);
-  if (!is_finite(m)) return infinite_logsumexp(m, p, n, 1);
-  return m + vocabulary::log(line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); }));
+
+// put(line, a, b): a + b is the logarithm of the sum of exponentials, a the maximum where that is finite.
+template <class T, class F>
+void logsumexp_lines(const T* x, int64_t lines, int64_t n, F put) {
+  const auto put_one = [&](int64_t line, T m, T rest) {
+    if (is_finite(m)) return put(line, m, rest);
+    put(line, infinite_logsumexp(m, x + line * n, n, 1), T(0));
+  };
+  if (n > kShort)
+    return over_lines(lines, n, [&](int64_t line) {
+      const T* p = x + line * n;
+      const T m = line_max(p, n);
+      put_one(
+          line, m,
+          vocabulary::log(line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); })));
+    });
+  over_strips(lines, n, [&](int64_t first, int64_t count) {
+    SideBySide<T> s;
+    T m[kAbreast], total[kAbreast];
+    s.read(x + first * n, count, n);
+    s.max(n, m);
+    s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
+    for (int64_t r = 0; r < kAbreast; ++r) total[r] = vocabulary::log(total[r]);
+    for (int64_t r = 0; r < count; ++r) put_one(first + r, m[r], total[r]);
+  });
 }
 
 template <class T>
@@ -337,34 +358,24 @@ void logsumexp_typed(const T* x, T* y, int64_t lines, int64_t n, int64_t inner) 
       for (int64_t c = 0; c < width; ++c)
         out[c] = is_finite(m[c]) ? total[c] : infinite_logsumexp(m[c], x + at + c, n, inner);
     });
-  if (n > kShort)
-    return over_lines(lines, n, [&](int64_t i) { y[i] = line_logsumexp(x + i * n, n); });
-  over_strips(lines, n, [&](int64_t first, int64_t count) {
-    SideBySide<T> s;
-    T m[kAbreast], total[kAbreast];
-    s.read(x + first * n, count, n);
-    s.max(n, m);
-    s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
-    for (int64_t r = 0; r < kAbreast; ++r) total[r] = m[r] + vocabulary::log(total[r]);
-    for (int64_t r = 0; r < count; ++r)
-      y[first + r] =
-          is_finite(m[r]) ? total[r] : infinite_logsumexp(m[r], x + (first + r) * n, n, 1);
-  });
+  logsumexp_lines(x, lines, n, [&](int64_t line, T m, T rest) { y[line] = m + rest; });
 }
 
 template <class T>
 void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T smoothing, T* loss,
                          T* lse, int64_t lines, int64_t n) {
-  logsumexp_typed(x, lse, lines, n, 1);
-  over_lines(lines, smoothing != 0 ? n : 1, [&](int64_t line) {
+  logsumexp_lines(x, lines, n, [&](int64_t line, T m, T rest) {
+    lse[line] = m;
+    lse[lines + line] = rest;
     const T* p = x + line * n;
     const int64_t t = target[line];
     if (t == ignore) {
       loss[line] = 0;
       return;
     }
-    T v = lse[line] - (1 - smoothing) * p[t];
-    if (smoothing != 0) v -= smoothing * (line_sum<T>(n, [&](int64_t i) { return p[i]; }) / T(n));
+    T v = rest - (1 - smoothing) * (p[t] - m);
+    if (smoothing != 0)
+      v -= smoothing * (line_sum<T>(n, [&](int64_t i) { return p[i] - m; }) / T(n));
     loss[line] = v;
   });
 }
@@ -380,8 +391,8 @@ void cross_entropy_backward_typed(const T* x, const int64_t* target, int64_t ign
       for (int64_t i = 0; i < n; ++i) q[i] = 0;
       return;
     }
-    const T s = scale[line], m = lse[line], even = smoothing / T(n);
-    for (int64_t i = 0; i < n; ++i) q[i] = s * (vocabulary::exp(p[i] - m) - even);
+    const T s = scale[line], m = lse[line], rest = lse[lines + line], even = smoothing / T(n);
+    for (int64_t i = 0; i < n; ++i) q[i] = s * (vocabulary::exp((p[i] - m) - rest) - even);
     q[t] -= s * (1 - smoothing);
   });
 }

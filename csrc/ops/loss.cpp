@@ -150,7 +150,7 @@ struct CrossEntropy {
     const DType type = line_type(x.dtype()), compute = is_reduced(type) ? DType::Float32 : type;
     const Tensor dense = contiguous_data(cast_data(x, type));
     const int64_t rows = x.sizes()[0], classes = x.sizes()[1];
-    Tensor loss = empty({rows}, compute), lse = empty({rows}, compute);
+    Tensor loss = empty({rows}, compute), lse = empty({2, rows}, compute);
     kernels<SoftmaxKernels>().cross_entropy(type, dense.raw(), target.classes.data<int64_t>(),
                                             target.ignore, smoothing, loss.raw(), lse.raw(), rows,
                                             classes);
@@ -200,8 +200,8 @@ Tensor soft_cross_entropy(const Tensor& input, const Tensor& target,
   }
   const Tensor losses = neg(sum(terms, {axis}));
   if (reduction == "mean") {
-    const double rows = double(std::max<int64_t>(1, input.numel() / std::max<int64_t>(classes, 1)));
-    return div(sum(losses), Tensor(rows));
+    const int64_t rows = classes ? input.numel() / classes : 1;
+    return div(sum(losses), Tensor(double(rows)));
   }
   return reduced(losses, reduction);
 }

@@ -80,12 +80,13 @@ __global__ void cross_entropy(const T* x, const int64_t* target, int64_t ignore,
     }
     if (team.lane != 0) continue;
     const int64_t t = target[line];
-    const C all = LogSumExp<T>::value(s), even = C(smoothing);
-    lse[line] = all;
+    const C rest = vocabulary::log(s.sum), even = C(smoothing);
+    lse[line] = s.most;
+    lse[lines + line] = rest;
     C v = 0;
     if (t != ignore) {
-      v = all - (1 - even) * cast<C>(p[t]);
-      if (smoothing != 0) v -= even * (sum / C(n));
+      v = rest - (1 - even) * (cast<C>(p[t]) - s.most);
+      if (smoothing != 0) v -= even * (sum / C(n) - s.most);
     }
     loss[line] = v;
   }
@@ -100,12 +101,13 @@ __global__ void cross_entropy_backward(const T* x, const int64_t* target, int64_
   const C own = C(1 - smoothing), even = C(smoothing / double(n));
   for (int64_t line = team.first; line < lines; line += team.stride) {
     const int64_t t = target[line];
-    const C s = t == ignore ? C(0) : scale[line], all = lse[line];
+    const C s = t == ignore ? C(0) : scale[line], most = lse[line],
+            rest = lse[lines + line];
     const T* p = x + line * n;
     T* q = gx + line * n;
 #pragma unroll 4
     for (int64_t i = team.lane; i < n; i += team.lanes) {
-      C v = exponential(cast<C>(p[i]) - all) - even;
+      C v = exponential((cast<C>(p[i]) - most) - rest) - even;
       if (i == t) v -= own;
       q[i] = cast<T>(t == ignore ? C(0) : s * v);
     }
