@@ -22,7 +22,18 @@ SHAPES = [
     (150, 150),
     (200, 70),
 ]
-BATCHED = [*SHAPES[:-2], (5, 3, 3), (40, 4, 4), (37, 3, 2), (19, 2, 5), (2, 3, 8, 8), (3, 64, 64)]
+BATCHED = [
+    *SHAPES[:-2],
+    (5, 3, 3),
+    (40, 4, 4),
+    (37, 3, 2),
+    (19, 2, 5),
+    (9, 16, 16),
+    (17, 20, 11),
+    (8, 30, 32),
+    (2, 3, 8, 8),
+    (3, 64, 64),
+]
 EMPTY = [(0, 3), (3, 0), (0, 0), (2, 0, 3), (0, 3, 3)]
 
 
@@ -58,7 +69,7 @@ def test_qr(shape, mode, dtype):
     close(Q.numpy().astype("f8") @ R.numpy(), A, dtype, 10)
     if mode == "reduced":
         Q, r = L.qr(eg.tensor(A), "r")
-        assert Q.shape == (0,) and eg.equal(r, R)
+        assert Q.shape == (0,) and eg.allclose(r, R, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
@@ -80,7 +91,7 @@ def test_products_of_reflections(shape, dtype):
     packed, tau = eg.geqrf(A)
     assert by_columns(packed)
     Q, R = L.qr(A, "complete")
-    assert eg.equal(packed.triu()[..., : R.shape[-2], :], R)
+    close(packed.triu()[..., : R.shape[-2], :], R.numpy(), dtype, 10)
     m, k = shape[-2], min(shape[-2:])
     close(L.householder_product(packed[..., :k], tau), Q.numpy()[..., :k], dtype, 10)
     C = eg.tensor(matrices((*shape[:-2], m, 5), dtype))
@@ -249,7 +260,7 @@ def test_results_do_not_depend_on_the_number_of_threads():
         ("_eigh", (eg.ones(2, 3), False, True), "expected square matrices"),
         ("_eig", (eg.ones(2, 3), True), "expected square matrices"),
         ("_svd", (eg.ones(3), False, True), "expected a matrix"),
-        ("_slogdet", (eg.ones(3, 2),), "expected square matrices"),
+        ("_slogdet", (eg.ones(3, 2), True), "expected square matrices"),
         ("_lstsq", (eg.ones(3, 2), eg.ones(2, 2), 0.0, 0), "do not fit"),
         ("_lstsq", (eg.ones(3, 2), eg.ones(3, 2), 0.0, 4), "no driver"),
         ("_first_nonzero", (eg.ones(3),), "expected a contiguous tensor of int32"),

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "kernels/small.h"
 #include "ops/matrices.h"
 #include "ops/registry.h"
 
@@ -20,34 +21,44 @@ Matrices right_sides(const char* op, const Tensor& a, const Tensor& b) {
   return m;
 }
 
+bool eliminated_in_lanes(const Matrices& m) { return m.rows == m.columns && in_lanes(m, 2, 8); }
+
 std::tuple<Tensor, Tensor, Tensor> lu_factor(const Tensor& input) {
   const Matrices m = matrices("linalg.lu_factor", input);
-  const FactorKernels& kernels = host_kernels<FactorKernels>();
-  const Tensor lu = copy_of(input);
-  const int64_t n = std::min(m.rows, m.columns);
-  Dims sizes = batch_of(input);
-  const Tensor info = zeros(sizes, DType::Int32);
-  sizes.push_back(n);
-  const Tensor pivots = empty(sizes, DType::Int32);
-  for_each_matrix(m, m.rows, [&](int64_t i) {
-    int32_t* p = pivots.data<int32_t>() + i * n;
-    info.data<int32_t>()[i] = int32_t(kernels.lu[float_index(lu.dtype())](
-        lu.raw() + i * m.bytes, m.rows, m.columns, m.columns, p));
-    for (int64_t j = 0; j < n; ++j) ++p[j];
-  });
-  return {by_columns(lu), pivots, info};
+  const int64_t n = std::min(m.rows, m.columns), t = float_index(input.dtype());
+  const Tensor info = batch_empty(input, {}, DType::Int32);
+  const Tensor pivots = batch_empty(input, {n}, DType::Int32);
+  int32_t *p = pivots.data<int32_t>(), *problem = info.data<int32_t>();
+  const bool small = eliminated_in_lanes(m);
+  const Tensor lu = small ? contiguous(input) : copy_of(input);
+  const Tensor result = small ? empty(input.sizes(), input.dtype()) : Tensor();
+  if (small)
+    for_lanes(m, [&](int64_t begin, int64_t end) {
+      host_kernels<SmallKernels>().lu[t](lu.raw() + begin * m.bytes, end - begin, n,
+                                         result.raw() + begin * m.bytes, p + begin * n,
+                                         problem + begin);
+    });
+  else
+    for_each_matrix(m, m.rows, [&](int64_t i) {
+      problem[i] = int32_t(host_kernels<FactorKernels>().lu[t](lu.raw() + i * m.bytes, m.rows,
+                                                               m.columns, m.columns, p + i * n));
+    });
+  for (int64_t i = 0; i < m.count * n; ++i) ++p[i];
+  return {small ? transpose(result, -2, -1) : by_columns(lu), pivots, info};
 }
 
 template <class T>
-void determinant(const T* lu, int64_t n, const int32_t* pivots, T* sign, T* logabs, T* det) {
+void determinant(const T* lu, int64_t step, int64_t n, const int32_t* pivots, bool logarithm,
+                 T* sign, T* logabs, T* det) {
   bool negative = false;
   double sum = 0;
   T product = 1;
   for (int64_t i = 0; i < n; ++i) {
-    const T d = lu[i * (n + 1)];
-    negative ^= (pivots[i] != i) ^ (d < 0);
-    sum += std::log(std::fabs(double(d)));
-    product *= pivots[i] != i ? -d : d;
+    const T d = lu[i * step];
+    const bool exchanged = pivots[i] != i + 1;
+    negative ^= exchanged ^ (d < 0);
+    if (logarithm) sum += std::log(std::fabs(double(d)));
+    product *= exchanged ? -d : d;
   }
   const bool zero = std::isinf(sum) && sum < 0;
   *sign = std::isnan(sum) ? T(sum) : T(zero ? 0 : negative ? -1 : 1);
@@ -55,37 +66,48 @@ void determinant(const T* lu, int64_t n, const int32_t* pivots, T* sign, T* loga
   *det = product;
 }
 
-std::tuple<Tensor, Tensor, Tensor> slogdet(const Tensor& input) {
+// Not what it is called if there is no logarithm.
+std::tuple<Tensor, Tensor, Tensor> slogdet(const Tensor& input, bool logarithm) {
   const Matrices m = squares("linalg.slogdet", input);
-  const FactorKernels& kernels = host_kernels<FactorKernels>();
-  const Dims sizes = batch_of(input);
-  const Tensor lu = copy_of(input), pivots = empty({m.count, m.rows}, DType::Int32);
-  const Tensor sign = empty(sizes, input.dtype()), logabs = empty(sizes, input.dtype());
-  const Tensor det = empty(sizes, input.dtype());
-  with_type(input, [&](auto zero) {
+  const auto [lu, pivots, info] = lu_factor(input);
+  const Tensor sign = batch_empty(input, {}), logabs = batch_empty(input, {});
+  const Tensor det = batch_empty(input, {});
+  const int64_t n = m.rows;
+  with_type(input, [&, lu = lu, pivots = pivots](auto zero) {
     using T = decltype(zero);
-    for_each_matrix(m, m.rows, [&](int64_t i) {
-      int32_t* p = pivots.data<int32_t>() + i * m.rows;
-      T* f = lu.data<T>() + i * m.rows * m.rows;
-      kernels.lu[float_index(lu.dtype())](f, m.rows, m.rows, m.rows, p);
-      determinant<T>(f, m.rows, p, sign.data<T>() + i, logabs.data<T>() + i, det.data<T>() + i);
-    });
+    for (int64_t i = 0; i < m.count; ++i)
+      determinant<T>(lu.template data<T>() + i * n * n, n + 1, n,
+                     pivots.template data<int32_t>() + i * n, logarithm, sign.data<T>() + i,
+                     logabs.data<T>() + i, det.data<T>() + i);
   });
   return {sign, logabs, det};
 }
 
-std::tuple<Tensor, Tensor> solve(const Tensor& a, const Tensor& b) {
+// Without b, the inverse.
+std::tuple<Tensor, Tensor> solve(const Tensor& a, const std::optional<Tensor>& b) {
   const Matrices m = squares("linalg.solve", a);
-  const Matrices r = right_sides("linalg.solve", a, b);
-  const FactorKernels& kernels = host_kernels<FactorKernels>();
-  const Tensor lu = copy_of(a), x = copy_of(b);
-  const Tensor info = zeros(batch_of(a), DType::Int32);
-  const Tensor pivots = empty({m.count, m.rows}, DType::Int32);
+  const Matrices r = b ? right_sides("linalg.solve", a, *b) : m;
   const int64_t n = m.rows, t = float_index(a.dtype());
+  const Tensor info = batch_empty(a, {}, DType::Int32);
+  int32_t* problem = info.data<int32_t>();
+  if (eliminated_in_lanes(m)) {
+    const Tensor matrix = contiguous(a), right = b ? contiguous(*b) : matrix;
+    const Tensor x = batch_empty(a, {r.columns, n});
+    for_lanes(m, [&](int64_t begin, int64_t end) {
+      host_kernels<SmallKernels>().solve[t](matrix.raw() + begin * m.bytes, end - begin, n,
+                                            b ? right.raw() + begin * r.bytes : nullptr, r.columns,
+                                            x.raw() + begin * r.bytes, problem + begin);
+    });
+    return {transpose(x, -2, -1), info};
+  }
+  const FactorKernels& kernels = host_kernels<FactorKernels>();
+  const Tensor lu = copy_of(a), x = b ? copy_of(*b) : empty(a.sizes(), a.dtype());
+  if (!b) with_type(a, [&](auto zero) { fill_unit<decltype(zero)>(x); });
+  const Tensor pivots = empty({m.count, m.rows}, DType::Int32);
   for_each_matrix(m, n, [&](int64_t i) {
     int32_t* p = pivots.data<int32_t>() + i * n;
     char *f = lu.raw() + i * m.bytes, *y = x.raw() + i * r.bytes;
-    info.data<int32_t>()[i] = int32_t(kernels.lu[t](f, n, n, n, p));
+    problem[i] = int32_t(kernels.lu[t](f, n, n, n, p));
     kernels.exchange_rows[t](y, r.columns, r.columns, p, n);
     kernels.solve_triangle[t](f, n, n, false, true, y, r.columns, r.columns);
     kernels.solve_triangle[t](f, n, n, true, false, y, r.columns, r.columns);
@@ -145,7 +167,7 @@ void turn_lower_triangle(T* a, int64_t n) {
 std::tuple<Tensor, Tensor> cholesky(const Tensor& input) {
   const Matrices m = squares("linalg.cholesky", input);
   const FactorKernels& kernels = host_kernels<FactorKernels>();
-  const Tensor l = copy_of(input), info = empty(batch_of(input), DType::Int32);
+  const Tensor l = copy_of(input), info = batch_empty(input, {}, DType::Int32);
   with_type(input, [&](auto zero) {
     using T = decltype(zero);
     for_each_matrix(m, m.rows, [&](int64_t i) {
@@ -160,10 +182,11 @@ std::tuple<Tensor, Tensor> cholesky(const Tensor& input) {
 
 EG_OP(&lu_factor, "_lu_factor(input) -> (LU, pivots, info)",
       "LU, pivots from 1, and from 1 where the first zero pivot is, or 0. Not recorded.")
-EG_OP(&slogdet, "_slogdet(input) -> (sign, logabsdet, det)",
-      "Determinants, and their signs and logarithms. Not recorded.")
-EG_OP(&solve, "_solve(A, B) -> (result, info)",
-      "The X of A X = B, and from 1 where the first zero pivot of A is, or 0. Not recorded.")
+EG_OP(&slogdet, "_slogdet(input, logarithm) -> (sign, logabsdet, det)",
+      "Determinants, and their signs and logarithms if asked for. Not recorded.")
+EG_OP(&solve, "_solve(A, B=None) -> (result, info)",
+      "The X of A X = B, or the inverse, and from 1 where the first zero pivot of A is, or 0. Not "
+      "recorded.")
 EG_OP(&solve_triangular, "_solve_triangular(A, B, upper, unit)",
       "The X of T X = B with a triangle T of A. Not recorded.")
 EG_OP(&lu_order, "_lu_order(pivots, n)", "Where each of n rows came from. Not recorded.")

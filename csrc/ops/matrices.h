@@ -48,10 +48,26 @@ inline Dims batch_of(const Tensor& t) {
   return sizes;
 }
 
+// Of the input's batch, each of the sizes `more`.
+inline Tensor batch_empty(const Tensor& input, std::initializer_list<int64_t> more,
+                          std::optional<DType> dtype = std::nullopt) {
+  Dims sizes = batch_of(input);
+  for (int64_t n : more) sizes.push_back(n);
+  return empty(sizes, dtype.value_or(input.dtype()));
+}
+inline Tensor nothing(const Tensor& input) { return empty({0}, input.dtype()); }
+
 // Calls f with a zero of the tensor's type.
 template <class F>
 auto with_type(const Tensor& t, F&& f) {
   return t.dtype() == DType::Float64 ? f(double{}) : f(float{});
+}
+
+// Unit matrices.
+template <class T>
+void fill_unit(const Tensor& t) {
+  const int64_t n = t.size(-1), square = n * n;
+  for (int64_t i = 0; i < t.numel(); ++i) t.data<T>()[i] = T(i % square % (n + 1) == 0);
 }
 
 // Without the interpreter's lock if there are many operations to do.
@@ -65,6 +81,17 @@ class Unlocked {
  private:
   std::optional<ReleaseGil> released_;
 };
+
+// Whether there are enough matrices, and they are so small, that vectors hold one in each lane: `few` of up to 8 x 8 or `many` of
+// up to 16 x 16. And f(begin, end) for their parts.
+inline bool in_lanes(const Matrices& m, int64_t few, int64_t many) {
+  const int64_t size = std::max(m.rows, m.columns);
+  return m.bytes > 0 && ((m.count >= few && size <= 8) || (m.count >= many && size <= 16));
+}
+template <class F>
+void for_lanes(const Matrices& m, F&& f) {
+  parallel_for(m.count, kParallelGrain / (m.rows * m.columns * std::min(m.rows, m.columns)) + 1, f);
+}
 
 // Calls f(i), of about rows * columns * rank operations each. Small matrices are shared out among threads; large ones use all of
 // them one after the other.

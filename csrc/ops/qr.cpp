@@ -1,6 +1,7 @@
 // QR of batches of matrices on the host, and what its reflections do to others. Gradients: eagergrad/linalg.
 #include "kernels/qr.h"
 
+#include "kernels/small.h"
 #include "ops/matrices.h"
 #include "ops/registry.h"
 
@@ -17,9 +18,7 @@ Reflections reflections(const char* op, const Tensor& input) {
   const Matrices m = matrices(op, input);
   const QrKernels& kernels = host_kernels<QrKernels>();
   const int64_t k = std::min(m.rows, m.columns);
-  Dims sizes = batch_of(input);
-  sizes.push_back(k);
-  const Reflections r{columns_of(input), empty(sizes, input.dtype())};
+  const Reflections r{columns_of(input), batch_empty(input, {k})};
   for_each_matrix(m, k, [&](int64_t i) {
     kernels.factor[float_index(input.dtype())](r.columns.raw() + i * m.bytes, m.rows, m.columns,
                                                m.rows, r.tau.raw() + i * k * r.tau.item_size());
@@ -32,10 +31,7 @@ Tensor orthogonal(const Tensor& columns, const Tensor& tau, int64_t count) {
   const QrKernels& kernels = host_kernels<QrKernels>();
   const int64_t rows = columns.size(-1), k = tau.size(-1), item = columns.item_size();
   const int64_t given = columns.size(-2);
-  Dims sizes = batch_of(columns);
-  sizes.push_back(count);
-  sizes.push_back(rows);
-  const Tensor q = empty(sizes, columns.dtype());
+  const Tensor q = batch_empty(columns, {count, rows});
   for_each_matrix(matrices("linalg.qr", q), k, [&](int64_t i) {
     kernels.form[float_index(q.dtype())](columns.raw() + i * given * rows * item, rows, k, rows,
                                          tau.raw() + i * k * item,
@@ -57,18 +53,26 @@ void copy_triangle(const char* from, int64_t m, char* to, int64_t rows, int64_t 
 
 // Q is left out, R has as many rows as there are columns of Q otherwise.
 std::tuple<Tensor, Tensor> qr(const Tensor& input, bool complete, bool with_q) {
-  const Reflections f = reflections("linalg.qr", input);
   const Matrices m = matrices("linalg.qr", input);
   const int64_t rows = complete ? m.rows : std::min(m.rows, m.columns);
-  Dims sizes = batch_of(input);
-  sizes.push_back(m.columns);
-  sizes.push_back(rows);
-  const Tensor r = empty(sizes, input.dtype());
+  const Tensor r = batch_empty(input, {m.columns, rows});
+  if (in_lanes(m, 2, 8)) {
+    const Tensor q = batch_empty(input, {with_q ? rows : 0, m.rows});
+    const Tensor a = contiguous(input);
+    const int64_t t = float_index(a.dtype()), item = a.item_size();
+    for_lanes(m, [&](int64_t begin, int64_t end) {
+      host_kernels<SmallKernels>().qr[t](a.raw() + begin * m.bytes, end - begin, m.rows, m.columns,
+                                         with_q ? q.raw() + begin * rows * m.rows * item : nullptr,
+                                         rows, r.raw() + begin * rows * m.columns * item, rows);
+    });
+    return {with_q ? turned(q) : nothing(input), turned(r)};
+  }
+  const Reflections f = reflections("linalg.qr", input);
   const size_t bytes = size_t(rows * m.columns) * r.item_size();
   const auto copy = r.dtype() == DType::Float64 ? &copy_triangle<double> : &copy_triangle<float>;
   for (int64_t i = 0; i < m.count; ++i)
     copy(f.columns.raw() + i * m.bytes, m.rows, r.raw() + i * bytes, rows, m.columns);
-  const Tensor q = with_q ? turned(orthogonal(f.columns, f.tau, rows)) : empty({0}, input.dtype());
+  const Tensor q = with_q ? turned(orthogonal(f.columns, f.tau, rows)) : nothing(input);
   return {q, turned(r)};
 }
 

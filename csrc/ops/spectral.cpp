@@ -1,5 +1,6 @@
 // Eigenvalues, singular values and least squares of batches of matrices on the host. Gradients: eagergrad/linalg.
 #include "kernels/lapack.h"
+#include "kernels/small.h"
 #include "ops/matrices.h"
 #include "ops/registry.h"
 
@@ -15,66 +16,90 @@ void for_parts(const Matrices& m, F&& f) {
   parallel_for(m.count, int64_t(double(kParallelGrain) / (work + 1)) + 1, f);
 }
 
-Tensor batch_empty(const Tensor& input, std::initializer_list<int64_t> more,
-                   std::optional<DType> dtype = std::nullopt) {
-  Dims sizes = batch_of(input);
-  for (int64_t n : more) sizes.push_back(n);
-  return empty(sizes, dtype.value_or(input.dtype()));
-}
-Tensor nothing(const Tensor& input) { return empty({0}, input.dtype()); }
-
 std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& input, bool upper, bool vectors) {
   const Matrices m = squares("linalg.eigh", input);
-  const int64_t n = m.rows;
-  // Symmetric: rows are as good as columns, with the other triangle.
-  const Tensor v = copy_of(input), values = batch_empty(input, {n});
-  const Tensor info = batch_empty(input, {}, DType::Int32);
+  const int64_t n = m.rows, size = n * n;
+  const Tensor a = contiguous(input), v = empty(input.sizes(), input.dtype());
+  const Tensor values = batch_empty(input, {n}), infos = batch_empty(input, {}, DType::Int32);
+  int32_t* info = infos.data<int32_t>();
+  const bool small = in_lanes(m, 4, vectors || input.dtype() == DType::Float32 ? 16 : INT64_MAX);
   with_type(input, [&](auto zero) {
     using T = decltype(zero);
+    const T* from = a.data<T>();
+    T *to = v.data<T>(), *w = values.data<T>();
     for_parts(m, [&](int64_t begin, int64_t end) {
-      SymmetricEigen<T> eigen(n, vectors, !upper);
-      for (int64_t i = begin; i < end; ++i)
-        info.data<int32_t>()[i] = eigen(v.data<T>() + i * n * n, values.data<T>() + i * n);
+      if (small)
+        host_kernels<SmallKernels>().eigh[sizeof(T) == 8](
+            from + begin * size, end - begin, n, upper, w + begin * n,
+            vectors ? to + begin * size : nullptr, info + begin);
+      std::optional<SymmetricEigen<T>> eigen;
+      for (int64_t i = begin; i < end; ++i) {
+        if (small && !info[i]) continue;
+        // Symmetric: rows are as good as columns, with the other triangle.
+        if (!eigen) eigen.emplace(n, vectors, !upper);
+        std::copy(from + i * size, from + (i + 1) * size, to + i * size);
+        info[i] = (*eigen)(to + i * size, w + i * n);
+      }
     });
   });
-  return {values, vectors ? transpose(v, -2, -1) : nothing(input), info};
+  return {values, vectors ? transpose(v, -2, -1) : nothing(input), infos};
 }
 
+// In lanes, with U's columns (or rows, if it is wide) and Vt's rows (or columns) one after the other.
 template <class T>
-void fill_unit(const Tensor& t) {
-  const int64_t n = t.size(-1), square = n * n;
-  for (int64_t i = 0; i < t.numel(); ++i) t.data<T>()[i] = T(i % square % (n + 1) == 0);
+void svd_in_lanes(const T* a, const Matrices& m, int64_t mu, int64_t nv, T* u, T* s, T* vt,
+                  int32_t* info) {
+  const auto svd = host_kernels<SmallKernels>().svd[sizeof(T) == 8];
+  const bool wide = m.rows < m.columns;
+  const int64_t most = std::max(m.rows, m.columns), k = std::min(m.rows, m.columns);
+  for_parts(m, [&](int64_t begin, int64_t end) {
+    T* left = u ? u + begin * m.rows * mu : nullptr;
+    T* right = vt ? vt + begin * m.columns * nv : nullptr;
+    svd(a + begin * most * k, end - begin, most, k, wide, wide ? right : left, wide ? nv : mu,
+        s + begin * k, wide ? left : right, info + begin);
+  });
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> svd(const Tensor& input, bool full, bool vectors) {
   const Matrices m = matrices("linalg.svd", input);
-  const int64_t k = std::min(m.rows, m.columns);
+  const int64_t k = std::min(m.rows, m.columns), size = m.rows * m.columns;
   const int64_t mu = full ? m.rows : k, nv = full ? m.columns : k;
-  const Tensor a = columns_of(input), s = batch_empty(input, {k});
-  const Tensor info = batch_empty(input, {}, DType::Int32);
+  const bool small = in_lanes(m, 4, vectors || input.dtype() == DType::Float32 ? 16 : INT64_MAX);
+  const Tensor s = batch_empty(input, {k}), infos = batch_empty(input, {}, DType::Int32);
   const Tensor u = vectors ? batch_empty(input, {mu, m.rows}) : nothing(input);
-  const Tensor vt = vectors ? batch_empty(input, {m.columns, nv}) : nothing(input);
+  Tensor vt = vectors ? batch_empty(input, {m.columns, nv}) : nothing(input);
+  int32_t* info = infos.data<int32_t>();
+  bool all = true;
   with_type(input, [&](auto zero) {
     using T = decltype(zero);
+    if (small) {
+      const Tensor a = contiguous(input);
+      const Tensor rows = vectors ? batch_empty(input, {nv, m.columns}) : nothing(input);
+      svd_in_lanes<T>(a.data<T>(), m, mu, nv, vectors ? u.data<T>() : nullptr, s.data<T>(),
+                      vectors ? rows.data<T>() : nullptr, info);
+      if (vectors) vt = columns_of(rows);
+      all = std::any_of(info, info + m.count, [](int32_t i) { return i != 0; });
+    }
+    if (!all) return;
+    const Tensor a = columns_of(input);
+    const SingularVectors which = !vectors ? SingularVectors::None
+                                  : full   ? SingularVectors::All
+                                           : SingularVectors::Some;
     for_parts(m, [&](int64_t begin, int64_t end) {
-      SingularValues<T> values(m.rows, m.columns,
-                               !vectors ? SingularVectors::None
-                               : full   ? SingularVectors::All
-                                        : SingularVectors::Some);
+      SingularValues<T> values(m.rows, m.columns, which);
       for (int64_t i = begin; i < end; ++i)
-        info.data<int32_t>()[i] = values(a.data<T>() + i * m.rows * m.columns, s.data<T>() + i * k,
-                                         vectors ? u.data<T>() + i * mu * m.rows : nullptr,
-                                         vectors ? vt.data<T>() + i * nv * m.columns : nullptr);
+        if (!small || info[i])
+          info[i] = values(a.data<T>() + i * size, s.data<T>() + i * k,
+                           vectors ? u.data<T>() + i * mu * m.rows : nullptr,
+                           vectors ? vt.data<T>() + i * nv * m.columns : nullptr);
     });
+    if (k == 0 && vectors) {  // LAPACK returns at once
+      fill_unit<T>(u);
+      fill_unit<T>(vt);
+    }
   });
-  if (!vectors) return {u, s, vt, info};
-  if (k == 0) {  // LAPACK returns at once
-    with_type(input, [&](auto zero) {
-      fill_unit<decltype(zero)>(u);
-      fill_unit<decltype(zero)>(vt);
-    });
-  }
-  return {transpose(u, -2, -1), s, transpose(vt, -2, -1), info};
+  if (!vectors) return {u, s, vt, infos};
+  return {transpose(u, -2, -1), s, transpose(vt, -2, -1), infos};
 }
 
 std::tuple<Tensor, Tensor, Tensor, Tensor> eig(const Tensor& input, bool vectors) {

@@ -32,7 +32,7 @@ def solve(A: Any, B: Any) -> tuple[Any, Any]:
 
 def inv(A: Any) -> tuple[Any, Any]:
     """The inverse, and info."""
-    return solve(A, _ops["eye"](A.shape[-1], dtype=A.dtype, device=A.device))
+    return _ops["_solve"](A)
 
 
 def solve_triangular(A: Any, B: Any, *, upper: bool, unit: bool) -> Any:
@@ -47,12 +47,12 @@ def cholesky(A: Any) -> tuple[Any, Any]:
 
 def slogdet(A: Any) -> tuple[Any, Any]:
     """Sign and logarithm of the magnitude of determinants."""
-    return _ops["_slogdet"](A)[:2]
+    return _ops["_slogdet"](A, True)[:2]
 
 
 def det(A: Any) -> Any:
     """Determinants."""
-    return _ops["_slogdet"](A)[2]
+    return _ops["_slogdet"](A, False)[2]
 
 
 def qr(A: Any, *, mode: str) -> tuple[Any, Any]:
