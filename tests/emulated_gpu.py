@@ -3,6 +3,8 @@
 `start()` compiles tests/cuda_host/emulator.cpp with the machine's C++ compiler and gives it to the core as its GPU driver.
 Kernels are compiled one by one when they are first used and kept in the folder that EAGERGRAD_CUDA_HOST_CACHE names.
 EAGERGRAD_CUDA_RECORD=FILE appends a line for every kernel that is asked for, which tools/nvrtc_check.py takes.
+EAGERGRAD_CUDA_WATCH=1 looks at every access of the hand-written kernels and fails a test in whose launches two threads use the same
+memory, one of them writing, with no barrier between (tests/cuda_host/watch.h).
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -29,6 +32,12 @@ FLAGS = ["-std=c++17", "-O0", "-fPIC", "-shared", "-fno-math-errno", "-fwrapv", 
 # A GPU stops at an access that is not a multiple of its size; the host would do it.
 ALIGNED = ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
 
+# Calls at every access, which the emulator answers in place of the sanitizer's library.
+WATCHED = ["-g", "-fno-gnu-unique", "-fsanitize=thread", "-nodefaultlibs", "-lstdc++", "-lm", "-lc"]
+
+watching = bool(os.environ.get("EAGERGRAD_CUDA_WATCH"))
+_emulator: ctypes.CDLL | None = None
+_watched: dict[int, str] = {}  # kernels by address
 _loaded: list[ctypes.CDLL] = []
 _cache: Path | None = None
 
@@ -80,6 +89,11 @@ def load(path: Path, mode: int = ctypes.DEFAULT_MODE) -> ctypes.CDLL:
 _headers: dict[str, Path] = {}
 
 
+def flags_of(file: str) -> list[str]:
+    """The table's kernels are loops over single elements: nothing to watch there."""
+    return WATCHED if watching and file != "elementwise.cu" else ALIGNED
+
+
 def header_of(file: str) -> Path:
     """A kernel file as a precompiled header: parsing it costs more than compiling one kernel of it."""
     if file not in _headers:
@@ -87,7 +101,7 @@ def header_of(file: str) -> Path:
         made = build(
             Path(file).stem,
             f'#include "{HERE / "cuda_host.h"}"\n{text}\n',
-            *ALIGNED,
+            *flags_of(file),
             "-xc++-header",
             suffix=".h.gch",
         )
@@ -122,18 +136,77 @@ def compile_kernel(device: int, file: str, expression: str) -> int:
         f'#include "{header_of(file)}"\n'
         f'extern "C" void entry(void** a) {{ eg_host::call(&{expression}, a); }}\n'
     )
-    library = load(build(Path(file).stem, text, *ALIGNED))
-    return ctypes.cast(library.entry, ctypes.c_void_p).value or 0
+    library = load(build(Path(file).stem, text, *flags_of(file)))
+    address = ctypes.cast(library.entry, ctypes.c_void_p).value or 0
+    _watched[address] = f"{file} {expression}"
+    return address
+
+
+@functools.cache
+def line_at(place: str) -> str:
+    """File and line of a place in a library, with the line's text."""
+    library, offset = place.rsplit("+", 1)
+    command = ["addr2line", "-e", library, hex(int(offset, 16) - 1)]
+    file, _, line = subprocess.run(command, capture_output=True, text=True).stdout.partition(":")
+    number = int(line.split()[0]) if line[:1].isdigit() else 0
+    lines = Path(file).read_text().splitlines() if number else []
+    text = lines[number - 1].strip() if number <= len(lines) else ""
+    return f"{Path(file).name}:{number}: {text}"
+
+
+def check_races() -> None:
+    """AssertionError with kernel and line of each race seen since the last call."""
+    if not watching or _emulator is None:
+        return
+    lines = [line.split("\t") for line in _emulator.eg_watch_races().decode().splitlines()]
+    found = [
+        f"{kind}: {_watched[int(kernel)]} at {line_at(place)}" for kernel, place, kind in lines
+    ]
+    assert not found, "threads use the same memory at a time:\n" + "\n".join(found)
+
+
+class Counts(NamedTuple):
+    """How the accesses of a kernel's warps went. Shared memory: requests, the steps they take at least (16 bytes a thread go in four), and
+    those that they take where banks meet. Global memory: requests, the sectors of 32 bytes they need, and those they touch."""
+
+    shared_requests: int
+    shared_phases: int
+    shared_wavefronts: int
+    global_requests: int
+    least_sectors: int
+    sectors: int
+
+
+@contextlib.contextmanager
+def counting(lines: bool = False) -> Iterator[dict[str, Counts]]:
+    """Count the accesses of watched kernels; filled in after the block, by "file expression", or by its lines."""
+    assert watching and _emulator is not None
+    found: dict[str, Counts] = {}
+    _emulator.eg_watch_count(1)
+    try:
+        yield found
+    finally:
+        _emulator.eg_watch_count(0)
+    for line in _emulator.eg_watch_counts().decode().splitlines():
+        kernel, place, *numbers = line.split("\t")
+        name = _watched[int(kernel)] + (f" at {line_at(place)}" if lines else "")
+        before = found.get(name, Counts(*[0] * 6))
+        found[name] = Counts(*(b + int(n) for b, n in zip(before, numbers, strict=True)))
 
 
 def start() -> None:
     """Make the emulation this process's GPU."""
+    global _emulator
     _runtime.hidden = False
     if _C.cuda_started():
         return
     source = (HERE / "emulator.cpp").read_text()
+    source = source.replace('#include "watch.h"', (HERE / "watch.h").read_text())
     emulator = load(build("emulator", source, f"-I{CSRC}"), ctypes.RTLD_GLOBAL)
     emulator.eg_emulated_driver.restype = ctypes.c_void_p
+    emulator.eg_watch_races.restype = emulator.eg_watch_counts.restype = ctypes.c_char_p
+    emulator.eg_watch(watching)
+    _emulator = emulator
     _runtime.emulated = True
     _C.cuda_start(emulator.eg_emulated_driver(), compile_kernel)
 
@@ -167,3 +240,4 @@ def running() -> Iterator[None]:
     else:
         yield
     check_listed()
+    check_races()

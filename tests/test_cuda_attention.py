@@ -22,6 +22,22 @@ def test_attention(causal, width):
     )
 
 
+@pytest.mark.parametrize("causal", [False, True])
+def test_several_tiles(causal):
+    """Tiles that are whole, that end early, that are seen in part, and, with `causal`, that nobody sees."""
+    check(
+        lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True),
+        *heads((1, 2, 200, 24), (1, 1, 270, 24), (1, 1, 270, 24)),
+    )
+
+
+def test_rows_off_the_alignment_of_four():
+    def f(q, k, v):
+        return F.scaled_dot_product_attention(q[..., 1:], k[..., 1:], v[..., 2:])
+
+    check(f, *heads((1, 1, 9, 9), (1, 1, 8, 9), (1, 1, 8, 10)))
+
+
 def test_wide_heads_and_other_widths_of_values():
     check(F.scaled_dot_product_attention, *heads((1, 1, 3, 20), (1, 1, 5, 20), (1, 1, 5, 130)))
 

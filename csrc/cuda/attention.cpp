@@ -8,24 +8,29 @@ namespace eg {
 namespace {
 
 constexpr const char* kFile = "attention.cu";
-constexpr int kThreads = 256;
-
-int64_t tile_of(DType t) { return t == DType::Float32 ? 64 : 32; }
+constexpr int kThreads = 256, kRows = 64;  // of a block
 
 // A block sums this many times 64 columns of its result; wider ones take several blocks.
-int chunks_of(int64_t width) { return width <= 64 ? 1 : width <= 128 ? 2 : 4; }
+int chunks_of(int64_t width) { return width <= 64 ? 1 : 2; }
 
-cuda::Grid grid_of(int64_t rows, int64_t heads, int64_t width, int chunks, DType t) {
-  return cuda::Grid(ceil_div(rows, tile_of(t)) * heads, ceil_div(width, 64 * chunks), 1, kThreads,
-                    1, 1);
+cuda::Grid grid_of(int64_t rows, int64_t heads, int64_t width, int chunks) {
+  return cuda::Grid(ceil_div(rows, kRows) * heads, ceil_div(width, 64 * chunks), 1, kThreads, 1, 1);
+}
+
+// The kernels count a head's rows and columns in 32 bits.
+void check_sizes(const AttentionShape& s) {
+  for (const int64_t n : {s.queries, s.keys, s.width, s.value_width})
+    EG_CHECK(n < (int64_t(1) << 30),
+             "[scaled_dot_product_attention] a GPU takes sizes below 2^30, got ", n);
 }
 
 void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
              HeadMatrix v, HeadMatrix out, void* lse) {
+  check_sizes(s);
   const int chunks = chunks_of(s.value_width);
   cuda::launch(cuda::kernel(kFile, "eg::attention", {s.dtype, chunks}),
-               grid_of(s.queries, s.batch * s.heads, s.value_width, chunks, s.dtype), s, mask, q, k,
-               v, out, lse);
+               grid_of(s.queries, s.batch * s.heads, s.value_width, chunks), s, mask, q, k, v, out,
+               lse);
 }
 
 void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
@@ -38,15 +43,15 @@ void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, 
   if (dq.data) {
     const int chunks = chunks_of(s.width);
     cuda::launch(cuda::kernel(kFile, "eg::attention_queries_grad", {s.dtype, chunks}),
-                 grid_of(s.queries, s.batch * s.heads, s.width, chunks, s.dtype), s, mask, q, k, v,
-                 g, lse, static_cast<const void*>(along.get()), dq);
+                 grid_of(s.queries, s.batch * s.heads, s.width, chunks), s, mask, q, k, v, g, lse,
+                 static_cast<const void*>(along.get()), dq);
   }
   if (dk.data || dv.data) {
     const int64_t width = std::max(s.width, s.value_width);
     const int chunks = chunks_of(width);
     cuda::launch(cuda::kernel(kFile, "eg::attention_keys_grad", {s.dtype, chunks}),
-                 grid_of(s.keys, s.batch * s.kv_heads, width, chunks, s.dtype), s, mask, q, k, v, g,
-                 lse, static_cast<const void*>(along.get()), dk, dv);
+                 grid_of(s.keys, s.batch * s.kv_heads, width, chunks), s, mask, q, k, v, g, lse,
+                 static_cast<const void*>(along.get()), dk, dv);
   }
 }
 

@@ -85,7 +85,8 @@ void sweep_forward(const RnnShape& s, const RnnForward& a, const Sweep& sweep, v
   const int64_t gates = rnn_gates(s.mode) * s.hidden;
   const cuda::Scratch turned(size_t(gates * s.hidden) * item_size(s.dtype));
   cuda::launch(cuda::kernel(kFile, "eg::transpose_weights", {s.dtype}),
-               cuda::elements(gates * s.hidden), gates, s.hidden, a.w_hh, turned.get());
+               cuda::Grid((gates + 31) / 32 * ((s.hidden + 31) / 32), 256), gates, s.hidden, a.w_hh,
+               turned.get());
   const cuda::Uploaded offset(s.offset, size_t(s.steps + 1) * sizeof(int64_t));
   RnnStep r{};
   r.hidden = s.hidden;

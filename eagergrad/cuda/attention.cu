@@ -7,122 +7,191 @@
 
 namespace eg {
 
-constexpr int kThreads = 256;  // 16 x 16, each with R x R scores of a tile
-constexpr int kChunk = 32;     // columns of q and k read at a time
-constexpr int kStep = 32;      // rows of v, k, q or g read at a time
+// A block's 16 x 16 threads score kRows rows against kColumns<T> columns at a time: queries against keys, or, for the gradients of keys
+// and values, keys against queries. A thread has four rows and kFours<T> fours of columns, 64 apart. Threads of a warp that read the
+// same four of shared memory are neighbours, so that their reads are one.
+constexpr int kThreads = 256, kRows = 64;
+constexpr int kChunk = 16;  // columns of two matrices that are multiplied at a time
+constexpr int kStep = 32;   // rows of the other factor of the scores read at a time
 
-// Results of a thread a side: a tile of doubles fits in half the room.
+// A tile of doubles has to fit in the same room.
 template <class T>
-constexpr int kSide = sizeof(T) == 4 ? 4 : 2;
+constexpr int kFours = sizeof(T) == 4 ? 2 : 1;
+template <class T>
+constexpr int kColumns = 64 * kFours<T>;
+template <class T>
+constexpr int kSide = 4 * kFours<T>;  // columns of a thread
+
+// Of 16: the thread's four of rows, and of columns.
+__device__ __forceinline__ int thread_row() {
+  return int(threadIdx.x) / 32 * 2 + int(threadIdx.x) % 2;
+}
+__device__ __forceinline__ int thread_column() { return int(threadIdx.x) % 32 / 2; }
+// Where row i and column j of a thread are in the tile.
+__device__ __forceinline__ int row_at(int i) { return thread_row() * 4 + i; }
+__device__ __forceinline__ int column_at(int j) { return j / 4 * 64 + thread_column() * 4 + j % 4; }
+
+// Lines of fours in shared memory. Neighbouring threads write to every fourth line, which would meet in few banks: the fours of a line
+// are moved about.
+template <class T, int kLines, int kWidth>
+struct Spread {
+  Four<T> at[kLines][kWidth / 4];
+  __device__ __forceinline__ Four<T>& of(int line, int four) {
+    return at[line][four ^ (line / 4 % 4 * 2)];
+  }
+};
 
 template <class T>
 struct alignas(16) Shared {
-  static constexpr int tile = 16 * kSide<T>;
   union {
     struct {
-      T a[kChunk][tile + 4], b[kChunk][tile + 4];
+      Spread<T, kChunk, kRows> a;
+      Spread<T, kChunk, kColumns<T>> b;
     };
-    T rows[kStep][64];
+    Four<T> rows[kStep][16];
   };
-  T scores[tile][tile + 4];
+  Spread<T, kColumns<T>, kRows> scores;  // [column][row]
+
+  // A thread's own scores, which no other writes.
+  __device__ __forceinline__ void put(const T (&x)[4][kSide<T>]) {
+#pragma unroll
+    for (int j = 0; j < kSide<T>; ++j) {
+      const Four<T> own = {x[0][j], x[1][j], x[2][j], x[3][j]};
+      scores.of(column_at(j), thread_row()) = own;
+    }
+  }
 };
 
-// A head's matrix: rows of `width` elements, of which `count` exist.
+// A head's matrix, or what is left of it from some row on: `count` rows.
 template <class T>
 struct Rows {
   T* data;
-  int64_t stride, count;
-  __device__ __forceinline__ T* row(int64_t i) const { return data + i * stride; }
+  int64_t stride;
+  int count;
+  bool aligned;  // for accesses of four
+  __device__ __forceinline__ Rows from(int row) const {
+    return {data + row * stride, stride, count - row, aligned};
+  }
+  // Zeros where there is nothing.
+  __device__ __forceinline__ Four<T> read(int i, int c, int width) const {
+    Four<T> x = {};
+    if (i >= count) return x;
+    const T* const p = data + i * stride + c;
+    if (aligned && c + 4 <= width) return *reinterpret_cast<const Four<T>*>(p);
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+      if (c + k < width) x.at[k] = p[k];
+    return x;
+  }
+  __device__ __forceinline__ void write(int i, int c, int width, const Four<T>& x) const {
+    if (i >= count) return;
+    T* const p = data + i * stride + c;
+    if (aligned && c + 4 <= width) {
+      *reinterpret_cast<Four<T>*>(p) = x;
+      return;
+    }
+#pragma unroll
+    for (int k = 0; k < 4; ++k)
+      if (c + k < width) p[k] = x.at[k];
+  }
 };
 template <class T>
 __device__ __forceinline__ Rows<T> head_rows(const HeadMatrix& m, int64_t batch, int64_t head,
                                              int64_t count) {
-  return {static_cast<T*>(m.data) + batch * m.batch + head * m.head, m.row, count};
+  T* const data = static_cast<T*>(m.data) + batch * m.batch + head * m.head;
+  return {data, m.row, int(count),
+          (reinterpret_cast<uint64_t>(data) | uint64_t(m.row) * sizeof(T)) % 16 == 0};
 }
 
-// sum[i][j] = a[a0 + row] . b[b0 + column] for the thread's R x R rows and columns.
-template <class T, int R>
-__device__ __forceinline__ void dot_tile(Shared<T>& s, const Rows<T>& a, int64_t a0,
-                                         const Rows<T>& b, int64_t b0, int64_t width,
-                                         T (&sum)[R][R]) {
-  constexpr int tile = Shared<T>::tile;
-  const int thread = int(threadIdx.x), column = thread % 16, row = thread / 16;
+// sum[i][j] = a[row_at(i)] . b[column_at(j)]. The next chunk is on its way while one is multiplied.
+template <class T>
+__device__ __forceinline__ void dot_tile(Shared<T>& s, const Rows<T>& a, const Rows<T>& b,
+                                         int width, T (&sum)[4][kSide<T>]) {
+  constexpr int fours = kFours<T>;
+  const int c = int(threadIdx.x) % 4 * 4, r = int(threadIdx.x) / 4;
+  Four<T> next_a, next_b[fours];
+  const auto fetch = [&](int c0) {
+    next_a = a.read(r, c0 + c, width);
 #pragma unroll
-  for (int i = 0; i < R; ++i)
+    for (int f = 0; f < fours; ++f) next_b[f] = b.read(r + 64 * f, c0 + c, width);
+  };
+  const auto turn = [&](auto& to, int line, const Four<T>& x) {
 #pragma unroll
-    for (int j = 0; j < R; ++j) sum[i][j] = T(0);
-  for (int64_t c0 = 0; c0 < width; c0 += kChunk) {
+    for (int k = 0; k < 4; ++k) to.of(c + k, line / 4).at[line % 4] = x.at[k];
+  };
+#pragma unroll
+  for (int i = 0; i < 4; ++i)
+#pragma unroll
+    for (int j = 0; j < kSide<T>; ++j) sum[i][j] = T(0);
+  fetch(0);
+  for (int c0 = 0; c0 < width; c0 += kChunk) {
     __syncthreads();
-    const int64_t c = c0 + thread % kChunk;
+    turn(s.a, r, next_a);
 #pragma unroll
-    for (int i = 0; i < tile * kChunk / kThreads; ++i) {
-      const int r = thread / kChunk + kThreads / kChunk * i;
-      s.a[thread % kChunk][r] = c < width && a0 + r < a.count ? a.row(a0 + r)[c] : T(0);
-      s.b[thread % kChunk][r] = c < width && b0 + r < b.count ? b.row(b0 + r)[c] : T(0);
-    }
+    for (int f = 0; f < fours; ++f) turn(s.b, r + 64 * f, next_b[f]);
     __syncthreads();
-#pragma unroll 8
+    if (c0 + kChunk < width) fetch(c0 + kChunk);
+#pragma unroll
     for (int k = 0; k < kChunk; ++k) {
-      T x[R], y[R];
+      const Four<T> x = s.a.of(k, thread_row());
 #pragma unroll
-      for (int i = 0; i < R; ++i) x[i] = s.a[k][row * R + i];
+      for (int f = 0; f < fours; ++f) {
+        const Four<T> y = s.b.of(k, thread_column() + 16 * f);
 #pragma unroll
-      for (int j = 0; j < R; ++j) y[j] = s.b[k][column * R + j];
+        for (int i = 0; i < 4; ++i)
 #pragma unroll
-      for (int i = 0; i < R; ++i)
-#pragma unroll
-        for (int j = 0; j < R; ++j) sum[i][j] += x[i] * y[j];
+          for (int j = 0; j < 4; ++j) sum[i][4 * f + j] += x.at[i] * y.at[j];
+      }
     }
   }
 }
 
-// sum[i][c] += s.scores[k][row] * m[m0 + k][first + column] over the tile's k. A thread's columns: four of each 64.
-template <class T, int R, int Chunks>
-__device__ __forceinline__ void add_product(Shared<T>& s, const Rows<T>& m, int64_t m0,
-                                            int64_t first, int64_t width, T (&sum)[R][4 * Chunks]) {
-  constexpr int tile = Shared<T>::tile;
-  const int thread = int(threadIdx.x), column = thread % 16, row = thread / 16;
-  for (int k0 = 0; k0 < tile; k0 += kStep) {
+// sum[i][c] += scores[k][row_at(i)] * m[k][column] over the tile's k. A thread's columns: four of each 64 from `first` on.
+template <class T, int Chunks>
+__device__ __forceinline__ void add_product(Shared<T>& s, const Rows<T>& m, int first, int width,
+                                            T (&sum)[4][4 * Chunks]) {
+  constexpr int loads = kStep * 16 / kThreads;
+  const int c = int(threadIdx.x) % 16, r = int(threadIdx.x) / 16;
+  Four<T> next[loads];
+  const auto fetch = [&](int k0, int n) {
+#pragma unroll
+    for (int i = 0; i < loads; ++i)
+      next[i] = m.read(k0 + r + 16 * i, first + 64 * n + 4 * c, width);
+  };
+  fetch(0, 0);
+  for (int k0 = 0; k0 < kColumns<T> && k0 < m.count; k0 += kStep) {
 #pragma unroll
     for (int n = 0; n < Chunks; ++n) {
-      const int64_t c = first + 64 * n + thread % 64;
-      if (first + 64 * n >= width) continue;
       __syncthreads();
 #pragma unroll
-      for (int i = 0; i < kStep / 4; ++i) {
-        const int k = thread / 64 + 4 * i;
-        s.rows[k][thread % 64] = c < width && m0 + k0 + k < m.count ? m.row(m0 + k0 + k)[c] : T(0);
+      for (int i = 0; i < loads; ++i) s.rows[r + 16 * i][c] = next[i];
+      __syncthreads();
+      if (n + 1 < Chunks) {
+        fetch(k0, n + 1);
+      } else if (k0 + kStep < kColumns<T>) {
+        fetch(k0 + kStep, 0);
       }
-      __syncthreads();
-#pragma unroll 8
+#pragma unroll 16
       for (int k = 0; k < kStep; ++k) {
+        const Four<T> y = s.rows[k][thread_column()], weight = s.scores.of(k0 + k, thread_row());
 #pragma unroll
-        for (int i = 0; i < R; ++i) {
-          const T weight = s.scores[k0 + k][row * R + i];
+        for (int i = 0; i < 4; ++i)
 #pragma unroll
-          for (int j = 0; j < 4; ++j) sum[i][4 * n + j] += weight * s.rows[k][column * 4 + j];
-        }
+          for (int j = 0; j < 4; ++j) sum[i][4 * n + j] += weight.at[i] * y.at[j];
       }
     }
   }
 }
 
-template <class T, int R, int Chunks>
-__device__ __forceinline__ void put_rows(const Rows<T>& to, int64_t row0, int64_t first,
-                                         int64_t width, const T (&sum)[R][4 * Chunks]) {
-  const int column = threadIdx.x % 16, row = threadIdx.x / 16;
+template <class T, int Chunks>
+__device__ __forceinline__ void put_rows(const Rows<T>& to, int first, int width,
+                                         const T (&sum)[4][4 * Chunks]) {
 #pragma unroll
-  for (int i = 0; i < R; ++i) {
-    const int64_t at = row0 + row * R + i;
-    if (at >= to.count) break;
+  for (int i = 0; i < 4; ++i)
 #pragma unroll
     for (int n = 0; n < Chunks; ++n)
-#pragma unroll
-      for (int j = 0; j < 4; ++j) {
-        const int64_t c = first + 64 * n + column * 4 + j;
-        if (c < width) to.row(at)[c] = sum[i][4 * n + j];
-      }
-  }
+      to.write(row_at(i), first + 64 * n + thread_column() * 4, width,
+               {sum[i][4 * n], sum[i][4 * n + 1], sum[i][4 * n + 2], sum[i][4 * n + 3]});
 }
 
 // The score of a query and a key: -inf where the key is not seen.
@@ -134,7 +203,7 @@ struct Scores {
   __device__ __forceinline__ Scores(const AttentionShape& shape, const AttentionMask& m, int64_t b,
                                     int64_t h)
       : s(shape), mask(m), offset(b * m.batch + h * m.head) {}
-  __device__ __forceinline__ T at(T dot, int64_t query, int64_t key) const {
+  __device__ __forceinline__ T at(T dot, int query, int key) const {
     if (query >= s.queries || key >= s.keys || (s.causal && key > query)) return T(-INFINITY);
     const T score = dot * T(s.scale);
     if (!mask.data) return score;
@@ -142,20 +211,26 @@ struct Scores {
     if (mask.boolean) return static_cast<const bool*>(mask.data)[i] ? score : T(-INFINITY);
     return score + static_cast<const T*>(mask.data)[i];
   }
+  // Does every one of these queries see every one of these keys, with nothing added?
+  __device__ __forceinline__ bool plain(int query, int queries, int key, int keys) const {
+    return !mask.data && query + queries <= s.queries && key + keys <= s.keys &&
+           (!s.causal || key + keys <= query + 1);
+  }
   // Keys past the last one that queries before `end` see.
-  __device__ __forceinline__ int64_t seen(int64_t end) const {
-    return s.causal && end < s.keys ? end : s.keys;
+  __device__ __forceinline__ int seen(int end) const {
+    return s.causal && end < s.keys ? end : int(s.keys);
   }
 };
 
+// Over the threads with the same rows.
 template <class T>
-__device__ __forceinline__ T sum_of_16(T x) {
-  for (int lane = 8; lane; lane /= 2) x += __shfl_xor_sync(~0u, x, lane);
+__device__ __forceinline__ T sum_of_row(T x) {
+  for (int lane = 16; lane > 1; lane /= 2) x += __shfl_xor_sync(~0u, x, lane);
   return x;
 }
 template <class T>
-__device__ __forceinline__ T greatest_of_16(T x) {
-  for (int lane = 8; lane; lane /= 2) {
+__device__ __forceinline__ T greatest_of_row(T x) {
+  for (int lane = 16; lane > 1; lane /= 2) {
     const T other = __shfl_xor_sync(~0u, x, lane);
     x = other > x || other != other ? other : x;
   }
@@ -167,60 +242,60 @@ template <class T, int Chunks>
 __global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
     attention(AttentionShape s, AttentionMask mask, HeadMatrix q, HeadMatrix k, HeadMatrix v,
               HeadMatrix out, T* lse) {
-  constexpr int R = kSide<T>, tile = Shared<T>::tile;
+  constexpr int N = kSide<T>;
   __shared__ Shared<T> shared;
-  const int64_t tiles = (s.queries + tile - 1) / tile, head = blockIdx.x / tiles,
+  const int64_t tiles = (s.queries + kRows - 1) / kRows, head = blockIdx.x / tiles,
                 b = head / s.heads, h = head % s.heads, kv = h / (s.heads / s.kv_heads);
   // Of causal heads the last tiles have most to do: they start first.
-  const int64_t q0 = (tiles - 1 - blockIdx.x % tiles) * tile;
-  const int64_t first = int64_t(blockIdx.y) * Chunks * 64;
-  const int column = threadIdx.x % 16, row = threadIdx.x / 16;
-  const Rows<T> queries = head_rows<T>(q, b, h, s.queries), keys = head_rows<T>(k, b, kv, s.keys),
-                values = head_rows<T>(v, b, kv, s.keys);
+  const int q0 = int(tiles - 1 - blockIdx.x % tiles) * kRows;
+  const int first = int(blockIdx.y) * Chunks * 64, width = int(s.width),
+            value_width = int(s.value_width);
+  const Rows<T> queries = head_rows<T>(q, b, h, s.queries).from(q0),
+                keys = head_rows<T>(k, b, kv, s.keys), values = head_rows<T>(v, b, kv, s.keys);
   const Scores<T> scores(s, mask, b, h);
-  T top[R], total[R], sum[R][4 * Chunks] = {};
+  T top[4], total[4], sum[4][4 * Chunks] = {};
 #pragma unroll
-  for (int i = 0; i < R; ++i) top[i] = T(-INFINITY), total[i] = T(0);
-  const int64_t seen = scores.seen(q0 + tile);
-  for (int64_t k0 = 0; k0 < seen; k0 += tile) {
-    T x[R][R];
-    dot_tile(shared, queries, q0, keys, k0, s.width, x);
+  for (int i = 0; i < 4; ++i) top[i] = T(-INFINITY), total[i] = T(0);
+  const int seen = scores.seen(q0 + kRows);
+  for (int k0 = 0; k0 < seen; k0 += kColumns<T>) {
+    T x[4][N];
+    dot_tile(shared, queries, keys.from(k0), width, x);
+    const bool plain = scores.plain(q0, kRows, k0, kColumns<T>);
 #pragma unroll
-    for (int i = 0; i < R; ++i) {
+    for (int i = 0; i < 4; ++i) {
       T most = T(-INFINITY);
 #pragma unroll
-      for (int j = 0; j < R; ++j) {
-        x[i][j] = scores.at(x[i][j], q0 + row * R + i, k0 + column * R + j);
+      for (int j = 0; j < N; ++j) {
+        x[i][j] =
+            plain ? x[i][j] * T(s.scale) : scores.at(x[i][j], q0 + row_at(i), k0 + column_at(j));
         most = x[i][j] > most || x[i][j] != x[i][j] ? x[i][j] : most;
       }
-      most = greatest_of_16(most);
+      most = greatest_of_row(most);
       const T now = most > top[i] || most != most ? most : top[i];
       const T shift = now == T(-INFINITY) ? T(0) : now, shrink = vocabulary::exp(top[i] - shift);
       T part = T(0);
 #pragma unroll
-      for (int j = 0; j < R; ++j) {
-        const T p = vocabulary::exp(x[i][j] - shift);
-        part += p;
-        shared.scores[column * R + j][row * R + i] = p;
-      }
-      total[i] = total[i] * shrink + sum_of_16(part);
+      for (int j = 0; j < N; ++j) part += x[i][j] = vocabulary::exp(x[i][j] - shift);
+      total[i] = total[i] * shrink + sum_of_row(part);
       top[i] = now;
 #pragma unroll
       for (int c = 0; c < 4 * Chunks; ++c) sum[i][c] *= shrink;
     }
-    add_product<T, R, Chunks>(shared, values, k0, first, s.value_width, sum);
+    __syncthreads();  // the scores before have been read
+    shared.put(x);
+    add_product<T, Chunks>(shared, values.from(k0), first, value_width, sum);
   }
 #pragma unroll
-  for (int i = 0; i < R; ++i) {
+  for (int i = 0; i < 4; ++i) {
     const T inverse = total[i] == T(0) ? T(0) : T(1) / total[i];
 #pragma unroll
     for (int c = 0; c < 4 * Chunks; ++c) sum[i][c] *= inverse;
-    const int64_t at = q0 + row * R + i;
-    if (lse && column == 0 && blockIdx.y == 0 && at < s.queries)
+    const int at = q0 + row_at(i);
+    if (lse && thread_column() == 0 && blockIdx.y == 0 && at < s.queries)
       lse[head * s.queries + at] =
           total[i] == T(0) ? T(INFINITY) : top[i] + vocabulary::log(total[i]);
   }
-  put_rows<T, R, Chunks>(head_rows<T>(out, b, h, s.queries), q0, first, s.value_width, sum);
+  put_rows<T, Chunks>(head_rows<T>(out, b, h, s.queries).from(q0), first, value_width, sum);
 }
 
 // --- backward ------------------------------------------------------------------------------------------------------
@@ -231,9 +306,10 @@ __global__ void attention_along(AttentionShape s, HeadMatrix out, HeadMatrix g, 
   const int64_t n = s.batch * s.heads * s.queries;
   const int64_t warps = int64_t(gridDim.x) * (blockDim.x / 32);
   for (int64_t i = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32; i < n; i += warps) {
-    const int64_t head = i / s.queries, row = i % s.queries;
-    const T* x = head_rows<T>(out, head / s.heads, head % s.heads, s.queries).row(row);
-    const T* y = head_rows<T>(g, head / s.heads, head % s.heads, s.queries).row(row);
+    const int64_t head = i / s.queries;
+    const int row = int(i % s.queries);
+    const T* x = head_rows<T>(out, head / s.heads, head % s.heads, s.queries).from(row).data;
+    const T* y = head_rows<T>(g, head / s.heads, head % s.heads, s.queries).from(row).data;
     T sum = T(0);
     for (int64_t c = threadIdx.x % 32; c < s.value_width; c += 32) sum += x[c] * y[c];
     for (int lane = 16; lane; lane /= 2) sum += __shfl_xor_sync(~0u, sum, lane);
@@ -241,48 +317,56 @@ __global__ void attention_along(AttentionShape s, HeadMatrix out, HeadMatrix g, 
   }
 }
 
-// Probabilities and gradients of the scores of a tile.
-template <class T>
+// A tile of probabilities, then of gradients of the scores. kTurned: its rows are keys, its columns queries.
+template <class T, bool kTurned>
 struct TileGradients {
-  static constexpr int R = kSide<T>;
-  T p[R][R], d[R][R];
+  static constexpr int N = kSide<T>, kQueries = kTurned ? N : 4;
+  Shared<T>& shared;
+  const Scores<T>& scores;
+  int row0, column0;
+  const T *lse, *along;  // of the head's queries
 
-  __device__ __forceinline__ void compute(Shared<T>& shared, const Scores<T>& scores,
-                                          const Rows<T>& q, int64_t q0, const Rows<T>& k,
-                                          int64_t k0, const Rows<T>& g, const Rows<T>& v,
-                                          const T* lse, const T* along) {
-    const AttentionShape& s = scores.s;
-    const int column = threadIdx.x % 16, row = threadIdx.x / 16;
-    dot_tile(shared, q, q0, k, k0, s.width, p);
-    dot_tile(shared, g, q0, v, k0, s.value_width, d);
-#pragma unroll
-    for (int i = 0; i < R; ++i) {
-      const int64_t query = q0 + row * R + i;
-      const T shift = query < s.queries ? lse[query] : T(0),
-              mean = query < s.queries ? along[query] : T(0);
-#pragma unroll
-      for (int j = 0; j < R; ++j) {
-        const T x = scores.at(p[i][j], query, k0 + column * R + j);
-        p[i][j] = vocabulary::exp(x - shift);
-        d[i][j] = p[i][j] * (d[i][j] - mean) * T(s.scale);
-      }
-    }
+  __device__ __forceinline__ int query(int i, int j) const {
+    return kTurned ? column0 + column_at(j) : row0 + row_at(i);
   }
-  // As [key][query] or [query][key]: what is summed over comes first.
-  template <bool KeyFirst>
-  static __device__ __forceinline__ void put(Shared<T>& shared, const T (&x)[R][R]) {
-    const int column = threadIdx.x % 16, row = threadIdx.x / 16;
-    __syncthreads();
+  // of[query] for the thread's rows or columns.
+  __device__ __forceinline__ void of_queries(const T* of, T (&to)[kQueries]) const {
 #pragma unroll
-    for (int i = 0; i < R; ++i)
+    for (int n = 0; n < kQueries; ++n)
+      to[n] = query(n, n) < scores.s.queries ? of[query(n, n)] : T(0);
+  }
+  // Leaves the probabilities in shared memory.
+  __device__ __forceinline__ void probabilities(const Rows<T>& rows, const Rows<T>& columns) const {
+    T p[4][N], shift[kQueries];
+    dot_tile(shared, rows, columns, int(scores.s.width), p);
+    of_queries(lse, shift);
+    const bool plain = kTurned ? scores.plain(column0, kColumns<T>, row0, kRows)
+                               : scores.plain(row0, kRows, column0, kColumns<T>);
 #pragma unroll
-      for (int j = 0; j < R; ++j) {
-        if constexpr (KeyFirst) {
-          shared.scores[column * R + j][row * R + i] = x[i][j];
-        } else {
-          shared.scores[row * R + i][column * R + j] = x[i][j];
-        }
+    for (int i = 0; i < 4; ++i)
+#pragma unroll
+      for (int j = 0; j < N; ++j) {
+        const int key = kTurned ? row0 + row_at(i) : column0 + column_at(j);
+        const T x = plain ? p[i][j] * T(scores.s.scale) : scores.at(p[i][j], query(i, j), key);
+        p[i][j] = vocabulary::exp(x - shift[kTurned ? j : i]);
       }
+    __syncthreads();  // the scores before have been read
+    shared.put(p);
+  }
+  // Puts the gradients in the place of the probabilities.
+  __device__ __forceinline__ void gradients(const Rows<T>& rows, const Rows<T>& columns) const {
+    T d[4][N], mean[kQueries];
+    dot_tile(shared, rows, columns, int(scores.s.value_width), d);
+    of_queries(along, mean);
+#pragma unroll
+    for (int j = 0; j < N; ++j) {
+      const Four<T> p = shared.scores.of(column_at(j), thread_row());
+#pragma unroll
+      for (int i = 0; i < 4; ++i)
+        d[i][j] = p.at[i] * (d[i][j] - mean[kTurned ? j : i]) * T(scores.s.scale);
+    }
+    __syncthreads();  // the probabilities have been read
+    shared.put(d);
   }
 };
 
@@ -292,25 +376,26 @@ __global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
     attention_queries_grad(AttentionShape s, AttentionMask mask, HeadMatrix q, HeadMatrix k,
                            HeadMatrix v, HeadMatrix g, const T* lse, const T* along,
                            HeadMatrix dq) {
-  constexpr int R = kSide<T>, tile = Shared<T>::tile;
   __shared__ Shared<T> shared;
-  const int64_t tiles = (s.queries + tile - 1) / tile, head = blockIdx.x / tiles,
+  const int64_t tiles = (s.queries + kRows - 1) / kRows, head = blockIdx.x / tiles,
                 b = head / s.heads, h = head % s.heads, kv = h / (s.heads / s.kv_heads);
-  const int64_t q0 = (tiles - 1 - blockIdx.x % tiles) * tile;
-  const int64_t first = int64_t(blockIdx.y) * Chunks * 64;
-  const Rows<T> queries = head_rows<T>(q, b, h, s.queries), keys = head_rows<T>(k, b, kv, s.keys),
-                values = head_rows<T>(v, b, kv, s.keys), gs = head_rows<T>(g, b, h, s.queries);
+  const int q0 = int(tiles - 1 - blockIdx.x % tiles) * kRows;
+  const int first = int(blockIdx.y) * Chunks * 64, width = int(s.width),
+            value_width = int(s.value_width);
+  const Rows<T> queries = head_rows<T>(q, b, h, s.queries).from(q0),
+                keys = head_rows<T>(k, b, kv, s.keys), values = head_rows<T>(v, b, kv, s.keys),
+                gs = head_rows<T>(g, b, h, s.queries).from(q0);
   const Scores<T> scores(s, mask, b, h);
-  T sum[R][4 * Chunks] = {};
-  const int64_t seen = scores.seen(q0 + tile);
-  for (int64_t k0 = 0; k0 < seen; k0 += tile) {
-    TileGradients<T> t;
-    t.compute(shared, scores, queries, q0, keys, k0, gs, values, lse + head * s.queries,
-              along + head * s.queries);
-    t.template put<true>(shared, t.d);
-    add_product<T, R, Chunks>(shared, keys, k0, first, s.width, sum);
+  T sum[4][4 * Chunks] = {};
+  const int seen = scores.seen(q0 + kRows);
+  const int64_t row0 = head * s.queries;
+  for (int k0 = 0; k0 < seen; k0 += kColumns<T>) {
+    const TileGradients<T, false> t{shared, scores, q0, k0, lse + row0, along + row0};
+    t.probabilities(queries, keys.from(k0));
+    t.gradients(gs, values.from(k0));
+    add_product<T, Chunks>(shared, keys.from(k0), first, width, sum);
   }
-  put_rows<T, R, Chunks>(head_rows<T>(dq, b, h, s.queries), q0, first, s.width, sum);
+  put_rows<T, Chunks>(head_rows<T>(dq, b, h, s.queries).from(q0), first, width, sum);
 }
 
 // dk and dv, either of which may be null. Blocks: (key tiles x batch x kv_heads) x column sets.
@@ -319,33 +404,32 @@ __global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
     attention_keys_grad(AttentionShape s, AttentionMask mask, HeadMatrix q, HeadMatrix k,
                         HeadMatrix v, HeadMatrix g, const T* lse, const T* along, HeadMatrix dk,
                         HeadMatrix dv) {
-  constexpr int R = kSide<T>, tile = Shared<T>::tile;
   __shared__ Shared<T> shared;
-  const int64_t tiles = (s.keys + tile - 1) / tile, entry = blockIdx.x / tiles,
+  const int64_t tiles = (s.keys + kRows - 1) / kRows, entry = blockIdx.x / tiles,
                 b = entry / s.kv_heads, kv = entry % s.kv_heads, group = s.heads / s.kv_heads;
-  const int64_t k0 = blockIdx.x % tiles * tile, first = int64_t(blockIdx.y) * Chunks * 64;
-  const Rows<T> keys = head_rows<T>(k, b, kv, s.keys), values = head_rows<T>(v, b, kv, s.keys);
-  T sum_k[R][4 * Chunks] = {}, sum_v[R][4 * Chunks] = {};
+  const int k0 = int(blockIdx.x % tiles) * kRows;
+  const int first = int(blockIdx.y) * Chunks * 64, width = int(s.width),
+            value_width = int(s.value_width);
+  const Rows<T> keys = head_rows<T>(k, b, kv, s.keys).from(k0),
+                values = head_rows<T>(v, b, kv, s.keys).from(k0);
+  T sum_k[4][4 * Chunks] = {}, sum_v[4][4 * Chunks] = {};
   for (int64_t h = kv * group; h < (kv + 1) * group; ++h) {
     const Rows<T> queries = head_rows<T>(q, b, h, s.queries), gs = head_rows<T>(g, b, h, s.queries);
     const Scores<T> scores(s, mask, b, h);
     const int64_t row0 = (b * s.heads + h) * s.queries;
-    for (int64_t q0 = s.causal ? k0 / tile * tile : 0; q0 < s.queries; q0 += tile) {
-      TileGradients<T> t;
-      t.compute(shared, scores, queries, q0, keys, k0, gs, values, lse + row0, along + row0);
-      if (dv.data) {
-        t.template put<false>(shared, t.p);
-        add_product<T, R, Chunks>(shared, gs, q0, first, s.value_width, sum_v);
-      }
-      if (dk.data) {
-        t.template put<false>(shared, t.d);
-        add_product<T, R, Chunks>(shared, queries, q0, first, s.width, sum_k);
-      }
+    for (int q0 = s.causal ? k0 / kColumns<T> * kColumns<T> : 0; q0 < s.queries;
+         q0 += kColumns<T>) {
+      const TileGradients<T, true> t{shared, scores, k0, q0, lse + row0, along + row0};
+      t.probabilities(keys, queries.from(q0));
+      if (dv.data) add_product<T, Chunks>(shared, gs.from(q0), first, value_width, sum_v);
+      if (!dk.data) continue;
+      t.gradients(values, gs.from(q0));
+      add_product<T, Chunks>(shared, queries.from(q0), first, width, sum_k);
     }
   }
-  if (dk.data) put_rows<T, R, Chunks>(head_rows<T>(dk, b, kv, s.keys), k0, first, s.width, sum_k);
+  if (dk.data) put_rows<T, Chunks>(head_rows<T>(dk, b, kv, s.keys).from(k0), first, width, sum_k);
   if (dv.data)
-    put_rows<T, R, Chunks>(head_rows<T>(dv, b, kv, s.keys), k0, first, s.value_width, sum_v);
+    put_rows<T, Chunks>(head_rows<T>(dv, b, kv, s.keys).from(k0), first, value_width, sum_v);
 }
 
 }  // namespace eg

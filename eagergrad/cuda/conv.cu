@@ -75,16 +75,20 @@ __device__ __forceinline__ compute_t<T> read_patch(const ConvPlan& p, const T* s
 constexpr int kDeep = 16;      // of the reduction, a round
 constexpr int kThreads = 256;  // 16 x 16, each with R x R results
 
-// Two buffers of both operands, [kDeep][16 R]: one is filled while the other is multiplied.
+// Two buffers of both operands, [kDeep][16 R]: one is filled while the other is multiplied. Neighbouring threads write to neighbouring
+// rows: the four columns more keep these out of the same bank.
 template <class T, int R>
 struct alignas(16) Tiles {
   static constexpr int side = 16 * R;
-  T a[2][kDeep][side], b[2][kDeep][side];
+  T a[2][kDeep][side + 4], b[2][kDeep][side + 4];
 };
+// Which R rows and columns of a tile's results a thread has. Threads of a warp that read the same columns are neighbours.
+__device__ __forceinline__ int tile_row() { return threadIdx.x / 32 * 2 + threadIdx.x % 2; }
+__device__ __forceinline__ int tile_column() { return threadIdx.x % 32 / 2; }
 
 template <class T, int R>
 __device__ __forceinline__ void multiply_tile(const Tiles<T, R>& tiles, int which, T (&sum)[R][R]) {
-  const int column = threadIdx.x % 16, row = threadIdx.x / 16;
+  const int column = tile_column(), row = tile_row();
 #pragma unroll
   for (int k = 0; k < kDeep; ++k) {
     T a[R], b[R];
@@ -157,7 +161,7 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
   }
 
-  const int column = thread % 16, row = thread / 16;
+  const int column = tile_column(), row = tile_row();
 #pragma unroll
   for (int j = 0; j < R; ++j) {
     const int64_t n = n0 + column * R + j;
@@ -272,7 +276,7 @@ __global__ void __launch_bounds__(kThreads)
     __syncthreads();
   }
 
-  const int column = thread % 16, row = thread / 16;
+  const int column = tile_column(), row = tile_row();
   const int64_t groups = gridDim.z / p.splits;
   part += (split * groups + group) * p.outs * deep;
 #pragma unroll

@@ -46,15 +46,28 @@ template <class Source, class T, class F>
 __device__ void stream(uint64_t seed, uint64_t offset, const RandomPlace* place, int64_t first,
                        int64_t n, T* out, F finish) {
   constexpr int kEach = 16 / sizeof(T);
+  using Out = decltype(finish(T()));
+  struct alignas(kEach * sizeof(Out)) Whole {
+    Out at[kEach];
+  };
   if (place) {  // a captured graph
     seed = place->seed;
     offset += place->shift;
   }
   const int64_t begin = first / kEach, counters = (first + n + kEach - 1) / kEach - begin;
+  const bool aligned =
+      reinterpret_cast<uint64_t>(out + (begin * kEach - first)) % sizeof(Whole) == 0;
   for (EG_ELEMENTS(c, counters)) {
     T made[kEach];
     Source::make(philox(offset + uint64_t(begin + c), seed), made);
     const int64_t at = (begin + c) * kEach - first;
+    if (aligned && at >= 0 && at + kEach <= n) {
+      Whole whole;
+#pragma unroll
+      for (int k = 0; k < kEach; ++k) whole.at[k] = finish(made[k]);
+      *reinterpret_cast<Whole*>(out + at) = whole;
+      continue;
+    }
 #pragma unroll
     for (int k = 0; k < kEach; ++k)
       if (at + k >= 0 && at + k < n) out[at + k] = finish(made[k]);

@@ -337,13 +337,18 @@ __global__ void __launch_bounds__(kMany ? 1024 : 512)
   if (M == kLstm) static_cast<T*>(all.dc)[row * n + u] = dc;
 }
 
-// to[j][i] = from[i][j]
+// to[j][i] = from[i][j]. A block of 256 threads turns a tile of 32 x 32: rows are read and written by neighbours.
 template <class T>
 __global__ void transpose_weights(int64_t rows, int64_t columns, const T* from, T* to) {
-  for (EG_ELEMENTS(e, rows * columns)) {
-    const int64_t j = e / rows, i = e - j * rows;
-    to[e] = from[i * columns + j];
-  }
+  __shared__ T tile[32][33];
+  const int64_t across = (columns + 31) / 32, i0 = blockIdx.x / across * 32,
+                j0 = blockIdx.x % across * 32;
+  const int x = threadIdx.x % 32, y = threadIdx.x / 32;
+  for (int r = y; r < 32; r += 8)
+    if (i0 + r < rows && j0 + x < columns) tile[r][x] = from[(i0 + r) * columns + j0 + x];
+  __syncthreads();
+  for (int r = y; r < 32; r += 8)
+    if (j0 + r < columns && i0 + x < rows) to[(j0 + r) * rows + i0 + x] = tile[x][r];
 }
 
 // --- projection and packed sequences --------------------------------------------------------------------------------

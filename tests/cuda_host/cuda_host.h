@@ -19,6 +19,7 @@
 #define __shared__ static  // blocks run one after the other
 #define __constant__ static const
 #define EG_CUDA_ON_HOST 1
+#define EG_UNWATCHED __attribute__((no_sanitize("thread"), noinline))
 
 struct dim3 {
   unsigned x, y, z;
@@ -29,6 +30,7 @@ extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 extern char* eg_dynamic_shared;
 void eg_block_barrier();
 void eg_warp_barrier();
+void eg_warp_fence();
 // The slot of a thread of the running block, for shuffles.
 uint64_t* eg_slot(unsigned thread);
 bool eg_alive(unsigned thread);
@@ -36,7 +38,7 @@ bool eg_alive(unsigned thread);
 
 constexpr int warpSize = 32;
 inline void __syncthreads() { eg_block_barrier(); }
-inline void __syncwarp(unsigned = ~0u) { eg_warp_barrier(); }
+inline void __syncwarp(unsigned = ~0u) { eg_warp_fence(); }
 inline void __threadfence() {}
 inline void __threadfence_system() {}
 inline void __threadfence_block() {}
@@ -74,7 +76,7 @@ void call(void (*kernel)(P...), void** arguments) {
 }
 
 template <class T, class F>
-T atomic_update(T* p, F f) {
+EG_UNWATCHED T atomic_update(T* p, F f) {
   const T old = *p;  // fibers switch at barriers only
   *p = f(old);
   return old;
@@ -117,7 +119,7 @@ inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
 inline int __clz(int x) { return x ? __builtin_clz(unsigned(x)) : 32; }
 inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) * b) >> 32); }
-inline int __syncthreads_or(int predicate) {
+EG_UNWATCHED inline int __syncthreads_or(int predicate) {
   static int any;
   __syncthreads();
   any = 0;

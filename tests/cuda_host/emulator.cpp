@@ -13,6 +13,7 @@
 
 #include "core/common.h"
 #include "cuda/driver.h"
+#include "watch.h"
 
 struct dim3 {
   unsigned x, y, z;
@@ -91,6 +92,7 @@ bool release(unsigned begin, unsigned end, State barrier) {
 }
 
 void run_block() {
+  watch::begin_block();
   const unsigned n = blockDim.x * blockDim.y * blockDim.z;
   while (stacks.size() < n) stacks.push_back(static_cast<char*>(std::malloc(kStack)));
   fibers.assign(n, Fiber());
@@ -106,10 +108,16 @@ void run_block() {
       }
       alive = alive || fibers[i].state != kDone;
     }
-    if (!alive) return;
+    if (!alive) return watch::count_block(n);
     for (unsigned w = 0; w < n; w += 32)
-      moved = release(w, w + 32 < n ? w + 32 : n, kAtWarpBarrier) || moved;
-    moved = release(0, n, kAtBlockBarrier) || moved;
+      if (release(w, w + 32 < n ? w + 32 : n, kAtWarpBarrier)) {
+        watch::pass_fence(w / 32);
+        moved = true;
+      }
+    if (release(0, n, kAtBlockBarrier)) {
+      watch::next_interval(n);
+      moved = true;
+    }
     if (!moved) {
       std::fprintf(stderr, "cuda_host: the threads of a block wait for each other for ever\n");
       std::abort();
@@ -183,6 +191,7 @@ int launch(void* kernel, const unsigned* grid, const unsigned* block, unsigned s
   open_arena();
   std::vector<char> shared(shared_bytes + 64);
   eg_dynamic_shared = shared.data() + (64 - reinterpret_cast<uintptr_t>(shared.data()) % 64) % 64;
+  watch::begin_launch(kernel, arena, kArena, eg_dynamic_shared, shared_bytes);
   entry = reinterpret_cast<void (*)(void**)>(kernel);
   entry_arguments = arguments;
   gridDim = {grid[0], grid[1], grid[2]};
@@ -267,9 +276,15 @@ const eg::cuda::Driver table = {
 
 }  // namespace
 
+unsigned watch::running_thread() { return running; }
+
 extern "C" {
 void eg_block_barrier() { yield(kAtBlockBarrier); }
 void eg_warp_barrier() { yield(kAtWarpBarrier); }
+void eg_warp_fence() {
+  watch::fencing[running / 32] = true;
+  yield(kAtWarpBarrier);
+}
 uint64_t* eg_slot(unsigned thread) { return &fibers[thread].slot; }
 bool eg_alive(unsigned thread) { return thread < fibers.size() && fibers[thread].state != kDone; }
 const eg::cuda::Driver* eg_emulated_driver() { return &table; }
