@@ -112,12 +112,17 @@ def _without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     chosen = request.config.getoption("--device")
     if chosen == "cpu":
-        return chosen
+        yield chosen
+        return
     _without_tf32(monkeypatch)
-    return "cuda"
+    yield "cuda"
+    if chosen == "emulated":
+        import emulated_gpu
+
+        emulated_gpu.check_races()
 
 
 @pytest.fixture

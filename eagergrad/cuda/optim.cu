@@ -206,7 +206,8 @@ __global__ void norm_chunks(const SpanEntry* entries, int count, double p, doubl
 
 // One block.
 template <int kKind>
-__global__ void norm_total(const double* partial, int64_t n, double p, int dtype, void* out) {
+__global__ void __launch_bounds__(1024)
+    norm_total(const double* partial, int64_t n, double p, int dtype, void* out) {
   using R = NormRule<kKind, double>;
   double total = kKind == kLeast ? double(INFINITY) : 0.0;
   for (int64_t i = threadIdx.x; i < n; i += blockDim.x) R::join(total, partial[i]);

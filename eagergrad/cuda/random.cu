@@ -139,8 +139,9 @@ __global__ void permute_exchange(int64_t n, int round, int64_t* out, int64_t* pa
   if (made) add_to(left, -made);
 }
 // One block, to the end.
-__global__ void permute_rest(int64_t n, int round, int64_t* out, int64_t* partner, uint64_t* mark,
-                             int64_t* left) {
+__global__ void __launch_bounds__(1024)
+    permute_rest(int64_t n, int round, int64_t* out, int64_t* partner, uint64_t* mark,
+                 int64_t* left) {
   if (*left == 0) return;
   for (int waiting = 1; waiting; ++round) {
     for (int64_t i = threadIdx.x; i < n; i += blockDim.x)

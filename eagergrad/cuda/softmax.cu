@@ -65,8 +65,9 @@ __global__ void __launch_bounds__(kBlock ? 1024 : 128)
 
 // See SoftmaxKernels in kernels/reduce.h.
 template <class T, bool kBlock>
-__global__ void cross_entropy(const T* x, const int64_t* target, int64_t ignore, double smoothing,
-                              compute_t<T>* loss, compute_t<T>* lse, int64_t lines, int64_t n) {
+__global__ void __launch_bounds__(kBlock ? 1024 : 128)
+    cross_entropy(const T* x, const int64_t* target, int64_t ignore, double smoothing,
+                  compute_t<T>* loss, compute_t<T>* lse, int64_t lines, int64_t n) {
   using C = compute_t<T>;
   const Team<kBlock> team;
   for (int64_t line = team.first; line < lines; line += team.stride) {
@@ -93,9 +94,10 @@ __global__ void cross_entropy(const T* x, const int64_t* target, int64_t ignore,
 }
 
 template <class T, bool kBlock>
-__global__ void cross_entropy_backward(const T* x, const int64_t* target, int64_t ignore,
-                                       double smoothing, const compute_t<T>* lse,
-                                       const compute_t<T>* scale, T* gx, int64_t lines, int64_t n) {
+__global__ void __launch_bounds__(kBlock ? 1024 : 128)
+    cross_entropy_backward(const T* x, const int64_t* target, int64_t ignore, double smoothing,
+                           const compute_t<T>* lse, const compute_t<T>* scale, T* gx, int64_t lines,
+                           int64_t n) {
   using C = compute_t<T>;
   const Team<kBlock> team;
   const C own = C(1 - smoothing), even = C(smoothing / double(n));

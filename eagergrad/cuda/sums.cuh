@@ -57,13 +57,13 @@ __device__ __forceinline__ T scan_tile(T* data, int64_t base, int64_t n, T carry
 
 // One block; the sum of all goes to `total`, which may be null.
 template <class T>
-__global__ void scan_alone(T* data, int64_t n, T* total) {
+__global__ void __launch_bounds__(1024) scan_alone(T* data, int64_t n, T* total) {
   T carry = 0;
   for (int64_t base = 0; base < n; base += kScanTile) carry += scan_tile(data, base, n, carry);
   if (total && threadIdx.x == 0) *total = carry;
 }
 template <class T>
-__global__ void scan_sums(const T* data, int64_t n, T* sums) {
+__global__ void __launch_bounds__(1024) scan_sums(const T* data, int64_t n, T* sums) {
   const int64_t first = int64_t(blockIdx.x) * kScanTile + threadIdx.x;
   T sum = 0, total;
 #pragma unroll
@@ -73,7 +73,7 @@ __global__ void scan_sums(const T* data, int64_t n, T* sums) {
   if (threadIdx.x == 0) sums[blockIdx.x] = total;
 }
 template <class T>
-__global__ void scan_apply(T* data, int64_t n, const T* before) {
+__global__ void __launch_bounds__(1024) scan_apply(T* data, int64_t n, const T* before) {
   scan_tile(data, int64_t(blockIdx.x) * kScanTile, n, before[blockIdx.x]);
 }
 
