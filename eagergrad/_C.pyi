@@ -78,6 +78,7 @@ class TensorBase:
     def __index__(self) -> _int: ...
     def __hash__(self) -> _int: ...
     _base: Tensor | None
+    _is_dense: Any
     _is_inference: Any
     _is_view_flag: Any
     _version: _int
@@ -140,9 +141,9 @@ class TensorBase:
     def addbmm(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor: r"""beta * input + alpha * the sum of the products"""
     def addbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor: r"""beta * input + alpha * the sum of the products"""
     def addcdiv(self, tensor1: Tensor | complex, tensor2: Tensor | complex, *, value: _float = 1) -> Tensor: r"""input + value * tensor1 / tensor2"""
-    def addcdiv_(self, tensor1: Tensor | complex, tensor2: Tensor | complex, *, value: _float = 1) -> Tensor: r"""input + value * tensor1 / tensor2"""
+    def addcdiv_(self, tensor1: Tensor | complex, tensor2: Tensor | complex, *, value: _float = 1) -> Tensor: r"""In-place version of addcdiv."""
     def addcmul(self, tensor1: Tensor | complex, tensor2: Tensor | complex, *, value: _float = 1) -> Tensor: r"""input + value * tensor1 * tensor2"""
-    def addcmul_(self, tensor1: Tensor | complex, tensor2: Tensor | complex, *, value: _float = 1) -> Tensor: r"""input + value * tensor1 * tensor2"""
+    def addcmul_(self, tensor1: Tensor | complex, tensor2: Tensor | complex, *, value: _float = 1) -> Tensor: r"""In-place version of addcmul."""
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor: r"""beta * input + alpha * mat1 @ mat2"""
     def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor: r"""beta * input + alpha * mat1 @ mat2"""
     def addmv(self, mat: Tensor, vec: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor: r"""beta * input + alpha * mat @ vec"""
@@ -212,16 +213,16 @@ class TensorBase:
     def ceil(self) -> Tensor: r"""y = ceil(x)"""
     def ceil_(self) -> Tensor: r"""In-place version of ceil."""
     def celu(self, alpha: _float = 1.0) -> Tensor: r"""y = where(x > 0, x, alpha * expm1(x / alpha))"""
-    def celu_(self, alpha: _float = 1.0) -> Tensor: r"""y = where(x > 0, x, alpha * expm1(x / alpha))"""
+    def celu_(self, alpha: _float = 1.0) -> Tensor: r"""In-place version of celu."""
     def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]: r"""Views of up to `chunks` consecutive parts of equal size; the last may be smaller."""
     def clamp(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""Elements limited to [min, max]."""
-    def clamp_(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""Elements limited to [min, max]."""
+    def clamp_(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""In-place version of clamp."""
     def clamp_max(self, max: Tensor | complex) -> Tensor: r"""Elements not above max."""
-    def clamp_max_(self, max: Tensor | complex) -> Tensor: r"""Elements not above max."""
+    def clamp_max_(self, max: Tensor | complex) -> Tensor: r"""In-place version of clamp_max."""
     def clamp_min(self, min: Tensor | complex) -> Tensor: r"""Elements not below min."""
-    def clamp_min_(self, min: Tensor | complex) -> Tensor: r"""Elements not below min."""
+    def clamp_min_(self, min: Tensor | complex) -> Tensor: r"""In-place version of clamp_min."""
     def clip(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""Elements limited to [min, max]."""
-    def clip_(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""Elements limited to [min, max]."""
+    def clip_(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""In-place version of clip."""
     def clone(self, *, memory_format: _str | None = None) -> Tensor: r"""A recorded copy."""
     def contiguous(self, *, memory_format: _str = 'contiguous_format') -> Tensor: r"""Row-major, or channels last, in memory: a copy if it is not already."""
     def copy_(self, src: Tensor | complex, non_blocking: _bool = False) -> Tensor: r"""Copies src, broadcast and cast, into this tensor; recorded."""
@@ -326,7 +327,7 @@ class TensorBase:
     def gt(self, other: Tensor | complex) -> Tensor: r"""y = a > b"""
     def gt_(self, other: Tensor | complex) -> Tensor: r"""In-place version of gt."""
     def hardshrink(self, lambd: _float = 0.5) -> Tensor: r"""y = where((x >= -lambd) & (x <= lambd), T(0), x)"""
-    def hardshrink_(self, lambd: _float = 0.5) -> Tensor: r"""y = where((x >= -lambd) & (x <= lambd), T(0), x)"""
+    def hardshrink_(self, lambd: _float = 0.5) -> Tensor: r"""In-place version of hardshrink."""
     @overload
     def heaviside(self, other: Tensor | complex) -> Tensor: r"""y = where(a == 0, b, where(a > 0, T(1), T(0)))"""
     @overload
@@ -383,7 +384,7 @@ class TensorBase:
     def le(self, other: Tensor | complex) -> Tensor: r"""y = a <= b"""
     def le_(self, other: Tensor | complex) -> Tensor: r"""In-place version of le."""
     def lerp(self, end: Tensor | complex, weight: Tensor | complex) -> Tensor: r"""input + weight * (end - input)"""
-    def lerp_(self, end: Tensor | complex, weight: Tensor | complex) -> Tensor: r"""input + weight * (end - input)"""
+    def lerp_(self, end: Tensor | complex, weight: Tensor | complex) -> Tensor: r"""In-place version of lerp."""
     def less(self, other: Tensor | complex) -> Tensor: r"""The same as lt."""
     def less_(self, other: Tensor | complex) -> Tensor: r"""The same as lt."""
     def less_equal(self, other: Tensor | complex) -> Tensor: r"""The same as le."""

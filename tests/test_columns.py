@@ -149,3 +149,25 @@ def test_filling_casts_the_number_once(dtype):
     expected[:, 3] = expected[2] = 0
     np.testing.assert_array_equal(x.numpy(), expected.astype(dtype))
     assert not x.zero_().any()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "int64"])
+def test_scaled_addition_in_place(dtype):
+    kind = getattr(eg, dtype)
+    x, y = eg.arange(12).reshape(3, 4).to(kind), eg.ones(3, 4, dtype=kind)
+    before = x.clone()
+    assert eg.equal(x.add_(y, alpha=3), before + 3)
+    assert eg.equal(x.sub_(y[0], alpha=2), before + 1)
+    w = eg.ones(3, 4, requires_grad=True)
+    z = (w * 2).add_(w, alpha=3).clamp_(max=4.0).clamp_min_(1.0)
+    z.sum().backward()
+    assert eg.equal(w.grad, eg.zeros(3, 4)) and (z == 4).all()
+
+
+def test_clamp_in_place_refuses_what_does_not_fit():
+    x = eg.arange(4)
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        x.clamp_(0.5, 1.5)
+    with pytest.raises(RuntimeError, match="At least one of"):
+        x.clamp_()
+    assert x.clamp_(1, 2).tolist() == [1, 1, 2, 2] and x.clip_(min=2).tolist() == [2, 2, 2, 2]

@@ -399,11 +399,19 @@ void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t lengt
     arg_columns<op>(x, out, values, outer, length, inner);
 }
 
+// f(0.0f) and so on for the types that positions and scans are found in.
+template <class F>
+EG_INLINE void visit_ordered(DType type, F&& f) {
+  if (type == DType::Int64)
+    f(int64_t(0));
+  else
+    visit_float(type, f);
+}
+
 void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
          int64_t length, int64_t inner) {
-  visit_compute(type, [&](auto zero) {
-    using Given = decltype(zero);
-    using T = std::conditional_t<std::is_same_v<Given, bool>, uint8_t, Given>;
+  visit_ordered(type, [&](auto zero) {
+    using T = decltype(zero);
     const T* p = reinterpret_cast<const T*>(x);
     T* v = reinterpret_cast<T*>(values);
     if (op == Arg::Max)
@@ -566,7 +574,7 @@ struct VectorScan {
 
 template <Scan op, class T>
 EG_INLINE void scan_line(const T* x, T* y, int64_t* positions, int64_t length) {
-  if constexpr (op != Scan::LogSumExp && sizeof(Running<op, T>) == 8) {
+  if constexpr (op != Scan::LogSumExp) {
     if constexpr (op == Scan::Max || op == Scan::Min) {
       if (positions) return VectorScan<op, T>::template run<true>(x, y, positions, length);
     }
@@ -597,7 +605,7 @@ void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t len
 
 void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,
           int64_t length, int64_t inner) {
-  visit_compute(type, [&](auto zero) {
+  visit_ordered(type, [&](auto zero) {
     using T = decltype(zero);
     const T* p = reinterpret_cast<const T*>(x);
     T* q = reinterpret_cast<T*>(y);

@@ -16,6 +16,7 @@ struct ReduceKernels {
   // for the kernels' own use.
   void (*reduce)(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
                  int64_t inner);
+  // arg and scan take float, double and int64 on the host.
   // out[outer, inner]: int64 position of the first extreme element (NaN counts as extreme); values may be null.
   void (*arg)(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
               int64_t length, int64_t inner);

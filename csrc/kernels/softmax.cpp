@@ -71,7 +71,7 @@ template <class T>
 struct SideBySide {
   T v[kShort * kAbreast];  // element i of line r at i * kAbreast + r
 
-  EG_INLINE void read(const T* x, int64_t lines, int64_t n) {
+  __attribute__((noinline)) void read(const T* x, int64_t lines, int64_t n) {
     if (lines == kAbreast && n >= kLanes<T>)
       return squares(n, [&](Vec<T>* square, int64_t r, int64_t i) {
         for (int64_t k = 0; k < kLanes<T>; ++k) square[k] = load(x + (r + k) * n + i);
@@ -81,7 +81,7 @@ struct SideBySide {
     for (int64_t r = 0; r < kAbreast; ++r)
       for (int64_t i = 0; i < n; ++i) v[i * kAbreast + r] = r < lines ? x[r * n + i] : T(0);
   }
-  EG_INLINE void write(T* y, int64_t lines, int64_t n) const {
+  __attribute__((noinline)) void write(T* y, int64_t lines, int64_t n) const {
     if (lines == kAbreast && n >= kLanes<T>)
       return squares(n, [&](Vec<T>* square, int64_t r, int64_t i) {
         for (int64_t k = 0; k < kLanes<T>; ++k) square[k] = load(v + (i + k) * kAbreast + r);
@@ -174,28 +174,35 @@ constexpr int64_t kAcross = 256;
 
 template <class T, class F>
 EG_INLINE void each_of_row(int64_t width, const T* x, F f) {
-  int64_t c = 0;
-  for (; c + kAbreast <= width; c += kAbreast)
-    for (int64_t l = 0; l < kAbreast; ++l) f(x[c + l], c + l);
-  if (c == width) return;
   T rest[kAbreast];
-  for (int64_t l = 0; l < kAbreast; ++l) rest[l] = c + l < width ? x[c + l] : T(0);
-  for (int64_t l = 0; l < kAbreast; ++l) f(rest[l], c + l);
+  for (int64_t c = 0; c < width; c += kAbreast) {
+    const T* p = x + c;
+    if (width - c < kAbreast) {
+      for (int64_t l = 0; l < kAbreast; ++l) rest[l] = c + l < width ? p[l] : T(0);
+      p = rest;
+    }
+    for (int64_t l = 0; l < kAbreast; ++l) f(p[l], c + l);
+  }
 }
 template <class T, class F>
 EG_INLINE void map_row(int64_t width, T* y, const T* a, const T* b, F f) {
-  int64_t c = 0;
-  for (; c + kAbreast <= width; c += kAbreast)
+  T rest[3][kAbreast];
+  for (int64_t c = 0; c < width; c += kAbreast) {
+    const int64_t n = min64(kAbreast, width - c);
+    const T *p = a + c, *q = b + c;
+    T* out = y + c;
+    if (n < kAbreast) {
+      for (int64_t l = 0; l < kAbreast; ++l) {
+        rest[0][l] = l < n ? p[l] : T(0);
+        rest[1][l] = l < n ? q[l] : T(0);
+      }
+      p = rest[0], q = rest[1], out = rest[2];
+    }
 #pragma GCC ivdep
-    for (int64_t l = 0; l < kAbreast; ++l) y[c + l] = f(a[c + l], b[c + l], c + l);
-  if (c == width) return;
-  T first[kAbreast], second[kAbreast];
-  for (int64_t l = 0; l < kAbreast; ++l) {
-    first[l] = c + l < width ? a[c + l] : T(0);
-    second[l] = c + l < width ? b[c + l] : T(0);
+    for (int64_t l = 0; l < kAbreast; ++l) out[l] = f(p[l], q[l], c + l);
+    if (n < kAbreast)
+      for (int64_t l = 0; l < n; ++l) y[c + l] = rest[2][l];
   }
-  for (int64_t l = 0; l < kAbreast; ++l) first[l] = f(first[l], second[l], c + l);
-  for (int64_t l = 0; c + l < width; ++l) y[c + l] = first[l];
 }
 
 // body(first element, lines) of every kAcross lines of an (outer, n, inner) array.

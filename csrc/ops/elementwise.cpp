@@ -520,6 +520,26 @@ Call binary_call(Binary op, const Tensor* const* inputs) {
   return {row, int16_t(op), loop, loops.backward[int(op)], inputs, nullptr, common};
 }
 
+Call ternary_call(Ternary op, const Tensor* const* inputs, const double* attributes) {
+  const Row& row = ternary_rows[int(op)];
+  const Tensor &a = *inputs[0], &b = *inputs[1], &c = *inputs[2];
+  const Tensor all[] = {a, b, c};
+  const DType common = result_type(all, 3);
+  check_dtype(row, op == Ternary::lerp ? Takes::Floats : Takes::Numbers,
+              op == Ternary::lerp ? a.dtype() : common);
+  if (op == Ternary::lerp)
+    EG_CHECK(a.dtype() == b.dtype() || b.is_weak(), "[lerp] expected dtype ", a.dtype(),
+             " for `end` but got dtype ", b.dtype());
+  if (op == Ternary::addcdiv)
+    EG_CHECK(is_floating(result_type(b, c)),
+             "[addcdiv] integer division with addcdiv is not supported: use floating point "
+             "operands");
+  const auto& loops = host_kernels<TernaryKernels>();
+  const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, common))];
+  if (!loop) refuse_dtype(row, common);
+  return {row, int16_t(op), loop, loops.backward[int(op)], inputs, attributes, common};
+}
+
 }  // namespace
 
 void check_castable(const char* op, DType from, DType to) {
@@ -552,25 +572,16 @@ void binary_(Binary op, const Tensor& a, const Tensor& b) {
 }
 
 Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, double attribute) {
-  const Row& row = ternary_rows[int(op)];
-  const Tensor all[] = {a, b, c};
   const Tensor* inputs[] = {&a, &b, &c};
-  const OpDevice device(row.name, inputs, 3);
-  DType common = result_type(all, 3);
-  check_dtype(row, op == Ternary::lerp ? Takes::Floats : Takes::Numbers,
-              op == Ternary::lerp ? a.dtype() : common);
-  if (op == Ternary::lerp)
-    EG_CHECK(a.dtype() == b.dtype() || b.is_weak(), "[lerp] expected dtype ", a.dtype(),
-             " for `end` but got dtype ", b.dtype());
-  if (op == Ternary::addcdiv)
-    EG_CHECK(is_floating(result_type(b, c)),
-             "[addcdiv] integer division with addcdiv is not supported: use floating point "
-             "operands");
   const double attributes[] = {attribute, 0, 0};
-  const auto& loops = host_kernels<TernaryKernels>();
-  const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, common))];
-  if (!loop) refuse_dtype(row, common);
-  return Call{row, int16_t(op), loop, loops.backward[int(op)], inputs, attributes, common}.run();
+  const OpDevice device(ternary_rows[int(op)].name, inputs, 3);
+  return ternary_call(op, inputs, attributes).run();
+}
+void ternary_(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, double attribute) {
+  const Tensor* inputs[] = {&a, &b, &c};
+  const double attributes[] = {attribute, 0, 0};
+  const OpDevice device(ternary_rows[int(op)].name, inputs, 3);
+  ternary_call(op, inputs, attributes).run_inplace();
 }
 
 // --- where -----------------------------------------------------------------------------------------------------------------

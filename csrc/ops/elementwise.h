@@ -45,6 +45,7 @@ Tensor ternary(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, do
 // In place; raise before anything is written.
 void unary_(Unary op, const Tensor& x, const double* attributes = nullptr);
 void binary_(Binary op, const Tensor& a, const Tensor& b);
+void ternary_(Ternary op, const Tensor& a, const Tensor& b, const Tensor& c, double attribute = 0);
 
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX)          \
   inline Tensor NAME(const Tensor& x, double P0 = 0, double P1 = 0, double P2 = 0) { \

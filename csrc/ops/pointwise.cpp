@@ -1,4 +1,5 @@
 // Python names of the table's ops, and the pointwise functions made of them.
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -133,14 +134,29 @@ void check_operands(const char* name, Numbers where, const Tensor& a, const Tens
         return input;                                                                  \
       },                                                                               \
       #NAME "_(input)", "In-place version of " #NAME ".", ((FLAGS) & kInternal) | kMethodOnly)
-#define EG_REGISTER_1(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                  \
-  EG_OP(                                                                   \
-      +[](const Tensor& input, double P0) { return eg::NAME(input, P0); }, \
-      #NAME "(input, " #P0 "=" D0 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
+#define EG_REGISTER_1(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                 \
+  EG_OP(                                                                                  \
+      +[](const Tensor& input, double P0) { return eg::NAME(input, P0); },                \
+      #NAME "(input, " #P0 "=" D0 ")", "y = " #Y "\n\ndL/dx = " #GX, (FLAGS) & ~kInplace) \
+  EG_OP(                                                                                  \
+      +[](const Tensor& input, double P0) {                                               \
+        unary_(Unary::NAME, input, std::array<double, 3>{P0}.data());                     \
+        return input;                                                                     \
+      },                                                                                  \
+      #NAME "_(input, " #P0 "=" D0 ")", "In-place version of " #NAME ".",                 \
+      ((FLAGS) & kInternal) | kMethodOnly)
 #define EG_REGISTER_2(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                                 \
   EG_OP(                                                                                  \
       +[](const Tensor& input, double P0, double P1) { return eg::NAME(input, P0, P1); }, \
-      #NAME "(input, " #P0 "=" D0 ", " #P1 "=" D1 ")", "y = " #Y "\n\ndL/dx = " #GX, FLAGS)
+      #NAME "(input, " #P0 "=" D0 ", " #P1 "=" D1 ")", "y = " #Y "\n\ndL/dx = " #GX,      \
+      (FLAGS) & ~kInplace)                                                                \
+  EG_OP(                                                                                  \
+      +[](const Tensor& input, double P0, double P1) {                                    \
+        unary_(Unary::NAME, input, std::array<double, 3>{P0, P1}.data());                 \
+        return input;                                                                     \
+      },                                                                                  \
+      #NAME "_(input, " #P0 "=" D0 ", " #P1 "=" D1 ")", "In-place version of " #NAME ".", \
+      ((FLAGS) & kInternal) | kMethodOnly)
 #define EG_REGISTER_3(...)  // nan_to_num: below
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX) \
   EG_REGISTER_##COUNT(NAME, unary_flags(FLAGS, DOMAIN, COUNT, Unary::NAME), P0, D0, P1, D1, Y, GX)
@@ -174,6 +190,15 @@ Tensor scaled(const Tensor& other, const Scalar& alpha) {
     if (Tensor rows = scale_rows(other, Tensor(alpha)); rows.defined()) return rows;
   return mul(other, Tensor(alpha));
 }
+// input += or -= alpha * other; in one pass where floats are not recorded.
+void add_scaled_(Binary op, const Tensor& input, const Tensor& other, const Scalar& alpha) {
+  const bool recorded = grad_enabled() && (input.requires_grad() || other.requires_grad());
+  if (recorded || !input.is_floating() || !other.is_floating() || other.is_weak() ||
+      may_be_row_sparse(other))
+    return binary_(op, input, scaled(other, alpha));
+  const double factor = alpha.to_double();
+  ternary_(Ternary::addcmul, input, other, Tensor(1), op == Binary::sub ? -factor : factor);
+}
 EG_OP(
     +[](const Operand& input, const Operand& other, Scalar alpha) {
       return to(add(input, scaled(other, alpha)), result_type(input, other));
@@ -190,18 +215,18 @@ EG_OP(
     "add(input, alpha, other)", "y = input + alpha * other", kPublic & ~kInplace)
 EG_OP(
     +[](const Tensor& input, const Operand& other, Scalar alpha) {
-      binary_(Binary::add, input, scaled(other, alpha));
+      add_scaled_(Binary::add, input, other, alpha);
       return input;
     },
     "add_(input, other, *, alpha)", "input += alpha * other", kMethodOnly)
 EG_OP(
     +[](const Tensor& input, Scalar alpha, const Operand& other) {
-      binary_(Binary::add, input, scaled(other, alpha));
+      add_scaled_(Binary::add, input, other, alpha);
       return input;
     },
     "add_(input, alpha, other)", "input += alpha * other", kMethodOnly)
 Tensor subtract_(const Tensor& input, const Operand& other, Scalar alpha) {
-  binary_(Binary::sub, input, scaled(other, alpha));
+  add_scaled_(Binary::sub, input, other, alpha);
   return input;
 }
 EG_OP(&subtract_, "sub_(input, other, *, alpha)", "input -= alpha * other", kMethodOnly)
@@ -248,35 +273,62 @@ EG_OP(&replace_special, "nan_to_num(input, nan=None, posinf=None, neginf=None)",
 
 // --- clamp -------------------------------------------------------------------------------------------------------
 
-Tensor clamp(const Tensor& x, std::optional<Operand> low, std::optional<Operand> high) {
-  EG_CHECK(low || high, "At least one of 'min' or 'max' must not be None");
-  if (low && high) {
-    const Tensor all[] = {x, low->tensor, high->tensor};
-    const DType t = result_type(all, 3);
-    return clamp_tensor(x.dtype() == t ? x : to(x, t), low->tensor, high->tensor);
+// Both bounds, one of them infinite if it is not given.
+struct Bounds {
+  Tensor low, high;
+  Bounds(const std::optional<Operand>& min, const std::optional<Operand>& max)
+      : low(min ? min->tensor : Tensor(Scalar(-INFINITY))),
+        high(max ? max->tensor : Tensor(Scalar(INFINITY))) {
+    EG_CHECK(min || max, "At least one of 'min' or 'max' must not be None");
   }
-  const Tensor& bound = low ? low->tensor : high->tensor;
-  // PyTorch lets the gradient through at the bound; maximum would split it.
-  const Tensor infinite(Scalar(low ? INFINITY : -INFINITY));
-  const DType t = result_type(x, bound);
-  if (is_floating(t))
-    return low ? clamp_tensor(x, bound, infinite) : clamp_tensor(x, infinite, bound);
-  return low ? maximum(x, bound) : minimum(x, bound);
+};
+// Whole numbers know no infinity: one bound is a maximum or a minimum. Of floats that would split the gradient at the bound,
+// which PyTorch lets through.
+bool is_one_sided(const Tensor& x, const std::optional<Operand>& low,
+                  const std::optional<Operand>& high) {
+  return !(low && high) && !is_floating(result_type(x, low ? low->tensor : high->tensor));
 }
-EG_OP(&clamp, "clamp(input, min=None, max=None)", "Elements limited to [min, max].", kPublic)
-EG_OP(&clamp, "clip(input, min=None, max=None)", "Elements limited to [min, max].", kPublic)
-EG_OP(
-    +[](const Tensor& input, const Operand& min) {
-      return named(clamp(input, min, std::nullopt),
-                   min.tensor.is_weak() ? "ClampMinBackward0" : "ClampMinBackward1");
-    },
-    "clamp_min(input, min)", "Elements not below min.", kPublic)
-EG_OP(
-    +[](const Tensor& input, const Operand& max) {
-      return named(clamp(input, std::nullopt, max),
-                   max.tensor.is_weak() ? "ClampMaxBackward0" : "ClampMaxBackward1");
-    },
-    "clamp_max(input, max)", "Elements not above max.", kPublic)
+
+Tensor clamp(const Tensor& x, std::optional<Operand> low, std::optional<Operand> high) {
+  const Bounds b(low, high);
+  if (is_one_sided(x, low, high)) return low ? maximum(x, b.low) : minimum(x, b.high);
+  const Tensor all[] = {x, b.low, b.high};
+  const DType t = result_type(all, 3);
+  return clamp_tensor(x.dtype() == t ? x : to(x, t), b.low, b.high);
+}
+Tensor clamp_(const Tensor& x, std::optional<Operand> low, std::optional<Operand> high) {
+  const Bounds b(low, high);
+  check_inplace(x, "clamp_");
+  if (is_one_sided(x, low, high))
+    low ? binary_(Binary::maximum, x, b.low) : binary_(Binary::minimum, x, b.high);
+  else
+    ternary_(Ternary::clamp_tensor, x, b.low, b.high);
+  return x;
+}
+
+// One function under two names, and what writes in place without a temporary.
+#define EG_CLAMP(NAME)                                                                   \
+  EG_OP(&clamp, #NAME "(input, min=None, max=None)", "Elements limited to [min, max].",  \
+        kPublic & ~kInplace)                                                             \
+  EG_OP(&clamp_, #NAME "_(input, min=None, max=None)", "In-place version of " #NAME ".", \
+        kMethodOnly)
+EG_CLAMP(clamp)
+EG_CLAMP(clip)
+#define EG_CLAMP_ONE(NAME, BOUND, MIN, MAX, DOC, TITLE)                                       \
+  EG_OP(                                                                                      \
+      +[](const Tensor& input, const Operand& BOUND) {                                        \
+        return named(clamp(input, MIN, MAX), BOUND.tensor.is_weak() ? TITLE "0" : TITLE "1"); \
+      },                                                                                      \
+      #NAME "(input, " #BOUND ")", DOC, kPublic & ~kInplace)                                  \
+  EG_OP(                                                                                      \
+      +[](const Tensor& input, const Operand& BOUND) {                                        \
+        clamp_(input, MIN, MAX);                                                              \
+        return grad_enabled() ? named(input, BOUND.tensor.is_weak() ? TITLE "0" : TITLE "1")  \
+                              : input;                                                        \
+      },                                                                                      \
+      #NAME "_(input, " #BOUND ")", "In-place version of " #NAME ".", kMethodOnly)
+EG_CLAMP_ONE(clamp_min, min, min, std::nullopt, "Elements not below min.", "ClampMinBackward")
+EG_CLAMP_ONE(clamp_max, max, std::nullopt, max, "Elements not above max.", "ClampMaxBackward")
 
 EG_OP(
     +[](const Tensor& input, const Tensor& values) { return heaviside(input, values); },
@@ -299,17 +351,28 @@ EG_OP(
     +[](const Tensor& input, const Operand& end, const Operand& weight) {
       return lerp(input, end, weight);
     },
-    "lerp(input, end, weight)", "input + weight * (end - input)", kExact)
+    "lerp(input, end, weight)", "input + weight * (end - input)", kExact & ~kInplace)
 EG_OP(
-    +[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) {
-      return addcmul(input, tensor1, tensor2, value);
+    +[](const Tensor& input, const Operand& end, const Operand& weight) {
+      ternary_(Ternary::lerp, input, end, weight);
+      return input;
     },
-    "addcmul(input, tensor1, tensor2, *, value=1)", "input + value * tensor1 * tensor2", kPublic)
-EG_OP(
-    +[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) {
-      return addcdiv(input, tensor1, tensor2, value);
-    },
-    "addcdiv(input, tensor1, tensor2, *, value=1)", "input + value * tensor1 / tensor2", kPublic)
+    "lerp_(input, end, weight)", "In-place version of lerp.", kMethodOnly)
+#define EG_COMBINED(NAME, DOC)                                                                 \
+  EG_OP(                                                                                       \
+      +[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) { \
+        return NAME(input, tensor1, tensor2, value);                                           \
+      },                                                                                       \
+      #NAME "(input, tensor1, tensor2, *, value=1)", DOC, kPublic & ~kInplace)                 \
+  EG_OP(                                                                                       \
+      +[](const Tensor& input, const Operand& tensor1, const Operand& tensor2, double value) { \
+        ternary_(Ternary::NAME, input, tensor1, tensor2, value);                               \
+        return input;                                                                          \
+      },                                                                                       \
+      #NAME "_(input, tensor1, tensor2, *, value=1)", "In-place version of " #NAME ".",        \
+      kMethodOnly)
+EG_COMBINED(addcmul, "input + value * tensor1 * tensor2")
+EG_COMBINED(addcdiv, "input + value * tensor1 / tensor2")
 
 // --- the same under another name ---------------------------------------------------------------------------------------
 

@@ -433,7 +433,7 @@ EG_OP(
 
 template <Arg op>
 std::tuple<Tensor, Tensor> extreme_of(const Tensor& x, int64_t dim) {
-  const DType type = line_type(x.dtype());
+  const DType type = ordered_type(x.dtype());
   const Layout l(cast_data(x, type), {dim});
   Tensor at = empty(l.kept, DType::Int64), values = empty(l.kept, compute_type(type));
   kernels<ReduceKernels>().arg(op, type, l.data.raw(), at.data<int64_t>(), values.raw(), l.outer,

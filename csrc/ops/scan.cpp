@@ -8,7 +8,7 @@ namespace eg {
 namespace {
 
 Tensor scan_data(Scan op, const Tensor& x, int64_t dim, Tensor* positions = nullptr) {
-  const DType compute = is_reduced(x.dtype()) ? DType::Float32 : x.dtype();
+  const DType compute = is_reduced(x.dtype()) ? DType::Float32 : ordered_type(x.dtype());
   const Layout l(cast_data(x, compute), {dim});
   Tensor y = empty(x.sizes(), compute);
   if (positions) *positions = empty(x.sizes(), DType::Int64);

@@ -105,18 +105,22 @@ PyObject* from_device(Device d) {
 }
 
 bool as_device(PyObject* o, Device* out) {
-  if (o == cpu_device) return *out = Device{}, true;
+  const auto is_cpu = [](PyObject* name) {
+    return PyUnicode_CompareWithASCIIString(name, "cpu") == 0;
+  };
+  if (o == cpu_device || (PyUnicode_Check(o) && is_cpu(o))) return *out = Device{}, true;
   Object made = Object::borrow(o);
   if (PyUnicode_Check(o) || (PyLong_Check(o) && !PyBool_Check(o))) {
     made = checked(PyObject_CallOneArg(reinterpret_cast<PyObject*>(device_class), o));
   } else if (!PyObject_TypeCheck(o, device_class)) {
     return false;
   }
-  // A device that is not there raises, with the reason.
-  checked(PyObject_CallOneArg(helper("check_device"), made.get()));
   const Object type = checked(PyObject_GetAttrString(made.get(), "type"));
   const Object index = checked(PyObject_GetAttrString(made.get(), "index"));
-  const bool cpu = PyUnicode_CompareWithASCIIString(type.get(), "cpu") == 0;
+  const bool cpu = is_cpu(type.get());
+  if (cpu && index.get() == Py_None) return *out = Device{}, true;
+  // A device that is not there raises, with the reason.
+  checked(PyObject_CallOneArg(helper("check_device"), made.get()));
   *out = Device{cpu ? DeviceType::CPU : DeviceType::CUDA,
                 int8_t(cpu                      ? 0
                        : index.get() == Py_None ? cuda::current()

@@ -249,6 +249,7 @@ EG_GETTER(dtype, from_dtype(t.dtype()))
 EG_GETTER(device, from_device(t.device()))
 EG_GETTER(ndim, PyLong_FromLongLong(t.dim()))
 EG_GETTER(requires_grad, PyBool_FromLong(t.requires_grad()))
+EG_GETTER(is_dense, PyBool_FromLong(t.is_contiguous()))
 EG_GETTER(is_leaf, PyBool_FromLong(t.is_leaf()))
 EG_GETTER(version, PyLong_FromUnsignedLong(t.version()))
 EG_GETTER(is_inference, PyBool_FromLong(t->inference))
@@ -327,6 +328,7 @@ PyGetSetDef tensor_getset[] = {
     {"ndim", get_ndim, nullptr, "Number of dimensions.", nullptr},
     {"requires_grad", get_requires_grad, set_requires_grad,
      "Whether operations on this tensor are recorded.", nullptr},
+    {"_is_dense", get_is_dense, nullptr, "Whether the elements lie in row-major order.", nullptr},
     {"is_leaf", get_is_leaf, nullptr, "True if no recorded operation made this tensor.", nullptr},
     {"grad", get_grad, set_grad, "Gradient accumulated by backward(), or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The recorded operation that made this tensor, or None.",

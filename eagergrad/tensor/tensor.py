@@ -86,8 +86,11 @@ class Tensor(_C.TensorBase):
 
         Returns the tensor itself if nothing changes and ``copy`` is not set. Recorded.
         """
-        if len(args) == 1 and not kwargs and isinstance(args[0], dtype):
-            return _cast(self, args[0])
+        if len(args) == 1 and not kwargs:  # what most programs write, a microsecond sooner
+            if isinstance(args[0], dtype):
+                return _cast(self, args[0])
+            if isinstance(args[0], (Device, str)):
+                return _move(self, args[0])
         format = kwargs.pop("memory_format", None)
         target, where, copy = _parse_to(args, kwargs)
         result = self if target is None else _cast(self, target)
@@ -295,14 +298,7 @@ class Tensor(_C.TensorBase):
             if self.ndim != {"channels_last": 4, "channels_last_3d": 5}.get(memory_format):
                 return False
             return _C.op_table["_is_laid_out"](self, memory_format)
-        step = 1
-        for n, s in zip(reversed(self.shape), reversed(self.stride()), strict=True):
-            if n == 0:
-                return True
-            if n != 1 and s != step:
-                return False
-            step *= n
-        return True
+        return self._is_dense
 
     @property
     def is_cuda(self) -> Any:
