@@ -352,3 +352,11 @@ def test_sub_with_alpha_in_the_middle() -> None:
 def test_uneven_nests_are_refused(error: type, data: list) -> None:
     with pytest.raises(error, match="equal length"):
         eg.tensor(data)
+
+
+def test_mixed_precision_under_the_name_of_the_cpu():
+    from eagergrad.cpu.amp import GradScaler, autocast
+
+    with eg.cpu.amp.autocast():
+        assert (eg.ones(2, 2) @ eg.ones(2, 2)).dtype is eg.bfloat16
+    assert autocast is eg.cpu.amp.autocast and GradScaler(enabled=False).get_scale() == 1.0

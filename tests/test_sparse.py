@@ -517,12 +517,27 @@ def test_properties() -> None:
     assert list(map(len, x)) == [4] * 5
 
 
+@pytest.mark.filterwarnings("ignore:Sparse")
+def test_text_breaks_where_pytorch_breaks_it() -> None:
+    torch = pytest.importorskip("torch")
+    for make in (
+        lambda lib: lib.eye(3).to_sparse(),
+        lambda lib: lib.eye(3, dtype=lib.float64).to_sparse(),
+        lambda lib: lib.zeros(3, 3).to_sparse(),
+        lambda lib: lib.arange(40.0).view(4, 10).to_sparse(),
+        lambda lib: lib.eye(10).to_sparse_csr(),
+    ):
+        want = repr(make(torch)).replace("torch.", "eagergrad.")
+        assert repr(make(eg)).split() == want.split()
+        assert repr(make(eg)).splitlines()[:-2] == want.splitlines()[:-2]
+
+
 def test_text_is_pytorchs() -> None:
     x = eg.sparse_csr_tensor([0, 1, 2], [1, 0], [1.0, 2.0], (2, 2), requires_grad=True)
     assert repr(x) == (
         "tensor(crow_indices=tensor([0, 1, 2]),\n       col_indices=tensor([1, 0]),\n"
-        "       values=tensor([1., 2.]),\n       size=(2, 2), nnz=2, requires_grad=True, "
-        "layout=eagergrad.sparse_csr)"
+        "       values=tensor([1., 2.]), size=(2, 2), nnz=2, layout=eagergrad.sparse_csr,\n"
+        "       requires_grad=True)"
     )
     assert repr(x.to_sparse()).startswith(
         "tensor(indices=tensor([[0, 1],\n                       [1, 0]])"

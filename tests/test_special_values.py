@@ -1,6 +1,7 @@
 """PyTorch's answers in corners: values and gradients at infinities, dtypes, arguments, memory formats, seldom used names."""
 
 import math
+import warnings
 
 import pytest
 
@@ -432,3 +433,14 @@ def test_integrals_of_no_samples():
     assert eg.cumulative_trapezoid(eg.zeros(2, 0)).shape == (2, 0)
     no_rows = eg.zeros(0, 3)
     assert eg.nn.functional.cross_entropy(no_rows, no_rows).isnan()
+
+
+@pytest.mark.parametrize("name", ["var", "std", "var_mean", "std_mean"])
+def test_spread_of_too_few_numbers_warns(name):
+    with pytest.warns(UserWarning, match=f"^{name}.*degrees of freedom is <= 0"):
+        getattr(eg, name)(eg.ones(3, 1), 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        getattr(eg, name)(eg.ones(3, 1), 1, correction=0)
+        getattr(eg, name)(eg.ones(0, 1), 1)
+        getattr(eg, name)(eg.ones(3, 2), 1)

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/copy.h"
 #include "ops/registry.h"
 #include "ops/terms.h"
 #include "tape/function.h"
@@ -538,10 +539,16 @@ EG_OP(
 
 // --- variance -------------------------------------------------------------------------------------------------------------
 
-std::tuple<Tensor, Tensor> var_mean(const Tensor& x, const OptDims& dim, double correction,
-                                    bool keepdim, const char* title) {
+std::tuple<Tensor, Tensor> var_mean(const char* name, const Tensor& x, const OptDims& dim,
+                                    double correction, bool keepdim, const char* title) {
   EG_CHECK(x.is_floating(), "std and var only support floating point dtypes, got ", x.dtype());
-  return apply(Variance{all_or(dim, x.dim()), correction, keepdim, 0, title}, x);
+  auto result = apply(Variance{all_or(dim, x.dim()), correction, keepdim, 0, title}, x);
+  const int64_t results = std::get<0>(result).numel();
+  if (EG_UNLIKELY(results > 0 && double(x.numel() / results) <= correction) && warn_user)
+    warn_user(str(name,
+                  "(): degrees of freedom is <= 0. Correction should be strictly less than the "
+                  "reduction factor (input numel divided by output numel)."));
+  return result;
 }
 double corrected(const std::optional<Scalar>& correction) {
   return correction ? correction->to_double() : 1;
@@ -550,17 +557,17 @@ double corrected(const std::optional<Scalar>& correction) {
 #define EG_VARIANCE(NAME, TITLE, RESULT, FIELDS, MAKE)                                        \
   EG_OP(                                                                                      \
       +[](const Tensor& input, OptDims dim, std::optional<Scalar> correction, bool keepdim) { \
-        return MAKE(var_mean(input, dim, corrected(correction), keepdim, TITLE));             \
+        return MAKE(var_mean(NAME, input, dim, corrected(correction), keepdim, TITLE));       \
       },                                                                                      \
       NAME "(input, dim=None, *, correction=None, keepdim=False)" FIELDS, RESULT, kOutCasts)  \
   EG_OP(                                                                                      \
       +[](const Tensor& input, bool unbiased) {                                               \
-        return MAKE(var_mean(input, std::nullopt, unbiased, false, TITLE));                   \
+        return MAKE(var_mean(NAME, input, std::nullopt, unbiased, false, TITLE));             \
       },                                                                                      \
       NAME "(input, unbiased)" FIELDS, RESULT, kOutCasts)                                     \
   EG_OP(                                                                                      \
       +[](const Tensor& input, OptDims dim, bool unbiased, bool keepdim) {                    \
-        return MAKE(var_mean(input, dim, unbiased, keepdim, TITLE));                          \
+        return MAKE(var_mean(NAME, input, dim, unbiased, keepdim, TITLE));                    \
       },                                                                                      \
       NAME "(input, dim, unbiased=True, keepdim=False)" FIELDS, RESULT, kOutCasts)
 using Pair = std::tuple<Tensor, Tensor>;

@@ -28,3 +28,11 @@ def current_device() -> str:
 
 def synchronize(device: Any = None) -> None:
     """Wait for the CPU's work: it is done when an op returns."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "amp":
+        from importlib import import_module
+
+        return import_module("eagergrad.cpu.amp")
+    raise AttributeError(f"module 'eagergrad.cpu' has no attribute {name!r}")
