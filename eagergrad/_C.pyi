@@ -116,7 +116,7 @@ class TensorBase:
     def _lu_factor(self) -> Tensor: r"""LU, pivots from 1, and from 1 where the first zero pivot is, or 0. Not recorded."""
     def _ormqr(self, tau: Tensor, other: Tensor, transposed: _bool) -> Tensor: r"""The product of geqrf's reflections, or its transpose, times a matrix. Not recorded."""
     def _qr(self, complete: _bool, with_q: _bool) -> Tensor: r"""Q and R; an empty Q unless with_q. Not recorded."""
-    def _slogdet(self) -> Tensor: r"""Determinants, and their signs and logarithms. Not recorded."""
+    def _slogdet(self, logarithm: _bool) -> Tensor: r"""Determinants, and their signs and logarithms if asked for. Not recorded."""
     def _svd(self, full: _bool, vectors: _bool) -> Tensor: r"""Singular values, and vectors if asked for. Not recorded."""
     def abs(self) -> Tensor: r"""y = abs(x)"""
     def abs_(self) -> Tensor: r"""In-place version of abs."""
