@@ -128,28 +128,78 @@ Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool unit)
   return by_columns(x);
 }
 
-// What row exchanges, numbered from 1, make of the numbers 0 to n - 1.
-Tensor lu_order(const Tensor& pivots, int64_t n) {
+// Calls f(b, order) with what each batch element's row exchanges, numbered from 1, make of the numbers 0 to n - 1.
+template <class F>
+void for_orders(const Tensor& pivots, int64_t n, F&& f) {
   EG_CHECK(pivots.dtype() == DType::Int32 && pivots.dim() >= 1 && pivots.device() == Device{},
            "[linalg.lu] expected pivots of dtype int32, at least 1-D, on the CPU; got ",
            pivots.dtype(), " of shape ", pivots.sizes());
   const int64_t k = pivots.size(-1);
   EG_CHECK(n >= k && n <= INT32_MAX, "[linalg.lu] ", k, " pivots do not fit ", n, " rows");
   const Tensor exchanges = contiguous(pivots);
-  Dims sizes = pivots.sizes();
-  sizes.back() = n;
-  const Tensor result = empty(sizes, DType::Int64);
   const int32_t* p = exchanges.data<int32_t>();
-  int64_t* order = result.data<int64_t>();
-  for (int64_t b = n ? result.numel() / n : 0; b > 0; --b, order += n, p += k) {
+  int64_t count = 1;
+  for (int64_t d = 0; d < pivots.dim() - 1; ++d) count *= pivots.size(d);
+  std::vector<int64_t> order(n);
+  for (int64_t b = 0; b < count; ++b, p += k) {
     for (int64_t i = 0; i < n; ++i) order[i] = i;
     for (int64_t i = 0; i < k; ++i) {
       EG_CHECK(p[i] >= 1 && p[i] <= n, "[linalg.lu] pivot ", p[i],
                " is out of range: expected 1 to ", n);
       std::swap(order[i], order[p[i] - 1]);
     }
+    f(b, order);
   }
+}
+
+Tensor lu_order(const Tensor& pivots, int64_t n) {
+  Dims sizes = pivots.sizes();
+  if (!sizes.empty()) sizes.back() = n;
+  const Tensor result = empty(sizes, DType::Int64);
+  for_orders(pivots, n, [&](int64_t b, const std::vector<int64_t>& order) {
+    std::copy(order.begin(), order.end(), result.data<int64_t>() + b * n);
+  });
   return result;
+}
+
+Tensor lu_permutation(const Tensor& pivots, int64_t n, DType dtype) {
+  Dims sizes = pivots.sizes();
+  if (!sizes.empty()) sizes.back() = n;
+  sizes.push_back(n);
+  const Tensor result = zeros(sizes, dtype);
+  EG_CHECK(dtype == DType::Float32 || dtype == DType::Float64,
+           "[linalg.lu] expected float32 or float64, got ", dtype);
+  with_type(result, [&](auto zero) {
+    using T = decltype(zero);
+    for_orders(pivots, n, [&](int64_t b, const std::vector<int64_t>& order) {
+      for (int64_t i = 0; i < n; ++i) result.data<T>()[(b * n + order[i]) * n + i] = T(1);
+    });
+  });
+  return result;
+}
+
+std::tuple<Tensor, Tensor> lu_triangles(const Tensor& input) {
+  const Matrices m = matrices("linalg.lu", input);
+  const int64_t k = std::min(m.rows, m.columns);
+  const Tensor l = batch_empty(input, {m.rows, k}), u = batch_empty(input, {k, m.columns});
+  const Tensor lu = contiguous(input);
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    const T* from = lu.data<T>();
+    T *lower = l.data<T>(), *upper = u.data<T>();
+    for (int64_t b = 0; b < m.count; ++b) {
+      for (int64_t i = 0; i < m.rows; ++i, from += m.columns, lower += k) {
+        const int64_t below = std::min(i, k);
+        std::copy(from, from + below, lower);
+        for (int64_t j = below; j < k; ++j) lower[j] = T(i == j);
+        if (i >= k) continue;
+        std::fill(upper, upper + i, T(0));
+        std::copy(from + i, from + m.columns, upper + i);
+        upper += m.columns;
+      }
+    }
+  });
+  return {l, u};
 }
 
 // A lower triangle, row by row, to the same column by column.
@@ -190,6 +240,9 @@ EG_OP(&solve, "_solve(A, B=None) -> (result, info)",
 EG_OP(&solve_triangular, "_solve_triangular(A, B, upper, unit)",
       "The X of T X = B with a triangle T of A. Not recorded.")
 EG_OP(&lu_order, "_lu_order(pivots, n)", "Where each of n rows came from. Not recorded.")
+EG_OP(&lu_permutation, "_lu_permutation(pivots, n, dtype)",
+      "The P of A = P L U for n rows. Not recorded.")
+EG_OP(&lu_triangles, "_lu_triangles(input) -> (L, U)", "What lu_factor packs. Not recorded.")
 EG_OP(&cholesky, "_cholesky(input) -> (L, info)",
       "L, and from 1 the first leading part that is not positive definite, or 0. Not recorded.")
 

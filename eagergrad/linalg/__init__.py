@@ -30,6 +30,7 @@ from eagergrad.linalg._factors import (
     by_columns,
     check_float,
     check_info,
+    check_matrices,
     check_square,
     eye_like,
     factorized,
@@ -199,7 +200,7 @@ def inv(A: Any, *, out: Any = None) -> Any:
             [0.0000, 0.2500]])
     """
     check_square("linalg.inv", A)
-    y, info = Inverse.apply(A)
+    y, info = Inverse.of(A)
     check_info("linalg.inv", info)
     return y
 
@@ -222,7 +223,7 @@ def _attempt(op: str, make: Callable[[], Any], A: Any, shape: Any, check_errors:
 def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
     """inv with a tensor of error codes instead of an exception."""
     check_square("linalg.inv", A)
-    made = _attempt("linalg.inv_ex", lambda: Inverse.apply(A), A, A.shape, check_errors)
+    made = _attempt("linalg.inv_ex", lambda: Inverse.of(A), A, A.shape, check_errors)
     return _inv_ex(*made)
 
 
@@ -238,7 +239,7 @@ def _solve(A: Any, B: Any, left: bool) -> tuple[Any, Any]:
         raise RuntimeError(
             f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})"
         )
-    x, info = Solve.apply(A, b)
+    x, info = Solve.of(A, b)
     return (x.squeeze(-1) if vector else x), info
 
 
@@ -268,7 +269,7 @@ def solve_triangular(
     if not left:
         x = solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
         return by_columns(x)
-    return SolveTriangular.apply(A, B, upper, unitriangular)
+    return SolveTriangular.of(A, B, upper, unitriangular)
 
 
 @with_out(casts=True)
@@ -299,7 +300,7 @@ def lstsq(
             f"{tuple(B.shape)} {B.dtype}"
         )
     limit = _eps(A) * max(m, n) if rcond is None else float(rcond)
-    x, s, rank = Lstsq.apply(A, b, limit, driver)
+    x, s, rank = Lstsq.of(A, b, limit, driver)
     over = driver != "gelsy" and m > n
     full = over and (driver == "gels" or bool((rank == n).all()))
     residuals = ((A @ x - b) ** 2).sum(-2) if full else x.reshape(-1)[:0]
@@ -334,8 +335,8 @@ def pinv(
     check_float("linalg.pinv", A)
     rtol = rcond if rtol is None else rtol
     if not hermitian:
-        return Pinv.apply(A, lambda s: _limit(s, A, atol, rtol))
-    L, V = Eigh.apply(A, "L")
+        return Pinv.of(A, lambda s: _limit(s, A, atol, rtol))
+    L, V = Eigh.of(A, "L")
     kept = L.detach().abs() > _limit(L.detach().abs(), A, atol, rtol)
     inverse = _ops["where"](kept, L, 1.0).reciprocal() * kept.to(L.dtype)
     return (V * inverse.unsqueeze(-2)) @ V.mT
@@ -379,14 +380,10 @@ def _check_pivots(op: str, info: Any) -> None:
 
 
 def _factored(A: Any, pivot: bool) -> Any:
-    check_float("linalg.lu_factor", A)
-    if A.dim() < 2:
-        raise RuntimeError(
-            f"linalg.lu_factor: The input tensor A must have at least 2 dimensions. Got shape {list(A.shape)}"
-        )
+    check_matrices("linalg.lu_factor", A)
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
-    return LuFactor.apply(A)
+    return LuFactor.of(A)
 
 
 @with_out
@@ -417,6 +414,8 @@ def lu_unpack(
     if not unpack_data:
         empty = LU.new_empty(0)
         return _lu(P, empty, empty)
+    if LU.device.type == "cpu" and not recorded(LU):
+        return _lu(P, *_ops["_lu_triangles"](LU))
     L = LU[..., :, :k].tril(-1) + eye_like(LU, m, k)
     return _lu(P, L, LU[..., :k, :].triu())
 
@@ -449,10 +448,10 @@ def lu_solve(
         return x.gather(-2, rows.unsqueeze(-1).expand(x.shape))
 
     if adjoint:
-        inner = SolveTriangular.apply(LU.mT, B, False, False)
-        return reordered(SolveTriangular.apply(LU.mT, inner, True, True), inverse_order(pivots, n))
-    inner = SolveTriangular.apply(LU, reordered(B, order(pivots, n)), False, True)
-    return SolveTriangular.apply(LU, inner, True, False)
+        inner = SolveTriangular.of(LU.mT, B, False, False)
+        return reordered(SolveTriangular.of(LU.mT, inner, True, True), inverse_order(pivots, n))
+    inner = SolveTriangular.of(LU, reordered(B, order(pivots, n)), False, True)
+    return SolveTriangular.of(LU, inner, True, False)
 
 
 # -- determinants ------------------------------------------------------------------------------------
@@ -462,10 +461,8 @@ def lu_solve(
 def det(A: Any, *, out: Any = None) -> Any:
     """Determinants of square matrices."""
     check_square("linalg.det", A)
-    if not recorded(A):
-        return factorized("linalg.det", "det", A)
-    y = Det.apply(A)
-    return _det_by_expansion(A) if bool((y == 0).any()) else y
+    y = Det.of(A)
+    return _det_by_expansion(A) if recorded(A) and bool((y == 0).any()) else y
 
 
 def _det_by_expansion(A: Any) -> Any:
@@ -484,7 +481,7 @@ def _det_by_expansion(A: Any) -> Any:
 def slogdet(A: Any, *, out: Any = None) -> Any:
     """Sign and log of the absolute value of determinants."""
     check_square("linalg.slogdet", A)
-    return _slogdet(*Slogdet.apply(A))
+    return _slogdet(*Slogdet.of(A))
 
 
 # -- factorisations ----------------------------------------------------------------------------------
@@ -500,7 +497,7 @@ def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
 
 
 def _cholesky(A: Any, upper: bool) -> tuple[Any, Any]:
-    L, info = Cholesky.apply(A.mT if upper else A)
+    L, info = Cholesky.of(A.mT if upper else A)
     return (by_columns(L.mT) if upper else L), info
 
 
@@ -515,7 +512,7 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out:
 @with_out
 def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
     """Q and R with A = Q R; mode "reduced", "complete" or "r" (Q is then empty)."""
-    check_float("linalg.qr", A)
+    check_matrices("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(
             f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default), 'r', or 'complete'"
@@ -529,21 +526,21 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
 @with_out
 def svd(A: Any, full_matrices: bool = True, *, driver: str | None = None, out: Any = None) -> Any:
     """U, S and Vh with A = U diag(S) Vh, S falling."""
-    check_float("linalg.svd", A)
-    return _svd(*SVD.apply(A, full_matrices))
+    check_matrices("linalg.svd", A)
+    return _svd(*SVD.of(A, full_matrices))
 
 
 @with_out
 def svdvals(A: Any, *, driver: str | None = None, out: Any = None) -> Any:
     """Singular values, falling."""
-    check_float("linalg.svd", A)
-    return SVD.apply(A, False)[1] if recorded(A) else factorized("linalg.svd", "svdvals", A)
+    check_matrices("linalg.svd", A)
+    return SVD.of(A, False)[1] if recorded(A) else factorized("linalg.svd", "svdvals", A)
 
 
 @with_out
 def eigh(A: Any, UPLO: str = "L", *, out: Any = None) -> Any:
     """Eigenvalues, rising, and eigenvectors (columns) of symmetric matrices; one triangle is read."""
-    return _eigh(*Eigh.apply(A, _triangle(A, UPLO)))
+    return _eigh(*Eigh.of(A, _triangle(A, UPLO)))
 
 
 def _triangle(A: Any, UPLO: str) -> str:
@@ -788,13 +785,16 @@ _AS_THEY_COME = {
 
 def _public(function: Any) -> Any:
     """Outside autocast, and with the matrix also under the name `input`, which PyTorch knows it by."""
-    plain = function if function.__name__ in _AS_THEY_COME else full_precision(function)
+    careful = function if function.__name__ in _AS_THEY_COME else full_precision(function)
+    bare = getattr(function, "__wrapped__", function)  # without what `out` would need
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if not _C.autocast_on() and "out" not in kwargs and "input" not in kwargs:
+            return bare(*args, **kwargs)
         if "input" in kwargs:
             args = (kwargs.pop("input"), *args)
-        return plain(*args, **kwargs)
+        return careful(*args, **kwargs)
 
     return call
 

@@ -13,16 +13,18 @@ import numpy as np
 from eagergrad import _C
 from eagergrad.autograd.function import Function
 from eagergrad.linalg import _host
+from eagergrad.tensor.dtype import float32, float64
 from eagergrad.tensor.refusals import LinAlgError
 
 _ops = _C.op_table
+_first_nonzero = _ops["_first_nonzero"]
 
 
 def check_float(op: str, A: Any) -> None:
-    """Raises unless A holds matrices of float32 or float64."""
+    """Raises unless A is a tensor of float32 or float64."""
     if not isinstance(A, _C.TensorBase):
         raise TypeError(f"{op}: expected a Tensor, got {type(A).__name__}")
-    if not A.dtype.is_floating_point or A.dtype.itemsize < 4:
+    if A.dtype is not float32 and A.dtype is not float64:
         raise NotImplementedError(
             f"{op}: Expected a floating point or complex tensor as input. Got {A.dtype}"
         )
@@ -30,21 +32,27 @@ def check_float(op: str, A: Any) -> None:
 
 def check_square(op: str, A: Any) -> None:
     """Raises unless A holds square matrices of float32 or float64."""
+    check_matrices(op, A)
+    m, n = A.shape[-2:]
+    if m != n:
+        raise RuntimeError(
+            f"{op}: A must be batches of square matrices, but they are {m} by {n} matrices"
+        )
+
+
+def check_matrices(op: str, A: Any) -> None:
+    """Raises unless A holds matrices of float32 or float64."""
     check_float(op, A)
     if A.dim() < 2:
         raise RuntimeError(
             f"{op}: The input tensor A must have at least 2 dimensions. Got shape {list(A.shape)}"
-        )
-    if A.shape[-1] != A.shape[-2]:
-        raise RuntimeError(
-            f"{op}: A must be batches of square matrices, but they are {A.shape[-2]} by {A.shape[-1]} matrices"
         )
 
 
 def factorized(op: str, name: str, *inputs: Any, **options: Any) -> Any:
     """What the function of that name makes of the inputs' values, of `_host` or, on a GPU, of CuPy. Not recorded."""
     device = inputs[0].device
-    for x in inputs:
+    for x in inputs[1:]:
         if x.device != device:
             raise RuntimeError(
                 f"{op}: Expected all tensors to be on the same device, but found at least two devices, {device} and {x.device}!"
@@ -72,8 +80,8 @@ _TROUBLE = {
 
 
 def check_info(op: str, info: Any) -> None:
-    """Raises unless it is 0 of all matrices. Of a GPU it is."""
-    i = _ops["_first_nonzero"](info.cpu())
+    """Raises unless it is 0 of all matrices, which it is of a GPU."""
+    i = -1 if info.is_cuda else _first_nonzero(info)
     if i < 0:
         return
     element = f"(Batch element {i}): " if info.dim() else ""
@@ -101,12 +109,34 @@ def by_columns(x: Any) -> Any:
     return _ops["clone"](x.mT, memory_format="contiguous_format").mT
 
 
-class Inverse(Function):
+class Factorisation(Function):
+    """A function that needs no context for its values alone."""
+
+    @staticmethod
+    def value(*args: Any) -> Any:
+        """What `forward` returns."""
+        raise NotImplementedError
+
+    @classmethod
+    def of(cls, *args: Any) -> Any:
+        """`apply`, or without a tape `value`, which is several microseconds less."""
+        if _C.is_grad_enabled():
+            for x in args:
+                if isinstance(x, _C.TensorBase) and x.requires_grad:
+                    return cls.apply(*args)
+        return cls.value(*args)
+
+
+class Inverse(Factorisation):
     _title = "LinalgInvExBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any) -> Any:
-        y, info = factorized("linalg.inv", "inv", A)
+    def value(A: Any) -> Any:
+        return factorized("linalg.inv", "inv", A)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any) -> Any:
+        y, info = cls.value(A)
         ctx.save_for_backward(y)
         ctx.mark_non_differentiable(info)
         return y, info
@@ -117,12 +147,16 @@ class Inverse(Function):
         return -(y.mT @ g @ y.mT)
 
 
-class Solve(Function):
+class Solve(Factorisation):
     _title = "LinalgSolveExBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any, B: Any) -> Any:
-        X, info = factorized("linalg.solve", "solve", A, B)
+    def value(A: Any, B: Any) -> Any:
+        return factorized("linalg.solve", "solve", A, B)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any, B: Any) -> Any:
+        X, info = cls.value(A, B)
         ctx.save_for_backward(A, X)
         ctx.mark_non_differentiable(info)
         return X, info
@@ -130,22 +164,26 @@ class Solve(Function):
     @staticmethod
     def backward(ctx: Any, g: Any, _: Any) -> Any:
         A, X = ctx.saved_tensors
-        gB = Solve.apply(A.mT, g)[0]
+        gB = Solve.of(A.mT, g)[0]
         return -(gB @ X.mT), gB
 
 
-class SolveTriangular(Function):
+class SolveTriangular(Factorisation):
     _title = "LinalgSolveTriangularBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any, B: Any, upper: bool, unit: bool) -> Any:
+    def value(A: Any, B: Any, upper: bool, unit: bool) -> Any:
         if B.shape[-2] != A.shape[-1]:
             raise RuntimeError(
                 f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
             )
-        result = factorized(
+        return factorized(
             "linalg.solve_triangular", "solve_triangular", A, B, upper=upper, unit=unit
         )
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any, B: Any, upper: bool, unit: bool) -> Any:
+        result = cls.value(A, B, upper, unit)
         ctx.upper, ctx.unit = upper, unit
         ctx.save_for_backward(A, result)
         return result
@@ -153,7 +191,7 @@ class SolveTriangular(Function):
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         A, X = ctx.saved_tensors
-        gB = SolveTriangular.apply(A.mT, g, not ctx.upper, ctx.unit)
+        gB = SolveTriangular.of(A.mT, g, not ctx.upper, ctx.unit)
         gA = -(gB @ X.mT)
         offset = 1 if ctx.unit else 0
         gA = gA.triu(offset) if ctx.upper else gA.tril(-offset)
@@ -168,9 +206,7 @@ class CholeskySolve(Function):
     @staticmethod
     def forward(ctx: Any, B: Any, factor: Any, upper: bool) -> Any:
         lower = factor.mT if upper else factor
-        X = SolveTriangular.apply(
-            lower.mT, SolveTriangular.apply(lower, B, False, False), True, False
-        )
+        X = SolveTriangular.of(lower.mT, SolveTriangular.of(lower, B, False, False), True, False)
         ctx.upper = upper
         ctx.save_for_backward(factor, X)
         return X
@@ -185,47 +221,59 @@ class CholeskySolve(Function):
         return gB, g_factor, None
 
 
-class Slogdet(Function):
+class Slogdet(Factorisation):
     _title = "LinalgSlogdetBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any) -> Any:
-        ctx.save_for_backward(A)
+    def value(A: Any) -> Any:
         return factorized("linalg.slogdet", "slogdet", A)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any) -> Any:
+        ctx.save_for_backward(A)
+        return cls.value(A)
 
     @staticmethod
     def backward(ctx: Any, _: Any, g: Any) -> Any:
         (A,) = ctx.saved_tensors
-        return g.unsqueeze(-1).unsqueeze(-1) * Inverse.apply(A)[0].mT
+        return g.unsqueeze(-1).unsqueeze(-1) * Inverse.of(A)[0].mT
 
 
-class Det(Function):
-    """Of regular matrices."""
+class Det(Factorisation):
+    """Its gradient is that of regular matrices."""
 
     _title = "LinalgDetBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any) -> Any:
-        y = factorized("linalg.det", "det", A)
+    def value(A: Any) -> Any:
+        return factorized("linalg.det", "det", A)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any) -> Any:
+        y = cls.value(A)
         ctx.save_for_backward(A, y)
         return y
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         A, y = ctx.saved_tensors
-        return (g * y).unsqueeze(-1).unsqueeze(-1) * Inverse.apply(A)[0].mT
+        return (g * y).unsqueeze(-1).unsqueeze(-1) * Inverse.of(A)[0].mT
 
 
 def _half_lower(M: Any) -> Any:
     return M.tril() - 0.5 * _ops["diag_embed"](M.diagonal(0, -2, -1))
 
 
-class Cholesky(Function):
+class Cholesky(Factorisation):
     _title = "LinalgCholeskyExBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any) -> Any:
-        L, info = factorized("linalg.cholesky", "cholesky", A)
+    def value(A: Any) -> Any:
+        return factorized("linalg.cholesky", "cholesky", A)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any) -> Any:
+        L, info = cls.value(A)
         ctx.save_for_backward(L)
         ctx.mark_non_differentiable(info)
         return L, info
@@ -234,8 +282,8 @@ class Cholesky(Function):
     def backward(ctx: Any, g: Any, _: Any) -> Any:
         (L,) = ctx.saved_tensors
         inner = _half_lower(L.mT @ g)
-        left = SolveTriangular.apply(L.mT, inner, True, False)
-        S = SolveTriangular.apply(L.mT, left.mT, True, False).mT
+        left = SolveTriangular.of(L.mT, inner, True, False)
+        S = SolveTriangular.of(L.mT, left.mT, True, False).mT
         return 0.5 * (S + S.mT)
 
 
@@ -271,15 +319,19 @@ class QR(Function):
 def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
     M = R @ gR.mT - gQ.mT @ Q
     copied = M.tril() + M.tril(-1).mT
-    return SolveTriangular.apply(R, (gQ + Q @ copied).mT, True, False).mT
+    return SolveTriangular.of(R, (gQ + Q @ copied).mT, True, False).mT
 
 
-class Eigh(Function):
+class Eigh(Factorisation):
     _title = "LinalgEighBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any, uplo: str) -> Any:
-        L, V = factorized("linalg.eigh", "eigh", A, UPLO=uplo)
+    def value(A: Any, uplo: str) -> Any:
+        return factorized("linalg.eigh", "eigh", A, UPLO=uplo)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any, uplo: str) -> Any:
+        L, V = cls.value(A, uplo)
         ctx.save_for_backward(L, V)
         ctx.set_materialize_grads(False)
         return L, V
@@ -297,12 +349,16 @@ class Eigh(Function):
         return 0.5 * (gA + gA.mT), None
 
 
-class SVD(Function):
+class SVD(Factorisation):
     _title = "LinalgSvdBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any, full: bool) -> Any:
-        U, S, Vh = factorized("linalg.svd", "svd", A, full_matrices=full)
+    def value(A: Any, full: bool) -> Any:
+        return factorized("linalg.svd", "svd", A, full_matrices=full)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any, full: bool) -> Any:
+        U, S, Vh = cls.value(A, full)
         ctx.save_for_backward(U, S, Vh)
         ctx.set_materialize_grads(False)
         return U, S, Vh
@@ -338,20 +394,23 @@ class SVD(Function):
         return gA, None
 
 
-class Pinv(Function):
+class Pinv(Factorisation):
     """The gradient is made of the inverse itself: it exists for repeated and vanishing singular values too."""
 
     _title = "LinalgPinvBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any, limit: Any) -> Any:
+    def value(A: Any, limit: Any) -> Any:
         if A.numel() == 0:
-            P = A.mT.clone()
-        else:
-            U, S, Vh = SVD.apply(A, False)
-            kept = limit(S) < S
-            inverse = _ops["where"](kept, S, 1.0).reciprocal() * kept.to(S.dtype)
-            P = (Vh.mT * inverse.unsqueeze(-2)) @ U.mT
+            return A.mT.clone()
+        U, S, Vh = SVD.value(A, False)
+        kept = limit(S) < S
+        inverse = _ops["where"](kept, S, 1.0).reciprocal() * kept.to(S.dtype)
+        return (Vh.mT * inverse.unsqueeze(-2)) @ U.mT
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any, limit: Any) -> Any:
+        P = cls.value(A, limit)
         ctx.save_for_backward(A, P)
         return P
 
@@ -373,14 +432,18 @@ class Pinv(Function):
         return (gt - A @ K) @ P @ Pt + PtK - (K @ P).mT - (PtK @ P) @ A
 
 
-class Lstsq(Function):
+class Lstsq(Factorisation):
     """The gradient is that of pinv(A) @ B, which X is."""
 
     _title = "LinalgLstsqBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any, B: Any, rcond: float, driver: str) -> Any:
-        X, s, rank = factorized("linalg.lstsq", "lstsq", A, B, rcond=rcond, driver=driver)
+    def value(A: Any, B: Any, rcond: float, driver: str) -> Any:
+        return factorized("linalg.lstsq", "lstsq", A, B, rcond=rcond, driver=driver)
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any, B: Any, rcond: float, driver: str) -> Any:
+        X, s, rank = cls.value(A, B, rcond, driver)
         ctx.save_for_backward(A, B)
         ctx.mark_non_differentiable(s, rank)
         ctx.limit = rcond
@@ -389,6 +452,6 @@ class Lstsq(Function):
     @staticmethod
     def backward(ctx: Any, g: Any, *_: Any) -> Any:
         A, B = ctx.saved_tensors
-        P = Pinv.apply(A, lambda s: s.amax(-1, True) * ctx.limit)
+        P = Pinv.of(A, lambda s: s.amax(-1, True) * ctx.limit)
         gP = g @ B.mT
         return Pinv.gradient(A, P, gP), P.mT @ g, None, None

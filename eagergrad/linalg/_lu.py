@@ -12,21 +12,24 @@ import math
 from typing import Any
 
 from eagergrad import _C
-from eagergrad.autograd.function import Function
-from eagergrad.linalg._factors import SolveTriangular, by_columns, check_float
+from eagergrad.linalg._factors import Factorisation, SolveTriangular, by_columns, check_float
 from eagergrad.tensor.dtype import int32
 
 _ops = _C.op_table
 
 
-class LuFactor(Function):
+class LuFactor(Factorisation):
     """L below the diagonal and U, pivots from 1, and from 1 where the first zero pivot is, or 0."""
 
     _title = "LinalgLuFactorExBackward0"
 
     @staticmethod
-    def forward(ctx: Any, A: Any) -> Any:
-        LU, pivots, info = (_ops["_lu_factor"] if A.device.type == "cpu" else eliminate)(A.detach())
+    def value(A: Any) -> Any:
+        return (_ops["_lu_factor"] if A.device.type == "cpu" else eliminate)(A.detach())
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any) -> Any:
+        LU, pivots, info = cls.value(A)
         ctx.save_for_backward(LU, pivots)
         ctx.mark_non_differentiable(pivots, info)
         return LU, pivots, info
@@ -104,6 +107,4 @@ def inverse_order(pivots: Any, n: int) -> Any:
 
 def permutation(pivots: Any, n: int, dtype: Any) -> Any:
     """P, (..., n, n)."""
-    came_from = order(pivots, n)
-    rows = _ops["arange"](n, device=pivots.device).unsqueeze(-1)
-    return (came_from.unsqueeze(-2) == rows).to(dtype)
+    return _ops["_lu_permutation"](pivots.cpu(), n, dtype).to(pivots.device)
