@@ -33,8 +33,11 @@ class SymmetricEigen {
   int operator()(T* a, T* values);
 
  private:
+  int by_parts(T* a, T* values);
+
   int n_;
   char job_, triangle_;
+  bool by_parts_;
   Workspace<T> work_;
   Workspace<int> integers_;
 };

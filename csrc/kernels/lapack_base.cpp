@@ -7,6 +7,7 @@
 #include "core/storage.h"
 #include "kernels/gemm.h"
 #include "kernels/lapack.h"
+#include "kernels/qr.h"
 
 namespace eg {
 namespace {
@@ -31,6 +32,18 @@ int64_t wanted(T answer, int64_t least) {
   return std::max(int64_t(std::ceil(above)), least);
 }
 
+// Whether squares of the elements neither overflow nor vanish.
+template <class T>
+bool moderate(const T* a, int64_t n) {
+  T most = 0, all = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    most = std::max(most, std::fabs(a[i]));
+    all += a[i] - a[i];
+  }
+  constexpr T small = kDouble<T> ? T(1e-120) : T(1e-15);
+  return all == 0 && most > small && most < 1 / small;
+}
+
 }  // namespace
 
 template <class T>
@@ -46,15 +59,22 @@ Workspace<T>::~Workspace() {
 
 // ---- symmetric eigenvalues -----------------------------------------------------------------------------------------------
 
+// Vectors of large matrices: what LAPACK's syevd does in its three steps, of which the last is ours.
+constexpr int64_t kLarge = 48;
+
 template <class T>
 SymmetricEigen<T>::SymmetricEigen(int64_t n, bool vectors, bool upper)
-    : n_(int(n)), job_(vectors ? 'V' : 'N'), triangle_(upper ? 'U' : 'L') {
+    : n_(int(n)),
+      job_(vectors ? 'V' : 'N'),
+      triangle_(upper ? 'U' : 'L'),
+      by_parts_(vectors && n >= kLarge) {
   constexpr int64_t kBlocks = 64;
   work_.take(1 + (6 + kBlocks) * n + (vectors ? 2 * n * n : 0));
   integers_.take(vectors ? 3 + 5 * n : 1);
 }
 template <class T>
 int SymmetricEigen<T>::operator()(T* a, T* values) {
+  if (by_parts_ && moderate(a, int64_t(n_) * n_)) return by_parts(a, values);
   using F = void(const char*, const char*, const int*, T*, const int*, T*, T*, const int*, int*,
                  const int*, int*, Length, Length);
   static F* const syevd = routine<F>("ssyevd", "dsyevd", kDouble<T>);
@@ -63,6 +83,31 @@ int SymmetricEigen<T>::operator()(T* a, T* values) {
   syevd(&job_, &triangle_, &n_, a, &ld, values, work_.data(), &size, integers_.data(), &integers,
         &info, kOne, kOne);
   return info;
+}
+
+// A tridiagonal matrix by reflections, its eigenvectors, and these reflected back.
+template <class T>
+int SymmetricEigen<T>::by_parts(T* a, T* values) {
+  using Sytrd =
+      void(const char*, const int*, T*, const int*, T*, T*, T*, T*, const int*, int*, Length);
+  using Stedc = void(const char*, const int*, T*, T*, T*, const int*, T*, const int*, int*,
+                     const int*, int*, Length);
+  static Sytrd* const sytrd = routine<Sytrd>("ssytrd", "dsytrd", kDouble<T>);
+  static Stedc* const stedc = routine<Stedc>("sstedc", "dstedc", kDouble<T>);
+  const int64_t n = n_;
+  if (triangle_ == 'U')
+    for (int64_t j = 0; j < n; ++j)
+      for (int64_t i = 0; i < j; ++i) a[i * n + j] = a[j * n + i];
+  T *off = work_.data(), *tau = off + n, *vectors = tau + n, *rest = vectors + n * n;
+  const int size = int(work_.data() + work_.size() - rest), integers = integers_.size();
+  int info = 0;
+  sytrd("L", &n_, a, &n_, values, off, tau, rest, &size, &info, kOne);
+  stedc("I", &n_, values, off, vectors, &n_, rest, &size, integers_.data(), &integers, &info, kOne);
+  if (info) return info;
+  host_kernels<QrKernels>().apply[kDouble<T>](a + 1, n - 1, n - 1, n, tau, false, vectors + 1, n,
+                                              n);
+  std::copy(vectors, vectors + n * n, a);
+  return 0;
 }
 
 // ---- singular values -----------------------------------------------------------------------------------------------------

@@ -51,6 +51,8 @@ def check_matrices(op: str, A: Any) -> None:
 
 def factorized(op: str, name: str, *inputs: Any, **options: Any) -> Any:
     """What the function of that name makes of the inputs' values, of `_host` or, on a GPU, of CuPy. Not recorded."""
+    if len(inputs) == 1 and not inputs[0].is_cuda:
+        return getattr(_host, name)(inputs[0].detach(), **options)
     device = inputs[0].device
     for x in inputs[1:]:
         if x.device != device:
