@@ -210,6 +210,43 @@ def test_lstsq_finds_the_rank_and_has_gradients():
     assert L.lstsq(A, B).solution.grad_fn.name() == "LinalgLstsqBackward0"
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(1, 1), (2, 2), (3, 5, 5), (90, 90), (2, 0, 0)], ids=str)
+def test_ldl(shape, dtype):
+    A = matrices(shape, dtype)
+    A = A + A.swapaxes(-1, -2)
+    A[..., range(shape[-1]), range(shape[-1])] = 0  # blocks of two rows
+    if shape[-1] == 1:
+        A += 2
+    B = matrices((*shape[:-1], 3), dtype)
+    LD, pivots, info = L.ldl_factor_ex(eg.tensor(np.tril(A)))
+    assert by_columns(LD) and pivots.dtype is eg.int32 and not info.any() and not LD.triu(1).any()
+    assert shape[-1] < 2 or (pivots < 0).any()
+    X = L.ldl_solve(LD, pivots, eg.tensor(B))
+    assert by_columns(X)
+    close(A.astype("f8") @ X.numpy(), B, dtype, 2000)
+    b = eg.tensor(B, requires_grad=True)
+    L.ldl_solve(LD, pivots, b).sum().backward()
+    close(b.grad, L.solve(eg.tensor(A), eg.ones(B.shape, dtype=b.dtype)).numpy(), dtype, 2000)
+
+
+def test_ldl_of_what_has_none():
+    LD, pivots, info = L.ldl_factor_ex(eg.zeros(2, 3, 3))
+    assert info.tolist() == [1, 1] and not LD.any() and pivots.shape == (2, 3)
+    with pytest.raises(L.LinAlgError, match="Batch element 0"):
+        L.ldl_factor(eg.zeros(2, 3, 3))
+    with pytest.raises(RuntimeError, match="no gradient"):
+        L.ldl_factor(eg.eye(3).requires_grad_())
+    LD, pivots = L.ldl_factor(eg.eye(3))
+    for bad in ([0, 1, 2], [4, 1, 1], [-1, 2, 3], [1, 2, -3], [-9, -9, 1]):
+        with pytest.raises(RuntimeError, match="expected pivots from 1 to 3"):
+            L.ldl_solve(LD, eg.tensor(bad, dtype=eg.int32), eg.ones(3, 1))
+    for arguments in ((LD, pivots, eg.ones(2, 1)), (LD, pivots[:2], eg.ones(3, 1)), (LD, pivots.long(), eg.ones(3, 1)),
+                      (LD, pivots, eg.ones(3, 1).double()), (LD, pivots, eg.ones(3))):  # fmt: skip
+        with pytest.raises(RuntimeError):
+            L.ldl_solve(*arguments)
+
+
 def test_batches_are_told_which_of_them_fails():
     A = eg.eye(3).repeat(4, 1, 1)
     A[2] = 0

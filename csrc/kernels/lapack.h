@@ -76,6 +76,13 @@ class GeneralEigen {
   Workspace<T> work_;
 };
 
+// Of symmetric matrices, by their lower triangle: L below the diagonal and D's blocks of 1 or 2 rows in a's place, and pivots from
+// 1, negative in pairs for blocks of 2; and the x of a x = b in b's place.
+template <class T>
+int ldl_factor(T* a, int64_t n, int* pivots);
+template <class T>
+int ldl_solve(const T* factors, int64_t n, const int* pivots, T* b, int64_t columns);
+
 enum class LeastSquares { Gels, Gelsd, Gelss, Gelsy };
 
 // The x of least squares of a x = b, a m x n (spoilt); b has max(m, n) rows, of which x comes in the first n. Gels does not

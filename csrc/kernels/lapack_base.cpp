@@ -164,6 +164,31 @@ int GeneralEigen<T>::operator()(T* a, T* real, T* imaginary, T* vectors) {
   return run(a, real, imaginary, vectors, work_.data(), work_.size());
 }
 
+// ---- symmetric systems -----------------------------------------------------------------------------------------------------
+
+template <class T>
+int ldl_factor(T* a, int64_t n, int* pivots) {
+  using F = void(const char*, const int*, T*, const int*, int*, T*, const int*, int*, Length);
+  static F* const sytrf = routine<F>("ssytrf", "dsytrf", kDouble<T>);
+  constexpr int64_t kBlocks = 64;
+  Workspace<T> work;
+  work.take(kBlocks * n);
+  const int rows = int(n), ld = leading(rows), size = work.size();
+  int info = 0;
+  sytrf("L", &rows, a, &ld, pivots, work.data(), &size, &info, kOne);
+  return info;
+}
+template <class T>
+int ldl_solve(const T* factors, int64_t n, const int* pivots, T* b, int64_t columns) {
+  using F = void(const char*, const int*, const int*, const T*, const int*, const int*, T*,
+                 const int*, int*, Length);
+  static F* const sytrs = routine<F>("ssytrs", "dsytrs", kDouble<T>);
+  const int rows = int(n), right = int(columns), ld = leading(rows);
+  int info = 0;
+  sytrs("L", &rows, &right, factors, &ld, pivots, b, &ld, &info, kOne);
+  return info;
+}
+
 // ---- least squares -------------------------------------------------------------------------------------------------------
 
 template <class T>
@@ -218,12 +243,14 @@ int LeastSquaresSolver<T>::operator()(T* a, T* b, T* s, int* rank) {
   return run(a, b, s, rank, work_.data(), work_.size());
 }
 
-#define EG_LAPACK(T)                \
-  template class Workspace<T>;      \
-  template class SymmetricEigen<T>; \
-  template class SingularValues<T>; \
-  template class GeneralEigen<T>;   \
-  template class LeastSquaresSolver<T>;
+#define EG_LAPACK(T)                          \
+  template class Workspace<T>;                \
+  template class SymmetricEigen<T>;           \
+  template class SingularValues<T>;           \
+  template class GeneralEigen<T>;             \
+  template class LeastSquaresSolver<T>;       \
+  template int ldl_factor(T*, int64_t, int*); \
+  template int ldl_solve(const T*, int64_t, const int*, T*, int64_t);
 EG_LAPACK(float)
 EG_LAPACK(double)
 template class Workspace<int>;

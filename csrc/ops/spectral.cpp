@@ -148,6 +148,62 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> lstsq(const Tensor& a, const Tensor& 
   return {transpose(x, -2, -1), s, rank, info};
 }
 
+std::tuple<Tensor, Tensor, Tensor> factor_ldl(const Tensor& input) {
+  const Matrices m = squares("linalg.ldl_factor", input);
+  const int64_t n = m.rows;
+  const Tensor a = columns_of(input), pivots = batch_empty(input, {n}, DType::Int32);
+  const Tensor info = batch_empty(input, {}, DType::Int32);
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    for_parts(m, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i) {
+        T* factors = a.data<T>() + i * n * n;
+        info.data<int32_t>()[i] = ldl_factor(factors, n, pivots.data<int32_t>() + i * n);
+        for (int64_t j = 1; j < n; ++j) std::fill(factors + j * n, factors + j * (n + 1), T(0));
+      }
+    });
+  });
+  return {transpose(a, -2, -1), pivots, info};
+}
+
+// LAPACK trusts them.
+void check_ldl_pivots(const int32_t* p, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) {
+    bool fits = p[i] != 0 && p[i] >= -n && p[i] <= n;
+    if (fits && p[i] < 0) {
+      ++i;
+      fits = i < n && p[i] < 0 && p[i] >= -n;
+    }
+    EG_CHECK(fits, "[linalg.ldl_solve] expected pivots from 1 to ", n,
+             ", negative in pairs, as ldl_factor returns them");
+  }
+}
+
+Tensor solve_ldl(const Tensor& input, const Tensor& pivots, const Tensor& b) {
+  const Matrices m = squares("linalg.ldl_solve", input), r = matrices("linalg.ldl_solve", b);
+  const int64_t n = m.rows;
+  bool fits = b.dim() == input.dim() && pivots.dim() == input.dim() - 1 && r.rows == n &&
+              b.dtype() == input.dtype();
+  for (int64_t d = 0; fits && d < input.dim() - 1; ++d)
+    fits = b.size(d) == input.size(d) && pivots.size(d) == input.size(d);
+  EG_CHECK(fits, "[linalg.ldl_solve] factors of shape ", input.sizes(), ", pivots of shape ",
+           pivots.sizes(), " and right sides of shape ", b.sizes(), " do not fit");
+  EG_CHECK(pivots.dtype() == DType::Int32 && pivots.device() == Device{},
+           "[linalg.ldl_solve] expected pivots of dtype int32 on the CPU, got ", pivots.dtype());
+  const Tensor factors = columns_of(input), x = columns_of(b), exchanges = contiguous(pivots);
+  const int32_t* p = exchanges.data<int32_t>();
+  for (int64_t i = 0; i < m.count; ++i) check_ldl_pivots(p + i * n, n);
+  with_type(input, [&](auto zero) {
+    using T = decltype(zero);
+    for_parts(m, [&](int64_t begin, int64_t end) {
+      for (int64_t i = begin; i < end; ++i)
+        ldl_solve(factors.data<T>() + i * n * n, n, p + i * n, x.data<T>() + i * n * r.columns,
+                  r.columns);
+    });
+  });
+  return transpose(x, -2, -1);
+}
+
 // Where the first number other than 0 is; -1: nowhere.
 int64_t first_nonzero(const Tensor& info) {
   EG_CHECK(info.dtype() == DType::Int32 && info.device() == Device{} && info.is_contiguous(),
@@ -167,6 +223,10 @@ EG_OP(&eig, "_eig(input, vectors) -> (real, imaginary, eigenvectors, info)",
 EG_OP(&lstsq, "_lstsq(A, B, rcond, driver) -> (X, singular_values, rank, info)",
       "Least squares by LAPACK's gels, gelsd, gelss or gelsy (0 to 3); max(m, n) rows of X. Not "
       "recorded.")
+EG_OP(&factor_ldl, "_ldl_factor(input) -> (LD, pivots, info)",
+      "L D L^T of symmetric matrices by their lower triangle. Not recorded.")
+EG_OP(&solve_ldl, "_ldl_solve(LD, pivots, B)",
+      "The X of A X = B for the A that was factored. Not recorded.")
 EG_OP(&first_nonzero, "_first_nonzero(input)", "The place of the first number other than 0, or -1.")
 
 }  // namespace

@@ -21,6 +21,7 @@ from eagergrad.linalg._factors import (
     Det,
     Eigh,
     Inverse,
+    LdlSolve,
     LinAlgError,
     Lstsq,
     Pinv,
@@ -62,6 +63,9 @@ __all__ = [
     "householder_product",
     "inv",
     "inv_ex",
+    "ldl_factor",
+    "ldl_factor_ex",
+    "ldl_solve",
     "lstsq",
     "lu",
     "lu_factor",
@@ -97,6 +101,8 @@ _lstsq = result_type("linalg_lstsq", "solution", "residuals", "rank", "singular_
 _lu = result_type("linalg_lu", "P", "L", "U")
 _lu_factor = result_type("linalg_lu_factor", "LU", "pivots")
 _lu_factor_ex = result_type("linalg_lu_factor_ex", "LU", "pivots", "info")
+_ldl_factor = result_type("linalg_ldl_factor", "LD", "pivots")
+_ldl_factor_ex = result_type("linalg_ldl_factor_ex", "LD", "pivots", "info")
 _inv_ex = result_type("linalg_inv_ex", "inverse", "info")
 _cholesky_ex = result_type("linalg_cholesky_ex", "L", "info")
 _solve_ex = result_type("linalg_solve_ex", "result", "info")
@@ -452,6 +458,62 @@ def lu_solve(
         return reordered(SolveTriangular.of(LU.mT, inner, True, True), inverse_order(pivots, n))
     inner = SolveTriangular.of(LU, reordered(B, order(pivots, n)), False, True)
     return SolveTriangular.of(LU, inner, True, False)
+
+
+def _no_gradient(op: str, A: Any) -> None:
+    if recorded(A):
+        raise RuntimeError(f"{op} has no gradient: pass A.detach()")
+
+
+@with_out
+def ldl_factor(A: Any, *, hermitian: bool = False, out: Any = None) -> Any:
+    """Compact A = L D L^T of symmetric matrices, by their lower triangle, with LAPACK's pivots; not recorded.
+
+    >>> import eagergrad as eg
+    >>> ldl_factor(eg.tensor([[4.0, 2.0], [2.0, 5.0]])).LD
+    tensor([[4.0000, 0.0000],
+            [0.5000, 4.0000]])
+    """
+    LD, pivots, _ = ldl_factor_ex(A, hermitian=hermitian, check_errors=True)
+    return _ldl_factor(LD, pivots)
+
+
+@with_out
+def ldl_factor_ex(
+    A: Any, *, hermitian: bool = False, check_errors: bool = False, out: Any = None
+) -> Any:
+    """ldl_factor with a tensor of error codes: where, from 1, the first zero block of D is."""
+    check_square("linalg.ldl_factor_ex", A)
+    _no_gradient("linalg.ldl_factor_ex", A)
+    made = factorized("linalg.ldl_factor_ex", "ldl_factor", A)
+    if check_errors:
+        check_info("linalg.ldl_factor_ex", made[2])
+    return _ldl_factor_ex(*made)
+
+
+@with_out
+def ldl_solve(LD: Any, pivots: Any, B: Any, *, hermitian: bool = False, out: Any = None) -> Any:
+    """X of A X = B from ldl_factor(A); recorded for B."""
+    check_square("linalg.ldl_solve", LD)
+    _no_gradient("linalg.ldl_solve", LD)
+    check_matrices("linalg.ldl_solve", B)
+    n = LD.shape[-1]
+    if B.shape[-2] != n:
+        raise RuntimeError(
+            f"linalg.ldl_solve: Incompatible matrix sizes: each A matrix is {n} by {n} but each b matrix is "
+            f"{B.shape[-2]} by {B.shape[-1]}"
+        )
+    if B.dtype is not LD.dtype:
+        raise RuntimeError(
+            f"linalg.ldl_solve: Expected b and A to have the same dtype, but found b of type {B.dtype} and A of type {LD.dtype} instead."
+        )
+    if pivots.shape != LD.shape[:-1]:
+        raise RuntimeError(
+            f"linalg.ldl_solve: Expected LD.shape[:-1] and pivots.shape to be the same, but got pivots with shape {list(pivots.shape)} instead"
+        )
+    batch = np.broadcast_shapes(tuple(LD.shape[:-2]), tuple(B.shape[:-2]))
+    B = B.expand(*batch, *B.shape[-2:])
+    return LdlSolve.of(LD.expand(*batch, n, n), pivots.expand(*batch, n), B)
 
 
 # -- determinants ------------------------------------------------------------------------------------

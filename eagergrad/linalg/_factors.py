@@ -223,6 +223,26 @@ class CholeskySolve(Function):
         return gB, g_factor, None
 
 
+class LdlSolve(Factorisation):
+    """X of A X = B; the factors of A have no gradient."""
+
+    _title = "LinalgLdlSolveBackward0"
+
+    @staticmethod
+    def value(LD: Any, pivots: Any, B: Any) -> Any:
+        return factorized("linalg.ldl_solve", "ldl_solve", LD, pivots, B)
+
+    @classmethod
+    def forward(cls, ctx: Any, LD: Any, pivots: Any, B: Any) -> Any:
+        ctx.save_for_backward(LD, pivots)
+        return cls.value(LD, pivots, B)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        LD, pivots = ctx.saved_tensors
+        return None, None, LdlSolve.of(LD, pivots, g)
+
+
 class Slogdet(Factorisation):
     _title = "LinalgSlogdetBackward0"
 

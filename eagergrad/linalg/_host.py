@@ -45,6 +45,16 @@ def cholesky(A: Any) -> tuple[Any, Any]:
     return _ops["_cholesky"](A)
 
 
+def ldl_factor(A: Any) -> tuple[Any, Any, Any]:
+    """LD, pivots and info."""
+    return _ops["_ldl_factor"](A)
+
+
+def ldl_solve(LD: Any, pivots: Any, B: Any) -> Any:
+    """The X of A X = B from ldl_factor's results."""
+    return _ops["_ldl_solve"](LD, pivots, B)
+
+
 def slogdet(A: Any) -> tuple[Any, Any]:
     """Sign and logarithm of the magnitude of determinants."""
     return _ops["_slogdet"](A, True)[:2]
