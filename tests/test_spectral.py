@@ -247,6 +247,33 @@ def test_ldl_of_what_has_none():
             L.ldl_solve(*arguments)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("size", [0.0, 1e-3, 1.0, 8.0])
+@pytest.mark.parametrize("shape", [(1, 1), (40, 3, 3), (8, 8), (3, 12, 12), (50, 50)], ids=str)
+def test_matrix_exp(shape, size, dtype):
+    A = (matrices(shape, dtype) * size / shape[-1]).astype(dtype)
+    expected = np.broadcast_to(np.eye(shape[-1]), shape).copy()
+    term = expected.copy()
+    for k in range(1, 80):
+        term = term @ A.astype("f8") / k
+        expected += term
+    scale = np.abs(expected).max()
+    close(eg.linalg.matrix_exp(eg.tensor(A)).numpy() / scale, expected / scale, dtype)
+
+
+def test_matrix_exp_of_what_is_not_finite():
+    A = eg.zeros(2, 3, 3)
+    A[1, 0, 0] = float("nan")
+    y = L.matrix_exp(A)
+    assert eg.equal(y[0], eg.eye(3)) and y[1].isnan().any()
+    assert L.matrix_exp(eg.full((2, 2), float("inf"))).isnan().all()
+    assert L.matrix_exp(eg.full((2, 2), 1e5)).isinf().all()
+    for n in (3, 5, 9):
+        A = eg.tensor(matrices((2, n, n), "f8"), requires_grad=True)
+        assert eg.autograd.gradcheck(L.matrix_exp, (A,))
+        assert n > 3 or eg.autograd.gradgradcheck(L.matrix_exp, (A,))
+
+
 def test_batches_are_told_which_of_them_fails():
     A = eg.eye(3).repeat(4, 1, 1)
     A[2] = 0
@@ -300,6 +327,9 @@ def test_results_do_not_depend_on_the_number_of_threads():
         ("_slogdet", (eg.ones(3, 2), True), "expected square matrices"),
         ("_lstsq", (eg.ones(3, 2), eg.ones(2, 2), 0.0, 0), "do not fit"),
         ("_lstsq", (eg.ones(3, 2), eg.ones(3, 2), 0.0, 4), "no driver"),
+        ("_matrix_exp", (eg.ones(17, 17),), "from 1 to 16 rows"),
+        ("_lu_permutation", (eg.tensor([5], dtype=eg.int32), 3, eg.float32), "out of range"),
+        ("_lu_permutation", (eg.tensor([1], dtype=eg.int32), 3, eg.int64), "float32 or float64"),
         ("_first_nonzero", (eg.ones(3),), "expected a contiguous tensor of int32"),
     ],
 )  # fmt: skip

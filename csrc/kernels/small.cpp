@@ -229,6 +229,63 @@ void qr(const void* a, int64_t count, int64_t m, int64_t n, void* q, int64_t col
   });
 }
 
+// ---- exponentials ------------------------------------------------------------------------------------------------------
+
+// c = a b / divisor, plus the unit matrix if `plus`.
+template <class T>
+void multiply(const Vec<T>* a, const Vec<T>* b, int64_t n, T divisor, bool plus, Vec<T>* c) {
+  for (int64_t i = 0; i < n; ++i)
+    for (int64_t j = 0; j < n; ++j) {
+      Vec<T> sum{};
+      for (int64_t k = 0; k < n; ++k) sum += a[i * n + k] * b[k * n + j];
+      c[i * n + j] = sum / divisor + T(plus && i == j);
+    }
+}
+
+// Taylor's series of a matrix whose norm a power of 2 makes at most 1, and squares.
+template <class T>
+void exponential(const void* a, int64_t count, int64_t n, void* result) {
+  constexpr int64_t L = kLanes<T>;
+  constexpr int kTerms = sizeof(T) == 4 ? 10 : 17;
+  Scratch<Vec<T>> memory(3 * n * n);
+  Vec<T>*x = memory.data(), *y = x + n * n, *next = y + n * n;
+  for_groups<T>(count, [&](int64_t first, int64_t some) {
+    gather_lanes(static_cast<const T*>(a) + first * n * n, n * n, some, x);
+    Vec<T> norm{};
+    for (int64_t i = 0; i < n; ++i) {
+      Vec<T> sum{};
+      for (int64_t j = 0; j < n; ++j) sum += magnitude<T>(x[i * n + j]);
+      norm = sum > norm || sum != sum ? sum : norm;
+    }
+    Vec<T> factor = splat(T(1)), squarings{};
+    constexpr int kMost = sizeof(T) == 4 ? 130 : 1026;
+    int steps = 0;
+    for (; steps < kMost; ++steps) {
+      const auto large = norm * factor > T(1);
+      if (all_zero<T>(large ? splat(T(1)) : Vec<T>{})) break;
+      factor = large ? factor * T(0.5) : factor;
+      squarings = large ? squarings + T(1) : squarings;
+    }
+    for (int64_t e = 0; e < n * n; ++e) {
+      x[e] *= factor;
+      y[e] = splat(T(e % (n + 1) == 0));
+    }
+    for (int term = kTerms; term > 0; --term) {
+      multiply<T>(x, y, n, T(term), true, next);
+      Vec<T>* const before = y;
+      y = next, next = before;
+    }
+    for (int step = 0; step < steps; ++step) {
+      multiply<T>(y, y, n, T(1), false, next);
+      const auto wanted = squarings > T(step);
+      for (int64_t e = 0; e < n * n; ++e) y[e] = wanted ? next[e] : y[e];
+    }
+    T* to = static_cast<T*>(result) + first * n * n;
+    for (int64_t l = 0; l < some; ++l)
+      for (int64_t e = 0; e < n * n; ++e) *to++ = reinterpret_cast<const T*>(y)[e * L + l];
+  });
+}
+
 // ---- rotations ---------------------------------------------------------------------------------------------------------
 
 // The rotation (c, s = t c) that takes a symmetric 2 x 2 matrix's element off the diagonal away; none where `still`.
@@ -435,6 +492,7 @@ void svd(const void* a, int64_t count, int64_t m, int64_t n, bool turned, void* 
 EG_KERNELS(SmallKernels, {{&lu<float>, &lu<double>},
                           {&solve<float>, &solve<double>},
                           {&qr<float>, &qr<double>},
+                          {&exponential<float>, &exponential<double>},
                           {&eigh<float>, &eigh<double>},
                           {&svd<float>, &svd<double>}})
 

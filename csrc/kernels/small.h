@@ -17,6 +17,8 @@ struct SmallKernels {
   // `columns` columns of Q, unless null, and `rows` rows of R.
   void (*qr[2])(const void* a, int64_t count, int64_t m, int64_t n, void* q, int64_t columns,
                 void* r, int64_t rows);
+  // exp of square matrices, row by row.
+  void (*exponential[2])(const void* a, int64_t count, int64_t n, void* result);
   // Eigenvalues, rising, of symmetric matrices by one triangle; their vectors unless null. 1 in info: not found.
   void (*eigh[2])(const void* a, int64_t count, int64_t n, bool upper, void* values, void* vectors,
                   int32_t* info);

@@ -202,6 +202,18 @@ std::tuple<Tensor, Tensor> lu_triangles(const Tensor& input) {
   return {l, u};
 }
 
+Tensor matrix_exp(const Tensor& input) {
+  const Matrices m = squares("linalg.matrix_exp", input);
+  EG_CHECK(m.rows > 0 && m.rows <= kSmall, "[linalg.matrix_exp] expected from 1 to ", kSmall,
+           " rows, got ", m.rows);
+  const Tensor a = contiguous(input), result = empty(input.sizes(), input.dtype());
+  for_lanes(m, [&](int64_t begin, int64_t end) {
+    host_kernels<SmallKernels>().exponential[float_index(a.dtype())](
+        a.raw() + begin * m.bytes, end - begin, m.rows, result.raw() + begin * m.bytes);
+  });
+  return result;
+}
+
 // A lower triangle, row by row, to the same column by column.
 template <class T>
 void turn_lower_triangle(T* a, int64_t n) {
@@ -243,6 +255,7 @@ EG_OP(&lu_order, "_lu_order(pivots, n)", "Where each of n rows came from. Not re
 EG_OP(&lu_permutation, "_lu_permutation(pivots, n, dtype)",
       "The P of A = P L U for n rows. Not recorded.")
 EG_OP(&lu_triangles, "_lu_triangles(input) -> (L, U)", "What lu_factor packs. Not recorded.")
+EG_OP(&matrix_exp, "_matrix_exp(input)", "Of small matrices. Not recorded.")
 EG_OP(&cholesky, "_cholesky(input) -> (L, info)",
       "L, and from 1 the first leading part that is not positive definite, or 0. Not recorded.")
 

@@ -24,6 +24,7 @@ from eagergrad.linalg._factors import (
     LdlSolve,
     LinAlgError,
     Lstsq,
+    MatrixExp,
     Pinv,
     Slogdet,
     Solve,
@@ -673,18 +674,34 @@ def matrix_exp(A: Any) -> Any:
     check_square("linalg.matrix_exp", A)
     if A.numel() == 0:
         return A.clone()
+    if A.shape[-1] <= _SMALL and A.device.type == "cpu":
+        return MatrixExp.of(A)
     size = float(A.detach().abs().sum(-1).amax())
     if not math.isfinite(size):
         return A * math.nan
-    s = max(0, math.ceil(math.log2(size)) + 2) if size > 0.25 else 0
-    x = A / 2**s
-    eye = eye_like(A, A.shape[-1])
-    result = eye + x / 18
-    for k in range(17, 0, -1):
-        result = eye + (x @ result) / k
+    s = math.ceil(math.log2(size)) if size > 1 else 0
+    result = _taylor_of_exp(A / 2**s if s else A)
     for _ in range(s):
         result = result @ result
     return _C.named(result, "LinalgMatrixExpBackward0")
+
+
+_SMALL = 8  # twice as many rows fit the kernel, which the gradient needs
+
+
+def _taylor_of_exp(x: Any) -> Any:
+    """Of a matrix of norm 1 at most: four powers, and powers of the fourth (Paterson and Stockmeyer)."""
+    degree = 16 if x.dtype.itemsize == 8 else 12
+    x2 = x @ x
+    x3, x4 = x2 @ x, x2 @ x2
+    powers = (eye_like(x, x.shape[-1]), x, x2, x3)
+    result = x4 / math.factorial(degree)
+    for first in range(degree - 4, -1, -4):
+        terms = [p / math.factorial(first + i) for i, p in enumerate(powers)]
+        result = terms[0] + terms[1] + (terms[2] + terms[3]) + result
+        if first:
+            result = result @ x4
+    return result
 
 
 @with_out(casts=True)

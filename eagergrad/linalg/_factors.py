@@ -82,8 +82,8 @@ _TROUBLE = {
 
 
 def check_info(op: str, info: Any) -> None:
-    """Raises unless it is 0 of all matrices, which it is of a GPU."""
-    i = -1 if info.is_cuda else _first_nonzero(info)
+    """Raises unless it is 0 of all matrices."""
+    i = _first_nonzero(info.cpu() if info.is_cuda else info)
     if i < 0:
         return
     element = f"(Batch element {i}): " if info.dim() else ""
@@ -477,3 +477,27 @@ class Lstsq(Factorisation):
         P = Pinv.of(A, lambda s: s.amax(-1, True) * ctx.limit)
         gP = g @ B.mT
         return Pinv.gradient(A, P, gP), P.mT @ g, None, None
+
+
+class MatrixExp(Factorisation):
+    """Of small matrices. The gradient is the corner of the exponential of a matrix of twice the size: C. Van Loan (1978)."""
+
+    _title = "LinalgMatrixExpBackward0"
+
+    @staticmethod
+    def value(A: Any) -> Any:
+        return _ops["_matrix_exp"](A.detach())
+
+    @classmethod
+    def forward(cls, ctx: Any, A: Any) -> Any:
+        ctx.save_for_backward(A)
+        return cls.value(A)
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        from eagergrad import linalg
+
+        (A,) = ctx.saved_tensors
+        n, cat = A.shape[-1], _ops["cat"]
+        both = cat([cat([A.mT, g], -1), cat([_ops["zeros_like"](g), A.mT], -1)], -2)
+        return linalg.matrix_exp(both)[..., :n, n:]
