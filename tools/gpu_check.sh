@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds in place against what a bare GPU machine has (Python with CuPy, a C++ compiler, CUDA's libraries) and writes one report, each
-# result as it comes: first the paths that fewest cards have seen, then all tests of the GPU's code, the op suite on the device, the
-# benchmarks.
+# result as it comes: first the tests and the rows of the benchmarks whose kernels no card has run, then all tests of the GPU's code, the
+# op suite on the device, all rows. What a step has printed lies in REPORT.parts until it ends, so that nothing is lost if all is stopped.
 #
 #   tools/gpu_check.sh [--short] [--emulated] [REPORT]      REPORT: default gpu-report.txt
 #
@@ -55,10 +55,31 @@ tests() {
   wait
   cat "${files[@]}" >>"$report"
   outcome "${files[@]}"
+  rm -f "${files[@]}"
 }
 
-scratch=$(mktemp -d)
-trap 'rm -rf "$scratch"' EXIT
+# rows SECONDS NAME WORDS: rows of the benchmarks whose names have one of the words, beside PyTorch where it is installed.
+rows() {
+  local seconds=$1
+  say "$2"
+  if [ "$seconds" -eq 0 ]; then echo "left out: no time" | tee -a "$report"; return; fi
+  if [ "$emulated" ]; then
+    run timeout "$seconds" "$python" -m benchmarks --ours-only --quick --no-memory -k "32x64"
+  else
+    timeout "$seconds" "$python" -m benchmarks --device=cuda --quick -k "$3" 2>&1 | tee -a "$report"
+  fi
+  [ "${PIPESTATUS[0]}" -eq 124 ] && echo "stopped after $seconds s" | tee -a "$report"
+}
+
+scratch=$report.parts
+rm -rf "$scratch"
+mkdir "$scratch"
+finish() {
+  cat "$scratch"/*.txt >>"$report" 2>/dev/null  # of a step that was stopped
+  rm -rf "$scratch"
+}
+trap finish EXIT
+trap 'say "stopped"; exit 143' TERM INT
 
 say "machine"
 run date -u
@@ -81,27 +102,22 @@ EAGERGRAD_BUILD_ISA=${EAGERGRAD_BUILD_ISA:-4} EAGERGRAD_BUILD_JOBS=$jobs "$pytho
   >"$scratch/build.log" 2>&1 || { tail -40 "$scratch/build.log" | tee -a "$report"; exit 1; }
 tail -1 "$scratch/build.log" >>"$report"
 
-rare="tests/test_cuda_card.py tests/test_cuda.py tests/test_cuda_sparse.py tests/test_cuda_linalg.py tests/test_cuda_optim.py
-  tests/test_cuda_amp.py tests/test_cuda_index.py tests/test_cuda_random.py"
-others=$(ls tests/test_cuda*.py | grep -vxF "$(tr -s ' ' '\n' <<<"$rare")")
+# What has changed since the run that docs/gpu.md reports, the least tried first; and the rows that missed their targets in it.
+new="tests/test_cuda_card.py tests/test_cuda_attention.py tests/test_cuda_rnn.py tests/test_cuda_index.py tests/test_cuda_norm.py
+  tests/test_cuda_random.py tests/test_cuda_conv.py tests/test_cuda.py tests/test_cuda_linalg.py tests/test_cuda_amp.py"
+new_rows="softmax,gather,nn.LSTM,nn.GRU,attention,GPT,captured,32x64"
+others=$(ls tests/test_cuda*.py | grep -vxF "$(tr -s ' ' '\n' <<<"$new")")
 suite=(--device="$device" tests/test_ops.py)
 [ "${SUITE:-}" ] && suite+=(-k "$SUITE")
 if [ "$emulated" ]; then
-  rare="tests/test_cuda_card.py tests/test_cuda.py" others=tests/test_cuda_matmul.py
+  new="tests/test_cuda_card.py tests/test_cuda.py" others=tests/test_cuda_matmul.py
   suite=(--device=emulated tests/test_ops.py -k "${SUITE:-tanh and float32}")
 fi
 export CUDA_MODULE_LOADING=LAZY
-# In a short run the benchmarks are sure of two minutes, the op suite of three.
-tests "$(room 240 300)" "paths that few cards have seen" $rare
-tests "$(room 600 300)" "other tests of the GPU's code" $others
-tests "$(room 1200 120)" "the op suite on the device" "${suite[@]}"
-
-say "benchmarks"
-seconds=$(room 900 5)
-if [ "$emulated" ]; then
-  run timeout "$seconds" "$python" -m benchmarks --ours-only --quick --no-memory -k "32x64"
-else
-  run timeout "$seconds" "$python" -m benchmarks --device=cuda --quick -k "${BENCH_ROWS:-}"
-fi
-[ $? -eq 124 ] && echo "stopped after $seconds s" | tee -a "$report"
+# Each step leaves time for those after it: in a short run half a minute to the other tests, two minutes to the op suite.
+tests "$(room 200 260)" "tests of what no card has run" $new
+rows "$(room 120 200)" "rows of what no card has run" "$new_rows"
+tests "$(room 600 170)" "other tests of the GPU's code" $others
+tests "$(room 1200 60)" "the op suite on the device" "${suite[@]}"
+rows "$(room 900 5)" "all rows" "${BENCH_ROWS:-}"
 say "done"
