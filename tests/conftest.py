@@ -122,6 +122,7 @@ def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> I
     if chosen == "emulated":
         import emulated_gpu
 
+        emulated_gpu.check_listed()
         emulated_gpu.check_races()
 
 

@@ -10,6 +10,8 @@ import pytest
 
 import eagergrad as eg
 import emulated_gpu
+from cuda_pairs import check, derivatives, draw
+from eagergrad.nn import functional as F
 
 
 @pytest.fixture(autouse=True)
@@ -210,6 +212,58 @@ def test_memory_is_shared_with_torch():
 
 
 # -- sizes ------------------------------------------------------------------------------------------------------
+
+attention = F.scaled_dot_product_attention
+HEADS = [(2, 8, 1024, 64)] * 3
+FULL = {
+    "attention": (attention, HEADS, 1e-5),
+    "causal attention": (lambda q, k, v: attention(q, k, v, is_causal=True), HEADS, 1e-4),
+    "attention, wide heads": (
+        attention,
+        [(1, 4, 513, 128), (1, 4, 700, 128), (1, 4, 700, 128)],
+        1e-5,
+    ),
+    "softmax": (lambda x: x.softmax(1), [(2048, 2048)], 1e-5),
+    "log_softmax": (lambda x: x.log_softmax(1), [(512, 10000)], 1e-4),
+    "rows": (lambda x: x[eg.arange(49999, -1, -3, device=x.device)], [(50000, 64)], 0),
+    "conv2d": (lambda x, w: F.conv2d(x, w, padding=1), [(16, 64, 32, 32), (64, 64, 3, 3)], 1e-3),
+    "layer_norm": (lambda x: F.layer_norm(x, (768,)), [(1024, 768)], 1e-4),
+}
+
+
+@pytest.mark.parametrize("name", FULL)
+def test_sizes_of_real_programs_equal_the_hosts(name, monkeypatch):
+    """What the emulated GPU is too slow for: many blocks at a time. Gradients are the same bits each time."""
+    function, shapes, tolerance = FULL[name]
+    monkeypatch.setattr(eg.backends.cudnn, "allow_tf32", False)
+    inputs = [draw(*s, seed=i) for i, s in enumerate(shapes)]
+    check(function, *inputs, tolerance=tolerance)
+    if name == "conv2d":  # the package's own kernels, too
+        monkeypatch.setattr(eg.backends.cudnn, "enabled", False)
+        check(function, *inputs, tolerance=tolerance)
+    there = [x.cuda() for x in inputs]
+    once, again = (derivatives(function, there, 1) for _ in range(2))
+    assert all(bool((a == b).all()) for a, b in zip(once, again, strict=True))
+
+
+@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
+@pytest.mark.parametrize("batch", [32, 200])
+def test_recurrent_layers_of_real_programs_equal_the_hosts(kind, batch):
+    layer, x = getattr(eg.nn, kind)(64, 128), draw(50, batch, 64)
+
+    def results():
+        layer.zero_grad()
+        mine = x.detach().to(next(layer.parameters()).device).requires_grad_()
+        y = layer(mine)[0]
+        y.square().mean().backward()
+        return [y.detach(), mine.grad, *(p.grad for p in layer.parameters())]
+
+    host = results()
+    layer.to("cuda")
+    once, again = results(), results()
+    for a, b, c in zip(host, once, again, strict=True):
+        same(b, a, 1e-5)
+        assert bool((b == c).all())
 
 
 def test_more_than_2_to_the_31_elements():

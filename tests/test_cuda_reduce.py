@@ -31,6 +31,12 @@ def test_sum(sizes, dim):
     check(lambda x: x.sum(dim), draw(*sizes))
 
 
+def test_truth_of_several_blocks():
+    x = eg.ones(40001, dtype=eg.bool)
+    x[40000] = False
+    check(lambda x: (x.all(), x.any(), (~x).any(), (~x[:40000]).any()), x)
+
+
 @pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
 def test_halves_are_summed_in_float32(dtype):
     x = draw(3, 700, dtype=dtype)

@@ -250,7 +250,7 @@ class device_of(device):
 
 def warmup(dtypes: Any = None) -> int:
     """Compile the elementwise kernels of contiguous tensors for the given dtypes (default: float32) ahead of their
-    first use; returns how many. CuPy keeps them on disk, so that later programs start without compiling.
+    first use; returns how many. They are kept on disk, so that later programs start without compiling.
 
     RuntimeError where there is no GPU.
     """
