@@ -158,6 +158,17 @@ void* allocate(Device d, size_t bytes) {
 }
 void release(Device d, void* p, size_t bytes) { pool().give(d.index, p, bytes); }
 
+// The streams of two devices know nothing of each other: the host waits until the destination is free, and for the copy.
+void copy_between(int to, void* dst, int from, const void* src, size_t bytes) {
+  EG_CHECK(!capturing(), "values move between devices, which a captured graph cannot do again (",
+           Site::here().describe(), ")");
+  const Driver& d = driver();
+  check(d.synchronize(stream_of(to)), "waiting");
+  void* const stream = stream_of(from);
+  check(d.within(dst, src, bytes, stream), "a copy");
+  check(d.synchronize(stream), "waiting");
+}
+
 void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
   if (bytes == 0) return;
   EG_CHECK(!capturing() || (!to.is_cpu() && !from.is_cpu()),
@@ -167,6 +178,8 @@ void copy(Device to, void* dst, Device from, const void* src, size_t bytes) {
   const Driver& d = driver();
   const int device = to.is_cpu() ? from.index : to.index;
   void* const stream = stream_of(device);
+  if (!to.is_cpu() && !from.is_cpu() && to.index != from.index)
+    return copy_between(to.index, dst, from.index, src, bytes);
   check(to.is_cpu()     ? d.to_host(dst, src, bytes, stream)
         : from.is_cpu() ? d.to_device(dst, src, bytes, stream)
                         : d.within(dst, src, bytes, stream),

@@ -35,6 +35,10 @@ class CupyArrays:
 
         return hasattr(self.linalg, "eig") and cusolver.check_availability("geev")
 
+    def on(self, device: Any) -> Any:
+        """A context in which CuPy computes on that GPU, where the arrays are."""
+        return _runtime.import_cupy().cuda.Device(device.index)
+
     def strict(self) -> Any:
         """A context in which a matrix that cannot be factorized is an error: LinAlgError."""
         import cupyx
@@ -106,7 +110,7 @@ def factorized(name: str, *inputs: Any, **options: Any) -> Any:
         return None
     device = inputs[0].device
     inputs = tuple(x.detach() for x in inputs)
-    with xp.strict() if name in _STRICT else contextlib.nullcontext():
+    with xp.on(device), xp.strict() if name in _STRICT else contextlib.nullcontext():
         result = function(xp, *inputs, **options)
     several = isinstance(result, tuple)
     made = [xp.tensor(a, device) for a in (result if several else (result,))]

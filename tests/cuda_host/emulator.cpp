@@ -127,31 +127,48 @@ void run_block() {
 
 // --- memory -----------------------------------------------------------------------------------------------------------
 
+// Each device has a part of its own, which its kernels alone can reach.
 constexpr size_t kArena = size_t(8) << 30;
+const int devices = [] {
+  const char* n = std::getenv("EAGERGRAD_EMULATED_GPUS");
+  return n ? std::atoi(n) : 1;
+}();
 char* arena = nullptr;
-size_t used = 0;
-std::map<size_t, std::vector<char*>> free_blocks;
+thread_local int device_in_use = 0;
+struct Part {
+  size_t used = 0;
+  std::map<size_t, std::vector<char*>> free_blocks;
+};
+std::map<int, Part> parts;
 std::map<char*, size_t> sizes;
 std::mutex mutex;
 
-void open_arena() { mprotect(arena, used, PROT_READ | PROT_WRITE); }
-void close_arena() { mprotect(arena, used, PROT_NONE); }
+void protect(int device, int how) { mprotect(arena + device * kArena, parts[device].used, how); }
+void open_arena(int device) { protect(device, PROT_READ | PROT_WRITE); }
+void close_arena(int device) { protect(device, PROT_NONE); }
 
-int allocate(int, size_t bytes, void** out) {
+int use(int device) {
+  if (device < 0 || device >= devices) return 101;
+  device_in_use = device;
+  return 0;
+}
+
+int allocate(int device, size_t bytes, void** out) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (!arena)
-    arena = static_cast<char*>(
-        mmap(nullptr, kArena, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
-  std::vector<char*>& kept = free_blocks[bytes];
+    arena = static_cast<char*>(mmap(nullptr, kArena * devices, PROT_NONE,
+                                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0));
+  Part& part = parts[device];
+  std::vector<char*>& kept = part.free_blocks[bytes];
   if (!kept.empty()) {
     *out = kept.back();
     kept.pop_back();
     return 0;
   }
   const size_t whole = (bytes + 4095) / 4096 * 4096;
-  if (used + whole > kArena) return 2;
-  char* p = arena + used;
-  used += whole;
+  if (part.used + whole > kArena) return 2;
+  char* p = arena + device * kArena + part.used;
+  part.used += whole;
   mprotect(p, whole, PROT_READ | PROT_WRITE);
   std::memset(p, 0xa5, whole);  // what was never written shows
   mprotect(p, whole, PROT_NONE);
@@ -159,18 +176,18 @@ int allocate(int, size_t bytes, void** out) {
   *out = p;
   return 0;
 }
-int release_memory(int, void* p) {
+int release_memory(int device, void* p) {
   const std::lock_guard<std::mutex> lock(mutex);
-  free_blocks[sizes[static_cast<char*>(p)]].push_back(static_cast<char*>(p));
+  parts[device].free_blocks[sizes[static_cast<char*>(p)]].push_back(static_cast<char*>(p));
   return 0;
 }
-int is_device_memory(const void* p) { return arena && p >= arena && p < arena + kArena; }
+int is_device_memory(const void* p) { return arena && p >= arena && p < arena + kArena * devices; }
 
 int move(void* to, const void* from, size_t bytes, void*) {
   const std::lock_guard<std::mutex> lock(mutex);
-  open_arena();
+  for (int d = 0; d < devices; ++d) open_arena(d);
   std::memmove(to, from, bytes);
-  close_arena();
+  for (int d = 0; d < devices; ++d) close_arena(d);
   return 0;
 }
 
@@ -188,10 +205,10 @@ int launch(void* kernel, const unsigned* grid, const unsigned* block, unsigned s
            void** arguments) {
   const std::lock_guard<std::mutex> lock(mutex);
   if (!launchable(grid, block) || shared_bytes > 227 * 1024) return 1;
-  open_arena();
+  open_arena(device_in_use);
   std::vector<char> shared(shared_bytes + 64);
   eg_dynamic_shared = shared.data() + (64 - reinterpret_cast<uintptr_t>(shared.data()) % 64) % 64;
-  watch::begin_launch(kernel, arena, kArena, eg_dynamic_shared, shared_bytes);
+  watch::begin_launch(kernel, arena, kArena * devices, eg_dynamic_shared, shared_bytes);
   entry = reinterpret_cast<void (*)(void**)>(kernel);
   entry_arguments = arguments;
   gridDim = {grid[0], grid[1], grid[2]};
@@ -204,7 +221,7 @@ int launch(void* kernel, const unsigned* grid, const unsigned* block, unsigned s
     run_block();
   }
   backwards = !backwards;
-  close_arena();
+  close_arena(device_in_use);
   return 0;
 }
 
@@ -235,9 +252,9 @@ void store(void* p, int64_t i, int type, double v) {
       static_cast<double*>(p)[i] = v;
   }
 }
-int gemm(int, const eg::cuda::Gemm* g, void*) {
+int gemm(int device, const eg::cuda::Gemm* g, void*) {
   const std::lock_guard<std::mutex> lock(mutex);
-  open_arena();
+  open_arena(device);
   for (int64_t b = 0; b < g->batch; ++b)
     for (int64_t i = 0; i < g->m; ++i)
       for (int64_t j = 0; j < g->n; ++j) {
@@ -251,15 +268,15 @@ int gemm(int, const eg::cuda::Gemm* g, void*) {
         const double old = g->beta == 0 ? 0 : g->beta * load(g->c, at, g->type);
         store(g->c, at, g->type, g->alpha * sum + old);
       }
-  close_arena();
+  close_arena(device);
   return 0;
 }
 
 const eg::cuda::Driver table = {
-    1,
+    devices,
     allocate,
     release_memory,
-    [](int) { return 0; },
+    use,
     [](int) -> void* { return nullptr; },
     [](void*) { return 0; },
     [] { return 0; },
