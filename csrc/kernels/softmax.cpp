@@ -7,6 +7,8 @@
 namespace eg {
 namespace {
 
+// Unrolled at once, a loop over lanes calls the scalar functions of the C library one by one.
+#define EG_WHOLE_VECTORS _Pragma("GCC unroll 1")
 constexpr int64_t kAbreast = 16;
 
 template <class T>
@@ -16,7 +18,7 @@ EG_INLINE void raise(T* most, const T* x, int64_t n) {
 
 // The largest number; NaN loses.
 template <class T>
-EG_INLINE T line_max(const T* x, int64_t n) {
+__attribute__((noinline)) T line_max(const T* x, int64_t n) {
   constexpr int64_t kWide = 4 * kAbreast;  // several comparisons under way at once
   T lane[kWide];
   for (int64_t l = 0; l < kWide; ++l) lane[l] = T(-INFINITY);
@@ -40,10 +42,11 @@ EG_INLINE T line_sum(int64_t n, F f) {
     T lane[kAbreast];
     for (int64_t l = 0; l < kAbreast; ++l) lane[l] = 0;
     int64_t i = b;
-    for (; i + kAbreast <= end; i += kAbreast)
-      for (int64_t l = 0; l < kAbreast; ++l) lane[l] += f(i + l);
+    for (; i + kAbreast <= end; i += kAbreast) EG_WHOLE_VECTORS
+    for (int64_t l = 0; l < kAbreast; ++l) lane[l] += f(i + l);
     if (end >= kAbreast && i < end) {
       T last[kAbreast];
+      EG_WHOLE_VECTORS
       for (int64_t l = 0; l < kAbreast; ++l) last[l] = f(end - kAbreast + l);
       for (int64_t l = 0; l < kAbreast; ++l) lane[l] += end - kAbreast + l >= i ? last[l] : T(0);
     } else {
@@ -108,13 +111,13 @@ struct SideBySide {
   template <class F>
   EG_INLINE void sum(int64_t n, T* total, F f) {
     for (int64_t r = 0; r < kAbreast; ++r) total[r] = 0;
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t r = 0; r < kAbreast; ++r) total[r] += f(v[i * kAbreast + r], r);
+    for (int64_t i = 0; i < n; ++i) EG_WHOLE_VECTORS
+    for (int64_t r = 0; r < kAbreast; ++r) total[r] += f(v[i * kAbreast + r], r);
   }
   template <class F>
   EG_INLINE void each(int64_t n, F f) {
-    for (int64_t i = 0; i < n; ++i)
-      for (int64_t r = 0; r < kAbreast; ++r) f(v[i * kAbreast + r], r);
+    for (int64_t i = 0; i < n; ++i) EG_WHOLE_VECTORS
+    for (int64_t r = 0; r < kAbreast; ++r) f(v[i * kAbreast + r], r);
   }
 };
 
@@ -137,6 +140,7 @@ void forward_of_short(bool log, const T* x, T* y, int64_t lines, int64_t n) {
     s.max(n, m);
     if (log) {
       s.sum(n, total, [&](T& v, int64_t r) { return vocabulary::exp(v -= m[r]); });
+      EG_WHOLE_VECTORS
       for (int64_t r = 0; r < kAbreast; ++r) total[r] = vocabulary::log(total[r]);
       s.each(n, [&](T& v, int64_t r) { v -= total[r]; });
     } else {
@@ -173,36 +177,37 @@ void backward_of_short(bool log, const T* g, const T* y, T* gx, int64_t lines, i
 constexpr int64_t kAcross = 256;
 
 template <class T, class F>
+__attribute__((noinline)) void each_step(const T* x, int64_t first, int64_t n, F f) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n / kAbreast * kAbreast; ++i) f(x[i], first + i);
+}
+template <class T, class F>
 EG_INLINE void each_of_row(int64_t width, const T* x, F f) {
+  const int64_t whole = width / kAbreast * kAbreast;
+  if (whole) each_step(x, 0, whole, f);
+  if (whole == width) return;
   T rest[kAbreast];
-  for (int64_t c = 0; c < width; c += kAbreast) {
-    const T* p = x + c;
-    if (width - c < kAbreast) {
-      for (int64_t l = 0; l < kAbreast; ++l) rest[l] = c + l < width ? p[l] : T(0);
-      p = rest;
-    }
-    for (int64_t l = 0; l < kAbreast; ++l) f(p[l], c + l);
-  }
+  for (int64_t l = 0; l < kAbreast; ++l) rest[l] = whole + l < width ? x[whole + l] : T(0);
+  each_step(rest, whole, kAbreast, f);
+}
+template <class T, class F>
+__attribute__((noinline)) void map_step(T* y, const T* a, const T* b, int64_t first, int64_t n,
+                                        F f) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n / kAbreast * kAbreast; ++i) y[i] = f(a[i], b[i], first + i);
 }
 template <class T, class F>
 EG_INLINE void map_row(int64_t width, T* y, const T* a, const T* b, F f) {
+  const int64_t whole = width / kAbreast * kAbreast;
+  if (whole) map_step(y, a, b, 0, whole, f);
+  if (whole == width) return;
   T rest[3][kAbreast];
-  for (int64_t c = 0; c < width; c += kAbreast) {
-    const int64_t n = min64(kAbreast, width - c);
-    const T *p = a + c, *q = b + c;
-    T* out = y + c;
-    if (n < kAbreast) {
-      for (int64_t l = 0; l < kAbreast; ++l) {
-        rest[0][l] = l < n ? p[l] : T(0);
-        rest[1][l] = l < n ? q[l] : T(0);
-      }
-      p = rest[0], q = rest[1], out = rest[2];
-    }
-#pragma GCC ivdep
-    for (int64_t l = 0; l < kAbreast; ++l) out[l] = f(p[l], q[l], c + l);
-    if (n < kAbreast)
-      for (int64_t l = 0; l < n; ++l) y[c + l] = rest[2][l];
+  for (int64_t l = 0; l < kAbreast; ++l) {
+    rest[0][l] = whole + l < width ? a[whole + l] : T(0);
+    rest[1][l] = whole + l < width ? b[whole + l] : T(0);
   }
+  map_step(rest[2], rest[0], rest[1], whole, kAbreast, f);
+  for (int64_t l = 0; whole + l < width; ++l) y[whole + l] = rest[2][l];
 }
 
 // body(first element, lines) of every kAcross lines of an (outer, n, inner) array.
@@ -348,6 +353,7 @@ void logsumexp_lines(const T* x, int64_t lines, int64_t n, F put) {
     s.read(x + first * n, count, n);
     s.max(n, m);
     s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
+    EG_WHOLE_VECTORS
     for (int64_t r = 0; r < kAbreast; ++r) total[r] = vocabulary::log(total[r]);
     for (int64_t r = 0; r < count; ++r) put_one(first + r, m[r], total[r]);
   });
