@@ -171,3 +171,22 @@ def test_clamp_in_place_refuses_what_does_not_fit():
     with pytest.raises(RuntimeError, match="At least one of"):
         x.clamp_()
     assert x.clamp_(1, 2).tolist() == [1, 1, 2, 2] and x.clip_(min=2).tolist() == [2, 2, 2, 2]
+
+
+@pytest.mark.parametrize("dtype", ["int32", "int64"])
+def test_whole_division_rounds_as_pythons(dtype):
+    most = np.iinfo(dtype).max
+    near = [0, 1, 2, 3, 7, 10, 2**26 - 1, 2**31 - 1]
+    if dtype == "int64":
+        near += [2**51 + 1, 2**52 - 1, 2**52, 2**53 + 1, 2**62 - 1, most]
+    values = sorted({s * n for n in near for s in (1, -1)} | {-most - 1})
+    a, b = np.meshgrid(values, [v for v in values if v], indexing="ij")
+    a, b = a.ravel(), b.ravel()
+    fits = (b != -1) | (a != -most - 1)  # the overflowing quotient
+    x, y = eg.tensor(a[fits].astype(dtype)), eg.tensor(b[fits].astype(dtype))
+    pairs = [(int(v), int(w)) for v, w in zip(a[fits], b[fits], strict=True)]
+    assert (x // y).tolist() == [v // w for v, w in pairs]
+    assert (x % y).tolist() == [v % w for v, w in pairs]
+    assert eg.fmod(x, y).tolist() == [abs(v) % abs(w) * (1 if v >= 0 else -1) for v, w in pairs]
+    assert (x // 7).tolist() == [v // 7 for v, _ in pairs]
+    assert (1000 // y).tolist() == [1000 // w for _, w in pairs]

@@ -27,25 +27,38 @@ namespace {
 
 enum Domain { Float, Any, Int, Bool };
 
-template <class Op, class T>
+// Lines with a form that vectorises, right for most numbers: `fits` tells for which.
+template <class Op, class T, class = void>
 struct Quick {
   static constexpr bool exists = false;
 };
-#if defined(EG_QUICK_FMOD)
-#define EG_QUICK(NAME, Y)                                                    \
-  template <class T>                                                         \
-  struct Quick<NAME##_op, T> {                                               \
-    static constexpr bool exists = std::is_floating_point_v<T>;              \
-    static EG_INLINE T forward(T a, [[maybe_unused]] T b, T r) { return Y; } \
+#define EG_QUICK(NAME, KIND, FITS, Y)                                      \
+  template <class T>                                                       \
+  struct Quick<NAME##_op, T, std::enable_if_t<KIND>> {                     \
+    static constexpr bool exists = true;                                   \
+    static EG_INLINE bool fits(T a, T b) { return FITS; }                  \
+    static EG_INLINE T forward(T a, [[maybe_unused]] T b) { return T(Y); } \
   };
-EG_QUICK(fmod, r)
-EG_QUICK(remainder, remainder_of(r, b))
-EG_QUICK(floor_divide, quotient_of(r, a, b))
-#undef EG_QUICK
+#if defined(EG_QUICK_FMOD)
+#define EG_QUICK_FLOAT(NAME, Y) EG_QUICK(NAME, std::is_floating_point_v<T>, has_quick_fmod(a, b), Y)
+EG_QUICK_FLOAT(fmod, quick_fmod(a, b))
+EG_QUICK_FLOAT(remainder, remainder_of(quick_fmod(a, b), b))
+EG_QUICK_FLOAT(floor_divide, quotient_of(quick_fmod(a, b), a, b))
+#endif
+#if defined(EG_QUICK_DIVISION)
+template <class T>
+constexpr bool is_wide = std::is_same_v<T, int64_t> || std::is_same_v<T, int32_t>;
+#define EG_QUICK_WHOLE(NAME, Y) EG_QUICK(NAME, is_wide<T>, has_quick_quotient(a, b), Y)
+EG_QUICK_WHOLE(fmod, quick_rest(a, b))
+EG_QUICK_WHOLE(remainder, remainder_of(quick_rest(a, b), b))
+EG_QUICK_WHOLE(floor_divide,
+               quick_quotient(a, b) - T((quick_rest(a, b) != 0) & ((a < 0) != (b < 0))))
+#endif
 
-// Lines made of fmod(a, b). A number is repeated for a block: one form of the loop is enough.
+// A number is repeated for a block: one form of the loop is enough.
 template <class Op, class T>
 void quick_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
+  using Q = Quick<Op, T>;
   T first[kBlock], second[kBlock];
   for (int64_t i = 0; i < kBlock; ++i) {
     if (step[1] == 0) first[i] = *a;
@@ -53,22 +66,18 @@ void quick_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
   }
   for (int64_t at = 0; at < n; at += kBlock) {
     const int64_t m = n - at < kBlock ? n - at : kBlock;
-    each_quickly([](T v, T w) { return Quick<Op, T>::forward(v, w, quick_fmod(v, w)); },
-                 [](T v, T w) { return has_quick_fmod(v, w); },
+    each_quickly([](T v, T w) { return Q::forward(v, w); }, [](T v, T w) { return Q::fits(v, w); },
                  [](T v, T w) { return Op::forward(v, w); }, m, y + at, step[1] ? a + at : first,
                  step[2] ? b + at : second);
   }
 }
-#endif
 
 template <class Op, class T, class R>
 void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
   R* y = reinterpret_cast<R*>(p[0]);
   const T* a = reinterpret_cast<const T*>(p[1]);
   const T* b = reinterpret_cast<const T*>(p[2]);
-#if defined(EG_QUICK_FMOD)
   if constexpr (Quick<Op, T>::exists) return quick_loop<Op>(y, a, b, step, n);
-#endif
   if (step[1] == 0 && step[2] == 0) {
     const R both = R(Op::forward(*a, *b));
     for (int64_t i = 0; i < n; ++i) y[i] = both;

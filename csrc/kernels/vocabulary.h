@@ -188,6 +188,29 @@ EG_INLINE T quick_fmod(T a, T b) {
   return copysign(where(r < 0, r + abs(b), r), a);
 }
 #endif
+#if defined(__SSE2__) && !defined(__CUDACC__)
+// Whole numbers divided as double, which vectorises: exact while both are below 2^52, where the nearest double of a quotient that
+// is no whole number does not reach the next one. -1 is left out with 0 for the overflowing quotient's sake.
+#define EG_QUICK_DIVISION
+template <class T>
+EG_INLINE bool has_quick_quotient(T a, T b) {
+  constexpr int64_t most = int64_t(1) << 52;
+  const bool small = sizeof(T) < 8 || ((int64_t(a) < most) & (int64_t(a) > -most) &
+                                       (int64_t(b) < most) & (int64_t(b) > -most));
+  return small & (b != T(0)) & (b != T(-1));
+}
+template <class T>
+EG_INLINE T quick_quotient(T a, T b) {
+  const double q = double(a) / double(b);
+  return T(
+      int64_t(where(abs(q) < double(int64_t(1) << 62), q, 0.0)));  // also where it does not fit
+}
+template <class T>
+EG_INLINE T quick_rest(T a, T b) {
+  using U = std::make_unsigned_t<T>;
+  return T(U(a) - U(quick_quotient(a, b)) * U(b));
+}
+#endif
 template <class T>
 EG_INLINE T remainder_of(T r, T b) {  // r: fmod(a, b)
   return r != T(0) && (r < T(0)) != (b < T(0)) ? T(r + b) : r;
