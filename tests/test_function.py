@@ -302,3 +302,26 @@ def test_returning_an_input_unchanged() -> None:
 def test_calling_forward_directly_is_refused() -> None:
     with pytest.raises((RuntimeError, TypeError)):
         Square()(leaf(1.0))
+
+
+def test_setup_context_sees_the_defaults_of_forward() -> None:
+    class Linear(Function):
+        @staticmethod
+        def forward(x: eg.Tensor, w: eg.Tensor, b: Any = None, scale: float = 2.0) -> eg.Tensor:
+            return x * w * scale
+
+        @staticmethod
+        def setup_context(ctx: Any, inputs: Any, output: Any) -> None:
+            x, w, b, ctx.scale = inputs
+            assert b is None and ctx.needs_input_grad == (True, True, False, False)
+            ctx.save_for_backward(x, w)
+
+        @staticmethod
+        def backward(ctx: Any, g: eg.Tensor) -> Any:
+            x, w = ctx.saved_tensors
+            return g * w * ctx.scale, g * x * ctx.scale, None, None
+
+    for options, scale in (({}, 2.0), ({"scale": 3.0}, 3.0)):
+        x, w = leaf(2.0), leaf(5.0)
+        Linear.apply(x, w, **options).sum().backward()
+        assert (x.grad.item(), w.grad.item()) == (5.0 * scale, 2.0 * scale)

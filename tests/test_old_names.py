@@ -360,3 +360,8 @@ def test_mixed_precision_under_the_name_of_the_cpu():
     with eg.cpu.amp.autocast():
         assert (eg.ones(2, 2) @ eg.ones(2, 2)).dtype is eg.bfloat16
     assert autocast is eg.cpu.amp.autocast and GradScaler(enabled=False).get_scale() == 1.0
+
+
+def test_weight_of_direction_and_length():
+    v, g = eg.tensor([[3.0, 4.0], [0.0, 2.0]]), eg.tensor([[10.0], [1.0]])
+    assert eg._weight_norm(v, g).tolist() == [[6.0, 8.0], [0.0, 1.0]]

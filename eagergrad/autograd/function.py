@@ -130,14 +130,17 @@ class Function:
         """Runs forward unrecorded and puts this function on the tape."""
         ctx: Any = FunctionCtx()
         ctx.function = cls
+        separate = cls.setup_context is not Function.setup_context
+        if separate:
+            args, kwargs = _with_defaults(cls, args, kwargs)
         recording = _C.is_grad_enabled()
         ctx.needs_input_grad = tuple(isinstance(a, _C.TensorBase) and a.requires_grad for a in args)
         with no_grad():
-            if cls.setup_context is Function.setup_context:
-                outputs = cls.forward(ctx, *args, **kwargs)
-            else:
+            if separate:
                 outputs = cls.forward(*args, **kwargs)
                 cls.setup_context(ctx, args, outputs)
+            else:
+                outputs = cls.forward(ctx, *args, **kwargs)
         single = not isinstance(outputs, (tuple, list))
         results = [outputs] if single else list(outputs)
         if recording and any(ctx.needs_input_grad):
@@ -145,6 +148,18 @@ class Function:
         else:
             ctx._to_save = ()
         return results[0] if single else tuple(results)
+
+
+def _with_defaults(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The arguments as forward sees them, defaults filled in: what setup_context is given."""
+    signature = cls.__dict__.get("_signature")
+    if signature is None:
+        import inspect
+
+        signature = cls._signature = inspect.signature(cls.forward)
+    bound = signature.bind(*args, **kwargs)
+    bound.apply_defaults()
+    return bound.args, bound.kwargs
 
 
 def _among(t: Any, tensors: Any) -> bool:

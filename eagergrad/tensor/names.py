@@ -51,6 +51,11 @@ def norm_except_dim(v: Any, pow: int = 2, dim: int = 0) -> Any:
     return eg.norm(v, pow, [d for d in range(v.dim()) if d != kept], True)
 
 
+def _weight_norm(v: Any, g: Any, dim: int = 0) -> Any:
+    """The weight of direction v and lengths g along a dimension."""
+    return v * (g / norm_except_dim(v, 2, dim))
+
+
 def split_copy(input: Any, split_size: Any, dim: int = 0) -> list[Any]:
     """Copies of the parts that `split` gives."""
     return [part.clone() for part in input.split(split_size, dim)]
