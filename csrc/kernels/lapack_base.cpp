@@ -35,13 +35,20 @@ int64_t wanted(T answer, int64_t least) {
 // Whether squares of the elements neither overflow nor vanish.
 template <class T>
 bool moderate(const T* a, int64_t n) {
-  T most = 0, all = 0;
-  for (int64_t i = 0; i < n; ++i) {
-    most = std::max(most, std::fabs(a[i]));
-    all += a[i] - a[i];
-  }
+  constexpr int64_t kTogether = 16;
+  T most[kTogether] = {}, all[kTogether] = {};
+  int64_t i = 0;
+  const auto look = [&](int64_t at, int64_t k) {
+    const T size = std::fabs(a[at]);
+    most[k] = size > most[k] ? size : most[k];
+    all[k] += size - size;  // NaN of what is not finite
+  };
+  for (; i + kTogether <= n; i += kTogether)
+    for (int64_t k = 0; k < kTogether; ++k) look(i + k, k);
+  for (; i < n; ++i) look(i, 0);
+  for (int64_t k = 1; k < kTogether; ++k) most[0] = std::max(most[0], most[k]), all[0] += all[k];
   constexpr T small = kDouble<T> ? T(1e-120) : T(1e-15);
-  return all == 0 && most > small && most < 1 / small;
+  return all[0] == 0 && most[0] > small && most[0] < 1 / small;
 }
 
 }  // namespace
@@ -59,15 +66,14 @@ Workspace<T>::~Workspace() {
 
 // ---- symmetric eigenvalues -----------------------------------------------------------------------------------------------
 
-// Vectors of large matrices: what LAPACK's syevd does in its three steps, of which the last is ours.
-constexpr int64_t kLarge = 48;
+// In three steps, as LAPACK's syevd, but for the first two or the last ours. Below kFew rows it has less to do.
+constexpr int64_t kFew = 4;
+constexpr int64_t kInCache =
+    1 << 18;  // bytes of a matrix that our reduction, which does no products, reads fast enough
 
 template <class T>
 SymmetricEigen<T>::SymmetricEigen(int64_t n, bool vectors, bool upper)
-    : n_(int(n)),
-      job_(vectors ? 'V' : 'N'),
-      triangle_(upper ? 'U' : 'L'),
-      by_parts_(vectors && n >= kLarge) {
+    : n_(int(n)), job_(vectors ? 'V' : 'N'), triangle_(upper ? 'U' : 'L'), by_parts_(n >= kFew) {
   constexpr int64_t kBlocks = 64;
   work_.take(1 + (6 + kBlocks) * n + (vectors ? 2 * n * n : 0));
   integers_.take(vectors ? 3 + 5 * n : 1);
@@ -85,27 +91,40 @@ int SymmetricEigen<T>::operator()(T* a, T* values) {
   return info;
 }
 
-// A tridiagonal matrix by reflections, its eigenvectors, and these reflected back.
+// A tridiagonal matrix by reflections; its eigenvalues; its eigenvectors and these reflected back.
 template <class T>
 int SymmetricEigen<T>::by_parts(T* a, T* values) {
   using Sytrd =
       void(const char*, const int*, T*, const int*, T*, T*, T*, T*, const int*, int*, Length);
+  using Sterf = void(const int*, T*, T*, int*);
   using Stedc = void(const char*, const int*, T*, T*, T*, const int*, T*, const int*, int*,
                      const int*, int*, Length);
   static Sytrd* const sytrd = routine<Sytrd>("ssytrd", "dsytrd", kDouble<T>);
+  static Sterf* const sterf = routine<Sterf>("ssterf", "dsterf", kDouble<T>);
   static Stedc* const stedc = routine<Stedc>("sstedc", "dstedc", kDouble<T>);
   const int64_t n = n_;
-  if (triangle_ == 'U')
-    for (int64_t j = 0; j < n; ++j)
-      for (int64_t i = 0; i < j; ++i) a[i * n + j] = a[j * n + i];
-  T *off = work_.data(), *tau = off + n, *vectors = tau + n, *rest = vectors + n * n;
+  const bool upper = triangle_ == 'U', ours = n * n * int64_t(sizeof(T)) < kInCache;
+  for (int64_t j = 0; j < n && (ours || upper); ++j)
+    for (int64_t i = 0; i < j; ++i) {
+      T &above = a[j * n + i], &below = a[i * n + j];
+      (upper ? below : above) = upper ? above : below;
+    }
+  T *off = work_.data(), *tau = off + n, *vectors = tau + n;
+  T* rest = vectors + (job_ == 'V' ? n * n : 0);
   const int size = int(work_.data() + work_.size() - rest), integers = integers_.size();
+  const QrKernels& kernels = host_kernels<QrKernels>();
   int info = 0;
-  sytrd("L", &n_, a, &n_, values, off, tau, rest, &size, &info, kOne);
+  if (ours)
+    kernels.tridiagonal[kDouble<T>](a, n, values, off, tau);
+  else
+    sytrd("L", &n_, a, &n_, values, off, tau, rest, &size, &info, kOne);
+  if (job_ == 'N') {
+    sterf(&n_, values, off, &info);
+    return info;
+  }
   stedc("I", &n_, values, off, vectors, &n_, rest, &size, integers_.data(), &integers, &info, kOne);
   if (info) return info;
-  host_kernels<QrKernels>().apply[kDouble<T>](a + 1, n - 1, n - 1, n, tau, false, vectors + 1, n,
-                                              n);
+  kernels.apply[kDouble<T>](a + 1, n - 1, n - 1, n, tau, false, vectors + 1, n, n);
   std::copy(vectors, vectors + n * n, a);
   return 0;
 }

@@ -186,10 +186,60 @@ void form(const void* a, int64_t m, int64_t k, int64_t lda, const void* tau, voi
             false, q, columns, true);
 }
 
+// ---- symmetric matrices ------------------------------------------------------------------------------------------------
+
+// row -= v w + w' v', n long; the inner product of what that makes with `next`.
+template <class T>
+T update_row(T* row, T v, const T* w, T other, const T* vs, const T* next, int64_t n) {
+  constexpr int64_t L = kLanes<T>;
+  Vec<T> sums{};
+  int64_t k = 0;
+  for (; k + L <= n; k += L) {
+    const Vec<T> x = load(row + k) - v * load(w + k) - other * load(vs + k);
+    store(row + k, x);
+    sums += x * load(next + k);
+  }
+  T sum = lane_sum<T>(sums);
+  for (; k < n; ++k) {
+    row[k] -= v * w[k] + other * vs[k];
+    sum += row[k] * next[k];
+  }
+  return sum;
+}
+
+// Each row is changed by one reflection in the same pass that multiplies it with the vector of the next.
+template <class T>
+void tridiagonal(void* matrix, int64_t n, void* diagonal, void* beside, void* factors) {
+  const Columns<T> a{static_cast<T*>(matrix), n};  // symmetric: rows
+  T *d = static_cast<T*>(diagonal), *e = static_cast<T*>(beside), *tau = static_cast<T*>(factors);
+  Scratch<T> memory(4 * n);
+  T *v = memory.data(), *w = v + n, *next_v = w + n, *next_w = next_v + n;
+  for (int64_t i = 0; i < 4 * n; ++i) v[i] = 0;
+  for (int64_t j = 0; j < n; ++j) {
+    T* const row = a[j];
+    update_row(row + j, v[j], w + j, w[j], v + j, v + j, n - j);
+    d[j] = row[j];
+    if (j + 1 == n) break;
+    const int64_t first = j + 1, rest = n - first;
+    const T t = tau[j] = reflection_of(row + first, rest);
+    e[j] = row[first];
+    next_v[first] = 1;
+    for (int64_t i = first + 1; i < n; ++i) next_v[i] = row[i];
+    for (int64_t i = first; i < n; ++i)
+      next_w[i] =
+          t * update_row(a[i] + first, v[i], w + first, w[i], v + first, next_v + first, rest);
+    add_multiple(next_w + first, T(-0.5) * t * inner(next_w + first, next_v + first, rest),
+                 next_v + first, rest);
+    T *const old_v = v, *const old_w = w;
+    v = next_v, w = next_w, next_v = old_v, next_w = old_w;
+  }
+}
+
 }  // namespace
 
 EG_KERNELS(QrKernels, {{&factor<float>, &factor<double>},
                        {&apply<float>, &apply<double>},
-                       {&form<float>, &form<double>}})
+                       {&form<float>, &form<double>},
+                       {&tridiagonal<float>, &tridiagonal<double>}})
 
 }  // namespace eg

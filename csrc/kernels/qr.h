@@ -15,6 +15,9 @@ struct QrKernels {
   // c = the first `columns` >= k columns of Q.
   void (*form[2])(const void* a, int64_t m, int64_t k, int64_t lda, const void* tau, void* c,
                   int64_t columns, int64_t ldc);
+  // A symmetric matrix (both triangles of a; spoilt) becomes Q T Q', T tridiagonal with d on its diagonal and e beside it. Q is
+  // the unit matrix beside the product of n - 1 reflections, which `a + 1` holds as above, in columns of n - 1.
+  void (*tridiagonal[2])(void* a, int64_t n, void* d, void* e, void* tau);
 };
 
 }  // namespace eg

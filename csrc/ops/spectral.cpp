@@ -1,6 +1,7 @@
 // Eigenvalues, singular values and least squares of batches of matrices on the host. Gradients: eagergrad/linalg.
 #include "kernels/lapack.h"
 #include "kernels/small.h"
+#include "kernels/symmetric.h"
 #include "ops/matrices.h"
 #include "ops/registry.h"
 
@@ -16,6 +17,9 @@ void for_parts(const Matrices& m, F&& f) {
   parallel_for(m.count, int64_t(double(kParallelGrain) / (work + 1)) + 1, f);
 }
 
+// Rows of matrices whose vectors our own kernel finds.
+constexpr int64_t kLeast = 4, kMost = 64;
+
 std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& input, bool upper, bool vectors) {
   const Matrices m = squares("linalg.eigh", input);
   const int64_t n = m.rows, size = n * n;
@@ -23,6 +27,7 @@ std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& input, bool upper, bool ve
   const Tensor values = batch_empty(input, {n}), infos = batch_empty(input, {}, DType::Int32);
   int32_t* info = infos.data<int32_t>();
   const bool small = in_lanes(m, 4, vectors || input.dtype() == DType::Float32 ? 16 : INT64_MAX);
+  const bool moderate = vectors && n >= kLeast && n <= kMost;
   with_type(input, [&](auto zero) {
     using T = decltype(zero);
     const T* from = a.data<T>();
@@ -35,9 +40,15 @@ std::tuple<Tensor, Tensor, Tensor> eigh(const Tensor& input, bool upper, bool ve
       std::optional<SymmetricEigen<T>> eigen;
       for (int64_t i = begin; i < end; ++i) {
         if (small && !info[i]) continue;
+        const auto copy = [&] { std::copy(from + i * size, from + (i + 1) * size, to + i * size); };
+        copy();
+        info[i] = 0;
+        if (moderate && host_kernels<SymmetricKernels>().eigen[sizeof(T) == 8](
+                            to + i * size, n, upper, vectors, w + i * n))
+          continue;
         // Symmetric: rows are as good as columns, with the other triangle.
         if (!eigen) eigen.emplace(n, vectors, !upper);
-        std::copy(from + i * size, from + (i + 1) * size, to + i * size);
+        if (moderate) copy();
         info[i] = (*eigen)(to + i * size, w + i * n);
       }
     });
