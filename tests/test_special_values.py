@@ -444,3 +444,38 @@ def test_spread_of_too_few_numbers_warns(name):
         getattr(eg, name)(eg.ones(3, 1), 1, correction=0)
         getattr(eg, name)(eg.ones(0, 1), 1)
         getattr(eg, name)(eg.ones(3, 2), 1)
+
+
+def test_reductions_of_a_number_and_over_no_dimension():
+    assert [v.item() for v in eg.tensor(3.0).topk(0)] == [3.0, 0]
+    x = eg.tensor([[1.0, 0.0], [NAN, -0.0]])
+    assert x.any(()).tolist() == x.all([]).tolist() == [[True, False], [True, False]]
+    assert x.to(eg.uint8).any(()).dtype is eg.uint8
+    assert eg.nansum(x, dim=0, dtype=eg.int32).dtype is eg.int32
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda: eg.kron(eg.ones(2), 3),
+        lambda: eg.quantile("a", 0.5),
+        lambda: eg.ones(2, 2).ormqr((), 1),
+    ],
+)
+def test_arguments_that_are_no_tensors(f):
+    with pytest.raises(TypeError, match="must be Tensor, not"):
+        f()
+
+
+@pytest.mark.parametrize("f", [eg.logsumexp, eg.softmax, eg.log_softmax, eg.amax, eg.sum, eg.mean])
+def test_columns_of_no_rows(f):
+    x = eg.zeros(0, 3, requires_grad=True)
+    if f is eg.amax:
+        with pytest.raises(IndexError):
+            f(x, 0)
+        return
+    y = f(x, dim=0)
+    assert y.shape == ((0, 3) if f in (eg.softmax, eg.log_softmax) else (3,))
+    assert f is not eg.logsumexp or y.tolist() == [-INF] * 3
+    y.sum().backward()
+    assert x.grad.shape == (0, 3)

@@ -210,15 +210,15 @@ EG_INLINE void map_row(int64_t width, T* y, const T* a, const T* b, F f) {
   for (int64_t l = 0; whole + l < width; ++l) y[whole + l] = rest[2][l];
 }
 
-// body(first element, lines) of every kAcross lines of an (outer, n, inner) array.
+// body(first element, lines, first line) of every kAcross lines of an (outer, n, inner) array.
 template <class F>
 void over_across(int64_t outer, int64_t n, int64_t inner, F body) {
   const int64_t panels = ceil_div(inner, kAcross);
   parallel_for(outer * panels, grain_of(4 * n * min64(inner, kAcross)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
-                   const int64_t first = i % panels * kAcross;
-                   body(i / panels * n * inner + first, min64(kAcross, inner - first));
+                   const int64_t outer_at = i / panels * inner, first = i % panels * kAcross;
+                   body(outer_at * n + first, min64(kAcross, inner - first), outer_at + first);
                  }
                });
 }
@@ -279,7 +279,7 @@ void backward_across(bool log, const T* g, const T* y, T* gx, int64_t n, int64_t
 template <class T>
 void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n, int64_t inner) {
   if (inner > 1)
-    return over_across(lines, n, inner, [&](int64_t at, int64_t width) {
+    return over_across(lines, n, inner, [&](int64_t at, int64_t width, int64_t) {
       forward_across(log, x + at, y + at, n, width, inner);
     });
   if (n <= kShort) return forward_of_short(log, x, y, lines, n);
@@ -303,7 +303,7 @@ template <class T>
 void backward_typed(bool log, const T* g, const T* y, T* gx, int64_t lines, int64_t n,
                     int64_t inner) {
   if (inner > 1)
-    return over_across(lines, n, inner, [&](int64_t at, int64_t width) {
+    return over_across(lines, n, inner, [&](int64_t at, int64_t width, int64_t) {
       backward_across(log, g + at, y + at, gx + at, n, width, inner);
     });
   if (n <= kShort) return backward_of_short(log, g, y, gx, lines, n);
@@ -362,9 +362,9 @@ void logsumexp_lines(const T* x, int64_t lines, int64_t n, F put) {
 template <class T>
 void logsumexp_typed(const T* x, T* y, int64_t lines, int64_t n, int64_t inner) {
   if (inner > 1)
-    return over_across(lines, n, inner, [&](int64_t at, int64_t width) {
+    return over_across(lines, n, inner, [&](int64_t at, int64_t width, int64_t first) {
       T m[kAcross], total[kAcross];
-      T* const out = y + at / (n * inner) * inner + at % inner;
+      T* const out = y + first;
       across_sums(x + at, n, width, inner, m, total);
       for (int64_t c = 0; c < round_up(width, kAbreast); ++c)
         total[c] = m[c] + vocabulary::log(total[c]);

@@ -343,13 +343,13 @@ EG_OP(
     },
     "mean(input, dim=None, keepdim=False, *, dtype=None)", "Mean over some or all dimensions.",
     kOutCasts)
-Tensor nansum(const Tensor& x, const OptDims& dim, bool keepdim) {
-  if (!x.is_floating()) return sum(x, dim ? IntSpan(*dim) : IntSpan(), keepdim);
+Tensor nansum(const Tensor& x, const OptDims& dim, bool keepdim, OptDType dtype = {}) {
+  if (!x.is_floating()) return sum(x, dim ? IntSpan(*dim) : IntSpan(), keepdim, dtype);
   return apply(NanSum{all_or(dim, x.dim()), keepdim}, x);
 }
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim, OptDType dtype) {
-      return nansum(dtype ? to(input, *dtype) : input, dim, keepdim);
+      return nansum(dtype ? to(input, *dtype) : input, dim, keepdim, dtype);
     },
     "nansum(input, dim=None, keepdim=False, *, dtype=None)", "Sum in which NaN counts as 0.",
     kOutCasts)
@@ -391,8 +391,10 @@ EG_OP(
 // --- all, any, counts ----------------------------------------------------------------------------------------------
 
 Tensor truth(Reduce op, const Tensor& x, const OptDims& dim, bool keepdim) {
-  return reduce_terms(op, {x}, all_or(dim, x.dim()), keepdim,
-                      x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool);
+  const DType result = x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool;
+  if (dim && dim->empty())
+    return to(ne(x.detach(), Tensor(0)), result);  // over no dimension, as PyTorch
+  return reduce_terms(op, {x}, all_or(dim, x.dim()), keepdim, result);
 }
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim) {

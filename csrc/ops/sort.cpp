@@ -110,7 +110,8 @@ Pair topk(const Tensor& x, int64_t k, int64_t dim, bool largest, bool sorted) {
   const int64_t n = x.dim() ? x.sizes()[d] : 1;
   EG_CHECK(k >= 0 && k <= n, "[topk] selected index k out of range: k is ", k, ", dimension ", d,
            " of shape ", x.sizes(), " has ", n, " elements");
-  return eg::apply(Picked<Pick::Topk>{d, k, largest, true, {}}, x);
+  // A number is its own largest, of however few.
+  return eg::apply(Picked<Pick::Topk>{d, x.dim() ? k : 1, largest, true, {}}, x);
 }
 
 Pair kthvalue(const Tensor& x, int64_t k, int64_t dim, bool keepdim) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from typing import Any
 
 from eagergrad import _C
@@ -39,10 +40,28 @@ def with_out(function: Any = None, *, casts: bool = False) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
-        result = function(*args, **pytorch_names(kwargs))
+        try:
+            result = function(*args, **pytorch_names(kwargs))
+        except AttributeError as error:
+            raise _of_kind(error, function, args, kwargs) from error
         return result if out is None else write_results(name, out, result, casts)
 
     return call
+
+
+def _of_kind(
+    error: AttributeError, function: Any, args: tuple, kwargs: dict[str, Any]
+) -> Exception:
+    """A TypeError where the function asked for a tensor's attribute of an argument that is none, else the error."""
+    found = error.obj
+    if isinstance(found, _C.TensorBase):
+        return error
+    names = inspect.signature(function).parameters
+    for name, value in (*zip(names, args, strict=False), *kwargs.items()):
+        if value is found:
+            kind = type(found).__name__
+            return TypeError(f"{function.__name__}(): argument '{name}' must be Tensor, not {kind}")
+    return error
 
 
 def write_results(name: str, out: Any, result: Any, casts: bool) -> Any:
