@@ -41,7 +41,7 @@ from eagergrad.linalg._factors import (
 from eagergrad.linalg._lu import LuFactor, inverse_order, order, permutation
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.dtype import bool_, int32
-from eagergrad.tensor.out import with_out
+from eagergrad.tensor.out import pytorch_names, with_out
 from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
 from eagergrad.tensor.results import result_type
@@ -869,6 +869,8 @@ def _public(function: Any) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            kwargs = pytorch_names(kwargs)
         if not _C.autocast_on() and "out" not in kwargs and "input" not in kwargs:
             return bare(*args, **kwargs)
         if "input" in kwargs:
