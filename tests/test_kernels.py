@@ -10,7 +10,7 @@ import pytest
 import eagergrad as eg
 
 FUNCTIONS = (
-    "exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh atanh "
+    "sqrt rsqrt exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh atanh "
     "sigmoid erf erfc lgamma digamma"
 ).split()
 
@@ -60,6 +60,39 @@ def test_float_functions_are_accurate(name, reference, low, high, most):
     x = np.concatenate([x, small, -small])
     y = getattr(eg, name)(eg.tensor(x)).numpy()
     assert ulps(y, reference(x.astype(np.float64))).max() <= most
+
+
+def test_square_roots_are_rounded_right():
+    x = eg.tensor(
+        np.random.default_rng(0).integers(0, 0x7F800001, 100_000, dtype=np.uint32).view(np.float32)
+    )
+    np.testing.assert_array_equal(eg.sqrt(x).numpy(), np.sqrt(x.numpy()))
+    ends = np.float32([0.0, -0.0, math.inf, math.nan, -1.0, 1e-45, 1e-38, 3.4028235e38])
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(eg.sqrt(eg.tensor(ends)).numpy(), np.sqrt(ends))
+
+
+@pytest.mark.parametrize("n", [1, 7, 16, 17, 63, 64, 65, 79, 80, 100, 129, 5000])
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64])
+def test_softmax_of_lines_of_every_length(n, dtype):
+    eg.manual_seed(n)
+    x = eg.randn(19, n, dtype=dtype) * 3
+    x[3:, n // 3] = -math.inf  # nothing where another number stands
+    x[5], x[6], x[6, 0] = -math.inf, 2.0, math.inf
+    a = x.numpy().astype(np.float64)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        e = np.exp(a - a.max(1, keepdims=True))
+        expected = e / e.sum(1, keepdims=True)
+        log_sum = np.log(e.sum(1)) + a.max(1)
+        log = a - log_sum[:, None]
+    log_sum = np.where(np.isinf(a.max(1)), a.max(1), log_sum)
+    close = {
+        "rtol": 2e-6 if dtype == eg.float32 else 1e-13,
+        "atol": 2e-6 if dtype == eg.float32 else 1e-13,
+    }
+    np.testing.assert_allclose(x.softmax(1).numpy(), expected, **close)
+    np.testing.assert_allclose(x.log_softmax(1).numpy(), log, **close)
+    np.testing.assert_allclose(x.logsumexp(1).numpy(), log_sum, **close)
 
 
 def test_float_functions_at_the_ends():

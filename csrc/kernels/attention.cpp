@@ -156,20 +156,27 @@ EG_INLINE void put_vector(T* row, int64_t column, int64_t width, Vec<T> v) {
 template <class T>
 constexpr T kInfinity = T(__builtin_inf());
 
+// f(i, i * step); a loop of its own where the steps are 1, which vectorises.
+template <class F>
+EG_INLINE void along_keys(int64_t step, int64_t n, F f) {
+  if (step == 1)
+#pragma GCC ivdep
+    for (int64_t i = 0; i < n; ++i) f(i, i);
+  else
+    for (int64_t i = 0; i < n; ++i) f(i, i * step);
+}
+
 template <class T>
 EG_INLINE void apply_mask(const AttentionMask& mask, int64_t b, int64_t h, int64_t row, int64_t n,
                           T* s) {
   const int64_t start = b * mask.batch + h * mask.head + row * mask.row;
   if (mask.boolean) {
-    const bool* keep = static_cast<const bool*>(mask.data) + start;
-    for (int64_t i = 0; i < n; ++i) s[i] = keep[i * mask.key] ? s[i] : -kInfinity<T>;
-    return;
+    const auto keep = static_cast<const uint8_t*>(mask.data) + start;
+    along_keys(mask.key, n, [=](int64_t i, int64_t at) { s[i] = keep[at] ? s[i] : -kInfinity<T>; });
+  } else {
+    const T* add = static_cast<const T*>(mask.data) + start;
+    along_keys(mask.key, n, [=](int64_t i, int64_t at) { s[i] += add[at]; });
   }
-  const T* add = static_cast<const T*>(mask.data) + start;
-  if (mask.key == 1)
-    for (int64_t i = 0; i < n; ++i) s[i] += add[i];
-  else
-    for (int64_t i = 0; i < n; ++i) s[i] += add[i * mask.key];
 }
 
 // Rows of scores are as long as whole vectors: the tail behind the last key holds -inf, whose exponential is 0.
@@ -190,7 +197,7 @@ EG_INLINE T largest(const T* s, int64_t n) {
 // s = exp(s - shift); returns the sum.
 template <class T>
 EG_INLINE T exponentials(T* s, int64_t n, T shift) {
-  for (int64_t i = 0; i < n; ++i) s[i] = fast_exp(s[i] - shift);
+  exp_less(s, n, shift, s);
   Vec<T> sum{};
   for (int64_t i = 0; i < n; i += kLanes<T>) sum += load(s + i);
   return lane_sum<T>(sum);
@@ -312,12 +319,9 @@ struct BackwardHead {
       T along = 0;
       for (int64_t c = 0; c < s.value_width; ++c) along += gs.row(i)[c] * out.row(row + i)[c];
       const T shift = lse[row + i], scale = T(s.scale);
+      exp_less(pr, n, shift, pr);
 #pragma GCC ivdep
-      for (int64_t j = 0; j < n; ++j) {
-        const T prob = fast_exp(pr[j] - shift);
-        pr[j] = prob;
-        dr[j] = prob * (dr[j] - along) * scale;
-      }
+      for (int64_t j = 0; j < n; ++j) dr[j] = pr[j] * (dr[j] - along) * scale;
       for (int64_t j = n; j < seen; ++j) pr[j] = dr[j] = 0;
     }
     if (dq.data)

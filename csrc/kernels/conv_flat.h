@@ -335,14 +335,12 @@ void run_flat(const TapConv<T>& t, const int64_t* kernel) {
 // Blocks of `Block` lanes are each halved; a's results come first.
 template <class T, int Block>
 EG_INLINE Vec<T> halve(Vec<T> a, Vec<T> b) {
-  typename IndexOf<T>::type low, high;
-  for (int i = 0; i < kLanes<T>; ++i) {
-    const int j = i % (kLanes<T> / 2);
-    const int at = j / (Block / 2) * Block + j % (Block / 2) + (i < kLanes<T> / 2 ? 0 : kLanes<T>);
-    low[i] = at;
-    high[i] = at + Block / 2;
-  }
-  return __builtin_shuffle(a, b, low) + __builtin_shuffle(a, b, high);
+  constexpr int half = kLanes<T> / 2;
+  static constexpr auto low = choose<T>([](int l) {
+    return l % half / (Block / 2) * Block + l % half % (Block / 2) + (l < half ? 0 : 2 * half);
+  });
+  static constexpr auto high = choose<T>([](int l) { return low.from[l] + Block / 2; });
+  return __builtin_shuffle(a, b, load(low.from)) + __builtin_shuffle(a, b, load(high.from));
 }
 // Lane i of the result is the sum over the lanes of v[i], i < kLanes.
 template <class T, int Block = kLanes<T>>

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "kernels/conv_taps.h"
+#include "kernels/square.h"
 
 namespace eg {
 namespace {
@@ -71,59 +72,6 @@ EG_INLINE WideStrip wide_strip(const WideTables& t, int64_t outputs_w, int64_t p
   return s;
 }
 
-// ---------------------------------------------------------------------------- transposition
-
-template <class T>
-struct IndexOf {
-  typedef int32_t type __attribute__((vector_size(kVectorBytes)));
-};
-template <>
-struct IndexOf<double> {
-  typedef int64_t type __attribute__((vector_size(kVectorBytes)));
-};
-
-// One step of the butterfly that transposes a square of vectors: blocks of `Block` lanes change places.
-template <class T, int Block>
-EG_INLINE void exchange(Vec<T>* v) {
-  typename IndexOf<T>::type low, high;
-  for (int j = 0; j < kLanes<T>; ++j) {
-    low[j] = (j & Block) ? kLanes<T> + j - Block : j;
-    high[j] = (j & Block) ? kLanes<T> + j : j + Block;
-  }
-  for (int i = 0; i < kLanes<T>; ++i) {
-    if (i & Block) continue;
-    const Vec<T> a = v[i], b = v[i + Block];
-    v[i] = __builtin_shuffle(a, b, low);
-    v[i + Block] = __builtin_shuffle(a, b, high);
-  }
-}
-template <class T, int Block = kLanes<T> / 2>
-EG_INLINE void transpose_vectors(Vec<T>* v) {
-  exchange<T, Block>(v);
-  if constexpr (Block > 1) transpose_vectors<T, Block / 2>(v);
-}
-
-// to[j * to_row + i] = from[i * from_row + j * from_step] for i < rows, j < columns
-template <class T>
-void transpose(const T* from, int64_t from_row, int64_t from_step, int64_t rows, int64_t columns,
-               T* to, int64_t to_row) {
-  constexpr int n = kLanes<T>;
-  int64_t i = 0;
-  for (; from_step == 1 && i + n <= rows; i += n) {
-    int64_t j = 0;
-    for (; j + n <= columns; j += n) {
-      Vec<T> v[n];
-      for (int k = 0; k < n; ++k) v[k] = load(from + (i + k) * from_row + j);
-      transpose_vectors<T>(v);
-      for (int k = 0; k < n; ++k) store(to + (j + k) * to_row + i, v[k]);
-    }
-    for (; j < columns; ++j)
-      for (int k = 0; k < n; ++k) to[j * to_row + i + k] = from[(i + k) * from_row + j];
-  }
-  for (int64_t j = 0; j < columns; ++j)
-    for (int64_t k = i; k < rows; ++k) to[j * to_row + k] = from[k * from_row + j * from_step];
-}
-
 // src: first channel of the chunk in the first image.
 template <class T>
 void pack_wide(const WideTables& t, const TapDim* d, const WideStrip& s, const T* src,
@@ -143,8 +91,8 @@ void pack_wide(const WideTables& t, const TapDim* d, const WideStrip& s, const T
           continue;
         }
         zero(to, front * s.channels);
-        transpose(src + n * src_image + (iz * height + iy) * width + first + front, src_channel, 1,
-                  channels, end - front, to + front * s.channels, s.channels);
+        transpose_matrix(src + n * src_image + (iz * height + iy) * width + first + front,
+                         src_channel, channels, end - front, to + front * s.channels, s.channels);
         zero(to + end * s.channels, (s.columns - end) * s.channels);
       }
     }
@@ -375,7 +323,7 @@ void write_wide(const TapConv<T>& t, const TapTask& k, const T* acc, int64_t out
             Vec<T> v[n];
             for (int j = 0; j < n; ++j)
               v[j] = load(from + min64(p + j, width - 1) * outs) + load(bias);
-            transpose_vectors<T>(v);
+            transpose_square<T>(v);
             if (t.dst_stride[2] == 1 && columns == n) {
               for (int64_t r = 0; r < lanes; ++r) store(to + r * t.dst_channel + p, v[r]);
               continue;

@@ -1,23 +1,26 @@
 // exp and erf of float as plain arithmetic without branches: loops over them vectorise at every instruction-set level, and
 // elements get the same bits wherever they stand. Largest errors over all floats: exp 1.2 ulp, erf 1.4 ulp (the C library's
 // vector functions: 2.5 and 4.0), NaN, infinities and subnormals right. exp takes as long as the library's, erf two thirds.
-// tanh is the library's (1.4 ulp) but for AVX-512, where kernels/tanh.cpp has its own.
+// tanh is the library's (1.4 ulp) but for AVX-512, for which kernels/avx512_math.h has its own, and a quicker exp.
 #pragma once
+
+#include <math.h>
 
 #include "core/common.h"
 
 #if defined(__AVX512F__) && defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__)
-#define EG_OWN_TANH
-extern "C" float eg_tanh(float x) __attribute__((simd("notinbranch"), const));
-namespace eg {
-void tanh_of_each(float* y, const float* x, int64_t n);
-}
+#define EG_AVX512_MATH
+extern "C" float eg_tanh(float x)
+#if !defined(EG_DEFINES_TANH)
+    __attribute__((simd("notinbranch"), const))
+#endif
+    ;
 #endif
 
 namespace eg::float_math {
 namespace {
 
-#if defined(EG_OWN_TANH)
+#if defined(EG_AVX512_MATH)
 EG_INLINE float tanh(float x) { return eg_tanh(x); }
 #else
 EG_INLINE float tanh(float x) { return ::tanhf(x); }
@@ -80,14 +83,16 @@ EG_INLINE float moderate_exp(float x) {
 }
 
 EG_INLINE float exp(float x) {
-  const bool high = x > 89.0f,
-             low = x < -104.0f;  // both of x itself: GCC makes four operations of it
+  // Both of x itself: GCC makes four operations of them. Results that are 0 come by no arithmetic: underflow takes processors a
+  // hundred cycles.
+  const bool high = x > 89.0f, low = x < -104.0f;
   x = high ? 89.0f : x;
-  x = low ? -104.0f : x;
+  x = low ? 0.0f : x;
   const Reduced p = reduce<2 * 127>(x);
   // In two steps: 2^n itself may be beyond the range of float while the result is not.
   const int32_t half = p.n_plus_bias >> 1 << 23;
-  return exp_near_zero(p.r) * from_bits(half) * from_bits((p.n_plus_bias << 23) - half);
+  const float y = exp_near_zero(p.r) * from_bits(half) * from_bits((p.n_plus_bias << 23) - half);
+  return low ? 0.0f : y;
 }
 
 // 1 - exp(p(|x|)), and an odd polynomial near zero. From 3.93 on, 1 is the nearest float.

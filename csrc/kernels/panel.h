@@ -9,8 +9,8 @@
 #include <math.h>
 
 #include "core/common.h"
-#include "kernels/float_math.h"
-#include "kernels/simd.h"
+#include "kernels/avx512_math.h"
+#include "kernels/square.h"
 
 namespace eg {
 namespace {
@@ -26,13 +26,8 @@ constexpr int kTileRows = 3;
 // v with its lanes turned by S.
 template <class T, int S>
 EG_INLINE Vec<T> turned(Vec<T> v) {
-  constexpr int L = kLanes<T>;
-  typedef typename std::conditional<sizeof(T) == 4, int32_t, int64_t>::type I;
-  typedef I Mask __attribute__((vector_size(kVectorBytes)));
-  Mask from;
-#pragma GCC unroll 16
-  for (int l = 0; l < L; ++l) from[l] = (l + S) % L;
-  return __builtin_shuffle(v, from);
+  static constexpr auto from = choose<T>([](int l) { return (l + S) % kLanes<T>; });
+  return __builtin_shuffle(v, load(from.from));
 }
 template <class T>
 EG_INLINE T lane_sum(Vec<T> v) {
@@ -116,24 +111,6 @@ EG_INLINE void for_row_blocks(int64_t rows, F&& f) {
   }
 }
 
-// Swaps the off-diagonal blocks of size S of two rows, S apart, of a square of vectors.
-template <class T, int S>
-EG_INLINE void exchange(Vec<T>& a, Vec<T>& b) {
-  constexpr int L = kLanes<T>;
-  typedef typename std::conditional<sizeof(T) == 4, int32_t, int64_t>::type I;
-  typedef I Mask __attribute__((vector_size(kVectorBytes)));
-  Mask low, high;
-#pragma GCC unroll 16
-  for (int l = 0; l < L; ++l) {
-    const bool second = (l / S) & 1;
-    low[l] = second ? L + l - S : l;
-    high[l] = second ? L + l : l + S;
-  }
-  const Vec<T> before = a;
-  a = __builtin_shuffle(before, b, low);
-  b = __builtin_shuffle(before, b, high);
-}
-
 // The sums of four vectors, which are joined before their lanes are.
 template <class T>
 EG_INLINE void lane_sums(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, T* sums) {
@@ -151,35 +128,6 @@ EG_INLINE void lane_sums(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, T* sums) {
     if constexpr (L > 8) left += turned<T, 8>(left);
     for (int i = 0; i < 4; ++i) sums[i] = left[i];
   }
-}
-
-// One stage of the transposition of a square of vectors.
-template <class T, int S>
-EG_INLINE void transpose_stage(Vec<T>* v) {
-#pragma GCC unroll 16
-  for (int i = 0; i < kLanes<T>; ++i)
-    if (!((i / S) & 1)) exchange<T, S>(v[i], v[i + S]);
-}
-
-// Transposes the square of kLanes vectors.
-template <class T>
-EG_INLINE void transpose(Vec<T>* v) {
-  constexpr int L = kLanes<T>;
-  transpose_stage<T, 1>(v);
-  if constexpr (L > 2) transpose_stage<T, 2>(v);
-  if constexpr (L > 4) transpose_stage<T, 4>(v);
-  if constexpr (L > 8) transpose_stage<T, 8>(v);
-}
-
-template <class T>
-EG_INLINE void transpose_square(const T* src, int64_t ld, T* dst, int64_t ld_dst) {
-  constexpr int L = kLanes<T>;
-  Vec<T> v[L];
-#pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) v[i] = load(src + i * ld);
-  transpose<T>(v);
-#pragma GCC unroll 16
-  for (int i = 0; i < L; ++i) store(dst + i * ld_dst, v[i]);
 }
 
 // One vector of columns of a panel from `rows` <= kLanes rows of w (k long): dst[p][lane] = w[lane][p], zero beyond.
@@ -216,6 +164,17 @@ EG_INLINE void pack_columns(const T* w, int64_t ldw, int64_t columns, int64_t k,
 
 EG_INLINE float fast_exp(float x) { return float_math::exp(x); }
 EG_INLINE double fast_exp(double x) { return ::exp(x); }
+// y = exp(x - shift) for whole vectors. y may be x.
+template <class T>
+EG_INLINE void exp_less(const T* x, int64_t n, T shift, T* y) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = fast_exp(x[i] - shift);
+}
+#if defined(EG_AVX512_MATH)
+EG_INLINE void exp_less(const float* x, int64_t n, float shift, float* y) {
+  for (int64_t i = 0; i < n; i += 16) store(y + i, Vec<float>(exp_of(load(x + i) - shift)));
+}
+#endif
 EG_INLINE float fast_log(float x) { return ::logf(x); }
 EG_INLINE double fast_log(double x) { return ::log(x); }
 EG_INLINE float fast_tanh(float x) { return float_math::tanh(x); }

@@ -57,22 +57,6 @@ constexpr Choice<T> choose(F pick) {
   return c;
 }
 
-// Lane j of row i for lane i of row j. Each round exchanges two quarters of squares half as large.
-template <class T, int half = kLanes<T> / 2>
-EG_INLINE void transpose_square(Vec<T>* rows) {
-  constexpr int n = kLanes<T>;
-  static constexpr auto upper = choose<T>([](int l) { return l & half ? n + l - half : l; });
-  static constexpr auto lower = choose<T>([](int l) { return l & half ? n + l : l + half; });
-#pragma GCC unroll 16
-  for (int i = 0; i < n; ++i) {
-    if (i & half) continue;
-    const Vec<T> a = rows[i], b = rows[i + half];
-    rows[i] = __builtin_shuffle(a, b, load(upper.from));
-    rows[i + half] = __builtin_shuffle(a, b, load(lower.from));
-  }
-  if constexpr (half > 1) transpose_square<T, half / 2>(rows);
-}
-
 // base[at[l]] in each lane, 0 where at[l] is negative.
 EG_INLINE Vec<float> gather(const float* base, const int32_t* at) {
 #if defined(__AVX512F__)

@@ -1,7 +1,10 @@
+#include <string.h>
+
+#include "kernels/avx512_math.h"
 #include "kernels/grain.h"
 #include "kernels/integers.h"
 #include "kernels/reduce.h"
-#include "kernels/simd.h"
+#include "kernels/square.h"
 #include "kernels/vocabulary.h"
 
 namespace eg {
@@ -12,52 +15,124 @@ namespace {
 constexpr int64_t kAbreast = 16;
 
 template <class T>
-EG_INLINE void raise(T* most, const T* x, int64_t n) {
-  for (int64_t l = 0; l < n; ++l) most[l] = x[l] > most[l] ? x[l] : most[l];
+struct Block {
+  T v[kAbreast];
+};
+// The last `count` elements of a line before copies of `pad`, and back.
+template <class T>
+EG_INLINE Block<T> read_rest(const T* x, int64_t count, T pad) {
+  Block<T> b;
+  for (T& each : b.v) each = pad;
+  memcpy(b.v, x, size_t(count) * sizeof(T));
+  return b;
+}
+template <class T>
+EG_INLINE void write_rest(const T* block, int64_t count, T* y) {
+  memcpy(y, block, size_t(count) * sizeof(T));
+}
+// e = exp(x - m) for a block
+template <class T>
+EG_INLINE void exp_block(const T* x, T m, T* e) {
+  EG_WHOLE_VECTORS
+  for (int64_t l = 0; l < kAbreast; ++l) e[l] = vocabulary::exp(x[l] - m);
+}
+#if defined(EG_AVX512_MATH)
+EG_INLINE Block<float> read_rest(const float* x, int64_t count, float pad) {
+  Block<float> b;
+  const __mmask16 filled = __mmask16((1 << count) - 1);
+  _mm512_storeu_ps(b.v, _mm512_mask_loadu_ps(_mm512_set1_ps(pad), filled, x));
+  return b;
+}
+EG_INLINE void write_rest(const float* block, int64_t count, float* y) {
+  _mm512_mask_storeu_ps(y, __mmask16((1 << count) - 1), _mm512_loadu_ps(block));
+}
+EG_INLINE void exp_block(const float* x, float m, float* e) {
+  store(e, Vec<float>(exp_of(load(x) - m)));
+}
+#endif
+
+// f(i, x + i...) for kAbreast elements at a time; the last ones stand before copies of `pad`.
+template <class T, class F, class... X>
+EG_INLINE void over_blocks(int64_t n, T pad, F f, const X*... x) {
+  int64_t i = 0;
+  for (; i + kAbreast <= n; i += kAbreast) f(i, x + i...);
+  if (i < n) f(i, read_rest(x + i, n - i, pad).v...);
 }
 
-// The largest number; NaN loses.
-template <class T>
-__attribute__((noinline)) T line_max(const T* x, int64_t n) {
-  constexpr int64_t kWide = 4 * kAbreast;  // several comparisons under way at once
-  T lane[kWide];
-  for (int64_t l = 0; l < kWide; ++l) lane[l] = T(-INFINITY);
-  int64_t i = 0;
-  for (; i + kWide <= n; i += kWide) raise(lane, x + i, kWide);
-  for (; i + kAbreast <= n; i += kAbreast) raise(lane, x + i, kAbreast);
-  if (n >= kAbreast && i < n) raise(lane, x + n - kAbreast, kAbreast), i = n;  // some of them again
-  for (; i < n; ++i) raise(lane, x + i, 1);
+// y[l] = f(l) for a block of which the line has room for the first ones.
+template <class T, class F>
+EG_INLINE void put_block(T* y, int64_t room, F f) {
+  T block[kAbreast];
+  for (int64_t l = 0; l < kAbreast; ++l) block[l] = f(l);
+  if (room >= kAbreast)
+    for (int64_t l = 0; l < kAbreast; ++l) y[l] = block[l];
+  else
+    write_rest(block, room, y);
+}
+
+// lane[0] = the join of all lanes, pairwise.
+template <int64_t lanes, class T, class F>
+EG_INLINE T joined(T* lane, F join) {
 #pragma GCC unroll 8
-  for (int64_t half = kWide / 2; half > 0; half /= 2) raise(lane, lane + half, half);
+  for (int64_t half = lanes / 2; half > 0; half /= 2)
+    for (int64_t l = 0; l < half; ++l) lane[l] = join(lane[l], lane[l + half]);
   return lane[0];
 }
 
-// Sum in lanes, joined pairwise; lines of float in blocks so that long ones stay accurate. f may be called again for the last
-// elements, which are taken as one vector with some before them.
-template <class T, class F>
-EG_INLINE T line_sum(int64_t n, F f) {
+template <class T>
+EG_INLINE T line_max(const T* x, int64_t n) {
+  constexpr int64_t kWide = 4 * kAbreast;  // several comparisons under way at once
+  const auto larger = [](T a, T b) { return a > b ? a : b; };
+  T lane[kWide];
+  for (int64_t l = 0; l < kWide; ++l) lane[l] = T(-INFINITY);
+  const int64_t wide = n / kWide * kWide;
+  for (int64_t i = 0; i < wide; i += kWide)
+    for (int64_t l = 0; l < kWide; ++l) lane[l] = larger(x[i + l], lane[l]);
+  const auto compare = [&](int64_t, const T* v) {
+    for (int64_t l = 0; l < kAbreast; ++l) lane[l] = larger(v[l], lane[l]);
+  };
+  over_blocks(n - wide, T(-INFINITY), compare, x + wide);
+  return joined<kWide>(lane, larger);
+}
+
+// Sum in lanes, joined pairwise; lines of float in blocks so that long ones stay accurate. f(lane, i, x + i...) adds a block of
+// the inputs, whose ends are filled up with `pad`.
+template <class T, class F, class... X>
+EG_INLINE T line_sum(int64_t n, T pad, F f, const X*... x) {
+  constexpr int64_t kAccurate = 4096;
   double total = 0;
-  for (int64_t b = 0; b < n; b += 4096) {
-    const int64_t end = n - b < 4096 ? n : b + 4096;
-    T lane[kAbreast];
-    for (int64_t l = 0; l < kAbreast; ++l) lane[l] = 0;
-    int64_t i = b;
-    for (; i + kAbreast <= end; i += kAbreast) EG_WHOLE_VECTORS
-    for (int64_t l = 0; l < kAbreast; ++l) lane[l] += f(i + l);
-    if (end >= kAbreast && i < end) {
-      T last[kAbreast];
-      EG_WHOLE_VECTORS
-      for (int64_t l = 0; l < kAbreast; ++l) last[l] = f(end - kAbreast + l);
-      for (int64_t l = 0; l < kAbreast; ++l) lane[l] += end - kAbreast + l >= i ? last[l] : T(0);
-    } else {
-      for (int64_t l = 0; i < end; ++i, ++l) lane[l] += f(i);
-    }
-#pragma GCC unroll 4
-    for (int64_t half = kAbreast / 2; half > 0; half /= 2)
-      for (int64_t l = 0; l < half; ++l) lane[l] += lane[l + half];
-    total += double(lane[0]);
+  for (int64_t b = 0; b < n; b += kAccurate) {
+    T lane[kAbreast] = {};
+    const auto add = [&](int64_t i, const X*... block) { f(lane, b + i, block...); };
+    over_blocks(n - b < kAccurate ? n - b : kAccurate, pad, add, x + b...);
+    total += double(joined<kAbreast>(lane, [](T a, T c) { return a + c; }));
   }
   return T(total);
+}
+
+// Of x - m.
+template <class T>
+EG_INLINE T line_sum(const T* x, int64_t n, T m = 0) {
+  const auto add = [m](T* lane, int64_t, const T* v) {
+    for (int64_t l = 0; l < kAbreast; ++l) lane[l] += v[l] - m;
+  };
+  return line_sum(n, m, add, x);
+}
+
+// Of exp(x - m). use(i, e) gets the exponentials of a block.
+template <class T, class F>
+EG_INLINE T line_sum_of_exp(const T* x, int64_t n, T m, F use) {
+  const auto add = [=](T* lane, int64_t i, const T* v) {
+    T e[kAbreast];
+    exp_block(v, m, e);
+    for (int64_t l = 0; l < kAbreast; ++l) lane[l] += e[l];
+    use(i, e);
+  };
+  return line_sum(n, T(-INFINITY), add, x);
+}
+template <class T>
+EG_INLINE T line_sum_of_exp(const T* x, int64_t n, T m) {
+  return line_sum_of_exp(x, n, m, [](int64_t, const T*) {});
 }
 
 template <class F>
@@ -68,38 +143,18 @@ void over_lines(int64_t lines, int64_t length, F f) {
 }
 
 // Short lines are taken kAbreast at a time, side by side: what a line alone would do element by element, vectors do for all.
-constexpr int64_t kShort = 112;
+constexpr int64_t kShort = 63;
 
 template <class T>
 struct SideBySide {
   T v[kShort * kAbreast];  // element i of line r at i * kAbreast + r
 
-  __attribute__((noinline)) void read(const T* x, int64_t lines, int64_t n) {
-    if (lines == kAbreast && n >= kLanes<T>)
-      return squares(n, [&](Vec<T>* square, int64_t r, int64_t i) {
-        for (int64_t k = 0; k < kLanes<T>; ++k) square[k] = load(x + (r + k) * n + i);
-        transpose_square<T>(square);
-        for (int64_t k = 0; k < kLanes<T>; ++k) store(v + (i + k) * kAbreast + r, square[k]);
-      });
-    for (int64_t r = 0; r < kAbreast; ++r)
-      for (int64_t i = 0; i < n; ++i) v[i * kAbreast + r] = r < lines ? x[r * n + i] : T(0);
+  EG_INLINE void read(const T* x, int64_t lines, int64_t n) {
+    if (lines < kAbreast) memset(v, 0, size_t(n * kAbreast) * sizeof(T));
+    transpose_matrix(x, n, lines, n, v, kAbreast);
   }
-  __attribute__((noinline)) void write(T* y, int64_t lines, int64_t n) const {
-    if (lines == kAbreast && n >= kLanes<T>)
-      return squares(n, [&](Vec<T>* square, int64_t r, int64_t i) {
-        for (int64_t k = 0; k < kLanes<T>; ++k) square[k] = load(v + (i + k) * kAbreast + r);
-        transpose_square<T>(square);
-        for (int64_t k = 0; k < kLanes<T>; ++k) store(y + (r + k) * n + i, square[k]);
-      });
-    for (int64_t r = 0; r < lines; ++r)
-      for (int64_t i = 0; i < n; ++i) y[r * n + i] = v[i * kAbreast + r];
-  }
-  // move(square, first line, first element) until all n elements are moved, some of them twice.
-  template <class F>
-  static EG_INLINE void squares(int64_t n, F move) {
-    Vec<T> square[kLanes<T>];
-    for (int64_t r = 0; r < kAbreast; r += kLanes<T>)
-      for (int64_t i = 0; i < n; i += kLanes<T>) move(square, r, min64(i, n - kLanes<T>));
+  EG_INLINE void write(T* y, int64_t lines, int64_t n) const {
+    transpose_matrix(v, kAbreast, n, lines, y, n);
   }
   EG_INLINE void max(int64_t n, T* m) const {
     for (int64_t r = 0; r < kAbreast; ++r) m[r] = T(-INFINITY);
@@ -111,13 +166,17 @@ struct SideBySide {
   template <class F>
   EG_INLINE void sum(int64_t n, T* total, F f) {
     for (int64_t r = 0; r < kAbreast; ++r) total[r] = 0;
-    for (int64_t i = 0; i < n; ++i) EG_WHOLE_VECTORS
-    for (int64_t r = 0; r < kAbreast; ++r) total[r] += f(v[i * kAbreast + r], r);
+    for (int64_t i = 0; i < n; ++i) {
+      EG_WHOLE_VECTORS
+      for (int64_t r = 0; r < kAbreast; ++r) total[r] += f(v[i * kAbreast + r], r);
+    }
   }
   template <class F>
   EG_INLINE void each(int64_t n, F f) {
-    for (int64_t i = 0; i < n; ++i) EG_WHOLE_VECTORS
-    for (int64_t r = 0; r < kAbreast; ++r) f(v[i * kAbreast + r], r);
+    for (int64_t i = 0; i < n; ++i) {
+      EG_WHOLE_VECTORS
+      for (int64_t r = 0; r < kAbreast; ++r) f(v[i * kAbreast + r], r);
+    }
   }
 };
 
@@ -288,11 +347,12 @@ void forward_typed(bool log, const T* x, T* y, int64_t lines, int64_t n, int64_t
     T* q = y + line * n;
     const T m = line_max(p, n);
     if (log) {
-      const T total = line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); });
-      const T rest = vocabulary::log(total);
+      const T rest = vocabulary::log(line_sum_of_exp(p, n, m));
       for (int64_t i = 0; i < n; ++i) q[i] = (p[i] - m) - rest;
     } else {
-      const T total = line_sum<T>(n, [&](int64_t i) { return q[i] = vocabulary::exp(p[i] - m); });
+      const T total = line_sum_of_exp(p, n, m, [=](int64_t i, const T* e) {
+        put_block(q + i, n - i, [e](int64_t l) { return e[l]; });
+      });
       const T scale = 1 / total;
       for (int64_t i = 0; i < n; ++i) q[i] *= scale;
     }
@@ -311,10 +371,18 @@ void backward_typed(bool log, const T* g, const T* y, T* gx, int64_t lines, int6
     const T *pg = g + line * n, *py = y + line * n;
     T* q = gx + line * n;
     if (log) {
-      const T total = line_sum<T>(n, [&](int64_t i) { return pg[i]; });
-      for (int64_t i = 0; i < n; ++i) q[i] = pg[i] - vocabulary::exp(py[i]) * total;
+      const T total = line_sum(pg, n);
+      const auto rule = [=](int64_t i, const T* vg, const T* vy) {
+        T e[kAbreast];
+        exp_block(vy, T(0), e);
+        put_block(q + i, n - i, [=](int64_t l) { return vg[l] - e[l] * total; });
+      };
+      over_blocks(n, T(0), rule, pg, py);
     } else {
-      const T dot = line_sum<T>(n, [&](int64_t i) { return pg[i] * py[i]; });
+      const auto add = [](T* lane, int64_t, const T* vg, const T* vy) {
+        for (int64_t l = 0; l < kAbreast; ++l) lane[l] += vg[l] * vy[l];
+      };
+      const T dot = line_sum(n, T(0), add, pg, py);
       for (int64_t i = 0; i < n; ++i) q[i] = py[i] * (pg[i] - dot);
     }
   });
@@ -343,9 +411,7 @@ void logsumexp_lines(const T* x, int64_t lines, int64_t n, F put) {
     return over_lines(lines, n, [&](int64_t line) {
       const T* p = x + line * n;
       const T m = line_max(p, n);
-      put_one(
-          line, m,
-          vocabulary::log(line_sum<T>(n, [&](int64_t i) { return vocabulary::exp(p[i] - m); })));
+      put_one(line, m, vocabulary::log(line_sum_of_exp(p, n, m)));
     });
   over_strips(lines, n, [&](int64_t first, int64_t count) {
     SideBySide<T> s;
@@ -353,7 +419,6 @@ void logsumexp_lines(const T* x, int64_t lines, int64_t n, F put) {
     s.read(x + first * n, count, n);
     s.max(n, m);
     s.sum(n, total, [&](T v, int64_t r) { return vocabulary::exp(v - m[r]); });
-    EG_WHOLE_VECTORS
     for (int64_t r = 0; r < kAbreast; ++r) total[r] = vocabulary::log(total[r]);
     for (int64_t r = 0; r < count; ++r) put_one(first + r, m[r], total[r]);
   });
@@ -387,8 +452,7 @@ void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T sm
       return;
     }
     T v = rest - (1 - smoothing) * (p[t] - m);
-    if (smoothing != 0)
-      v -= smoothing * (line_sum<T>(n, [&](int64_t i) { return p[i] - m; }) / T(n));
+    if (smoothing != 0) v -= smoothing * (line_sum(p, n, m) / T(n));
     loss[line] = v;
   });
 }
@@ -405,7 +469,13 @@ void cross_entropy_backward_typed(const T* x, const int64_t* target, int64_t ign
       return;
     }
     const T s = scale[line], m = lse[line], rest = lse[lines + line], even = smoothing / T(n);
-    for (int64_t i = 0; i < n; ++i) q[i] = s * (vocabulary::exp((p[i] - m) - rest) - even);
+    const auto rule = [=](int64_t i, const T* v) {
+      T e[kAbreast];
+      for (int64_t l = 0; l < kAbreast; ++l) e[l] = v[l] - m;
+      exp_block(e, rest, e);
+      put_block(q + i, n - i, [=](int64_t l) { return s * (e[l] - even); });
+    };
+    over_blocks(n, T(0), rule, p);
     q[t] -= s * (1 - smoothing);
   });
 }

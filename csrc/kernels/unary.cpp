@@ -1,3 +1,4 @@
+#include "kernels/avx512_math.h"
 #include "kernels/elementwise.h"
 #include "kernels/loop.h"
 #include "kernels/units.h"
@@ -7,9 +8,16 @@ namespace eg {
 namespace vocabulary {
 namespace {
 
+#if defined(EG_AVX512_MATH)
+#define EG_VECTOR_FORMS(Y, GX) \
+  static constexpr bool vector = speaks_of_vectors(#Y), vector_backward = speaks_of_vectors(#GX);
+#else
+#define EG_VECTOR_FORMS(Y, GX)
+#endif
 #define EG_UNARY(NAME, DOMAIN, FLAGS, COUNT, P0, D0, P1, D1, P2, D2, Y, GX)                       \
   struct NAME##_op {                                                                              \
     static constexpr bool padded = calls_library(#Y), padded_backward = calls_library(#GX);       \
+    EG_VECTOR_FORMS(Y, GX)                                                                        \
     template <class T>                                                                            \
     static EG_INLINE auto forward([[maybe_unused]] T x, const double* p) {                        \
       [[maybe_unused]] const T P0 = T(p[0]), P1 = T(p[1]), P2 = T(p[2]);                          \
@@ -30,11 +38,11 @@ template <class Op, class T, class R>
 void forward_loop(char* const* p, const int64_t*, int64_t n, const double* attributes) {
   R* y = reinterpret_cast<R*>(p[0]);
   const T* x = reinterpret_cast<const T*>(p[1]);
-#if defined(EG_OWN_TANH)
-  if constexpr (std::is_same_v<Op, tanh_op> && std::is_same_v<T, float>)
-    return tanh_of_each(y, x, n);
-#endif
   const double a[3] = {attributes[0], attributes[1], attributes[2]};
+#if defined(EG_AVX512_MATH)
+  if constexpr (std::is_same_v<T, float> && std::is_same_v<R, float> && Op::vector)
+    return each_vector([a](Floats v) { return Op::forward(v, a); }, n, y, x);
+#endif
   if constexpr (std::is_same_v<T, bool>)  // GCC vectorises the opposite of a byte, not of a bool
     each_element<Op::padded>([a](Bytes1 v) { return Op::forward(v.v != 0, a); }, n, y,
                              reinterpret_cast<const Bytes1*>(x));
@@ -49,6 +57,11 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double* attr
   const T* x = reinterpret_cast<const T*>(p[2]);
   const T* y = reinterpret_cast<const T*>(p[3]);
   const double a[3] = {attributes[0], attributes[1], attributes[2]};
+#if defined(EG_AVX512_MATH)
+  if constexpr (std::is_same_v<T, float> && Op::vector_backward)
+    return each_vector([a](Floats gi, Floats xi, Floats yi) { return Op::backward(gi, xi, yi, a); },
+                       n, gx, g, x, y);
+#endif
   const auto rule = [a](T gi, T xi, T yi) { return Op::backward(gi, xi, yi, a); };
   each_element<Op::padded_backward>(rule, n, gx, g, x, y);
 }

@@ -1,0 +1,94 @@
+// Squares of as many vectors as a vector has lanes, transposed in registers.
+#pragma once
+
+#include <string.h>
+
+#include "kernels/simd.h"
+
+namespace eg {
+namespace {
+
+// Swaps the off-diagonal blocks of size S of two rows, S apart, of a square of vectors.
+template <class T, int S>
+EG_INLINE void exchange(Vec<T>& a, Vec<T>& b) {
+  constexpr int n = kLanes<T>;
+  static constexpr auto upper = choose<T>([](int l) { return l & S ? n + l - S : l; });
+  static constexpr auto lower = choose<T>([](int l) { return l & S ? n + l : l + S; });
+  const Vec<T> before = a;
+  a = __builtin_shuffle(before, b, load(upper.from));
+  b = __builtin_shuffle(before, b, load(lower.from));
+}
+
+// Lane j of row i for lane i of row j. Each round exchanges two quarters of squares half as large.
+template <class T, int half = kLanes<T> / 2>
+EG_INLINE void transpose_square(Vec<T>* rows) {
+#pragma GCC unroll 16
+  for (int i = 0; i < kLanes<T>; ++i)
+    if (!(i & half)) exchange<T, half>(rows[i], rows[i + half]);
+  if constexpr (half > 1) transpose_square<T, half / 2>(rows);
+}
+
+template <class T>
+EG_INLINE void transpose_square(const T* src, int64_t ld, T* dst, int64_t ld_dst) {
+  constexpr int L = kLanes<T>;
+  Vec<T> v[L];
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) v[i] = load(src + i * ld);
+  transpose_square<T>(v);
+#pragma GCC unroll 16
+  for (int i = 0; i < L; ++i) store(dst + i * ld_dst, v[i]);
+}
+
+// The first `count` lanes, 0 in the others, where only those may be read or written.
+template <class T>
+EG_INLINE Vec<T> load_some(const T* p, int64_t count) {
+  if (count >= kLanes<T>) return load(p);
+  Vec<T> v{};
+  memcpy(&v, p, size_t(count) * sizeof(T));
+  return v;
+}
+template <class T>
+EG_INLINE void store_some(T* p, Vec<T> v, int64_t count) {
+  if (count >= kLanes<T>)
+    store(p, v);
+  else
+    memcpy(p, &v, size_t(count) * sizeof(T));
+}
+#if defined(__AVX512F__)
+EG_INLINE __mmask16 first_lanes(int64_t count) {
+  return count >= 16 ? __mmask16(0xffff) : __mmask16((1 << count) - 1);
+}
+EG_INLINE Vec<float> load_some(const float* p, int64_t count) {
+  return Vec<float>(_mm512_maskz_loadu_ps(first_lanes(count), p));
+}
+EG_INLINE void store_some(float* p, Vec<float> v, int64_t count) {
+  _mm512_mask_storeu_ps(p, first_lanes(count), (__m512)v);
+}
+#endif
+
+// to[j * to_row + i] = from[i * from_row + j] for i < rows, j < columns
+template <class T>
+void transpose_matrix(const T* from, int64_t from_row, int64_t rows, int64_t columns, T* to,
+                      int64_t to_row) {
+  constexpr int L = kLanes<T>;
+  for (int64_t i = 0; i < rows; i += L)
+    for (int64_t j = 0; j < columns; j += L) {
+      const T* src = from + i * from_row + j;
+      T* dst = to + j * to_row + i;
+      if (i + L <= rows && j + L <= columns) {
+        transpose_square(src, from_row, dst, to_row);
+        continue;
+      }
+      Vec<T> v[L];
+#pragma GCC unroll 16
+      for (int l = 0; l < L; ++l)
+        v[l] = i + l < rows ? load_some(src + l * from_row, columns - j) : Vec<T>{};
+      transpose_square<T>(v);
+#pragma GCC unroll 16
+      for (int l = 0; l < L; ++l)
+        if (j + l < columns) store_some(dst + l * to_row, v[l], rows - i);
+    }
+}
+
+}  // namespace
+}  // namespace eg
