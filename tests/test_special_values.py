@@ -479,3 +479,12 @@ def test_columns_of_no_rows(f):
     assert f is not eg.logsumexp or y.tolist() == [-INF] * 3
     y.sum().backward()
     assert x.grad.shape == (0, 3)
+
+
+@pytest.mark.parametrize("name", ["mse_loss", "smooth_l1_loss", "huber_loss"])
+def test_losses_against_truths(name):
+    loss = getattr(eg.nn.functional, name)
+    x, truths = eg.tensor([0.25, 1.5], requires_grad=True), eg.tensor([True, False])
+    assert loss(x, truths).item() == loss(x, truths.float()).item()
+    loss(x, truths).backward()
+    assert x.grad is not None

@@ -300,6 +300,10 @@ struct TotalDistance {
     return {d, ctx.needs(1) ? neg(d) : Tensor()};
   }
 };
+// Truths as the numbers that predictions are compared with.
+Tensor as_numbers(const Tensor& target, const Tensor& input) {
+  return target.dtype() == DType::Bool && input.is_floating() ? to(target, input.dtype()) : target;
+}
 // |a - b| or (a - b)^2, reduced, by PyTorch's names: in one pass where nothing has to be broadcast or converted.
 Tensor distance(Unary of, const Tensor& a, const Tensor& b, const std::string& reduction) {
   const bool mean = reduction == "mean";
@@ -315,7 +319,7 @@ Tensor distance(Unary of, const Tensor& a, const Tensor& b, const std::string& r
 EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction) {
       check_same("mse_loss", input, target);
-      return distance(Unary::square, input, target, reduction);
+      return distance(Unary::square, input, as_numbers(target, input), reduction);
     },
     "mse_loss(input, target, reduction='mean')", "Mean squared error.", kInternal)
 EG_OP(
@@ -328,7 +332,8 @@ EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction, double delta) {
       EG_CHECK(delta > 0, "huber_loss does not support non-positive values for delta.");
       check_same("huber_loss", input, target);
-      return reduced(huber(sub(input, target), delta), reduction, "HuberLossBackward0");
+      return reduced(huber(sub(input, as_numbers(target, input)), delta), reduction,
+                     "HuberLossBackward0");
     },
     "huber_loss(input, target, reduction='mean', delta=1.0)", "Squared near zero, linear far away.",
     kInternal)
@@ -336,7 +341,7 @@ EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction, double beta) {
       EG_CHECK(beta >= 0, "smooth_l1_loss does not support negative values for beta.");
       check_same("smooth_l1_loss", input, target);
-      const Tensor d = sub(input, target);
+      const Tensor d = sub(input, as_numbers(target, input));
       if (beta == 0) return reduced(abs(d), reduction);
       const Tensor total = reduced(huber(d, beta), reduction);
       return named(beta == 1 ? total : mul(total, Tensor(1 / beta)), "SmoothL1LossBackward0");
