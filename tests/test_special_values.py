@@ -460,6 +460,8 @@ def test_reductions_of_a_number_and_over_no_dimension():
         lambda: eg.kron(eg.ones(2), 3),
         lambda: eg.quantile("a", 0.5),
         lambda: eg.ones(2, 2).ormqr((), 1),
+        lambda: eg.linalg.cross(eg.ones(3), 0.5),
+        lambda: eg.linalg.householder_product(eg.ones(2, 2), ()),
     ],
 )
 def test_arguments_that_are_no_tensors(f):

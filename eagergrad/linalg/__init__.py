@@ -41,7 +41,7 @@ from eagergrad.linalg._factors import (
 from eagergrad.linalg._lu import LuFactor, inverse_order, order, permutation
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.dtype import bool_, int32
-from eagergrad.tensor.out import pytorch_names, with_out
+from eagergrad.tensor.out import of_kind, pytorch_names, with_out
 from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
 from eagergrad.tensor.results import result_type
@@ -872,7 +872,10 @@ def _public(function: Any) -> Any:
         if kwargs:
             kwargs = pytorch_names(kwargs)
         if not _C.autocast_on() and "out" not in kwargs and "input" not in kwargs:
-            return bare(*args, **kwargs)
+            try:
+                return bare(*args, **kwargs)
+            except AttributeError as error:
+                raise of_kind(error, bare, args, kwargs) from error
         if "input" in kwargs:
             args = (kwargs.pop("input"), *args)
         return careful(*args, **kwargs)

@@ -43,15 +43,13 @@ def with_out(function: Any = None, *, casts: bool = False) -> Any:
         try:
             result = function(*args, **pytorch_names(kwargs))
         except AttributeError as error:
-            raise _of_kind(error, function, args, kwargs) from error
+            raise of_kind(error, function, args, kwargs) from error
         return result if out is None else write_results(name, out, result, casts)
 
     return call
 
 
-def _of_kind(
-    error: AttributeError, function: Any, args: tuple, kwargs: dict[str, Any]
-) -> Exception:
+def of_kind(error: AttributeError, function: Any, args: tuple, kwargs: dict[str, Any]) -> Exception:
     """A TypeError where the function asked for a tensor's attribute of an argument that is none, else the error."""
     found = error.obj
     if isinstance(found, _C.TensorBase):
