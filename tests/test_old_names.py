@@ -161,11 +161,10 @@ def test_devices() -> None:
     eg.cuda.manual_seed(1), eg.cuda.manual_seed_all(1), eg.cuda.empty_cache()
 
 
-def test_modules_that_only_have_to_answer() -> None:
+def test_modules_that_only_have_to_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     assert eg.backends.cudnn.benchmark in (True, False)
-    eg.backends.cudnn.benchmark = True
-    eg.backends.cudnn.deterministic = True
-    eg.backends.cudnn.enabled = True
+    for switch in ("benchmark", "deterministic", "enabled"):
+        monkeypatch.setattr(eg.backends.cudnn, switch, True)
     assert eg.backends.mps.is_available() in (True, False)
     assert eg.distributed.is_available() in (True, False)
     assert isinstance(eg.__version__, str)
