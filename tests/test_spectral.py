@@ -274,6 +274,26 @@ def test_matrix_exp_of_what_is_not_finite():
         assert n > 3 or eg.autograd.gradgradcheck(L.matrix_exp, (A,))
 
 
+def test_edges_are_those_of_pytorch():
+    A, singular = eg.tensor(matrices((2, 3, 3), "f8")), eg.zeros(2, 3, 3)
+    singular[0], singular[1, 0, 0] = eg.eye(3), 1.0
+    assert L.cond(singular, 1).tolist() == [1.0, float("inf")]
+    assert L.cond(eg.zeros(4, 0, 0)).tolist() == [0.0] * 4
+    assert L.matrix_power(eg.tensor([[1, 1], [0, 1]]), 5).tolist() == [[1, 5], [0, 1]]
+    assert L.solve_ex(A[0], eg.ones(4, 3, 2, dtype=A.dtype)).info.shape == ()
+    assert L.solve(A, A[:, 0]).shape == (2, 3)
+    for error, f in ((IndexError, lambda: L.matrix_norm(eg.zeros(0, 3), -2)),
+                     (IndexError, lambda: L.matrix_norm(eg.zeros(0, 3), -float("inf"))),
+                     (RuntimeError, lambda: L.matrix_norm(A, dim=(0, 1, 2))),
+                     (TypeError, lambda: L.vector_norm(A, "fro")),
+                     (RuntimeError, lambda: L.solve_triangular(A, A[0, 0], upper=True)),
+                     (RuntimeError, lambda: L.solve(A, eg.ones(3, 3, 3, dtype=A.dtype))),
+                     (RuntimeError, lambda: L.multi_dot([A, A[0]])),
+                     (RuntimeError, lambda: L.vander(A[0, 0, :1]))):  # fmt: skip
+        with pytest.raises(error):
+            f()
+
+
 def test_batches_are_told_which_of_them_fails():
     A = eg.eye(3).repeat(4, 1, 1)
     A[2] = 0

@@ -123,6 +123,8 @@ def vector_norm(
     out: Any = None,
 ) -> Any:
     """The ord-norm of vectors along dims (of all elements by default)."""
+    if isinstance(ord, str):
+        raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
     return _norm(x, ord, dim, keepdim, dtype=dtype)
 
 
@@ -141,6 +143,8 @@ def matrix_norm(
     A = A if dtype is None else A.to(dtype)
     if ord in ("nuc", 2, -2) or not A.dtype.is_floating_point:
         check_float("linalg.matrix_norm", A)
+    if isinstance(dim, int) or len(dim) != 2:
+        raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}")
     rows, columns = (d % A.dim() for d in dim)
     if rows == columns:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got {tuple(dim)}")
@@ -148,12 +152,12 @@ def matrix_norm(
         return _norm(A, 2, (rows, columns), keepdim)
     if ord in ("nuc", 2, -2):
         s = svdvals(A.movedim((rows, columns), (-2, -1)))
-        empty = s.shape[-1] == 0
+        empty = s.shape[-1] == 0 and ord != -2  # of which there is no least
         y = s.sum(-1) if ord == "nuc" or empty else s.amax(-1) if ord == 2 else s.amin(-1)
     elif ord in (1, -1, math.inf, -math.inf):
         first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
         sums = A.abs().sum(first, True)
-        empty = sums.shape[second] == 0
+        empty = sums.shape[second] == 0 and ord > 0
         y = sums.sum(second, True) if empty else (sums.amax if ord > 0 else sums.amin)(second, True)
         y = y.squeeze((rows, columns))
     else:
@@ -247,7 +251,11 @@ def _solve(A: Any, B: Any, left: bool) -> tuple[Any, Any]:
             f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})"
         )
     x, info = Solve.of(A, b)
-    return (x.squeeze(-1) if vector else x), info
+    for _ in range(info.dim() - A.dim() + 2):  # A's are the same for all of B's
+        info = info[0] if info.shape[0] else info.new_zeros(info.shape[1:])
+    if vector:
+        x = by_columns(x.squeeze(-1)) if x.dim() > 2 else x.squeeze(-1)
+    return x, info
 
 
 @with_out
@@ -273,6 +281,7 @@ def solve_triangular(
 ) -> Any:
     """X of A X = B (or X A = B) for triangular A; the other triangle is not read."""
     check_square("linalg.solve_triangular", A)
+    check_matrices("linalg.solve_triangular", B)
     if not left:
         x = solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
         return by_columns(x)
@@ -456,7 +465,8 @@ def lu_solve(
 
     if adjoint:
         inner = SolveTriangular.of(LU.mT, B, False, False)
-        return reordered(SolveTriangular.of(LU.mT, inner, True, True), inverse_order(pivots, n))
+        x = SolveTriangular.of(LU.mT, inner, True, True)
+        return by_columns(reordered(x, inverse_order(pivots, n)))
     inner = SolveTriangular.of(LU, reordered(B, order(pivots, n)), False, True)
     return SolveTriangular.of(LU, inner, True, False)
 
@@ -653,7 +663,8 @@ def _real_eig(A: Any, vectors: bool) -> tuple[Any, Any]:
 @with_out
 def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
     """The n-th power of square matrices; negative n inverts."""
-    check_square("linalg.matrix_power", A)
+    if n < 0 or A.dim() < 2 or A.shape[-1] != A.shape[-2]:
+        check_square("linalg.matrix_power", A)
     if n < 0:
         return matrix_power(inv(A), -n)
     if n == 0:
@@ -724,11 +735,18 @@ def matrix_rank(
 
 @with_out(casts=True)
 def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
-    """Condition number: the norm of A times the norm of its inverse."""
+    """Condition number: the norm of A times the norm of its inverse; 0 of an empty matrix."""
+    check_matrices("linalg.cond", A)
+    if A.numel() == 0:
+        return A.new_zeros(tuple(A.shape[:-2]))
     if p is None or p in (2, -2):
         s = svdvals(A)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
-    return matrix_norm(A, p) * matrix_norm(inv(A), p)
+    check_square("linalg.cond", A)
+    inverse, info = Inverse.of(A)
+    if bool(info.any()):
+        inverse = inverse.masked_fill((info > 0).unsqueeze(-1).unsqueeze(-1), math.inf)
+    return matrix_norm(A, p) * matrix_norm(inverse, p)
 
 
 # -- products ------------------------------------------------------------------------------------------
@@ -748,6 +766,12 @@ def multi_dot(tensors: Any, *, out: Any = None) -> Any:
         raise NotImplementedError("multi_dot() is not implemented for bool")
     if len(items) < 2:
         raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(items)}")
+    for i, m in enumerate(items):
+        outer = i in (0, len(items) - 1)
+        if m.dim() != 2 and not (outer and m.dim() == 1):
+            raise RuntimeError(
+                f"multi_dot(): tensor {i} must be {'1D or 2D' if outer else '2D'} but got {m.dim()}D"
+            )
     first, last = items[0].dim() == 1, items[-1].dim() == 1
     if first:
         items[0] = items[0].unsqueeze(0)
@@ -806,7 +830,7 @@ def vander(x: Any, *, N: int | None = None) -> Any:
         )
     x = x.unsqueeze(0) if x.dim() == 0 else x
     n = x.shape[-1] if N is None else N
-    if n < 2 and N is not None:
+    if n < 2:
         raise RuntimeError(f"N must be greater than 1, got {N}")
     if x.dim() == 1:
         return _vander(x, n, True)

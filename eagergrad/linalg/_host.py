@@ -21,7 +21,12 @@ def of_one_batch(A: Any, B: Any) -> tuple[Any, Any]:
     """Both, expanded to the batch that they have together."""
     if A.shape[:-2] == B.shape[:-2]:
         return A, B
-    batch = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(B.shape[:-2]))
+    try:
+        batch = np.broadcast_shapes(tuple(A.shape[:-2]), tuple(B.shape[:-2]))
+    except ValueError:
+        raise RuntimeError(
+            f"linalg: the batches of matrices of shapes {list(A.shape)} and {list(B.shape)} do not fit"
+        ) from None
     return A.expand(*batch, *A.shape[-2:]), B.expand(*batch, *B.shape[-2:])
 
 
