@@ -103,8 +103,7 @@ __global__ void __launch_bounds__(kBlock ? 1024 : 128)
   const C own = C(1 - smoothing), even = C(smoothing / double(n));
   for (int64_t line = team.first; line < lines; line += team.stride) {
     const int64_t t = target[line];
-    const C s = t == ignore ? C(0) : scale[line], most = lse[line],
-            rest = lse[lines + line];
+    const C s = t == ignore ? C(0) : scale[line], most = lse[line], rest = lse[lines + line];
     const T* p = x + line * n;
     T* q = gx + line * n;
 #pragma unroll 4

@@ -20,7 +20,8 @@ namespace watch {
 // --- races ----------------------------------------------------------------------------------------------------------
 // Time is counted in intervals: one ends at every barrier of a block and with every block.
 struct By {
-  uint32_t interval, thread;  // thread: its number in the block, and from bit 10 on the fences that its warp has passed
+  uint32_t interval,
+      thread;  // thread: its number in the block, and from bit 10 on the fences that its warp has passed
 };
 struct Cell {
   By write, read, other_read;  // the last of each; other_read: by another thread than `read`
@@ -230,14 +231,14 @@ inline std::string place(void* function, void* pc) {
 }  // namespace watch
 
 extern "C" {
-#define EG_WATCH_SIZE(n)                                                                      \
-  void __tsan_read##n(void* p) { watch::access(p, n, false, __builtin_return_address(0)); }   \
-  void __tsan_write##n(void* p) { watch::access(p, n, true, __builtin_return_address(0)); }   \
-  void __tsan_unaligned_read##n(void* p) {                                                    \
-    watch::access(p, n, false, __builtin_return_address(0));                                  \
-  }                                                                                           \
-  void __tsan_unaligned_write##n(void* p) {                                                   \
-    watch::access(p, n, true, __builtin_return_address(0));                                   \
+#define EG_WATCH_SIZE(n)                                                                    \
+  void __tsan_read##n(void* p) { watch::access(p, n, false, __builtin_return_address(0)); } \
+  void __tsan_write##n(void* p) { watch::access(p, n, true, __builtin_return_address(0)); } \
+  void __tsan_unaligned_read##n(void* p) {                                                  \
+    watch::access(p, n, false, __builtin_return_address(0));                                \
+  }                                                                                         \
+  void __tsan_unaligned_write##n(void* p) {                                                 \
+    watch::access(p, n, true, __builtin_return_address(0));                                 \
   }
 EG_WATCH_SIZE(1)
 EG_WATCH_SIZE(2)
