@@ -19,6 +19,7 @@ SPOKEN_FOR = {
     "convolution": "nn.functional.conv2d",
     "cube": "pow",
     "feature_dropout": "nn.functional.dropout2d",
+    "gated": "nn.functional.glu",
     "gelu_erf": "nn.functional.gelu",
     "gelu_tanh": "nn.functional.gelu",
     "normal_cdf": "nn.functional.gelu",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -86,12 +87,23 @@ def test_sum_of_a_strided_half_tensor():
     np.testing.assert_allclose(x[::2, 1:].sum().float().numpy(), a[::2, 1:].sum(), rtol=1e-2)
 
 
-@pytest.mark.parametrize("loss", [F.mse_loss, F.l1_loss])
+def huber(d, delta=0.7):
+    return eg.where(d.abs() <= delta, d * d / 2, delta * (d.abs() - delta / 2))
+
+
+DISTANCES = {
+    F.mse_loss: lambda d: d * d,
+    F.l1_loss: lambda d: d.abs(),
+    functools.partial(F.huber_loss, delta=0.7): huber,
+    functools.partial(F.smooth_l1_loss, beta=0.7): lambda d: huber(d) / 0.7,
+}
+
+
+@pytest.mark.parametrize("loss", DISTANCES)
 @pytest.mark.parametrize("reduction", ["mean", "sum"])
 def test_loss_is_the_reduced_difference(loss, reduction):
     def plain(a, b):
-        d = a - b
-        values = d * d if loss is F.mse_loss else d.abs()
+        values = DISTANCES[loss](a - b)
         return values.mean() if reduction == "mean" else values.sum()
 
     a = eg.randn(3, 3001, dtype=eg.float64, requires_grad=True)

@@ -28,6 +28,16 @@ EG_INLINE To convert(From v) {
 }
 
 #if defined(__F16C__)
+#if defined(__AVX512F__)
+constexpr int64_t kHalves = 16;
+EG_INLINE void cast_halves(float* d, const Half* s) {
+  store(d, (Vec<float>)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(s))));
+}
+EG_INLINE void cast_halves(Half* d, const float* s) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(d),
+                      _mm512_cvtps_ph((__m512)load(s), _MM_FROUND_TO_NEAREST_INT));
+}
+#else
 constexpr int64_t kHalves = 8;
 EG_INLINE void cast_halves(float* d, const Half* s) {
   _mm256_storeu_ps(d, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(s))));
@@ -36,6 +46,7 @@ EG_INLINE void cast_halves(Half* d, const float* s) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(d),
                    _mm256_cvtps_ph(_mm256_loadu_ps(s), _MM_FROUND_TO_NEAREST_INT));
 }
+#endif
 // By the processor's instructions. The last few go the same way: the bits of NaN do not depend on where it stands.
 template <class To, class From>
 void cast_halves(To* d, const From* s, int64_t n) {

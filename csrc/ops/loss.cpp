@@ -1,4 +1,5 @@
 // Losses: those that are one pass over their input. The others are composed in eagergrad/nn/functional/loss.py.
+#include <array>
 #include <cmath>
 
 #include "core/late.h"
@@ -272,10 +273,22 @@ void check_same(const char* op, const Tensor& a, const Tensor& b) {
   EG_CHECK_KIND(NotImplemented, a.is_floating() || b.is_floating(), "[", op,
                 "] expected floating point input, got ", a.dtype());
 }
-// The total of |a - b| or (a - b)^2, divided by a number; the differences are never kept.
+// What becomes of each difference: Unary::abs, square, or huber with its delta.
+struct DistanceOf {
+  Unary op;
+  double delta = 0;
+  Tensor operator()(const Tensor& d) const { return unary(op, d, attributes().data()); }
+  std::array<double, 3> attributes() const { return {delta, 0, 0}; }
+  // Its derivative is a number times this.
+  Tensor slope(const Tensor& d) const {
+    return op == Unary::abs ? sign(d) : op == Unary::huber ? hardtanh(d, -delta, delta) : d;
+  }
+  double factor() const { return op == Unary::square ? 2 : 1; }
+};
+// The total of a distance, divided by a number; the differences are never kept.
 struct TotalDistance {
   static constexpr const char* name = "TotalDistance";
-  Unary of;  // abs or square
+  DistanceOf of;
   double count;
   const char* shown;
   std::string title() const { return shown; }
@@ -283,20 +296,20 @@ struct TotalDistance {
     ctx.save(a);
     ctx.save(b);
     const DType compute = is_reduced(a.dtype()) ? DType::Float32 : a.dtype();
-    const Tensor total =
-        reduce_terms(Reduce::Sum, {a, of, nullptr, b}, wrap_dims({}, a.dim()), false, compute);
+    const auto attributes = of.attributes();
+    const Terms terms{a, of.op, attributes.data(), b};
+    const Tensor total = reduce_terms(Reduce::Sum, terms, wrap_dims({}, a.dim()), false, compute);
     return to(div(total, Tensor(count)), a.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    Tensor d = sub(ctx.saved(0), ctx.saved(1));
-    if (of == Unary::abs) d = sign(d);
+    Tensor d = of.slope(sub(ctx.saved(0), ctx.saved(1)));
     // In float32 for halves, which g / count may not fit.
     const Tensor wide = is_reduced(g.dtype()) ? to(g, DType::Float32) : g;
-    const Tensor slope = mul(wide, Tensor((of == Unary::abs ? 1 : 2) / count));
+    const Tensor scale = mul(wide, Tensor(of.factor() / count));
     if (grad_enabled())
-      d = mul(d, slope);
+      d = mul(d, scale);
     else
-      binary_(Binary::mul, d, slope);
+      binary_(Binary::mul, d, scale);
     return {d, ctx.needs(1) ? neg(d) : Tensor()};
   }
 };
@@ -304,36 +317,38 @@ struct TotalDistance {
 Tensor as_numbers(const Tensor& target, const Tensor& input) {
   return target.dtype() == DType::Bool && input.is_floating() ? to(target, input.dtype()) : target;
 }
-// |a - b| or (a - b)^2, reduced, by PyTorch's names: in one pass where nothing has to be broadcast or converted.
-Tensor distance(Unary of, const Tensor& a, const Tensor& b, const std::string& reduction) {
+// Distances of a and b over `unit`, reduced: in one pass where nothing has to be broadcast or converted.
+Tensor distance(DistanceOf of, const Tensor& a, const Tensor& b, const std::string& reduction,
+                const char* title, double unit = 1) {
   const bool mean = reduction == "mean";
-  const char* title = of == Unary::square ? "MseLossBackward0"
-                      : mean              ? "MeanBackward0"
-                                          : "SumBackward0";
   if ((mean || reduction == "sum") && a.device().is_cpu() && a.device() == b.device() &&
-      a.sizes() == b.sizes() && a.dtype() == b.dtype() && a.is_floating() && a.numel() > 0)
-    return apply(TotalDistance{of, mean ? double(a.numel()) : 1, title}, a, b);
-  const Tensor y = reduced(unary(of, sub(a, b)), reduction);
-  return of == Unary::square ? named(y, title) : y;
+      a.sizes() == b.sizes() && a.dtype() == b.dtype() && a.is_floating() && a.numel() > 0) {
+    const char* const shown = title ? title : mean ? "MeanBackward0" : "SumBackward0";
+    return apply(TotalDistance{of, unit * (mean ? double(a.numel()) : 1), shown}, a, b);
+  }
+  const Tensor total = reduced(of(sub(a, b)), reduction);
+  const Tensor y = unit == 1 ? total : mul(total, Tensor(1 / unit));
+  return title ? named(y, title) : y;
 }
 EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction) {
       check_same("mse_loss", input, target);
-      return distance(Unary::square, input, as_numbers(target, input), reduction);
+      return distance({Unary::square}, input, as_numbers(target, input), reduction,
+                      "MseLossBackward0");
     },
     "mse_loss(input, target, reduction='mean')", "Mean squared error.", kInternal)
 EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction) {
       if (reduction == "mean") check_same("l1_loss", input, target);  // sums of ints are ints
-      return distance(Unary::abs, input, target, reduction);
+      return distance({Unary::abs}, input, target, reduction, nullptr);
     },
     "l1_loss(input, target, reduction='mean')", "Mean absolute error.", kInternal)
 EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction, double delta) {
       EG_CHECK(delta > 0, "huber_loss does not support non-positive values for delta.");
       check_same("huber_loss", input, target);
-      return reduced(huber(sub(input, as_numbers(target, input)), delta), reduction,
-                     "HuberLossBackward0");
+      return distance({Unary::huber, delta}, input, as_numbers(target, input), reduction,
+                      "HuberLossBackward0");
     },
     "huber_loss(input, target, reduction='mean', delta=1.0)", "Squared near zero, linear far away.",
     kInternal)
@@ -341,10 +356,9 @@ EG_OP(
     +[](const Tensor& input, const Tensor& target, std::string reduction, double beta) {
       EG_CHECK(beta >= 0, "smooth_l1_loss does not support negative values for beta.");
       check_same("smooth_l1_loss", input, target);
-      const Tensor d = sub(input, as_numbers(target, input));
-      if (beta == 0) return reduced(abs(d), reduction);
-      const Tensor total = reduced(huber(d, beta), reduction);
-      return named(beta == 1 ? total : mul(total, Tensor(1 / beta)), "SmoothL1LossBackward0");
+      const DistanceOf of = beta == 0 ? DistanceOf{Unary::abs} : DistanceOf{Unary::huber, beta};
+      return distance(of, input, as_numbers(target, input), reduction,
+                      beta == 0 ? nullptr : "SmoothL1LossBackward0", beta == 0 ? 1 : beta);
     },
     "smooth_l1_loss(input, target, reduction='mean', beta=1.0)",
     "Squared near zero, linear far away.", kInternal)

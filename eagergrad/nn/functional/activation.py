@@ -141,7 +141,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if not input.dtype.is_floating_point:
         raise NotImplementedError(f"[glu] not implemented for {input.dtype}")
     a, b = input.chunk(2, dim)
-    return _C.named(a * b.sigmoid(), "GluBackward0")
+    return _C.named(_ops.gated(a, b), "GluBackward0")
 
 
 def hardtanh(
