@@ -202,18 +202,27 @@ Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offse
            "_indices] expected sizes of at least 0, got ", rows, " and ", columns);
   EG_CHECK_KIND(NotImplemented, dtype == DType::Int64 || dtype == DType::Int32, "[",
                 lower ? "tril" : "triu", "_indices] expected dtype int32 or int64, got ", dtype);
-  // Row r has its columns from `begin` on, or up to it.
+  // Row r has its columns from the cut on, or up to it.
+  const auto cut_of = [&](int64_t r) {
+    return std::clamp<int64_t>(r + offset + (lower ? 1 : 0), 0, columns);
+  };
+  int64_t n = 0;
+  for (int64_t r = 0; r < rows; ++r) n += lower ? cut_of(r) : columns - cut_of(r);
   const DeviceScope scope(device);
+  if (device.is_cpu()) {
+    const Tensor out = empty({2, n}, DType::Int64);
+    int64_t *row = out.data<int64_t>(), *column = row + n;
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t cut = cut_of(r), end = lower ? cut : columns;
+      for (int64_t c = lower ? 0 : cut; c < end; ++c) *row++ = r, *column++ = c;
+    }
+    return cast_data(out, dtype);
+  }
   const Tensor row = arange(rows);
   const Tensor begin =
       minimum(maximum(add(row, Tensor(Scalar(offset + (lower ? 1 : 0)))), Tensor(0)),
               Tensor(Scalar(columns)));
   const Tensor ends = cumsum(lower ? begin : sub(Tensor(Scalar(columns)), begin), 0);
-  int64_t n = 0;
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t cut = std::clamp<int64_t>(r + offset + (lower ? 1 : 0), 0, columns);
-    n += lower ? cut : columns - cut;
-  }
   const Tensor r = stretch_of_each(ends, n);
   // From the end of its row backwards.
   const Tensor last = lower ? index_select(begin, 0, r) : Tensor(Scalar(columns));
