@@ -79,7 +79,7 @@ def test_moving_there_and_back():
         assert y.is_cuda and y.device.type == "cuda" and not y.is_cpu and y.layout == x.layout
         assert y.cpu().to_dense().tolist() == x.to_dense().tolist()
         assert y.cuda() is y and y.to("cuda") is y
-        assert repr(y).replace("device='cuda:0', ", "") == repr(x)
+        assert repr(y).replace("device='cuda:0',", "").split() == repr(x).split()
         assert_same(y.coalesce().values(), x.coalesce().values())
     leaf = eg.tensor(M.data, requires_grad=True)
     S.csr(M)._with(leaf).to("cuda").sum().backward()
