@@ -30,12 +30,15 @@ EG_INLINE To convert(From v) {
 #if defined(__F16C__)
 #if defined(__AVX512F__)
 constexpr int64_t kHalves = 16;
+constexpr __mmask16 kAll =
+    0xffff;  // GCC 12 takes the forms without a mask for uses of undefined values
 EG_INLINE void cast_halves(float* d, const Half* s) {
-  store(d, (Vec<float>)_mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(s))));
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(s));
+  store(d, (Vec<float>)_mm512_maskz_cvtph_ps(kAll, halves));
 }
 EG_INLINE void cast_halves(Half* d, const float* s) {
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(d),
-                      _mm512_cvtps_ph((__m512)load(s), _MM_FROUND_TO_NEAREST_INT));
+                      _mm512_maskz_cvtps_ph(kAll, (__m512)load(s), _MM_FROUND_TO_NEAREST_INT));
 }
 #else
 constexpr int64_t kHalves = 8;

@@ -52,13 +52,15 @@ def from_numpy(array: np.ndarray) -> Any:
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
-    if any(s < 0 for s in array.strides):
+    strides = array.strides
+    if strides and min(strides) < 0:
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
             "strides are not supported. (Use array.copy().)"
         )
-    if array.dtype not in _NUMPY_KINDS or not array.dtype.isnative:
-        if array.dtype.isnative is False:
+    dtype = array.dtype
+    if dtype not in _NUMPY_KINDS or not dtype.isnative:
+        if not dtype.isnative:
             raise ValueError(
                 "given numpy array has byte order different from the native byte order. "
                 "Conversion between byte orders is not supported: array.astype(array.dtype.newbyteorder('='))"
