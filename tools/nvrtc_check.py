@@ -1,8 +1,8 @@
 """Compiles every kernel of the package with NVRTC, which needs neither a card nor a driver nor CuPy.
 
 Kernels are templates: those of the elementwise table are named by the core, the others by eagergrad/cuda/kernels.txt. They
-are compiled in batches for sm_75, sm_80 and sm_90, down to machine code but with little optimisation, which takes a tenth
-of the time; the table for all dtypes on one of them only. `--install` fetches NVRTC from PyPI when it is missing.
+are compiled in batches for sm_75, sm_80 and sm_90, every dtype, down to machine code but with little optimisation, which takes
+a tenth of the time. `--install` fetches NVRTC from PyPI when it is missing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from eagergrad import _C
 from eagergrad.cuda import _runtime
 
 ARCHITECTURES = ("sm_75", "sm_80", "sm_90")
-EVERY_DTYPE = "sm_80"  # the elementwise table; the other architectures get float32 and bfloat16
 PACKAGES = ["nvidia-cuda-nvrtc"]
 UNUSED = "-diag-suppress=177"  # a batch does not call every function of the headers
 QUICK = "--Ofast-compile=max"
@@ -70,11 +69,10 @@ def compile_batch(job: Job) -> tuple[str, float]:
     return complaint, time.process_time() - start
 
 
-def table_kernels(every: bool) -> list[str]:
-    """Kernels of the elementwise table, for every dtype or for two; the strided ones of the halves are float's."""
-    dtypes = [eg.float32, eg.bfloat16]
-    if every:
-        dtypes += [eg.float64, eg.float16, eg.bool, eg.uint8, eg.int8, eg.int16, eg.int32, eg.int64]
+def table_kernels() -> list[str]:
+    """Kernels of the elementwise table for every dtype; the strided ones of the halves are float's."""
+    dtypes = [eg.float32, eg.float64, eg.float16, eg.bfloat16]
+    dtypes += [eg.bool, eg.uint8, eg.int8, eg.int16, eg.int32, eg.int64]
     found = [
         e for d in dtypes for strided in (False, True) for e in _C.cuda_table_kernels(d, strided)
     ]
@@ -90,8 +88,8 @@ def jobs() -> list[Job]:
     if missing:
         raise SystemExit(f"eagergrad/cuda/kernels.txt names no kernel of {sorted(missing)}")
     made: list[Job] = []
+    table = table_kernels()
     for architecture in ARCHITECTURES:
-        table = table_kernels(every=architecture == EVERY_DTYPE)
         for file, all_of in [*by_file.items(), ("elementwise.cu", table)]:
             for start in range(0, len(all_of), BATCH):
                 made.append((file, all_of[start : start + BATCH], architecture))
