@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
 import pytest
 
 import emulated_gpu
+import interpreter
 
 TESTS = Path(__file__).parent
 pytestmark = pytest.mark.skipif(bool(emulated_gpu.missing()), reason=emulated_gpu.missing())
@@ -25,19 +23,12 @@ from eagergrad.nn import functional as F
 
 
 def on_two_gpus(program: str) -> None:
-    environment = {
-        **os.environ,
-        "EAGERGRAD_EMULATED_GPUS": "2",
-        "EAGERGRAD_CUDA_HOST_CACHE": str(emulated_gpu.cache_folder()),
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
-    }
-    done = subprocess.run(
-        [sys.executable, "-X", "faulthandler", "-c", BEGIN + textwrap.dedent(program)],
-        capture_output=True,
-        text=True,
-        env=environment,
+    interpreter.run(
+        ["-X", "faulthandler", "-c", BEGIN + textwrap.dedent(program)],
+        TESTS,
+        EAGERGRAD_EMULATED_GPUS="2",
+        EAGERGRAD_CUDA_HOST_CACHE=str(emulated_gpu.cache_folder()),
     )
-    assert done.returncode == 0, done.stderr
 
 
 def test_a_device_is_chosen_by_name_block_and_call():

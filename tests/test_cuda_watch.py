@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import emulated_gpu
+import interpreter
 
 ROOT = Path(__file__).parents[1]
 pytestmark = pytest.mark.skipif(bool(emulated_gpu.missing()), reason=emulated_gpu.missing())
@@ -92,11 +90,12 @@ def test_blocks_do_not_wait_for_each_other(watched_launch):
 
 def test_attention_meets_no_bank_twice():
     """Also runs the tool that prints this for all kernels."""
-    command = [sys.executable, str(ROOT / "tools" / "gpu_accesses.py"), "attention", "--json"]
-    environment = {**os.environ, "EAGERGRAD_CUDA_HOST_CACHE": str(emulated_gpu.cache_folder())}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    counts = json.loads(done.stdout)["attention"]
+    printed = interpreter.run(
+        [str(ROOT / "tools" / "gpu_accesses.py"), "attention", "--json"],
+        ROOT / "tests",
+        EAGERGRAD_CUDA_HOST_CACHE=str(emulated_gpu.cache_folder()),
+    )
+    counts = json.loads(printed)["attention"]
     kernels = [k for k in counts if k.startswith("attention.cu") and counts[k]["shared_requests"]]
     assert len(kernels) == 3
     for kernel in kernels:

@@ -78,7 +78,8 @@ def main() -> int:
     if unknown := set(arguments.workloads) - WORKLOADS.keys():
         parser.error(f"no workload {', '.join(sorted(unknown))}")
     os.environ["EAGERGRAD_CUDA_WATCH"] = "1"
-    sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+    sys.path[:0] = [str(ROOT / "tests")]
+    sys.path.append(str(ROOT))  # an installed package comes before the checkout
     import eagergrad as eg
     import emulated_gpu
 
