@@ -349,28 +349,15 @@ void arg_lines(const T* x, int64_t* out, T* values, int64_t outer, int64_t lengt
 
 constexpr int64_t kPanel = 256;  // columns that positions and scans are found for side by side
 
-// body(first element, columns) of each panel of an (outer, length, inner) array.
-template <class F>
-void over_panels(int64_t outer, int64_t length, int64_t inner, F body) {
-  const int64_t panels = ceil_div(inner, kPanel);
-  parallel_for(outer * panels, grain_of(length * min64(inner, kPanel)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t item = begin; item < end; ++item) {
-                   const int64_t first = item % panels * kPanel;
-                   body(item / panels * length * inner + first, min64(kPanel, inner - first));
-                 }
-               });
-}
-
 template <Arg op, class T>
 void arg_columns(const T* x, int64_t* out, T* values, int64_t outer, int64_t length,
                  int64_t inner) {
   // Positions as wide as the values, so that one comparison chooses both, hence counted anew every kSpan rows.
   using At = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
   constexpr int64_t kSpan = 1 << 30;
-  over_panels(outer, length, inner, [&](int64_t first, int64_t n) {
+  over_panels(outer, length, inner, kPanel, 1, [&](int64_t first, int64_t n, int64_t column) {
     T best[kPanel];
-    int64_t* const found = out + first / (length * inner) * inner + first % inner;
+    int64_t* const found = out + column;
     for (int64_t c = 0; c < n; ++c) best[c] = x[first + c], found[c] = 0;
     for (int64_t r0 = 0; r0 < length; r0 += kSpan) {
       At at[kPanel];
@@ -387,7 +374,7 @@ void arg_columns(const T* x, int64_t* out, T* values, int64_t outer, int64_t len
         if (at[c] >= 0) found[c] = r0 + at[c];
     }
     if (values)
-      for (int64_t c = 0; c < n; ++c) values[found - out + c] = best[c];
+      for (int64_t c = 0; c < n; ++c) values[column + c] = best[c];
   });
 }
 
@@ -589,7 +576,7 @@ void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t len
                 int64_t inner) {
   const auto where = [&](int64_t k) { return positions ? positions + k : nullptr; };
   if (inner > 1 && op != Scan::LogSumExp)  // whose last bits would depend on the column
-    return over_panels(outer, length, inner, [&](int64_t k, int64_t n) {
+    return over_panels(outer, length, inner, kPanel, 1, [&](int64_t k, int64_t n, int64_t) {
       scan_abreast<op, kPanel>(x + k, y + k, where(k), n, length, inner);
     });
   parallel_for(outer * inner, grain_of(length), [&](int64_t begin, int64_t end) {

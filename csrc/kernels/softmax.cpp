@@ -272,14 +272,7 @@ EG_INLINE void map_row(int64_t width, T* y, const T* a, const T* b, F f) {
 // body(first element, lines, first line) of every kAcross lines of an (outer, n, inner) array.
 template <class F>
 void over_across(int64_t outer, int64_t n, int64_t inner, F body) {
-  const int64_t panels = ceil_div(inner, kAcross);
-  parallel_for(outer * panels, grain_of(4 * n * min64(inner, kAcross)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t outer_at = i / panels * inner, first = i % panels * kAcross;
-                   body(outer_at * n + first, min64(kAcross, inner - first), outer_at + first);
-                 }
-               });
+  over_panels(outer, n, inner, kAcross, 4, body);
 }
 
 // The largest number of each line and the sum of the exponentials below it.
