@@ -203,3 +203,20 @@ def test_gradients_of_a_weight_used_in_several_steps_add_up():
     sum((x @ w * eg.tensor(g)).sum() for x, g in zip(xs, gs, strict=True)).backward()
     expected = sum(x.numpy().T @ g for x, g in zip(xs, gs, strict=True))
     np.testing.assert_allclose(w.grad.numpy(), expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
+@pytest.mark.parametrize("m", [1, 3, 16, 40, 65])
+@pytest.mark.parametrize(("k", "n"), [(1, 1), (5, 17), (32, 33), (64, 32), (100, 300), (700, 48)])
+def test_a_product_of_halves_is_rounded_once(dtype, m, k, n):
+    eg.manual_seed(0)
+    a, b, c = (eg.randn(*size).to(dtype) for size in [(m, k), (k, n), (n,)])
+    exact = a.double() @ b.double()
+    spacing = eg.finfo(dtype).eps
+    for left in [a, a.t().contiguous().t(), eg.cat([a, a], 1)[:, :k]]:
+        for right in [b, b.t().contiguous().t(), eg.cat([b, b], 1)[:, :n]]:
+            y = left @ right
+            assert ((y.double() - exact).abs() <= 0.51 * spacing * exact.abs() + 1e-5 * k).all()
+            biased = eg.nn.functional.linear(left, right.t(), c).double()
+            sums = exact + c.double()
+            assert ((biased - sums).abs() <= 0.51 * spacing * sums.abs() + 1e-5 * k).all()

@@ -54,6 +54,6 @@ void multiply(const Products& p) {
 
 }  // namespace
 
-EG_CUDA_KERNELS(MatmulKernels, {true, &multiply})
+EG_CUDA_KERNELS(MatmulKernels, {&multiply})
 
 }  // namespace eg

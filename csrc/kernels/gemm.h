@@ -23,11 +23,18 @@ struct Gemm {
 // On the calling thread, or on all threads if it is worth it. The bits do not depend on their number.
 void gemm(const Gemm<float>& product, bool all_threads);
 void gemm(const Gemm<double>& product, bool all_threads);
+void gemm(const Gemm<Half>& product, bool all_threads);
+void gemm(const Gemm<BFloat16>& product, bool all_threads);
 
 // Products on the calling thread by this machine's instruction set, m, n, k > 0. Null where the BLAS is used instead.
 struct GemmKernels {
   void (*f32)(const Gemm<float>&);
   void (*f64)(const Gemm<double>&);
+};
+// The same by Intel's AMX, where this machine has it. Null where the level knows nothing of it.
+struct AmxKernels {
+  bool (*available)();
+  void (*bf16)(const Gemm<BFloat16>&);
 };
 
 // The BLAS and LAPACK that scipy-openblas32 brings. Where the shared library is: set once by the binding, opened when it

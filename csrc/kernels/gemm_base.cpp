@@ -14,8 +14,11 @@
 #include "core/error.h"
 #include "core/gil.h"
 #include "core/parallel.h"
+#include "kernels/copy.h"
 #include "kernels/gemm.h"
+#include "kernels/integers.h"
 #include "kernels/registry.h"
+#include "kernels/scratch.h"
 
 namespace eg {
 namespace {
@@ -90,6 +93,89 @@ void by_blas(const Gemm<T>& g) {
                 int(g.n), int(g.k), T(1), g.a, ld(g.lda), g.b, ld(g.ldb), T(g.add), g.c, ld(g.ldc));
 }
 
+void product_of(const Gemm<float>& g) {
+  const auto own = host_kernels<GemmKernels>().f32;
+  own ? own(g) : by_blas(g);
+}
+void product_of(const Gemm<double>& g) {
+  const auto own = host_kernels<GemmKernels>().f64;
+  own ? own(g) : by_blas(g);
+}
+
+// Note [Products of halves]. Each half becomes a float, which is exact, and each sum is rounded once. A becomes floats as a whole;
+// B some columns at a time, which stay in the second-level cache while they are multiplied.
+template <class T>
+class ByFloats {
+  // Of B at a time: elements, but some columns if they meet many rows of A.
+  static constexpr int64_t kStrip = 1 << 16, kManyRows = 64, kColumns = 256;
+  static constexpr int64_t kUnit = 16;  // columns
+
+ public:
+  explicit ByFloats(const Gemm<T>& product)
+      : g(product),
+        units(ceil_div(g.n, kUnit)),
+        parts(number_of_parts()),
+        width(most_columns()),
+        a(g.m * g.k),
+        b(width * g.k),
+        c(g.m * width) {}
+
+  void run() {
+    convert(a.data(), columns_of_a(), g.a, g.lda, rows_of_a(), columns_of_a());
+    for (int64_t i = 0; i < parts; ++i) {
+      const int64_t j = begin(i), n = begin(i + 1) - j;
+      const int64_t ldb = g.trans_b ? g.k : n;
+      if (g.trans_b)
+        convert(b.data(), ldb, g.b + j * g.ldb, g.ldb, n, g.k);
+      else
+        convert(b.data(), ldb, g.b + j, g.ldb, g.k, n);
+      if (g.add) convert(c.data(), n, g.c + j, g.ldc, g.m, n);
+      product_of(Gemm<float>{g.trans_a, g.trans_b, g.add, g.m, n, g.k, a.data(), columns_of_a(),
+                             b.data(), ldb, c.data(), n});
+      convert(g.c + j, g.ldc, c.data(), n, g.m, n);
+    }
+  }
+
+ private:
+  const Gemm<T>& g;
+  const int64_t units, parts, width;
+  Scratch<float> a, b, c;
+
+  int64_t rows_of_a() const { return g.trans_a ? g.k : g.m; }
+  int64_t columns_of_a() const { return g.trans_a ? g.m : g.k; }
+  // Of two units at least: how a column is summed must not depend on how many there are beside it.
+  int64_t number_of_parts() const {
+    const int64_t columns = max64(kStrip / g.k, g.m < kManyRows ? kUnit : kColumns);
+    return std::clamp<int64_t>(ceil_div(g.n, columns), 1, max64(1, units / 2));
+  }
+  int64_t begin(int64_t i) const { return min64(g.n, units * i / parts * kUnit); }
+  int64_t most_columns() const { return ceil_div(units, parts) * kUnit; }
+
+  template <class To, class From>
+  static void convert(To* to, int64_t ld_to, const From* from, int64_t ld_from, int64_t rows,
+                      int64_t columns) {
+    const auto line = host_kernels<CopyKernels>().line;
+    const bool dense = ld_to == columns && ld_from == columns;
+    for (int64_t r = 0; r < (dense ? 1 : rows); ++r)
+      line(reinterpret_cast<char*>(to + r * ld_to), sizeof(To), dtype_of<To>::value,
+           reinterpret_cast<const char*>(from + r * ld_from), sizeof(From), dtype_of<From>::value,
+           dense ? rows * columns : columns);
+  }
+};
+
+bool has_amx() {
+  const auto available = host_kernels<AmxKernels>().available;
+  return available && available();
+}
+
+void product_of(const Gemm<Half>& g) { ByFloats<Half>(g).run(); }
+void product_of(const Gemm<BFloat16>& g) {
+  // Packing for AMX costs more than some rows' products.
+  constexpr int64_t kFewRows = 4;
+  if (g.m > kFewRows && has_amx()) return host_kernels<AmxKernels>().bf16(g);
+  ByFloats<BFloat16>(g).run();
+}
+
 // How the result is split into pieces. Packing the rows and columns of a piece costs 1 / width + 1 / height of a multiply-add for
 // each that it does: pieces are as square as they can be. Small products come in four, larger ones in four a thread, so that
 // nobody waits long for a thread that wakes late; pieces of the largest take some 30 ms, so that an interrupt is
@@ -105,7 +191,8 @@ class Grid {
     const int64_t most_across = std::max<int64_t>(n / kLeast, 1);
     const double work = double(m) * double(n) * double(k);
     const int64_t wanted =
-        std::max<int64_t>({4, std::min<int64_t>(4 * num_threads(), int64_t(work / kSmallPiece)),
+        std::max<int64_t>({num_threads() > 1 ? 4 : 1,
+                           std::min<int64_t>(4 * num_threads(), int64_t(work / kSmallPiece)),
                            int64_t(work / kPiece)});
     double least = 1e300;
     for (int64_t d = 1; d <= std::min(wanted, most_down); ++d) {
@@ -134,12 +221,14 @@ class Grid {
 };
 
 template <class T>
-void in_pieces(const Gemm<T>& g, void (*product)(const Gemm<T>&)) {
+void in_pieces(const Gemm<T>& g) {
+  constexpr bool in_depths = sizeof(T) >= 4;  // a half sum would be rounded between them
   const Grid grid(g.m, g.n, g.k);
+  const int64_t depth = in_depths ? grid.depth : g.k;
   const ReleaseGil released;  // with one thread, too
   // Few pieces at a time: between them this thread looks for an interrupt.
   const int64_t together = 4 * num_threads();
-  for (int64_t at = 0; at < g.k; at += grid.depth) {
+  for (int64_t at = 0; at < g.k; at += depth) {
     for (int64_t first = 0; first < grid.pieces(); first += together) {
       const int64_t count = std::min(together, grid.pieces() - first);
       if (first + at > 0 && poll_interrupt && !in_parallel()) poll_interrupt();
@@ -150,12 +239,12 @@ void in_pieces(const Gemm<T>& g, void (*product)(const Gemm<T>&)) {
           Gemm<T> piece = g;
           piece.m = grid.row(down + 1) - r;
           piece.n = grid.column(across + 1) - c;
-          piece.k = std::min(grid.depth, g.k - at);
+          piece.k = std::min(depth, g.k - at);
           piece.a += g.trans_a ? at * g.lda + r : r * g.lda + at;
           piece.b += g.trans_b ? c * g.ldb + at : at * g.ldb + c;
           piece.c += r * g.ldc + c;
           if (at) piece.add = true;
-          product(piece);
+          product_of(piece);
         }
       });
     }
@@ -163,22 +252,21 @@ void in_pieces(const Gemm<T>& g, void (*product)(const Gemm<T>&)) {
 }
 
 template <class T>
-void run(const Gemm<T>& g, bool all_threads, void (*own)(const Gemm<T>&)) {
+void run(const Gemm<T>& g, bool all_threads) {
   // Below this many multiply-adds a second thread is not woken.
   constexpr double kWorthwhile = 7e5;
   if (g.m == 0 || g.n == 0) return;
   if (g.k == 0) {
     for (int64_t i = 0; i < g.m && !g.add; ++i)
-      std::fill(g.c + i * g.ldc, g.c + i * g.ldc + g.n, T(0));
+      std::fill(g.c + i * g.ldc, g.c + i * g.ldc + g.n, T{});
     return;
   }
-  const auto product = own ? own : &by_blas<T>;
   const bool worthwhile =
       double(g.m) * double(g.n) * double(g.k) >= kWorthwhile && std::max(g.m, g.n) >= 64;
   if (all_threads && worthwhile)
-    in_pieces(g, product);
+    in_pieces(g);
   else
-    product(g);
+    product_of(g);
 }
 
 }  // namespace
@@ -186,11 +274,9 @@ void run(const Gemm<T>& g, bool all_threads, void (*own)(const Gemm<T>&)) {
 void set_blas_path(const char* path) { blas_path() = path; }
 void* blas_symbol(const char* name) { return symbol(std::string("scipy_") + name + "_"); }
 
-void gemm(const Gemm<float>& g, bool all_threads) {
-  run(g, all_threads, host_kernels<GemmKernels>().f32);
-}
-void gemm(const Gemm<double>& g, bool all_threads) {
-  run(g, all_threads, host_kernels<GemmKernels>().f64);
-}
+void gemm(const Gemm<float>& g, bool all_threads) { run(g, all_threads); }
+void gemm(const Gemm<double>& g, bool all_threads) { run(g, all_threads); }
+void gemm(const Gemm<Half>& g, bool all_threads) { run(g, all_threads); }
+void gemm(const Gemm<BFloat16>& g, bool all_threads) { run(g, all_threads); }
 
 }  // namespace eg

@@ -18,7 +18,6 @@ struct Products {
 };
 
 struct MatmulKernels {
-  bool halves;  // does it take them? Else the caller converts.
   void (*multiply)(const Products&);
 };
 

@@ -85,6 +85,8 @@ void float_products(const Products& p) {
 void multiply(const Products& p) {
   if (p.type == DType::Float64) return float_products<double>(p);
   if (p.type == DType::Float32) return float_products<float>(p);
+  if (p.type == DType::Float16) return float_products<Half>(p);
+  if (p.type == DType::BFloat16) return float_products<BFloat16>(p);
   visit_integral(p.type, [&](auto zero) { integer_products<decltype(zero)>(p); });
 }
 
@@ -93,17 +95,12 @@ void multiply(const Products& p) {
 void mm_into(const Tensor& a, const Tensor& b, const Tensor& out, bool add) {
   const DType type = out.dtype();
   EG_CHECK_KIND(NotImplemented, type != DType::Bool, "\"matmul\" not implemented for 'Bool'");
-  const MatmulKernels& kernel = kernels<MatmulKernels>();
-  if (is_reduced(type) && !kernel.halves) {
-    const Tensor wide = add ? cast_data(out, DType::Float32) : empty(out.sizes(), DType::Float32);
-    mm_into(cast_data(a, DType::Float32), cast_data(b, DType::Float32), wide, add);
-    return copy_into(out, wide);
-  }
   const Matrix ma(a), mb(b);
   const int64_t d = out.dim();
-  kernel.multiply({type, d == 3 ? out.sizes()[0] : 1, out.sizes()[d - 2], out.sizes()[d - 1],
-                   a.sizes()[d - 1], ma.owner.raw(), mb.owner.raw(), out.raw(), ma.trans, mb.trans,
-                   ma.ld, mb.ld, ma.step(), mb.step(), add});
+  kernels<MatmulKernels>().multiply({type, d == 3 ? out.sizes()[0] : 1, out.sizes()[d - 2],
+                                     out.sizes()[d - 1], a.sizes()[d - 1], ma.owner.raw(),
+                                     mb.owner.raw(), out.raw(), ma.trans, mb.trans, ma.ld, mb.ld,
+                                     ma.step(), mb.step(), add});
 }
 
 namespace {
@@ -203,7 +200,7 @@ Tensor batch_of(const Tensor& t, IntSpan batch, int64_t count) {
 
 }  // namespace
 
-EG_KERNELS(MatmulKernels, {false, &multiply})
+EG_KERNELS(MatmulKernels, {&multiply})
 
 Tensor mm(const Tensor& a, const Tensor& b) {
   check_operands("mm", a, b);
