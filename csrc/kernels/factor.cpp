@@ -226,7 +226,7 @@ int64_t lu(void* a, int64_t m, int64_t n, int64_t lda, int32_t* pivots) {
 // ---- Cholesky ------------------------------------------------------------------------------------------------------------
 
 template <class T>
-EG_INLINE T dot(const T* a, const T* b, int64_t n) {
+EG_INLINE T short_dot(const T* a, const T* b, int64_t n) {
   T sum = 0;
   for (int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
   return sum;
@@ -236,11 +236,11 @@ template <class T>
 int64_t cholesky_block(Part<T> a, int64_t n) {
   for (int64_t j = 0; j < n; ++j) {
     T* row = a.row(j);
-    const T square = row[j] - dot(row, row, j);
+    const T square = row[j] - short_dot(row, row, j);
     if (!(square > 0)) return j + 1;
     row[j] = T(sqrt(square));
     for (int64_t i = j + 1; i < n; ++i)
-      a.row(i)[j] = (a.row(i)[j] - dot(a.row(i), row, j)) / row[j];
+      a.row(i)[j] = (a.row(i)[j] - short_dot(a.row(i), row, j)) / row[j];
   }
   return 0;
 }

@@ -38,6 +38,19 @@ EG_INLINE T lane_sum(Vec<T> v) {
   v += turned<T, 1>(v);
   return v[0];
 }
+// Of n numbers, in the lanes of four vectors.
+template <class T>
+EG_INLINE T dot(const T* x, const T* y, int64_t n) {
+  constexpr int64_t L = kLanes<T>;
+  Vec<T> sums[4] = {};
+  int64_t i = 0;
+  for (; i + 4 * L <= n; i += 4 * L)
+    for (int64_t u = 0; u < 4; ++u) sums[u] += load(x + i + u * L) * load(y + i + u * L);
+  for (; i + L <= n; i += L) sums[0] += load(x + i) * load(y + i);
+  T sum = lane_sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
+  for (; i < n; ++i) sum += x[i] * y[i];
+  return sum;
+}
 template <class T>
 EG_INLINE Vec<T> larger(Vec<T> a, Vec<T> b) {
   return a > b ? a : b;

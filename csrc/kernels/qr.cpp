@@ -29,18 +29,6 @@ struct Columns {
 };
 
 template <class T>
-T inner(const T* x, const T* y, int64_t n) {
-  constexpr int64_t L = kLanes<T>;
-  Vec<T> sums[4] = {};
-  int64_t i = 0;
-  for (; i + 4 * L <= n; i += 4 * L)
-    for (int64_t u = 0; u < 4; ++u) sums[u] += load(x + i + u * L) * load(y + i + u * L);
-  for (; i + L <= n; i += L) sums[0] += load(x + i) * load(y + i);
-  T sum = lane_sum<T>((sums[0] + sums[1]) + (sums[2] + sums[3]));
-  for (; i < n; ++i) sum += x[i] * y[i];
-  return sum;
-}
-template <class T>
 void add_multiple(T* y, T factor, const T* x, int64_t n) {
 #pragma GCC ivdep
   for (int64_t i = 0; i < n; ++i) y[i] += factor * x[i];
@@ -49,7 +37,7 @@ void add_multiple(T* y, T factor, const T* x, int64_t n) {
 template <class T>
 T length(const T* x, int64_t n) {
   constexpr T least = sizeof(T) == 4 ? T(1e-30) : T(1e-280), most = 1 / least;
-  const T square = inner(x, x, n);
+  const T square = dot(x, x, n);
   if (square > least && square < most) return T(sqrt(square));
   T largest = 0, sum = 0;
   for (int64_t i = 0; i < n; ++i) {
@@ -77,7 +65,7 @@ template <class T>
 void reflect(const T* v, T tau, int64_t m, Columns<T> c, int64_t columns) {
   for (int64_t j = 0; j < columns; ++j) {
     T* x = c[j];
-    const T factor = -tau * (x[0] + inner(v + 1, x + 1, m - 1));
+    const T factor = -tau * (x[0] + dot(v + 1, x + 1, m - 1));
     x[0] += factor;
     add_multiple(x + 1, factor, v + 1, m - 1);
   }
@@ -228,7 +216,7 @@ void tridiagonal(void* matrix, int64_t n, void* diagonal, void* beside, void* fa
     for (int64_t i = first; i < n; ++i)
       next_w[i] =
           t * update_row(a[i] + first, v[i], w + first, w[i], v + first, next_v + first, rest);
-    add_multiple(next_w + first, T(-0.5) * t * inner(next_w + first, next_v + first, rest),
+    add_multiple(next_w + first, T(-0.5) * t * dot(next_w + first, next_v + first, rest),
                  next_v + first, rest);
     T *const old_v = v, *const old_w = w;
     v = next_v, w = next_w, next_v = old_v, next_w = old_w;

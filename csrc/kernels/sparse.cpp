@@ -3,8 +3,8 @@
 #include <math.h>
 
 #include "kernels/grain.h"
+#include "kernels/panel.h"
 #include "kernels/scratch.h"
-#include "kernels/simd.h"
 
 namespace eg {
 namespace {
@@ -522,21 +522,6 @@ bool scatter(DType dtype, const CompressedView& x, const void* values, const Spa
   });
 }
 
-template <class T>
-EG_INLINE T dense_dot(const T* __restrict__ x, const T* __restrict__ y, int64_t n) {
-  constexpr int L = kLanes<T>;
-  Vec<T> sum[4] = {};
-  int64_t j = 0;
-  for (; j + 4 * L <= n; j += 4 * L)
-    for (int u = 0; u < 4; ++u) sum[u] += load(x + j + u * L) * load(y + j + u * L);
-  for (; j + L <= n; j += L) sum[0] += load(x + j) * load(y + j);
-  T tail = 0;
-  for (; j < n; ++j) tail += x[j] * y[j];
-  const Vec<T> all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
-  for (int l = 0; l < L; ++l) tail += all[l];
-  return tail;
-}
-
 bool sampled(DType dtype, const CompressedView& x, const void* a, const void* b, int64_t n,
              void* out) {
   return visit_index(x.wide, [&](auto index) {
@@ -550,7 +535,7 @@ bool sampled(DType dtype, const CompressedView& x, const void* a, const void* b,
       return over_rows<I>(x, n, [&](int64_t first, int64_t last) {
         for (int64_t r = first; r < last; ++r)
           for (int64_t k = p.ptr[r]; k < p.ptr[r + 1]; ++k)
-            to[k] = dense_dot(left + r * n, right + p.idx[k] * n, n);
+            to[k] = dot(left + r * n, right + p.idx[k] * n, n);
       });
     });
   });
