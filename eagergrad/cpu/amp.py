@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import eagergrad as eg
-from eagergrad import amp
+from eagergrad.amp import of_device
 
 __all__ = ["GradScaler", "autocast"]
 
 
-class autocast(amp.autocast):
+class autocast(of_device.autocast):
     """`amp.autocast("cpu", ...)`.
 
     >>> import eagergrad as eg
@@ -19,21 +17,10 @@ class autocast(amp.autocast):
     eagergrad.bfloat16
     """
 
-    def __init__(
-        self, enabled: bool = True, dtype: Any = None, cache_enabled: bool | None = None
-    ) -> None:
-        super().__init__("cpu", dtype or eg.bfloat16, enabled, cache_enabled)
+    _device_type, _dtype = "cpu", eg.bfloat16
 
 
-class GradScaler(amp.GradScaler):
+class GradScaler(of_device.GradScaler):
     """`amp.GradScaler("cpu", ...)`."""
 
-    def __init__(
-        self,
-        init_scale: float = 2.0**16,
-        growth_factor: float = 2.0,
-        backoff_factor: float = 0.5,
-        growth_interval: int = 2000,
-        enabled: bool = True,
-    ) -> None:
-        super().__init__("cpu", init_scale, growth_factor, backoff_factor, growth_interval, enabled)
+    _device_type = "cpu"

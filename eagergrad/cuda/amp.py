@@ -8,6 +8,7 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad import amp
+from eagergrad.amp import of_device
 
 __all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
 
@@ -19,26 +20,13 @@ def custom_fwd(fwd: Callable[..., Any] | None = None, *, cast_inputs: Any = None
     return amp.custom_fwd(fwd, device_type="cuda", cast_inputs=cast_inputs)
 
 
-class autocast(amp.autocast):
+class autocast(of_device.autocast):
     """`amp.autocast("cuda", ...)`."""
 
-    def __init__(
-        self, enabled: bool = True, dtype: Any = None, cache_enabled: bool | None = None
-    ) -> None:
-        super().__init__("cuda", dtype or eg.float16, enabled, cache_enabled)
+    _device_type, _dtype = "cuda", eg.float16
 
 
-class GradScaler(amp.GradScaler):
+class GradScaler(of_device.GradScaler):
     """`amp.GradScaler("cuda", ...)`."""
 
-    def __init__(
-        self,
-        init_scale: float = 2.0**16,
-        growth_factor: float = 2.0,
-        backoff_factor: float = 0.5,
-        growth_interval: int = 2000,
-        enabled: bool = True,
-    ) -> None:
-        super().__init__(
-            "cuda", init_scale, growth_factor, backoff_factor, growth_interval, enabled
-        )
+    _device_type = "cuda"
