@@ -197,5 +197,28 @@ EG_INLINE T logistic(T x) {
   return T(1) / (T(1) + fast_exp(-x));
 }
 
+// Of each lane.
+template <class T, class F>
+EG_INLINE Vec<T> each_lane(Vec<T> v, F f) {
+  alignas(64) T a[kLanes<T>];
+  store(a, v);
+  for (T& x : a) x = f(x);
+  return load(a);
+}
+template <class T>
+EG_INLINE Vec<T> lanes_tanh(Vec<T> v) {
+#if defined(EG_AVX512_MATH)
+  if constexpr (sizeof(T) == 4) return Vec<T>(tanh_of((__m512)v));
+#endif
+  return each_lane<T>(v, [](T x) { return fast_tanh(x); });
+}
+template <class T>
+EG_INLINE Vec<T> lanes_logistic(Vec<T> v) {
+#if defined(EG_AVX512_MATH)
+  if constexpr (sizeof(T) == 4) return 1 / (1 + Vec<T>(exp_of((__m512)-v)));
+#endif
+  return each_lane<T>(v, [](T x) { return logistic(x); });
+}
+
 }  // namespace
 }  // namespace eg

@@ -125,15 +125,15 @@ struct WeightGradients {
         [&](const Tensor& c, bool add) { product(d_proj, h, c, 0, add); });
   }
   void biases(size_t input, Tensors& out) const {
-    const bool gru = mode == RnnMode::Gru, same = !gru && ctx.needs(input);
-    if (ctx.needs(input)) out[input] = sum(of_input(), {0});
-    if (!ctx.needs(input + 1)) return;
-    if (same)
-      out[input + 1] = clone(out[input]);
-    else if (gru)
-      out[input + 1] = cat({sum(columns(0, 2), {0}), sum(columns(3, 1), {0})}, 0);
-    else
-      out[input + 1] = sum(d, {0});
+    if (!ctx.needs(input) && !ctx.needs(input + 1)) return;
+    const Tensor sums = sum(d, {0});
+    const auto gates = [&](int64_t from, int64_t n) {
+      return narrow(sums, 0, from * hidden, n * hidden);
+    };
+    const bool gru = mode == RnnMode::Gru;
+    if (ctx.needs(input)) out[input] = gru ? clone(gates(0, 3)) : sums;
+    if (ctx.needs(input + 1))
+      out[input + 1] = gru ? cat({gates(0, 2), gates(3, 1)}, 0) : clone(sums);
   }
 };
 
