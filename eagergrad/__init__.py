@@ -123,6 +123,7 @@ _C.register_types(
         "ask_operator": _subclass.ask_operator,
         "disabled_torch_function": _subclass.disabled_torch_function,
         "as_gradient": _foreign.as_gradient,
+        "factorized": _foreign.factorized,
     }
 )
 

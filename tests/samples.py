@@ -15,6 +15,7 @@ ROWS: list[Row] = [
 SPOKEN_FOR = {
     "adaptive_avg_pool": "nn.functional.adaptive_avg_pool2d",
     "adaptive_max_pool": "nn.functional.adaptive_max_pool2d",
+    "cholesky_solve": "linalg.cholesky",
     "col2im": "nn.functional.fold",
     "convolution": "nn.functional.conv2d",
     "cube": "pow",
@@ -29,6 +30,10 @@ SPOKEN_FOR = {
     "huber": "nn.functional.huber_loss",
     "inverse_root": "pow",
     "inverse_square": "pow",
+    "linalg_cholesky_ex": "linalg.cholesky",
+    "linalg_inv_ex": "linalg.inv",
+    "linalg_solve_ex": "linalg.solve",
+    "linalg_solve_triangular": "linalg.solve_triangular",
     "log1pexp": "nn.functional.softplus",
     "log_sigmoid": "nn.functional.logsigmoid",
     "logit_eps": "logit",

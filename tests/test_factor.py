@@ -26,7 +26,7 @@ def matrices(n, dtype, *, batch=(2,), columns=None):
 @pytest.mark.parametrize("n", SIZES)
 def test_solve(n, dtype):
     A, B = matrices(n, dtype), matrices(n, dtype, columns=n % 7 + 30)
-    X, info = ops["_solve"](eg.tensor(A), eg.tensor(B))
+    X, info = ops["linalg_solve_ex"](eg.tensor(A), eg.tensor(B))
     close(A.astype("f8") @ X.numpy(), B, dtype)
     assert not info.any()
 
@@ -36,7 +36,7 @@ def test_solve(n, dtype):
 def test_cholesky(n, dtype):
     A = matrices(n, "f8")
     S = (A @ A.swapaxes(1, 2) + n * np.eye(n)).astype(dtype)
-    L, info = ops["_cholesky"](eg.tensor(np.tril(S)))  # the upper triangle is not read
+    L, info = ops["linalg_cholesky_ex"](eg.tensor(np.tril(S)))  # the upper triangle is not read
     close(L.numpy(), np.linalg.cholesky(S.astype("f8")), dtype)
     assert not info.any()
 
@@ -48,7 +48,7 @@ def test_cholesky(n, dtype):
 def test_solve_triangular(n, upper, unit, dtype):
     A = (matrices(n, "f8") / (n + 1) + np.eye(n) * (7 if unit else 2)).astype(dtype)
     B = matrices(n, dtype, columns=n % 5 + 18)
-    X = ops["_solve_triangular"](eg.tensor(A), eg.tensor(B), upper, unit)
+    X = ops["linalg_solve_triangular"](eg.tensor(A), eg.tensor(B), upper, True, unit)
     T = np.triu(A, unit) if upper else np.tril(A, -int(unit))
     close((T + np.eye(n) * unit).astype("f8") @ X.numpy(), B, dtype)
 
@@ -83,26 +83,31 @@ def test_results_do_not_depend_on_the_number_of_threads():
 def test_what_cannot_be_factorised_is_told_by_number():
     singular = np.diag([1.0, 2.0, 0.0, 4.0])
     assert ops["_lu_factor"](eg.tensor(singular))[2].item() == 3
-    assert ops["_solve"](eg.tensor(singular), eg.ones(4, 1, dtype=eg.float64))[1].item() == 3
+    assert (
+        ops["linalg_solve_ex"](eg.tensor(singular), eg.ones(4, 1, dtype=eg.float64))[1].item() == 3
+    )
     indefinite = np.eye(40)
     indefinite[29, 29] = -1
-    assert ops["_cholesky"](eg.tensor(indefinite))[1].item() == 30
+    assert ops["linalg_cholesky_ex"](eg.tensor(indefinite))[1].item() == 30
     for f in (eg.linalg.inv, eg.linalg.cholesky):
         with pytest.raises(eg.linalg.LinAlgError):
             f(eg.tensor(singular))
     nan = eg.full((20, 20), float("nan"))
-    assert ops["_lu_factor"](nan)[0].isnan().all() and ops["_cholesky"](nan)[1].item() == 1
+    assert ops["_lu_factor"](nan)[0].isnan().all() and ops["linalg_cholesky_ex"](nan)[1].item() == 1
 
 
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("_lu_factor", (eg.ones(3),), "expected a matrix"),
-        ("_lu_factor", (eg.ones(3, 3, dtype=eg.int64),), "expected float32 or float64"),
-        ("_cholesky", (eg.ones(3, 2),), "expected square matrices"),
-        ("_solve", (eg.ones(3, 3), eg.ones(2, 3)), "do not fit"),
-        ("_solve", (eg.ones(2, 3, 3), eg.ones(3, 3)), "do not fit"),
-        ("_solve_triangular", (eg.ones(3, 3), eg.ones(3, 3).double(), True, True), "one dtype"),
+        ("_lu_factor", (eg.ones(3),), "at least 2 dimensions"),
+        ("_lu_factor", (eg.ones(3, 3, dtype=eg.int64),), "Expected a floating point"),
+        ("linalg_cholesky_ex", (eg.ones(3, 2),), "square matrices, but they are 3 by 2"),
+        ("linalg_inv_ex", (eg.ones(2, 3, 2),), "square matrices, but they are 3 by 2"),
+        ("linalg_solve_ex", (eg.ones(3, 3), eg.ones(2, 3)), "Incompatible shapes"),
+        ("linalg_solve_ex", (eg.ones(2, 3, 3), eg.ones(4, 3, 3)), "broadcast"),
+        ("linalg_solve_triangular", (eg.ones(3, 3), eg.ones(3, 3).double(), True), "one dtype"),
+        ("linalg_solve_triangular", (eg.ones(3, 3), eg.ones(3), True), "at least 2 dimensions"),
+        ("cholesky_solve", (eg.ones(2, 3), eg.ones(3, 3)), "Incompatible shapes"),
         ("_lu_order", (eg.tensor([1, 5], dtype=eg.int32), 3), "pivot 5 is out of range"),
         ("_lu_order", (eg.tensor([0], dtype=eg.int32), 3), "pivot 0 is out of range"),
         ("_lu_order", (eg.tensor([1, 2]), 3), "dtype int32"),

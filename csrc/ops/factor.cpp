@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/small.h"
+#include "ops/linalg.h"
 #include "ops/matrices.h"
 #include "ops/registry.h"
 
@@ -81,51 +82,6 @@ std::tuple<Tensor, Tensor, Tensor> slogdet(const Tensor& input, bool logarithm) 
                      logabs.data<T>() + i, det.data<T>() + i);
   });
   return {sign, logabs, det};
-}
-
-// Without b, the inverse.
-std::tuple<Tensor, Tensor> solve(const Tensor& a, const std::optional<Tensor>& b) {
-  const Matrices m = squares("linalg.solve", a);
-  const Matrices r = b ? right_sides("linalg.solve", a, *b) : m;
-  const int64_t n = m.rows, t = float_index(a.dtype());
-  const Tensor info = batch_empty(a, {}, DType::Int32);
-  int32_t* problem = info.data<int32_t>();
-  if (eliminated_in_lanes(m)) {
-    const Tensor matrix = contiguous(a), right = b ? contiguous(*b) : matrix;
-    const Tensor x = batch_empty(a, {r.columns, n});
-    for_lanes(m, [&](int64_t begin, int64_t end) {
-      host_kernels<SmallKernels>().solve[t](matrix.raw() + begin * m.bytes, end - begin, n,
-                                            b ? right.raw() + begin * r.bytes : nullptr, r.columns,
-                                            x.raw() + begin * r.bytes, problem + begin);
-    });
-    return {transpose(x, -2, -1), info};
-  }
-  const FactorKernels& kernels = host_kernels<FactorKernels>();
-  const Tensor lu = copy_of(a), x = b ? copy_of(*b) : empty(a.sizes(), a.dtype());
-  if (!b) with_type(a, [&](auto zero) { fill_unit<decltype(zero)>(x); });
-  const Tensor pivots = empty({m.count, m.rows}, DType::Int32);
-  for_each_matrix(m, n, [&](int64_t i) {
-    int32_t* p = pivots.data<int32_t>() + i * n;
-    char *f = lu.raw() + i * m.bytes, *y = x.raw() + i * r.bytes;
-    problem[i] = int32_t(kernels.lu[t](f, n, n, n, p));
-    kernels.exchange_rows[t](y, r.columns, r.columns, p, n);
-    kernels.solve_triangle[t](f, n, n, false, true, y, r.columns, r.columns);
-    kernels.solve_triangle[t](f, n, n, true, false, y, r.columns, r.columns);
-  });
-  return {by_columns(x), info};
-}
-
-Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool unit) {
-  const Matrices m = squares("linalg.solve_triangular", a);
-  const Matrices r = right_sides("linalg.solve_triangular", a, b);
-  const FactorKernels& kernels = host_kernels<FactorKernels>();
-  const Tensor t = contiguous(a), x = copy_of(b);
-  for_each_matrix(m, m.rows, [&](int64_t i) {
-    kernels.solve_triangle[float_index(a.dtype())](t.raw() + i * m.bytes, m.rows, m.rows, upper,
-                                                   unit, x.raw() + i * r.bytes, r.columns,
-                                                   r.columns);
-  });
-  return by_columns(x);
 }
 
 // Calls f(b, order) with what each batch element's row exchanges, numbered from 1, make of the numbers 0 to n - 1.
@@ -226,6 +182,65 @@ void turn_lower_triangle(T* a, int64_t n) {
       }
 }
 
+EG_OP(&lu_factor, "_lu_factor(input) -> (LU, pivots, info)",
+      "LU, pivots from 1, and from 1 where the first zero pivot is, or 0. Not recorded.")
+EG_OP(&slogdet, "_slogdet(input, logarithm) -> (sign, logabsdet, det)",
+      "Determinants, and their signs and logarithms if asked for. Not recorded.")
+EG_OP(&lu_order, "_lu_order(pivots, n)", "Where each of n rows came from. Not recorded.")
+EG_OP(&lu_permutation, "_lu_permutation(pivots, n, dtype)",
+      "The P of A = P L U for n rows. Not recorded.")
+EG_OP(&lu_triangles, "_lu_triangles(input) -> (L, U)", "What lu_factor packs. Not recorded.")
+EG_OP(&matrix_exp, "_matrix_exp(input)", "Of small matrices. Not recorded.")
+
+}  // namespace
+
+namespace host {
+
+// Without b, the inverse.
+std::tuple<Tensor, Tensor> solve(const Tensor& a, const std::optional<Tensor>& b) {
+  const Matrices m = squares("linalg.solve", a);
+  const Matrices r = b ? right_sides("linalg.solve", a, *b) : m;
+  const int64_t n = m.rows, t = float_index(a.dtype());
+  const Tensor info = batch_empty(a, {}, DType::Int32);
+  int32_t* problem = info.data<int32_t>();
+  if (eliminated_in_lanes(m)) {
+    const Tensor matrix = contiguous(a), right = b ? contiguous(*b) : matrix;
+    const Tensor x = batch_empty(a, {r.columns, n});
+    for_lanes(m, [&](int64_t begin, int64_t end) {
+      host_kernels<SmallKernels>().solve[t](matrix.raw() + begin * m.bytes, end - begin, n,
+                                            b ? right.raw() + begin * r.bytes : nullptr, r.columns,
+                                            x.raw() + begin * r.bytes, problem + begin);
+    });
+    return {transpose(x, -2, -1), info};
+  }
+  const FactorKernels& kernels = host_kernels<FactorKernels>();
+  const Tensor lu = copy_of(a), x = b ? copy_of(*b) : empty(a.sizes(), a.dtype());
+  if (!b) with_type(a, [&](auto zero) { fill_unit<decltype(zero)>(x); });
+  const Tensor pivots = empty({m.count, m.rows}, DType::Int32);
+  for_each_matrix(m, n, [&](int64_t i) {
+    int32_t* p = pivots.data<int32_t>() + i * n;
+    char *f = lu.raw() + i * m.bytes, *y = x.raw() + i * r.bytes;
+    problem[i] = int32_t(kernels.lu[t](f, n, n, n, p));
+    kernels.exchange_rows[t](y, r.columns, r.columns, p, n);
+    kernels.solve_triangle[t](f, n, n, false, true, y, r.columns, r.columns);
+    kernels.solve_triangle[t](f, n, n, true, false, y, r.columns, r.columns);
+  });
+  return {by_columns(x), info};
+}
+
+Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool unit) {
+  const Matrices m = squares("linalg.solve_triangular", a);
+  const Matrices r = right_sides("linalg.solve_triangular", a, b);
+  const FactorKernels& kernels = host_kernels<FactorKernels>();
+  const Tensor t = contiguous(a), x = copy_of(b);
+  for_each_matrix(m, m.rows, [&](int64_t i) {
+    kernels.solve_triangle[float_index(a.dtype())](t.raw() + i * m.bytes, m.rows, m.rows, upper,
+                                                   unit, x.raw() + i * r.bytes, r.columns,
+                                                   r.columns);
+  });
+  return by_columns(x);
+}
+
 std::tuple<Tensor, Tensor> cholesky(const Tensor& input) {
   const Matrices m = squares("linalg.cholesky", input);
   const FactorKernels& kernels = host_kernels<FactorKernels>();
@@ -242,22 +257,5 @@ std::tuple<Tensor, Tensor> cholesky(const Tensor& input) {
   return {transpose(l, -2, -1), info};
 }
 
-EG_OP(&lu_factor, "_lu_factor(input) -> (LU, pivots, info)",
-      "LU, pivots from 1, and from 1 where the first zero pivot is, or 0. Not recorded.")
-EG_OP(&slogdet, "_slogdet(input, logarithm) -> (sign, logabsdet, det)",
-      "Determinants, and their signs and logarithms if asked for. Not recorded.")
-EG_OP(&solve, "_solve(A, B=None) -> (result, info)",
-      "The X of A X = B, or the inverse, and from 1 where the first zero pivot of A is, or 0. Not "
-      "recorded.")
-EG_OP(&solve_triangular, "_solve_triangular(A, B, upper, unit)",
-      "The X of T X = B with a triangle T of A. Not recorded.")
-EG_OP(&lu_order, "_lu_order(pivots, n)", "Where each of n rows came from. Not recorded.")
-EG_OP(&lu_permutation, "_lu_permutation(pivots, n, dtype)",
-      "The P of A = P L U for n rows. Not recorded.")
-EG_OP(&lu_triangles, "_lu_triangles(input) -> (L, U)", "What lu_factor packs. Not recorded.")
-EG_OP(&matrix_exp, "_matrix_exp(input)", "Of small matrices. Not recorded.")
-EG_OP(&cholesky, "_cholesky(input) -> (L, info)",
-      "L, and from 1 the first leading part that is not positive definite, or 0. Not recorded.")
-
-}  // namespace
+}  // namespace host
 }  // namespace eg

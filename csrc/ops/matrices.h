@@ -11,15 +11,27 @@
 
 namespace eg {
 
+Tensor tril(const Tensor& x, int64_t diagonal);  // recorded
+Tensor triu(const Tensor& x, int64_t diagonal);
+
 struct Matrices {
   int64_t count, rows, columns;
   size_t bytes;  // of one
 };
 
-inline Matrices matrices(const char* op, const Tensor& t) {
-  EG_CHECK(t.dim() >= 2, "[", op, "] expected a matrix or a batch of them, got shape ", t.sizes());
-  EG_CHECK(t.dtype() == DType::Float32 || t.dtype() == DType::Float64, "[", op,
-           "] expected float32 or float64, got ", t.dtype());
+// What a tensor of float32 or float64 must be.
+enum class Wanted { Any, Matrices, Squares };
+inline void check_matrices(const char* op, const Tensor& t, Wanted wanted) {
+  EG_CHECK_KIND(NotImplemented, t.dtype() == DType::Float32 || t.dtype() == DType::Float64, "[", op,
+                "] Expected a floating point or complex tensor as input. Got ", t.dtype());
+  EG_CHECK(wanted == Wanted::Any || t.dim() >= 2, "[", op,
+           "] The input tensor A must have at least 2 dimensions. Got shape ", t.sizes());
+  EG_CHECK(wanted != Wanted::Squares || t.size(-2) == t.size(-1), "[", op,
+           "] A must be batches of square matrices, but they are ", t.size(-2), " by ", t.size(-1),
+           " matrices");
+}
+inline Matrices matrices(const char* op, const Tensor& t, Wanted wanted = Wanted::Matrices) {
+  check_matrices(op, t, wanted);
   EG_CHECK(t.device() == Device{}, "[", op, "] expected a tensor on the CPU, got one on ",
            t.device());
   const int64_t rows = t.size(-2), columns = t.size(-1);
@@ -29,9 +41,7 @@ inline Matrices matrices(const char* op, const Tensor& t) {
   return {count, rows, columns, size_t(rows * columns) * t.item_size()};
 }
 inline Matrices squares(const char* op, const Tensor& t) {
-  const Matrices m = matrices(op, t);
-  EG_CHECK(m.rows == m.columns, "[", op, "] expected square matrices, got shape ", t.sizes());
-  return m;
+  return matrices(op, t, Wanted::Squares);
 }
 inline Tensor copy_of(const Tensor& t) {
   const Tensor copy = empty(t.sizes(), t.dtype());

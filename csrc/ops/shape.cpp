@@ -4,6 +4,7 @@
 #include "core/parallel.h"
 #include "ops/creation.h"
 #include "ops/index.h"
+#include "ops/matrices.h"
 #include "ops/registry.h"
 #include "ops/views.h"
 
@@ -187,6 +188,8 @@ struct Triangle {
   Tensors backward(Context&, const Tensor& g) { return {apply(Triangle{diagonal, lower}, g)}; }
 };
 
+}  // namespace
+
 Tensor tril(const Tensor& x, int64_t diagonal) {
   EG_CHECK(x.dim() >= 2, "[tril] expected at least 2 dimensions, got shape ", x.sizes());
   return apply(Triangle{diagonal, true}, x);
@@ -195,6 +198,8 @@ Tensor triu(const Tensor& x, int64_t diagonal) {
   EG_CHECK(x.dim() >= 2, "[triu] expected at least 2 dimensions, got shape ", x.sizes());
   return apply(Triangle{diagonal, false}, x);
 }
+
+namespace {
 
 Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offset, DType dtype,
                         Device device) {

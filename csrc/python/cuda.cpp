@@ -7,6 +7,7 @@
 #include "cuda/launch.h"
 #include "cuda/memory.h"
 #include "cuda/nvidia.h"
+#include "ops/linalg.h"
 #include "python/common.h"
 
 namespace py = pybind11;
@@ -62,7 +63,27 @@ static size_t nvidia(py::object allocate, py::object release, const py::object& 
   return reinterpret_cast<size_t>(cuda::nvidia_driver(std::move(host)));
 }
 
+// Python has the libraries that factor matrices on a GPU.
+static TensorList factorized(const char* name, const TensorList& inputs, bool upper, bool unit) {
+  const py::gil_scoped_acquire gil;
+  const Object given = checked(PyTuple_New(Py_ssize_t(inputs.size())));
+  for (size_t i = 0; i < inputs.size(); ++i)
+    PyTuple_SET_ITEM(given.get(), Py_ssize_t(i), wrap(inputs[i]));
+  const Object made = checked(PyObject_CallFunction(helper("factorized"), "sOOO", name, given.get(),
+                                                    upper ? Py_True : Py_False,
+                                                    unit ? Py_True : Py_False));
+  TensorList results;
+  EG_CHECK_TYPE(PyTuple_Check(made.get()), "[linalg] expected a tuple of tensors");
+  for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(made.get()); ++i) {
+    PyObject* t = PyTuple_GET_ITEM(made.get(), i);
+    EG_CHECK_TYPE(is_tensor(t), "[linalg] expected a tuple of tensors");
+    results.push_back(unwrap(t));
+  }
+  return results;
+}
+
 void add_cuda(py::module_& m) {
+  factorized_elsewhere = &factorized;
   m.def("cuda_count", [] {
     std::string why;
     const int n = cuda::count_devices(&why);

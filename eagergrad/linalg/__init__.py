@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,18 +16,14 @@ from eagergrad import _C
 from eagergrad.linalg._factors import (
     QR,
     SVD,
-    Cholesky,
     Det,
     Eigh,
-    Inverse,
     LdlSolve,
     LinAlgError,
     Lstsq,
     MatrixExp,
     Pinv,
     Slogdet,
-    Solve,
-    SolveTriangular,
     by_columns,
     check_float,
     check_info,
@@ -104,9 +99,10 @@ _lu_factor = result_type("linalg_lu_factor", "LU", "pivots")
 _lu_factor_ex = result_type("linalg_lu_factor_ex", "LU", "pivots", "info")
 _ldl_factor = result_type("linalg_ldl_factor", "LD", "pivots")
 _ldl_factor_ex = result_type("linalg_ldl_factor_ex", "LD", "pivots", "info")
-_inv_ex = result_type("linalg_inv_ex", "inverse", "info")
-_cholesky_ex = result_type("linalg_cholesky_ex", "L", "info")
-_solve_ex = result_type("linalg_solve_ex", "result", "info")
+_inv_ex = _ops["linalg_inv_ex"]
+_cholesky_ex = _ops["linalg_cholesky_ex"]
+_solve_ex = _ops["linalg_solve_ex"]
+_solve_triangular = _ops["linalg_solve_triangular"]
 
 
 # -- norms -------------------------------------------------------------------------------------------
@@ -210,52 +206,35 @@ def inv(A: Any, *, out: Any = None) -> Any:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    check_square("linalg.inv", A)
-    y, info = Inverse.of(A)
+    y, info = _inv_ex(A)
     check_info("linalg.inv", info)
     return y
-
-
-def _attempt(op: str, make: Callable[[], Any], A: Any, shape: Any, check_errors: bool) -> Any:
-    """What make() returns with an info. Of a GPU, whose library tells of errors by exceptions: NaN of this shape, and 1."""
-    try:
-        result, info = make()
-    except LinAlgError:
-        if check_errors:
-            raise
-        info = A.new_full(tuple(A.shape[:-2]), 1, dtype=int32)
-        return A.new_full(tuple(shape), math.nan), info
-    if check_errors:
-        check_info(op, info)
-    return result, info
 
 
 @with_out
 def inv_ex(A: Any, *, check_errors: bool = False, out: Any = None) -> Any:
     """inv with a tensor of error codes instead of an exception."""
-    check_square("linalg.inv", A)
-    made = _attempt("linalg.inv_ex", lambda: Inverse.of(A), A, A.shape, check_errors)
-    return _inv_ex(*made)
+    made = _inv_ex(A)
+    if check_errors:
+        check_info("linalg.inv_ex", made[1])
+    return made
 
 
-def _solve(A: Any, B: Any, left: bool) -> tuple[Any, Any]:
+def _solve(A: Any, B: Any, left: bool) -> Any:
     check_square("linalg.solve", A)
     check_float("linalg.solve", B)
     vector = B.dim() == 1 or (B.dim() == A.dim() - 1 and B.shape == A.shape[:-1])
     b = B.unsqueeze(-1) if vector else B
-    if not left:
-        x, info = _solve(A.mT, b.mT, True)
-        return x.mT, info
-    if b.shape[-2] != A.shape[-1]:
-        raise RuntimeError(
-            f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({list(A.shape)} and {list(B.shape)})"
-        )
-    x, info = Solve.of(A, b)
+    made = _solve_ex(A, b) if left else _solve_ex(A.mT, b.mT)
+    if left and not vector and b.dim() == A.dim():
+        return made
+    x, info = made
+    x = x if left else x.mT
     for _ in range(info.dim() - A.dim() + 2):  # A's are the same for all of B's
         info = info[0] if info.shape[0] else info.new_zeros(info.shape[1:])
     if vector:
         x = by_columns(x.squeeze(-1)) if x.dim() > 2 else x.squeeze(-1)
-    return x, info
+    return type(made)((x, info))
 
 
 @with_out
@@ -271,8 +250,10 @@ def solve_ex(
     A: Any, B: Any, *, left: bool = True, check_errors: bool = False, out: Any = None
 ) -> Any:
     """solve with a tensor of error codes instead of an exception."""
-    made = _attempt("linalg.solve_ex", lambda: _solve(A, B, left), A, B.shape, check_errors)
-    return _solve_ex(*made)
+    made = _solve(A, B, left)
+    if check_errors:
+        check_info("linalg.solve_ex", made[1])
+    return made
 
 
 @with_out
@@ -280,12 +261,7 @@ def solve_triangular(
     A: Any, B: Any, *, upper: bool, left: bool = True, unitriangular: bool = False, out: Any = None
 ) -> Any:
     """X of A X = B (or X A = B) for triangular A; the other triangle is not read."""
-    check_square("linalg.solve_triangular", A)
-    check_matrices("linalg.solve_triangular", B)
-    if not left:
-        x = solve_triangular(A.mT, B.mT, upper=not upper, unitriangular=unitriangular).mT
-        return by_columns(x)
-    return SolveTriangular.of(A, B, upper, unitriangular)
+    return _solve_triangular(A, B, upper, left, unitriangular)
 
 
 @with_out(casts=True)
@@ -464,11 +440,11 @@ def lu_solve(
         return x.gather(-2, rows.unsqueeze(-1).expand(x.shape))
 
     if adjoint:
-        inner = SolveTriangular.of(LU.mT, B, False, False)
-        x = SolveTriangular.of(LU.mT, inner, True, True)
+        inner = _solve_triangular(LU.mT, B, False)
+        x = _solve_triangular(LU.mT, inner, True, unitriangular=True)
         return by_columns(reordered(x, inverse_order(pivots, n)))
-    inner = SolveTriangular.of(LU, reordered(B, order(pivots, n)), False, True)
-    return SolveTriangular.of(LU, inner, True, False)
+    inner = _solve_triangular(LU, reordered(B, order(pivots, n)), False, unitriangular=True)
+    return _solve_triangular(LU, inner, True)
 
 
 def _no_gradient(op: str, A: Any) -> None:
@@ -563,23 +539,18 @@ def slogdet(A: Any, *, out: Any = None) -> Any:
 @with_out
 def cholesky(A: Any, *, upper: bool = False, out: Any = None) -> Any:
     """L with A = L L^T for positive definite A (U = L^T if upper). Raises LinAlgError for others."""
-    check_square("linalg.cholesky", A)
-    L, info = _cholesky(A, upper)
+    L, info = _cholesky_ex(A, upper)
     check_info("linalg.cholesky", info)
     return L
-
-
-def _cholesky(A: Any, upper: bool) -> tuple[Any, Any]:
-    L, info = Cholesky.of(A.mT if upper else A)
-    return (by_columns(L.mT) if upper else L), info
 
 
 @with_out
 def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out: Any = None) -> Any:
     """cholesky with a tensor of error codes instead of an exception."""
-    check_square("linalg.cholesky", A)
-    made = _attempt("linalg.cholesky_ex", lambda: _cholesky(A, upper), A, A.shape, check_errors)
-    return _cholesky_ex(*made)
+    made = _cholesky_ex(A, upper)
+    if check_errors:
+        check_info("linalg.cholesky_ex", made[1])
+    return made
 
 
 @with_out
@@ -743,7 +714,7 @@ def cond(A: Any, p: Any = None, *, out: Any = None) -> Any:
         s = svdvals(A)
         return s[..., -1] / s[..., 0] if p == -2 else s[..., 0] / s[..., -1]
     check_square("linalg.cond", A)
-    inverse, info = Inverse.of(A)
+    inverse, info = _inv_ex(A)
     if bool(info.any()):
         inverse = inverse.masked_fill((info > 0).unsqueeze(-1).unsqueeze(-1), math.inf)
     return matrix_norm(A, p) * matrix_norm(inverse, p)

@@ -13,40 +13,47 @@ import numpy as np
 from eagergrad import _C
 from eagergrad.autograd.function import Function
 from eagergrad.linalg import _host
-from eagergrad.tensor.dtype import float32, float64
+from eagergrad.tensor.dtype import int32
 from eagergrad.tensor.refusals import LinAlgError
 
 _ops = _C.op_table
 _first_nonzero = _ops["_first_nonzero"]
+_check_matrices = _ops["_check_matrices"]
+inv_ex = _ops["linalg_inv_ex"]
+solve_triangular = _ops["linalg_solve_triangular"]
 
 
-def check_float(op: str, A: Any) -> None:
+def check_float(op: str, A: Any, wanted: int = 0) -> None:
     """Raises unless A is a tensor of float32 or float64."""
     if not isinstance(A, _C.TensorBase):
         raise TypeError(f"{op}: expected a Tensor, got {type(A).__name__}")
-    if A.dtype is not float32 and A.dtype is not float64:
-        raise NotImplementedError(
-            f"{op}: Expected a floating point or complex tensor as input. Got {A.dtype}"
-        )
-
-
-def check_square(op: str, A: Any) -> None:
-    """Raises unless A holds square matrices of float32 or float64."""
-    check_matrices(op, A)
-    m, n = A.shape[-2:]
-    if m != n:
-        raise RuntimeError(
-            f"{op}: A must be batches of square matrices, but they are {m} by {n} matrices"
-        )
+    _check_matrices(A, op, wanted)
 
 
 def check_matrices(op: str, A: Any) -> None:
     """Raises unless A holds matrices of float32 or float64."""
-    check_float(op, A)
-    if A.dim() < 2:
-        raise RuntimeError(
-            f"{op}: The input tensor A must have at least 2 dimensions. Got shape {list(A.shape)}"
+    check_float(op, A, 1)
+
+
+def check_square(op: str, A: Any) -> None:
+    """Raises unless A holds square matrices of float32 or float64."""
+    check_float(op, A, 2)
+
+
+def factorized_elsewhere(name: str, inputs: tuple[Any, ...], upper: bool, unit: bool) -> Any:
+    """What the core's functions with gradients ask for where tensors lie on a GPU: a tuple of results. Not recorded.
+
+    NaN, and 1 as the info, where the library tells by an exception that there is no result.
+    """
+    options = {"upper": upper, "unit": unit} if name == "solve_triangular" else {}
+    try:
+        made = factorized(f"linalg.{name}", name, *inputs, **options)
+    except LinAlgError:
+        A = inputs[0]
+        return inputs[-1].new_full(inputs[-1].shape, float("nan")), A.new_full(
+            tuple(A.shape[:-2]), 1, dtype=int32
         )
+    return made if isinstance(made, tuple) else (made,)
 
 
 def factorized(op: str, name: str, *inputs: Any, **options: Any) -> Any:
@@ -86,13 +93,15 @@ def check_info(op: str, info: Any) -> None:
     i = _first_nonzero(info.cpu() if info.is_cuda else info)
     if i < 0:
         return
-    element = f"(Batch element {i}): " if info.dim() else ""
-    k = info.reshape(-1)[i].item()
     kind = op.removesuffix("_ex")
-    detail = {
-        "linalg.cholesky": f" (the leading minor of order {k} is not positive-definite)",
-        "linalg.inv": f" (the diagonal element {k} is zero)",
-    }.get(kind, "")
+    element = detail = ""
+    if not info.is_cuda:  # whose library does not tell where
+        element = f"(Batch element {i}): " if info.dim() else ""
+        k = info.reshape(-1)[i].item()
+        detail = {
+            "linalg.cholesky": f" (the leading minor of order {k} is not positive-definite)",
+            "linalg.inv": f" (the diagonal element {k} is zero)",
+        }.get(kind, "")
     raise LinAlgError(f"{op}: {element}{_TROUBLE.get(kind, _SINGULAR)}{detail}.")
 
 
@@ -127,100 +136,6 @@ class Factorisation(Function):
                 if isinstance(x, _C.TensorBase) and x.requires_grad:
                     return cls.apply(*args)
         return cls.value(*args)
-
-
-class Inverse(Factorisation):
-    _title = "LinalgInvExBackward0"
-
-    @staticmethod
-    def value(A: Any) -> Any:
-        return factorized("linalg.inv", "inv", A)
-
-    @classmethod
-    def forward(cls, ctx: Any, A: Any) -> Any:
-        y, info = cls.value(A)
-        ctx.save_for_backward(y)
-        ctx.mark_non_differentiable(info)
-        return y, info
-
-    @staticmethod
-    def backward(ctx: Any, g: Any, _: Any) -> Any:
-        (y,) = ctx.saved_tensors
-        return -(y.mT @ g @ y.mT)
-
-
-class Solve(Factorisation):
-    _title = "LinalgSolveExBackward0"
-
-    @staticmethod
-    def value(A: Any, B: Any) -> Any:
-        return factorized("linalg.solve", "solve", A, B)
-
-    @classmethod
-    def forward(cls, ctx: Any, A: Any, B: Any) -> Any:
-        X, info = cls.value(A, B)
-        ctx.save_for_backward(A, X)
-        ctx.mark_non_differentiable(info)
-        return X, info
-
-    @staticmethod
-    def backward(ctx: Any, g: Any, _: Any) -> Any:
-        A, X = ctx.saved_tensors
-        gB = Solve.of(A.mT, g)[0]
-        return -(gB @ X.mT), gB
-
-
-class SolveTriangular(Factorisation):
-    _title = "LinalgSolveTriangularBackward0"
-
-    @staticmethod
-    def value(A: Any, B: Any, upper: bool, unit: bool) -> Any:
-        if B.shape[-2] != A.shape[-1]:
-            raise RuntimeError(
-                f"linalg.solve_triangular: Incompatible shapes of A and B ({list(A.shape)} and {list(B.shape)})"
-            )
-        return factorized(
-            "linalg.solve_triangular", "solve_triangular", A, B, upper=upper, unit=unit
-        )
-
-    @classmethod
-    def forward(cls, ctx: Any, A: Any, B: Any, upper: bool, unit: bool) -> Any:
-        result = cls.value(A, B, upper, unit)
-        ctx.upper, ctx.unit = upper, unit
-        ctx.save_for_backward(A, result)
-        return result
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        A, X = ctx.saved_tensors
-        gB = SolveTriangular.of(A.mT, g, not ctx.upper, ctx.unit)
-        gA = -(gB @ X.mT)
-        offset = 1 if ctx.unit else 0
-        gA = gA.triu(offset) if ctx.upper else gA.tril(-offset)
-        return gA, gB, None, None
-
-
-class CholeskySolve(Function):
-    """X of A X = B, by the factor L of A = L L^T (upper: A = U^T U); the gradient of the factor is not cut to its triangle."""
-
-    _title = "CholeskySolveBackward0"
-
-    @staticmethod
-    def forward(ctx: Any, B: Any, factor: Any, upper: bool) -> Any:
-        lower = factor.mT if upper else factor
-        X = SolveTriangular.of(lower.mT, SolveTriangular.of(lower, B, False, False), True, False)
-        ctx.upper = upper
-        ctx.save_for_backward(factor, X)
-        return X
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        factor, X = ctx.saved_tensors
-        gB = CholeskySolve.apply(g, factor, ctx.upper)
-        both = gB @ X.mT
-        both = both + both.mT
-        g_factor = -(factor @ both if ctx.upper else both @ factor)
-        return gB, g_factor, None
 
 
 class LdlSolve(Factorisation):
@@ -258,7 +173,7 @@ class Slogdet(Factorisation):
     @staticmethod
     def backward(ctx: Any, _: Any, g: Any) -> Any:
         (A,) = ctx.saved_tensors
-        return g.unsqueeze(-1).unsqueeze(-1) * Inverse.of(A)[0].mT
+        return g.unsqueeze(-1).unsqueeze(-1) * inv_ex(A)[0].mT
 
 
 class Det(Factorisation):
@@ -279,34 +194,7 @@ class Det(Factorisation):
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
         A, y = ctx.saved_tensors
-        return (g * y).unsqueeze(-1).unsqueeze(-1) * Inverse.of(A)[0].mT
-
-
-def _half_lower(M: Any) -> Any:
-    return M.tril() - 0.5 * _ops["diag_embed"](M.diagonal(0, -2, -1))
-
-
-class Cholesky(Factorisation):
-    _title = "LinalgCholeskyExBackward0"
-
-    @staticmethod
-    def value(A: Any) -> Any:
-        return factorized("linalg.cholesky", "cholesky", A)
-
-    @classmethod
-    def forward(cls, ctx: Any, A: Any) -> Any:
-        L, info = cls.value(A)
-        ctx.save_for_backward(L)
-        ctx.mark_non_differentiable(info)
-        return L, info
-
-    @staticmethod
-    def backward(ctx: Any, g: Any, _: Any) -> Any:
-        (L,) = ctx.saved_tensors
-        inner = _half_lower(L.mT @ g)
-        left = SolveTriangular.of(L.mT, inner, True, False)
-        S = SolveTriangular.of(L.mT, left.mT, True, False).mT
-        return 0.5 * (S + S.mT)
+        return (g * y).unsqueeze(-1).unsqueeze(-1) * inv_ex(A)[0].mT
 
 
 class QR(Function):
@@ -341,7 +229,7 @@ class QR(Function):
 def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
     M = R @ gR.mT - gQ.mT @ Q
     copied = M.tril() + M.tril(-1).mT
-    return SolveTriangular.of(R, (gQ + Q @ copied).mT, True, False).mT
+    return solve_triangular(R, (gQ + Q @ copied).mT, True).mT
 
 
 class Eigh(Factorisation):

@@ -32,22 +32,22 @@ def of_one_batch(A: Any, B: Any) -> tuple[Any, Any]:
 
 def solve(A: Any, B: Any) -> tuple[Any, Any]:
     """The X of A X = B, and info."""
-    return _ops["_solve"](*of_one_batch(A, B))
+    return _ops["linalg_solve_ex"](A, B)
 
 
 def inv(A: Any) -> tuple[Any, Any]:
     """The inverse, and info."""
-    return _ops["_solve"](A)
+    return _ops["linalg_inv_ex"](A)
 
 
 def solve_triangular(A: Any, B: Any, *, upper: bool, unit: bool) -> Any:
     """The X of T X = B with a triangle T of A; infinities and NaN where its diagonal has zeros."""
-    return _ops["_solve_triangular"](*of_one_batch(A, B), upper, unit)
+    return _ops["linalg_solve_triangular"](A, B, upper, True, unit)
 
 
 def cholesky(A: Any) -> tuple[Any, Any]:
     """The lower factor, from the lower triangle, and info."""
-    return _ops["_cholesky"](A)
+    return _ops["linalg_cholesky_ex"](A)
 
 
 def ldl_factor(A: Any) -> tuple[Any, Any, Any]:

@@ -12,7 +12,7 @@ import math
 from typing import Any
 
 from eagergrad import _C
-from eagergrad.linalg._factors import Factorisation, SolveTriangular, by_columns, check_float
+from eagergrad.linalg._factors import Factorisation, by_columns, check_float, solve_triangular
 from eagergrad.tensor.dtype import int32
 
 _ops = _C.op_table
@@ -49,10 +49,10 @@ class LuFactor(Factorisation):
         M = from_l.tril(-1) + from_u.triu()
 
         def over_u(x: Any) -> Any:  # x U1^-T
-            return SolveTriangular.apply(square, x.mT, True, False).mT
+            return solve_triangular(square, x.mT, True).mT
 
         def under_l(x: Any) -> Any:  # L1^-T x
-            return SolveTriangular.apply(square.mT, x, True, True)
+            return solve_triangular(square.mT, x, True, unitriangular=True)
 
         rows = under_l(over_u(M))
         if m > k:

@@ -9,7 +9,6 @@ from eagergrad import _C, linalg
 from eagergrad.linalg import cholesky as _cholesky
 from eagergrad.linalg import det, lu_unpack, matrix_exp, matrix_power, slogdet
 from eagergrad.linalg._factors import (
-    CholeskySolve,
     by_columns,
     check_float,
     check_square,
@@ -44,6 +43,7 @@ __all__ = [
     "triangular_solve",
 ]
 
+_cholesky_solve = _C.op_table["cholesky_solve"]
 _triangular = result_type("triangular_solve", "solution", "cloned_coefficient")
 _geqrf = result_type("geqrf", "a", "tau")
 _svd = result_type("svd", "U", "S", "V")
@@ -64,8 +64,7 @@ def inverse(input: Any, *, out: Any = None) -> Any:
 @with_out(casts=True)
 def cholesky_solve(input: Any, input2: Any, upper: bool = False, *, out: Any = None) -> Any:
     """X of A X = input for the A whose Cholesky factor is input2."""
-    check_square("cholesky_solve", input2)
-    return CholeskySolve.apply(input, input2, upper)
+    return _cholesky_solve(input, input2, upper)
 
 
 @with_out(casts=True)
@@ -78,7 +77,7 @@ def cholesky_inverse(input: Any, upper: bool = False, *, out: Any = None) -> Any
     """
     check_square("cholesky_inverse", input)
     eye = eg.eye(input.shape[-1], dtype=input.dtype, device=input.device)
-    return _C.named(CholeskySolve.apply(eye, input, upper), "CholeskyInverseBackward0")
+    return _C.named(_cholesky_solve(eye, input, upper), "CholeskyInverseBackward0")
 
 
 def lu(A: Any, pivot: bool = True, get_infos: bool = False, out: Any = None) -> Any:

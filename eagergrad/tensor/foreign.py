@@ -97,6 +97,13 @@ def override(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return first_answer(op, args, kwargs)[0] if result is NotImplemented else result
 
 
+def factorized(*asked: Any) -> Any:
+    """What a GPU's library makes of matrices: see `eagergrad.linalg._factors`."""
+    from eagergrad.linalg import _factors
+
+    return _factors.factorized_elsewhere(*asked)
+
+
 def as_gradient(x: Any) -> Any:
     """A sparse tensor as what `.grad` can hold; other objects as they are, for the core to refuse."""
     if not is_scipy_sparse(x) and not hasattr(type(x), "to_sparse_coo"):
