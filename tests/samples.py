@@ -32,6 +32,7 @@ SPOKEN_FOR = {
     "inverse_square": "pow",
     "linalg_cholesky_ex": "linalg.cholesky",
     "linalg_inv_ex": "linalg.inv",
+    "linalg_multi_dot": "linalg.multi_dot",
     "linalg_solve_ex": "linalg.solve",
     "linalg_solve_triangular": "linalg.solve_triangular",
     "log1pexp": "nn.functional.softplus",

@@ -4,6 +4,7 @@
 
 #include <math.h>
 
+#include "kernels/grain.h"
 #include "kernels/integers.h"
 #include "kernels/panel.h"
 #include "kernels/scratch.h"
@@ -487,6 +488,31 @@ void svd(const void* a, int64_t count, int64_t m, int64_t n, bool turned, void* 
   });
 }
 
+// ---- cross products ----------------------------------------------------------------------------------------------------
+
+template <class T>
+EG_INLINE void cross_of(const T* __restrict a, const T* __restrict b, int64_t n, T* __restrict c) {
+  for (int64_t i = 0; i < n; ++i) {
+    const T x = a[i], y = a[n + i], z = a[2 * n + i], u = b[i], v = b[n + i], w = b[2 * n + i];
+    c[i] = y * w - z * v;
+    c[n + i] = z * u - x * w;
+    c[2 * n + i] = x * v - y * u;
+  }
+}
+template <class T>
+void cross(const void* a, const void* b, int64_t outer, int64_t inner, void* c) {
+  parallel_for(outer, grain_of(9 * inner), [=](int64_t begin, int64_t end) {
+    for (int64_t i = begin * 3 * inner; i < end * 3 * inner; i += 3 * inner) {
+      const T *x = static_cast<const T*>(a) + i, *y = static_cast<const T*>(b) + i;
+      T* const z = static_cast<T*>(c) + i;
+      if (inner == 1)
+        cross_of(x, y, 1, z);
+      else
+        cross_of(x, y, inner, z);
+    }
+  });
+}
+
 }  // namespace
 
 EG_KERNELS(SmallKernels, {{&lu<float>, &lu<double>},
@@ -494,6 +520,7 @@ EG_KERNELS(SmallKernels, {{&lu<float>, &lu<double>},
                           {&qr<float>, &qr<double>},
                           {&exponential<float>, &exponential<double>},
                           {&eigh<float>, &eigh<double>},
-                          {&svd<float>, &svd<double>}})
+                          {&svd<float>, &svd<double>},
+                          {&cross<float>, &cross<double>}})
 
 }  // namespace eg

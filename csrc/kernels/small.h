@@ -26,6 +26,8 @@ struct SmallKernels {
   // transpose of what lies in memory if `turned`. 1 in info: not found.
   void (*svd[2])(const void* a, int64_t count, int64_t m, int64_t n, bool turned, void* u,
                  int64_t columns, void* s, void* vt, int32_t* info);
+  // The cross products of (outer, 3, inner) arrays.
+  void (*cross[2])(const void* a, const void* b, int64_t outer, int64_t inner, void* c);
 };
 
 }  // namespace eg

@@ -2,6 +2,7 @@
 // "An extended collection of matrix derivative results" (2008).
 #include "ops/linalg.h"
 
+#include "kernels/small.h"
 #include "ops/matrices.h"
 #include "ops/registry.h"
 #include "tape/function.h"
@@ -183,6 +184,114 @@ std::tuple<Tensor, Tensor> solve_ex(const Tensor& a, const Tensor& b) {
   return apply(Solve{}, a, b);
 }
 
+// ---- products ------------------------------------------------------------------------------------------------------------
+
+struct Cross {
+  static constexpr const char* name = "LinalgCross";
+  int64_t dim;
+  Tensor forward(Context& ctx, const Tensor& a, const Tensor& b) {
+    ctx.save(a);
+    ctx.save(b);
+    return a.dtype() == b.dtype() && on_host(a) && is_full(a.dtype()) ? by_kernel(a, b)
+                                                                      : by_parts(a, b);
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor none;
+    return {ctx.needs(0) ? apply(Cross{dim}, ctx.saved(1), g) : none,
+            ctx.needs(1) ? apply(Cross{dim}, g, ctx.saved(0)) : none};
+  }
+
+ private:
+  Tensor by_kernel(const Tensor& a, const Tensor& b) const {
+    const Tensor x = contiguous(a), y = contiguous(b), z = empty(a.sizes(), a.dtype());
+    int64_t outer = 1, inner = 1;
+    for (int64_t d = 0; d < a.dim(); ++d) (d < dim ? outer : inner) *= d == dim ? 1 : a.size(d);
+    host_kernels<SmallKernels>().cross[float_index(a.dtype())](x.raw(), y.raw(), outer, inner,
+                                                               z.raw());
+    return z;
+  }
+  Tensor by_parts(const Tensor& a, const Tensor& b) const {
+    const TensorList x = unbind(a, dim), y = unbind(b, dim);
+    TensorList parts;
+    for (size_t i = 0; i < 3; ++i) {
+      const size_t j = (i + 1) % 3, k = (i + 2) % 3;
+      parts.push_back(sub(mul(x[j], y[k]), mul(x[k], y[j])));
+    }
+    return stack(parts, dim);
+  }
+};
+// Along the first dimension of three, if none is given.
+Tensor cross(const Tensor& a, const Tensor& b, std::optional<int64_t> dim) {
+  const Dims sizes = a.sizes() == b.sizes() ? a.sizes() : broadcast_shapes(a.sizes(), b.sizes());
+  const int64_t n = int64_t(sizes.size());
+  int64_t d = 0;
+  if (dim) {
+    d = wrap_dim(*dim, n);
+  } else {
+    while (d < n && sizes[size_t(d)] != 3) ++d;
+    EG_CHECK(d < n, "[cross] no dimension of size 3 in input");
+  }
+  const auto length = [&](const Tensor& t) { return t.dim() > n - 1 - d ? t.size(d - n) : 1; };
+  EG_CHECK(n > 0 && length(a) == 3 && length(b) == 3, "[linalg.cross] inputs dimension ",
+           dim.value_or(d), " must have length 3. Got ", n ? length(a) : 0, " and ",
+           n ? length(b) : 0);
+  const auto expanded = [&](const Tensor& t) { return t.sizes() == sizes ? t : expand(t, sizes); };
+  return apply(Cross{d}, expanded(a), expanded(b));
+}
+
+// The cheapest order of a chain of matrices: how many multiplications each stretch takes, and where it is split.
+class Chain {
+ public:
+  explicit Chain(const TensorList& items) : items_(items), n_(items.size()) {
+    cost_.resize(n_ * n_);
+    split_.resize(n_ * n_);
+    for (size_t length = 1; length < n_; ++length)
+      for (size_t i = 0; i + length < n_; ++i) find(i, i + length);
+  }
+  Tensor product(size_t i, size_t j) const {
+    if (i == j) return items_[i];
+    const size_t k = split_[i * n_ + j];
+    return matmul(product(i, k), product(k + 1, j));
+  }
+
+ private:
+  void find(size_t i, size_t j) {
+    for (size_t k = i; k < j; ++k) {
+      const double own =
+          double(items_[i].size(0)) * double(items_[k].size(1)) * double(items_[j].size(1));
+      const double all = cost_[i * n_ + k] + cost_[(k + 1) * n_ + j] + own;
+      if (k > i && all >= cost_[i * n_ + j]) continue;
+      cost_[i * n_ + j] = all;
+      split_[i * n_ + j] = k;
+    }
+  }
+
+  const TensorList& items_;
+  size_t n_;
+  std::vector<double> cost_;
+  std::vector<size_t> split_;
+};
+
+Tensor multi_dot(const TensorList& tensors) {
+  const size_t n = tensors.size();
+  EG_CHECK(n >= 2, "[multi_dot] expected at least 2 tensors but got ", n);
+  TensorList items = tensors;
+  for (size_t i = 0; i < n; ++i) {
+    const bool outer = i == 0 || i == n - 1;
+    const int64_t dims = items[i].dim();
+    EG_CHECK(dims == 2 || (outer && dims == 1), "[multi_dot] tensor ", i, " must be ",
+             outer ? "1D or 2D" : "2D", " but got ", dims, "D");
+    EG_CHECK_KIND(NotImplemented, items[i].dtype() != DType::Bool,
+                  "[multi_dot] is not implemented for bool");
+  }
+  const bool first = items[0].dim() == 1, last = items[n - 1].dim() == 1;
+  if (first) items[0] = unsqueeze(items[0], 0);
+  if (last) items[n - 1] = unsqueeze(items[n - 1], 1);
+  Tensor result = Chain(items).product(0, n - 1);
+  if (first) result = squeeze(result, {0});
+  return last ? squeeze(result, {-1}) : result;
+}
+
 void check(const Tensor& a, const std::string& op, int64_t wanted) {
   check_matrices(op.c_str(), a, Wanted(wanted));
 }
@@ -191,6 +300,9 @@ EG_OP(&check, "_check_matrices(A, op, wanted)",
       "Refuses other dtypes than float32 and float64, what is no matrices (1) and no square ones "
       "(2).",
       kInternal)
+EG_OP(&cross, "_cross(input, other, dim=None)", "Cross products along a dimension.", kInternal)
+EG_OP(&multi_dot, "linalg_multi_dot(tensors)",
+      "The product of a chain of matrices in the cheapest order.", kInternal)
 EG_OP(&cholesky_ex, "linalg_cholesky_ex(A, upper=False) -> (L, info)",
       "L of A = L L^T or U of A = U^T U, and from 1 the first leading part that is not positive "
       "definite, or 0.",

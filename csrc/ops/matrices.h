@@ -19,10 +19,13 @@ struct Matrices {
   size_t bytes;  // of one
 };
 
+// Of those that the kernels take.
+inline bool is_full(DType t) { return t == DType::Float32 || t == DType::Float64; }
+
 // What a tensor of float32 or float64 must be.
 enum class Wanted { Any, Matrices, Squares };
 inline void check_matrices(const char* op, const Tensor& t, Wanted wanted) {
-  EG_CHECK_KIND(NotImplemented, t.dtype() == DType::Float32 || t.dtype() == DType::Float64, "[", op,
+  EG_CHECK_KIND(NotImplemented, is_full(t.dtype()), "[", op,
                 "] Expected a floating point or complex tensor as input. Got ", t.dtype());
   EG_CHECK(wanted == Wanted::Any || t.dim() >= 2, "[", op,
            "] The input tensor A must have at least 2 dimensions. Got shape ", t.sizes());

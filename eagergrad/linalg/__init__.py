@@ -37,10 +37,8 @@ from eagergrad.linalg._lu import LuFactor, inverse_order, order, permutation
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.dtype import bool_, int32
 from eagergrad.tensor.out import of_kind, pytorch_names, with_out
-from eagergrad.tensor.products import cross as _cross
 from eagergrad.tensor.products import vander as _vander
 from eagergrad.tensor.results import result_type
-from eagergrad.tensor.statistics import norm as _norm
 
 _ops = _C.op_table
 
@@ -99,6 +97,9 @@ _lu_factor = result_type("linalg_lu_factor", "LU", "pivots")
 _lu_factor_ex = result_type("linalg_lu_factor_ex", "LU", "pivots", "info")
 _ldl_factor = result_type("linalg_ldl_factor", "LD", "pivots")
 _ldl_factor_ex = result_type("linalg_ldl_factor_ex", "LD", "pivots", "info")
+_cross = _ops["_cross"]
+_vector_norm = _ops["_vector_norm"]
+_multi_dot = _ops["linalg_multi_dot"]
 _inv_ex = _ops["linalg_inv_ex"]
 _cholesky_ex = _ops["linalg_cholesky_ex"]
 _solve_ex = _ops["linalg_solve_ex"]
@@ -121,7 +122,7 @@ def vector_norm(
     """The ord-norm of vectors along dims (of all elements by default)."""
     if isinstance(ord, str):
         raise TypeError("linalg_vector_norm(): argument 'ord' (position 2) must be Number, not str")
-    return _norm(x, ord, dim, keepdim, dtype=dtype)
+    return _vector_norm(x if dtype is None else x.to(dtype), ord, dim, keepdim)
 
 
 @with_out
@@ -141,11 +142,13 @@ def matrix_norm(
         check_float("linalg.matrix_norm", A)
     if isinstance(dim, int) or len(dim) != 2:
         raise RuntimeError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}")
+    if ord == "fro" and dim == (-2, -1) and A.dim() > 1:
+        return _vector_norm(A, 2.0, dim, keepdim)
     rows, columns = (d % A.dim() for d in dim)
     if rows == columns:
         raise RuntimeError(f"linalg.matrix_norm: dims must be different. Got {tuple(dim)}")
     if ord == "fro":
-        return _norm(A, 2, (rows, columns), keepdim)
+        return _vector_norm(A, 2.0, (rows, columns), keepdim)
     if ord in ("nuc", 2, -2):
         s = svdvals(A.movedim((rows, columns), (-2, -1)))
         empty = s.shape[-1] == 0 and ord != -2  # of which there is no least
@@ -732,41 +735,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
 @with_out
 def multi_dot(tensors: Any, *, out: Any = None) -> Any:
     """Product of a chain of matrices (vectors at the ends) in the cheapest order."""
-    items = list(tensors)
-    if items and items[0].dtype is bool_:
-        raise NotImplementedError("multi_dot() is not implemented for bool")
-    if len(items) < 2:
-        raise RuntimeError(f"multi_dot(): expected at least 2 tensors but got {len(items)}")
-    for i, m in enumerate(items):
-        outer = i in (0, len(items) - 1)
-        if m.dim() != 2 and not (outer and m.dim() == 1):
-            raise RuntimeError(
-                f"multi_dot(): tensor {i} must be {'1D or 2D' if outer else '2D'} but got {m.dim()}D"
-            )
-    first, last = items[0].dim() == 1, items[-1].dim() == 1
-    if first:
-        items[0] = items[0].unsqueeze(0)
-    if last:
-        items[-1] = items[-1].unsqueeze(1)
-    sizes = [items[0].shape[0], *(m.shape[1] for m in items)]
-    n = len(items)
-    cost = [[0] * n for _ in range(n)]
-    split = [[0] * n for _ in range(n)]
-    for length in range(1, n):
-        for i in range(n - length):
-            j = i + length
-            cost[i][j], split[i][j] = min(
-                (cost[i][k] + cost[k + 1][j] + sizes[i] * sizes[k + 1] * sizes[j + 1], k)
-                for k in range(i, j)
-            )
-
-    def product(i: int, j: int) -> Any:
-        return items[i] if i == j else product(i, split[i][j]) @ product(split[i][j] + 1, j)
-
-    result = product(0, n - 1)
-    if first:
-        result = result.squeeze(0)
-    return result.squeeze(-1) if last else result
+    return _multi_dot(tensors)
 
 
 @with_out
@@ -785,10 +754,6 @@ def cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> Any:
     if input.dim() != other.dim():
         raise RuntimeError(
             f"linalg.cross: inputs must have the same number of dimensions, got {input.dim()} and {other.dim()}"
-        )
-    if input.shape[dim] != 3 or other.shape[dim] != 3:
-        raise RuntimeError(
-            f"linalg.cross: inputs dimension {dim} must have length 3. Got {input.shape[dim]} and {other.shape[dim]}"
         )
     return _cross(input, other, dim)
 

@@ -13,6 +13,7 @@ from eagergrad.tensor.out import with_out
 from eagergrad.tensor.size import wrap_dim
 
 _ops = _C.op_table
+_cross = _ops["_cross"]
 
 __all__ = [
     "cdist",
@@ -282,18 +283,7 @@ def trace(input: Any) -> Any:
 @widest_on_cuda
 def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) -> Any:
     """Cross product of vectors of three along ``dim`` (by default the first dimension of size 3)."""
-    a, b = _ops["broadcast_tensors"]([input, other])
-    if dim is None:
-        found = [d for d, n in enumerate(a.shape) if n == 3]
-        if not found:
-            raise RuntimeError("no dimension of size 3 in input")
-        dim = found[0]
-    if a.shape[dim] != 3:
-        raise RuntimeError(f"inputs dimension {dim} must have length 3. Got {list(a.shape)}")
-    a0, a1, a2 = a.unbind(dim)
-    b0, b1, b2 = b.unbind(dim)
-    parts = [a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0]
-    return _C.named(_ops["stack"](parts, dim), "LinalgCrossBackward0")
+    return _cross(input, other, dim)
 
 
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
