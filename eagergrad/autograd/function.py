@@ -12,14 +12,14 @@ from eagergrad.autograd.grad_mode import no_grad
 class FunctionCtx:
     """What forward and backward of a Function share. Attributes may be set freely."""
 
-    def __init__(self) -> None:
-        self._to_save: tuple[Any, ...] = ()
-        self._saved: list[tuple[Any, int, Any]] | None = None
-        self._dirty: tuple[Any, ...] = ()
-        self._no_gradient: tuple[Any, ...] = ()
-        self._materialize = True
-        self._node: Any = None
-        self.needs_input_grad: tuple[bool, ...] = ()
+    # Of the class, so that making a context writes no attributes.
+    _to_save: tuple[Any, ...] = ()
+    _saved: list[tuple[Any, int, Any]] | None = None
+    _dirty: tuple[Any, ...] = ()
+    _no_gradient: tuple[Any, ...] = ()
+    _materialize = True
+    _node: Any = None
+    needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
         """Keeps inputs or outputs (or None) for backward."""
@@ -134,16 +134,21 @@ class Function:
         if separate:
             args, kwargs = _with_defaults(cls, args, kwargs)
         recording = _C.is_grad_enabled()
-        ctx.needs_input_grad = tuple(isinstance(a, _C.TensorBase) and a.requires_grad for a in args)
-        with no_grad():
+        needs = ctx.needs_input_grad = tuple(
+            [isinstance(a, _C.TensorBase) and a.requires_grad for a in args]
+        )
+        _C.set_grad_enabled(False)  # no_grad() costs more
+        try:
             if separate:
                 outputs = cls.forward(*args, **kwargs)
                 cls.setup_context(ctx, args, outputs)
             else:
                 outputs = cls.forward(ctx, *args, **kwargs)
+        finally:
+            _C.set_grad_enabled(recording)
         single = not isinstance(outputs, (tuple, list))
         results = [outputs] if single else list(outputs)
-        if recording and any(ctx.needs_input_grad):
+        if recording and True in needs:
             results = _record(cls, ctx, args, results)
         else:
             ctx._to_save = ()
@@ -162,44 +167,53 @@ def _with_defaults(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> A
     return bound.args, bound.kwargs
 
 
-def _among(t: Any, tensors: Any) -> bool:
-    return any(t is other for other in tensors)
-
-
 def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any]) -> list[Any]:
-    dirty = [t for t in ctx._dirty if _among(t, results)]
-    for t in dirty:
-        if t.requires_grad and t.is_leaf:
+    given, silent = set(map(id, args)), set(map(id, ctx._no_gradient))
+    written = set(map(id, ctx._dirty)).intersection(map(id, results)) if ctx._dirty else ()
+    for t in ctx._dirty:
+        if id(t) in written and t.requires_grad and t.is_leaf:
             raise RuntimeError(
                 f"a leaf Variable that requires grad is being used in an in-place operation: {cls.__name__} marked it dirty"
             )
-    shown: list[
-        Any
-    ] = []  # what the node makes; for written inputs a stand-in that carries the history
-    for r in results:
-        if isinstance(r, _C.TensorBase) and _among(r, args) and not _among(r, dirty):
-            r = r.detach()  # an input passed through is a new tensor on the tape
-        shown.append(r)
-    ctx._shapes = [(r.shape, r.dtype) if isinstance(r, _C.TensorBase) else None for r in shown]  # type: ignore[attr-defined]
-    made = [r.detach() if _among(r, dirty) else r for r in shown]
-    recorded = tuple(
-        r if isinstance(r, _C.TensorBase) and not _among(o, ctx._no_gradient) else None
-        for r, o in zip(made, results, strict=True)
-    )
+    made = []  # what the node makes; for inputs a stand-in that carries the history
+    shapes: list[Any] = []
+    recorded = []
+    places = {}
+    for i, r in enumerate(results):
+        flows = None
+        if isinstance(r, _C.TensorBase):
+            shapes.append((r.shape, r.dtype))
+            at = id(r)
+            new = r.detach() if at in given or at in written else r
+            if at not in silent:
+                flows = new
+                places.setdefault(at, i)
+            made.append(new)
+        else:
+            shapes.append(None)
+            made.append(r)
+        recorded.append(flows)
+    ctx._shapes = shapes  # type: ignore[attr-defined]
+    # An output must not hold its own node.
     saved = [
-        (None, 0, None) if t is None else _saved_entry(t, results, made, recorded)
+        (t, None) if (place := places.get(id(t))) is None else (t.detach(), place)
         for t in ctx._to_save
     ]
-    ctx._node = _C.record_function(ctx, cls._title or cls.__name__ + "Backward", args, recorded)
-    for i, r in enumerate(results):
-        if _among(r, dirty):
-            _C.mark_inplace(r, made[i])
-            shown[i] = r
+    ctx._node = _C.record_function(
+        ctx, cls._title or cls.__name__ + "Backward", args, tuple(recorded)
+    )
+    shown = made
+    if written:
+        shown = list(made)
+        for i, r in enumerate(results):
+            if id(r) in written:
+                _C.mark_inplace(r, made[i])
+                shown[i] = r
     hooks = _C.saved_hooks()
     if hooks is None:
-        ctx._saved = [(t, t._version if t is not None else 0, output) for t, _, output in saved]
+        ctx._saved = [(t, 0 if t is None else t._version, place) for t, place in saved]
     else:
-        ctx._saved = [(t if t is None else _Packed(t, *hooks), 0, output) for t, _, output in saved]
+        ctx._saved = [(t if t is None else _Packed(t, *hooks), 0, place) for t, place in saved]
     ctx._to_save = ()
     return shown
 
@@ -222,15 +236,6 @@ class _Packed:
             )
         place = self.place if output is None else (node, output)
         return t.detach() if place is None else _C.with_history(t, *place)
-
-
-def _saved_entry(
-    t: Any, results: list[Any], made: list[Any], recorded: tuple[Any, ...]
-) -> tuple[Any, int, Any]:
-    for i, r in enumerate(results):
-        if t is r and recorded[i] is not None:
-            return t.detach(), 0, i  # an output must not hold its own node
-    return t, 0, None
 
 
 def run_backward(ctx: FunctionCtx, grads: tuple[Any, ...]) -> tuple[Any, ...]:
