@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 import eagergrad as eg
+import emulated_gpu
+import interpreter
 from cuda_pairs import check, draw, gpu  # noqa: F401 (a fixture)
 from eagergrad.nn import functional as F
 
@@ -42,10 +44,86 @@ def test_wide_heads_and_other_widths_of_values():
     check(F.scaled_dot_product_attention, *heads((1, 1, 3, 20), (1, 1, 5, 20), (1, 1, 5, 130)))
 
 
-def test_float64_and_halves():
+def test_float64():
     shapes = (1, 2, 35, 9), (1, 2, 33, 9), (1, 2, 33, 7)
     check(F.scaled_dot_product_attention, *heads(*shapes, dtype=eg.float64), tolerance=1e-12)
-    check(F.scaled_dot_product_attention, *heads(*shapes, dtype=eg.bfloat16), tolerance=2e-2)
+
+
+HALVES = pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
+
+
+@HALVES
+@pytest.mark.parametrize("width", [9, 64, 90, 128, 130])
+def test_halves(dtype, width):
+    """Widths that fill their tile and that do not; one that no tile on tensor cores takes. Many heads take tiles of 128 queries."""
+    shapes = (1, 4 if width == 64 else 1, 70, width), (1, 1, 83, width), (1, 1, 83, width - 1)
+    check(F.scaled_dot_product_attention, *heads(*shapes, dtype=dtype))
+
+
+@HALVES
+def test_halves_in_several_tiles(dtype):
+    """Tiles that are whole, that end early, that are seen in part and that nobody sees; groups of heads; strides."""
+
+    def f(q, k, v):
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True, scale=-0.3)
+
+    check(f, *heads((1, 140, 4, 24), (1, 150, 2, 24), (1, 150, 2, 24), dtype=dtype))
+
+
+def test_halves_that_see_part_of_the_keys():
+    q, k, v = heads((2, 2, 6, 8), (2, 2, 70, 8), (2, 2, 70, 8), dtype=eg.float16)
+    keep = draw(2, 1, 6, 70, seed=5) > 0
+    keep[0, 0, 2] = False  # a query that sees nothing
+    keep[1, 0, 3, :64] = False  # nothing of the first tile
+    for mask in (keep, draw(6, 70, seed=6), draw(2, 6, 70, seed=7, dtype=eg.float16)):
+        check(
+            lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.device)),
+            q,
+            k,
+            v,
+        )
+
+
+def test_halves_of_extreme_numbers():
+    """Scores far apart; values near the greatest half; NaN and infinity where they are seen, and only there."""
+    q, k, v = heads((1, 1, 5, 16), (1, 1, 9, 16), (1, 1, 9, 16), dtype=eg.float16)
+    check(F.scaled_dot_product_attention, 100 * q, 100 * k, v, order=0)
+    great = 60000.0
+    check(lambda q, k, v: F.scaled_dot_product_attention(q, k, great * v) / great, q, k, v, order=0)
+    v[0, 0, 3, 2], v[0, 0, 4, 5] = float("nan"), float("inf")
+    check(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q, k, v, order=0)
+    k[0, 0, 1, 1] = float("nan")
+    check(lambda q, k, v: F.scaled_dot_product_attention(q, k, v, is_causal=True), q, k, v, order=0)
+
+
+@pytest.mark.parametrize(
+    ("capability", "dtypes"),
+    [
+        ("70", {"float"}),
+        ("75", {"eg::Half", "float"}),
+        ("80", {"eg::Half", "eg::BFloat16"}),
+    ],
+)
+def test_what_a_card_has_no_tensor_cores_for_is_done_in_float32(capability, dtypes, tmp_path):
+    program = """if True:
+        import emulated_gpu, eagergrad as eg
+        emulated_gpu.start()
+        for dtype in (eg.bfloat16, eg.float16):
+            x = eg.arange(20 * 16).reshape(1, 1, 20, 16).sin().to(dtype)
+            f = lambda x: eg.nn.functional.scaled_dot_product_attention(x, x, x)
+            assert (f(x.cuda()).cpu() - f(x)).abs().max() < 0.01
+    """
+    record = tmp_path / "kernels"
+    interpreter.run(
+        ["-c", program],
+        emulated_gpu.HERE.parent,
+        EAGERGRAD_EMULATED_CAPABILITY=capability,
+        EAGERGRAD_CUDA_HOST_CACHE=str(emulated_gpu.cache_folder()),
+        EAGERGRAD_CUDA_RECORD=str(record),
+    )
+    kernels = [line for line in record.read_text().splitlines() if line.startswith("attention")]
+    assert {k.partition("<")[2].partition(",")[0] for k in kernels} == dtypes
 
 
 def test_groups_of_heads_and_strides():

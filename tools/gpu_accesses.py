@@ -21,9 +21,12 @@ ROOT = Path(__file__).parents[1]
 
 
 def attention(eg):
-    q, k, v = (eg.ones(1, 1, 80, 20).cuda().requires_grad_() for _ in range(3))
-    y = eg.nn.functional.scaled_dot_product_attention(q, k, v)
-    y.backward(y.detach())
+    attend = eg.nn.functional.scaled_dot_product_attention
+    widths = {eg.float32: (20,), eg.float16: (32, 64, 96, 128)}
+    for dtype, width in ((d, w) for d in widths for w in widths[d]):
+        q, k, v = (eg.ones(1, 1, 80, width, dtype=dtype).cuda().requires_grad_() for _ in range(3))
+        y = attend(q, k, v)
+        y.backward(y.detach())
 
 
 def softmax(eg):

@@ -1,4 +1,4 @@
-// Attention on the GPU: eagergrad/cuda/attention.cu.
+// Attention on the GPU: eagergrad/cuda/attention.cu, and on tensor cores attention_half.cu.
 #include "kernels/attention.h"
 
 #include "cuda/launch.h"
@@ -24,9 +24,47 @@ void check_sizes(const AttentionShape& s) {
              "[scaled_dot_product_attention] a GPU takes sizes below 2^30, got ", n);
 }
 
+// --- on tensor cores -----------------------------------------------------------------------------------------------
+
+constexpr const char* kHalfFile = "attention_half.cu";
+constexpr int kHalfThreads = 128, kHalfRows = 64;
+
+// The columns of a tile for both widths; 0 where there is none.
+int tile_columns(const AttentionShape& s) {
+  for (const int columns : {32, 64, 96, 128})
+    if (std::max(s.width, s.value_width) <= columns) return columns;
+  return 0;
+}
+
+// Tiles of twice as many rows read the other matrix half as often, if they are enough for the card.
+struct HalfLaunch {
+  int columns, sixteens;
+  cuda::Grid grid;
+  HalfLaunch(const AttentionShape& s, int64_t rows, int64_t heads)
+      : columns(tile_columns(s)),
+        sixteens(ceil_div(rows, 2 * kHalfRows) * heads >= 2 * cuda::driver().multiprocessors ? 2
+                                                                                             : 1),
+        grid(ceil_div(rows, kHalfRows * sixteens) * heads, kHalfThreads) {}
+};
+
+bool takes_halves(const AttentionShape& s, bool backward) {
+  const int needed = s.dtype == DType::BFloat16 ? 80 : 75;
+  return !backward && tile_columns(s) > 0 && cuda::driver().capability >= needed;
+}
+
+void forward_half(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+                  HeadMatrix v, HeadMatrix out, void* lse) {
+  const HalfLaunch l(s, s.queries, s.batch * s.heads);
+  cuda::launch(cuda::kernel(kHalfFile, "eg::attention_half", {s.dtype, l.columns, l.sixteens}),
+               l.grid, s, mask, q, k, v, out, lse);
+}
+
+// --- both ----------------------------------------------------------------------------------------------------------
+
 void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
              HeadMatrix v, HeadMatrix out, void* lse) {
   check_sizes(s);
+  if (is_reduced(s.dtype)) return forward_half(s, mask, q, k, v, out, lse);
   const int chunks = chunks_of(s.value_width);
   cuda::launch(cuda::kernel(kFile, "eg::attention", {s.dtype, chunks}),
                grid_of(s.queries, s.batch * s.heads, s.value_width, chunks), s, mask, q, k, v, out,
@@ -57,6 +95,6 @@ void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, 
 
 }  // namespace
 
-EG_CUDA_KERNELS(AttentionKernels, {&forward, &backward})
+EG_CUDA_KERNELS(AttentionKernels, {&takes_halves, &forward, &backward})
 
 }  // namespace eg

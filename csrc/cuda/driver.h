@@ -41,6 +41,7 @@ struct Driver {
   int (*share)(size_t bytes, void** out);  // memory of the host that kernels write to; never freed
   const char* (*describe)(int error);
   int multiprocessors;
+  int capability;  // 75: sm_75; the least of all devices
 };
 
 }  // namespace eg::cuda

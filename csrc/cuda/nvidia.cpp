@@ -2,6 +2,7 @@
 
 #include <dlfcn.h>
 
+#include <algorithm>
 #include <atomic>
 #include <map>
 #include <mutex>
@@ -258,6 +259,18 @@ void* stream(int device) { return host->stream(device); }
 int synchronize(void* s) { return cuda().cuStreamSynchronize(s); }
 int synchronize_all() { return cuda().cuCtxSynchronize(); }
 
+int least_capability(int devices) {
+  int least = 1000;
+  for (int i = 0; i < devices; ++i) {
+    int ordinal = 0, major = 0, minor = 0;
+    if (cuda().cuDeviceGet(&ordinal, i)) continue;
+    cuda().cuDeviceGetAttribute(&major, 75, ordinal);  // COMPUTE_CAPABILITY_MAJOR
+    cuda().cuDeviceGetAttribute(&minor, 76, ordinal);  // and MINOR
+    least = std::min(least, 10 * major + minor);
+  }
+  return least;
+}
+
 }  // namespace
 
 int count_devices(std::string* why) {
@@ -274,9 +287,23 @@ const Driver* nvidia_driver(Host with) {
   const int devices = count_devices(&why);
   EG_CHECK(devices > 0, "no CUDA device can be used: ", why);
   host = new Host(std::move(with));
-  auto* d = new Driver{devices,          allocate,  release,  use,    stream, synchronize,
-                       synchronize_all,  to_device, to_host,  within, launch, gemm,
-                       is_device_memory, share,     describe, 1};
+  auto* d = new Driver{devices,
+                       allocate,
+                       release,
+                       use,
+                       stream,
+                       synchronize,
+                       synchronize_all,
+                       to_device,
+                       to_host,
+                       within,
+                       launch,
+                       gemm,
+                       is_device_memory,
+                       share,
+                       describe,
+                       1,
+                       least_capability(devices)};
   int ordinal;
   if (cuda().cuDeviceGet(&ordinal, 0) == 0)
     cuda().cuDeviceGetAttribute(&d->multiprocessors, 16, ordinal);  // MULTIPROCESSOR_COUNT

@@ -400,8 +400,10 @@ void backward_any(const AttentionShape& s, const AttentionMask& mask, HeadMatrix
   });
 }
 
+bool takes_halves(const AttentionShape&, bool) { return false; }
+
 }  // namespace
 
-EG_KERNELS(AttentionKernels, {&forward_any, &backward_any});
+EG_KERNELS(AttentionKernels, {&takes_halves, &forward_any, &backward_any});
 
 }  // namespace eg

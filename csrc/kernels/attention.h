@@ -7,6 +7,8 @@
 namespace eg {
 
 struct AttentionKernels {
+  // Can the matrices of a pass be of the shape's dtype if that is a half? They come in float32 otherwise.
+  bool (*takes_halves)(const AttentionShape&, bool backward);
   // lse [batch, heads, queries]: log of each row's sum of exponentials; +inf for a row that sees nothing (its result is 0).
   // May be null.
   void (*forward)(const AttentionShape&, const AttentionMask&, HeadMatrix q, HeadMatrix k,

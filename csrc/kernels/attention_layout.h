@@ -11,7 +11,7 @@ struct HeadMatrix {
   int64_t batch, head, row;
 };
 
-// float32 and float64. Head h of q meets head h / (heads / kv_heads) of k and v.
+// dtype: of the matrices; masks and what is kept of sums are of the type that it is computed in. Head h of q meets head h / (heads / kv_heads) of k and v.
 struct AttentionShape {
   DType dtype;
   int64_t batch, heads, kv_heads, queries, keys, width, value_width;
@@ -22,7 +22,7 @@ struct AttentionShape {
 // [batch, heads, queries, keys] through strides (0 where broadcast).
 struct AttentionMask {
   const void* data = nullptr;  // null: no mask
-  bool boolean = false;        // true: keep; else added to the scores, in the shape's dtype
+  bool boolean = false;        // true: keep; else added to the scores
   int64_t batch = 0, head = 0, row = 0, key = 0;
 };
 

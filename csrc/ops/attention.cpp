@@ -15,7 +15,7 @@ namespace {
 
 DType compute_dtype(DType t) { return is_reduced(t) ? DType::Float32 : t; }
 
-// In the compute type, with the values of a row next to each other.
+// In the kernels' type, with the values of a row next to each other.
 Tensor ready(const Tensor& t, DType dtype) {
   const Tensor cast = cast_data(t, dtype);
   return cast.stride(-1) == 1 || cast.size(-1) <= 1 ? cast : contiguous_data(cast);
@@ -85,15 +85,22 @@ struct Attention {
     return {t,         q.size(0), q.size(1), k.size(1), q.size(2),
             k.size(2), q.size(3), v.size(3), scale,     causal};
   }
+  // The type that the kernels of a pass take matrices in.
+  DType kernel_dtype(const Tensor& q, const Tensor& k, const Tensor& v, bool in_backward) const {
+    const AttentionShape s = shape(q, k, v, q.dtype());
+    return is_reduced(s.dtype) && kernels<AttentionKernels>().takes_halves(s, in_backward)
+               ? s.dtype
+               : compute_dtype(s.dtype);
+  }
 
   Tensor forward(Context& ctx, const Tensor& q, const Tensor& k, const Tensor& v,
                  const Tensor& mask) {
-    const DType t = compute_dtype(q.dtype());
+    const DType t = kernel_dtype(q, k, v, false);
     const Tensor qs = ready(q, t), ks = ready(k, t), vs = ready(v, t);
     const Dims sizes{q.size(0), q.size(1), q.size(2), v.size(3)};
     Tensor out = empty_heads(sizes, t, qs.stride(1) < qs.stride(2));
     Tensor lse;
-    if (ctx.recording()) lse = empty({sizes[0], sizes[1], sizes[2]}, t);
+    if (ctx.recording()) lse = empty({sizes[0], sizes[1], sizes[2]}, compute_dtype(t));
     kernels<AttentionKernels>().forward(shape(q, k, v, t), mask_of(mask), heads_of(qs),
                                         heads_of(ks), heads_of(vs), heads_of(out),
                                         lse.defined() ? lse.raw() : nullptr);
@@ -108,7 +115,7 @@ struct Attention {
       return recompute_gradients(ctx, {q, k, v, mask}, {g}, [&](const TensorList& in) {
         return TensorList{composed(in[0], in[1], in[2], in[3], causal, scale)};
       });
-    const DType t = compute_dtype(q.dtype());
+    const DType t = kernel_dtype(q, k, v, true);
     const Tensor qs = ready(q, t), ks = ready(k, t), vs = ready(v, t), gs = ready(g, t);
     const Tensor out = ready(ctx.saved(4), t);
     Tensors grads(4);

@@ -1,9 +1,7 @@
 // softmax(scale * q k^T + mask) v in tiles: the scores exist for one tile of queries and keys at a time. The backward pass
 // computes them again from the log of each row's sum; every gradient is summed by one block, in order.
 // Rabe and Staats (2021), Dao et al. (2022).
-#include "kernels/attention_layout.h"
-#include "kernels/vocabulary.h"
-#include "prelude.cuh"
+#include "attention.cuh"
 
 namespace eg {
 
@@ -61,47 +59,6 @@ struct alignas(16) Shared {
     }
   }
 };
-
-// A head's matrix, or what is left of it from some row on: `count` rows.
-template <class T>
-struct Rows {
-  T* data;
-  int64_t stride;
-  int count;
-  bool aligned;  // for accesses of four
-  __device__ __forceinline__ Rows from(int row) const {
-    return {data + row * stride, stride, count - row, aligned};
-  }
-  // Zeros where there is nothing.
-  __device__ __forceinline__ Four<T> read(int i, int c, int width) const {
-    Four<T> x = {};
-    if (i >= count) return x;
-    const T* const p = data + i * stride + c;
-    if (aligned && c + 4 <= width) return *reinterpret_cast<const Four<T>*>(p);
-#pragma unroll
-    for (int k = 0; k < 4; ++k)
-      if (c + k < width) x.at[k] = p[k];
-    return x;
-  }
-  __device__ __forceinline__ void write(int i, int c, int width, const Four<T>& x) const {
-    if (i >= count) return;
-    T* const p = data + i * stride + c;
-    if (aligned && c + 4 <= width) {
-      *reinterpret_cast<Four<T>*>(p) = x;
-      return;
-    }
-#pragma unroll
-    for (int k = 0; k < 4; ++k)
-      if (c + k < width) p[k] = x.at[k];
-  }
-};
-template <class T>
-__device__ __forceinline__ Rows<T> head_rows(const HeadMatrix& m, int64_t batch, int64_t head,
-                                             int64_t count) {
-  T* const data = static_cast<T*>(m.data) + batch * m.batch + head * m.head;
-  return {data, m.row, int(count),
-          (reinterpret_cast<uint64_t>(data) | uint64_t(m.row) * sizeof(T)) % 16 == 0};
-}
 
 // sum[i][j] = a[row_at(i)] . b[column_at(j)]. The next chunk is on its way while one is multiplied.
 template <class T>
@@ -194,34 +151,6 @@ __device__ __forceinline__ void put_rows(const Rows<T>& to, int first, int width
                {sum[i][4 * n], sum[i][4 * n + 1], sum[i][4 * n + 2], sum[i][4 * n + 3]});
 }
 
-// The score of a query and a key: -inf where the key is not seen.
-template <class T>
-struct Scores {
-  const AttentionShape& s;
-  const AttentionMask& mask;
-  int64_t offset;  // of the head's mask
-  __device__ __forceinline__ Scores(const AttentionShape& shape, const AttentionMask& m, int64_t b,
-                                    int64_t h)
-      : s(shape), mask(m), offset(b * m.batch + h * m.head) {}
-  __device__ __forceinline__ T at(T dot, int query, int key) const {
-    if (query >= s.queries || key >= s.keys || (s.causal && key > query)) return T(-INFINITY);
-    const T score = dot * T(s.scale);
-    if (!mask.data) return score;
-    const int64_t i = offset + query * mask.row + key * mask.key;
-    if (mask.boolean) return static_cast<const bool*>(mask.data)[i] ? score : T(-INFINITY);
-    return score + static_cast<const T*>(mask.data)[i];
-  }
-  // Does every one of these queries see every one of these keys, with nothing added?
-  __device__ __forceinline__ bool plain(int query, int queries, int key, int keys) const {
-    return !mask.data && query + queries <= s.queries && key + keys <= s.keys &&
-           (!s.causal || key + keys <= query + 1);
-  }
-  // Keys past the last one that queries before `end` see.
-  __device__ __forceinline__ int seen(int end) const {
-    return s.causal && end < s.keys ? end : int(s.keys);
-  }
-};
-
 // Over the threads with the same rows.
 template <class T>
 __device__ __forceinline__ T sum_of_row(T x) {
@@ -302,7 +231,9 @@ __global__ void __launch_bounds__(kThreads, Chunks == 1 ? 2 : 1)
 
 // along[row] = g[row] . out[row], a warp each.
 template <class T>
-__global__ void attention_along(AttentionShape s, HeadMatrix out, HeadMatrix g, T* along) {
+__global__ void attention_along(AttentionShape s, HeadMatrix out, HeadMatrix g,
+                                compute_t<T>* along) {
+  using C = compute_t<T>;
   const int64_t n = s.batch * s.heads * s.queries;
   const int64_t warps = int64_t(gridDim.x) * (blockDim.x / 32);
   for (int64_t i = int64_t(blockIdx.x) * (blockDim.x / 32) + threadIdx.x / 32; i < n; i += warps) {
@@ -310,8 +241,9 @@ __global__ void attention_along(AttentionShape s, HeadMatrix out, HeadMatrix g, 
     const int row = int(i % s.queries);
     const T* x = head_rows<T>(out, head / s.heads, head % s.heads, s.queries).from(row).data;
     const T* y = head_rows<T>(g, head / s.heads, head % s.heads, s.queries).from(row).data;
-    T sum = T(0);
-    for (int64_t c = threadIdx.x % 32; c < s.value_width; c += 32) sum += x[c] * y[c];
+    C sum = C(0);
+    for (int64_t c = threadIdx.x % 32; c < s.value_width; c += 32)
+      sum += cast<C>(x[c]) * cast<C>(y[c]);
     for (int lane = 16; lane; lane /= 2) sum += __shfl_xor_sync(~0u, sum, lane);
     if (threadIdx.x % 32 == 0) along[i] = sum;
   }

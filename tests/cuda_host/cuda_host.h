@@ -182,3 +182,5 @@ template <class T, class U, class V>
 T atomicCAS(T* p, U compare, V v) {
   return eg_host::atomic_update(p, [&](T old) { return old == T(compare) ? T(v) : old; });
 }
+
+#include "tensor_cores.h"

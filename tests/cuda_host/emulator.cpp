@@ -133,6 +133,10 @@ const int devices = [] {
   const char* n = std::getenv("EAGERGRAD_EMULATED_GPUS");
   return n ? std::atoi(n) : 1;
 }();
+const int capability = [] {
+  const char* n = std::getenv("EAGERGRAD_EMULATED_CAPABILITY");
+  return n ? std::atoi(n) : 80;
+}();
 char* arena = nullptr;
 thread_local int device_in_use = 0;
 struct Part {
@@ -289,6 +293,7 @@ const eg::cuda::Driver table = {
     [](size_t bytes, void** out) { return (*out = std::calloc(bytes, 1)) ? 0 : 2; },
     [](int e) { return e == 2 ? "out of memory" : "invalid launch"; },
     2,
+    capability,
 };
 
 }  // namespace
