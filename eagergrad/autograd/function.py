@@ -178,7 +178,7 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
     made = []  # what the node makes; for inputs a stand-in that carries the history
     shapes: list[Any] = []
     recorded = []
-    places = {}
+    places: dict[int, int] = {}
     for i, r in enumerate(results):
         flows = None
         if isinstance(r, _C.TensorBase):
