@@ -435,6 +435,10 @@ class TensorBase:
     def maximum_(self, other: Tensor | complex) -> Tensor: r"""In-place version of maximum."""
     def mean(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None) -> Tensor: r"""Mean over some or all dimensions."""
     @overload
+    def median(self) -> Tensor: r"""The lower median of all elements; NaN is larger than everything."""
+    @overload
+    def median(self, dim: _int, keepdim: _bool = False) -> tuple[Tensor, Tensor]: ...
+    @overload
     def min(self) -> Tensor: r"""Smallest element."""
     @overload
     def min(self, other: Tensor) -> Tensor: ...
@@ -443,6 +447,7 @@ class TensorBase:
     def minimum(self, other: Tensor | complex) -> Tensor: r"""y = minimum(a, b)"""
     def minimum_(self, other: Tensor | complex) -> Tensor: r"""In-place version of minimum."""
     def mm(self, mat2: Tensor) -> Tensor: r"""Product of two matrices."""
+    def mode(self, dim: _int = -1, keepdim: _bool = False) -> tuple[Tensor, Tensor]: r"""The most frequent elements along a dimension (the smallest of several) and where they are."""
     def moveaxis(self, source: _int | Sequence[_int], destination: _int | Sequence[_int]) -> Tensor: r"""Another name of movedim()."""
     def movedim(self, source: _int | Sequence[_int], destination: _int | Sequence[_int]) -> Tensor: r"""A view with dimensions moved to other places; the rest keep their order."""
     def msort(self) -> Tensor: r"""The elements sorted along the first dimension."""
@@ -455,6 +460,10 @@ class TensorBase:
     def nan_to_num(self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None) -> Tensor: r"""Replaces NaN and infinities (by 0 and the largest finite numbers)."""
     def nan_to_num_(self, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None) -> Tensor: r"""Replaces NaN and infinities (by 0 and the largest finite numbers)."""
     def nanmean(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None) -> Tensor: r"""Mean of what is not NaN."""
+    @overload
+    def nanmedian(self) -> Tensor: r"""The lower median of the elements that are not NaN."""
+    @overload
+    def nanmedian(self, dim: _int, keepdim: _bool = False) -> tuple[Tensor, Tensor]: ...
     def nansum(self, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None) -> Tensor: r"""Sum in which NaN counts as 0."""
     @overload
     def narrow(self, dim: _int, start: Tensor, length: _int) -> Tensor: r"""A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end."""

@@ -242,9 +242,6 @@ from eagergrad.tensor.statistics import equal as equal
 from eagergrad.tensor.statistics import gradient as gradient
 from eagergrad.tensor.statistics import is_same_size as is_same_size
 from eagergrad.tensor.statistics import isclose as isclose
-from eagergrad.tensor.statistics import median as median
-from eagergrad.tensor.statistics import mode as mode
-from eagergrad.tensor.statistics import nanmedian as nanmedian
 from eagergrad.tensor.statistics import nanquantile as nanquantile
 from eagergrad.tensor.statistics import norm as norm
 from eagergrad.tensor.statistics import promote_types as promote_types
@@ -651,6 +648,10 @@ def max_pool2d(input: Tensor, kernel_size: _int | Sequence[_int], stride: _int |
 def max_pool3d(input: Tensor, kernel_size: _int | Sequence[_int], stride: _int | Sequence[_int] | None = None, padding: _int | Sequence[_int] = 0, dilation: _int | Sequence[_int] = 1, ceil_mode: _bool = False) -> Tensor: r"""Greatest value of each window of the last 3 dimensions; stride defaults to kernel_size, padding counts as -inf."""
 def maximum(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = maximum(a, b)"""
 def mean(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Mean over some or all dimensions."""
+@overload
+def median(input: Tensor, *, out: Any = None) -> Tensor: r"""The lower median of all elements; NaN is larger than everything."""
+@overload
+def median(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
 def meshgrid(*tensors: Tensor | Sequence[Tensor], indexing: _str | None = None) -> tuple[Tensor, ...]: r"""Coordinate grids of vectors; `indexing` is 'ij' (the default) or 'xy'."""
 @overload
 def min(input: Tensor, *, out: Any = None) -> Tensor: r"""Smallest element."""
@@ -660,6 +661,7 @@ def min(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: ...
 def min(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
 def minimum(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = minimum(a, b)"""
 def mm(input: Tensor, mat2: Tensor, *, out: Any = None) -> Tensor: r"""Product of two matrices."""
+def mode(input: Tensor, dim: _int = -1, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""The most frequent elements along a dimension (the smallest of several) and where they are."""
 def moveaxis(input: Tensor, source: _int | Sequence[_int], destination: _int | Sequence[_int]) -> Tensor: r"""Another name of movedim()."""
 def movedim(input: Tensor, source: _int | Sequence[_int], destination: _int | Sequence[_int]) -> Tensor: r"""A view with dimensions moved to other places; the rest keep their order."""
 def msort(input: Tensor, *, out: Any = None) -> Tensor: r"""The elements sorted along the first dimension."""
@@ -671,6 +673,10 @@ def mv(input: Tensor, vec: Tensor, *, out: Any = None) -> Tensor: r"""Matrix tim
 def nan_to_num(input: Tensor, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None, *, out: Any = None) -> Tensor: r"""Replaces NaN and infinities (by 0 and the largest finite numbers)."""
 def nan_to_num_(input: Tensor, nan: _float | None = None, posinf: _float | None = None, neginf: _float | None = None) -> Tensor: r"""Replaces NaN and infinities (by 0 and the largest finite numbers)."""
 def nanmean(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Mean of what is not NaN."""
+@overload
+def nanmedian(input: Tensor, *, out: Any = None) -> Tensor: r"""The lower median of the elements that are not NaN."""
+@overload
+def nanmedian(input: Tensor, dim: _int, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: ...
 def nansum(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Sum in which NaN counts as 0."""
 @overload
 def narrow(input: Tensor, dim: _int, start: Tensor, length: _int) -> Tensor: r"""A view of `length` entries of a dimension, from `start`. Raises RuntimeError beyond the end."""

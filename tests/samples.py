@@ -24,7 +24,6 @@ SPOKEN_FOR = {
     "gelu_erf": "nn.functional.gelu",
     "gelu_tanh": "nn.functional.gelu",
     "normal_cdf": "nn.functional.gelu",
-    "pick": "median",
     "grid_sampler": "nn.functional.grid_sample",
     "im2col": "nn.functional.unfold",
     "huber": "nn.functional.huber_loss",

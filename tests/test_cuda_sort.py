@@ -68,6 +68,17 @@ def test_selection_of_many_and_of_other_types():
     check(lambda x: (x.topk(0), x.topk(2, 0)), draw(4, 3))
 
 
+@pytest.mark.parametrize("dtype", [eg.float32, eg.int64])
+def test_medians_and_modes(dtype):
+    x = with_ties(3, 50, dtype=dtype)
+    if dtype.is_floating_point:
+        x[1, 5:9] = NAN
+        x[2] = NAN
+        x[0, 7:9] = INF
+    check(lambda x: (x.median(1), x.nanmedian(0), x.median(), x[0].nanmedian()), x, order=0)
+    check(lambda x: (x[:2].mode(1), x.mode(0, keepdim=True)[0], x[0, 0].mode()), x, order=0)
+
+
 @pytest.mark.parametrize("n", [1, 60, 3000])
 def test_unique(n):
     x = draw(n, dtype=eg.int64, low=-50, high=50)

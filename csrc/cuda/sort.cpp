@@ -242,6 +242,7 @@ Scratch index_order(const int64_t* index, int64_t n, int64_t limit) {
 
 }  // namespace cuda
 
-EG_CUDA_KERNELS(SortKernels, {&sort, &topk, &kth, &sort_rows, &run_starts, &describe_runs, &search})
+EG_CUDA_KERNELS(SortKernels, {&sort, &topk, &kth, &sort_rows, &run_starts, &describe_runs, &search,
+                              nullptr, nullptr})
 
 }  // namespace eg

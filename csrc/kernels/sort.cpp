@@ -476,19 +476,174 @@ void topk(DType dtype, const char* x, char* values, int64_t* index, int64_t rows
   });
 }
 
-void kth(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
-         int64_t k) {
+// --- one element of a row ---------------------------------------------------------------------------------------------
+constexpr int64_t kKeyPadding = 64;
+
+// A row's keys, kKeyPadding of the largest behind them, and where they lie, NaN apart.
+template <class Key>
+struct KeySpan {
+  const Key* keys;
+  Key low, high;
+  int64_t nans;
+};
+
+template <class T>
+KeySpan<KeyOf<T>> span_of(const T* x, KeyOf<T>* keys, int64_t n) {
+  using Key = KeyOf<T>;
+  constexpr Key largest = static_cast<Key>(~Key(0));
+  Key low = largest, high = 0, nans = 0;
+  for (int64_t i = 0; i < n; ++i) keys[i] = key_of(x[i]);
+  for (int64_t i = 0; i < n; ++i) low = keys[i] < low ? keys[i] : low;
+  if constexpr (std::is_integral_v<T>) {
+    for (int64_t i = 0; i < n; ++i) high = keys[i] > high ? keys[i] : high;
+  } else {
+    for (int64_t i = 0; i < n; ++i) {
+      const Key plain = keys[i] == largest ? 0 : keys[i];
+      high = plain > high ? plain : high;
+      nans += static_cast<Key>(keys[i] == largest);
+    }
+  }
+  std::memset(keys + n, 0xff, kKeyPadding * sizeof(Key));
+  return {keys, low, high, static_cast<int64_t>(nans)};
+}
+
+// Position of equal number k (from 0) of a key that the row has more than k of.
+template <class Key>
+int64_t position_of(const Key* keys, Key key, int64_t k) {
+  constexpr int64_t step = kKeyPadding;
+  int64_t i = 0;
+  for (;; i += step) {  // k is below the number of those left, so that the row does not end before
+    Key found = 0;
+    for (int64_t j = 0; j < step; ++j) found += keys[i + j] == key;
+    if (static_cast<int64_t>(found) > k) break;
+    k -= static_cast<int64_t>(found);
+  }
+  while (keys[i] != key || k-- > 0) ++i;
+  return i;
+}
+
+// How many keys are no larger than one below the largest of all, of which kKeyPadding follow the row.
+template <class Key>
+int64_t count_up_to(const Key* keys, int64_t n, Key limit) {
+  using V = typename VectorOf<Key>::type;
+  constexpr int lanes = VectorOf<Key>::lanes, together = 4;
+  static_assert(lanes * together <= kKeyPadding, "whole steps");
+  V counts[together] = {}, all = {};
+  for (int64_t i = 0; i < n; i += lanes * together)
+    for (int j = 0; j < together; ++j) {
+      V v;
+      std::memcpy(&v, keys + i + lanes * j, sizeof(V));
+      counts[j] -= (V)(v <= V{} + limit);
+    }
+  for (int j = 0; j < together; ++j) all += counts[j];
+  int64_t count = 0;
+  for (int l = 0; l < lanes; ++l) count += static_cast<int64_t>(all[l]);
+  return count;
+}
+
+// Halves the keys' range by counting.
+template <class Key>
+int64_t bisected_position(const KeySpan<Key>& span, int64_t n, int64_t k) {
+  Key low = span.low, high = span.high;
+  int64_t before = 0;  // keys below low
+  while (low < high) {
+    const Key middle = low + (high - low) / 2;
+    const int64_t count = count_up_to(span.keys, n, middle);
+    const bool above = count <= k;
+    before = above ? count : before;
+    low = above ? middle + 1 : low;
+    high = above ? high : middle;
+  }
+  return position_of(span.keys, low, k - before);
+}
+
+// The leading digit of the keys' range leaves a few candidates.
+template <class Key>
+int64_t selected_position(const KeySpan<Key>& span, int64_t n, int64_t k, int bits) {
+  using E = typename EntryOf<Key>::type;
+  constexpr int digits = 11;
+  constexpr Key buckets = Key(1) << digits;
+  const int drop = bits > digits ? bits - digits : 0;
+  const auto bucket_of = [&](int64_t i) {  // of NaN: one beyond all others
+    const Key d = static_cast<Key>(span.keys[i] - span.low) >> drop;
+    return d < buckets ? d : buckets;
+  };
+  int64_t counts[buckets + 1];
+  std::memset(counts, 0, sizeof(counts));
+  for (int64_t i = 0; i < n; ++i) ++counts[bucket_of(i)];
+  Key bucket = 0;
+  while (k >= counts[bucket]) k -= counts[bucket++];
+  Buffer<E> entries(counts[bucket] + 1);
+  int64_t kept = 0;
+  for (int64_t i = 0; i < n; ++i) {
+    entries.get()[kept] = (static_cast<E>(span.keys[i]) << EntryOf<Key>::shift) | static_cast<E>(i);
+    kept += bucket_of(i) == bucket;
+  }
+  select(entries.get(), kept, k + 1);
+  return static_cast<int64_t>(entries.get()[k] & ((E(1) << EntryOf<Key>::shift) - 1));
+}
+
+// Position of the element that stands at place k in ascending order, NaN last; equal ones keep their order.
+template <class Key>
+int64_t position_at(const KeySpan<Key>& span, int64_t n, int64_t k) {
+  const int64_t good = n - span.nans;
+  if (k >= good) return position_of(span.keys, static_cast<Key>(~Key(0)), k - good);
+  const int bits = bit_length<Key>(span.high - span.low);
+  const bool by_counting = n <= 64 || (n <= 8192 && bits <= 4 * VectorOf<Key>::lanes);
+  return by_counting ? bisected_position(span, n, k) : selected_position(span, n, k, bits);
+}
+
+// Rows of which `place` tells the place in ascending order of the element to pick.
+template <class F>
+EG_INLINE void pick_each(DType dtype, const char* x, char* values, int64_t* index, int64_t rows,
+                         int64_t n, F place) {
   visit_all(dtype, [&](auto zero) {
     using T = decltype(zero);
-    using Key = KeyOf<T>;
-    using E = typename EntryOf<Key>::type;
-    constexpr E mask = (E(1) << EntryOf<Key>::shift) - 1;
     each_row(rows, n, [&](int64_t r) {
       const T* row = reinterpret_cast<const T*>(x) + r * n;
-      Buffer<E> a(n);
-      make_entries(row, a.get(), n, false);
-      select(a.get(), n, k + 1);
-      index[r] = static_cast<int64_t>(a.get()[k] & mask);
+      Buffer<KeyOf<T>> keys(n + kKeyPadding);
+      const auto span = span_of(row, keys.get(), n);
+      index[r] = position_at(span, n, place(n - span.nans));
+      reinterpret_cast<T*>(values)[r] = row[index[r]];
+    });
+  });
+}
+
+void kth(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+         int64_t k) {
+  pick_each(dtype, x, values, index, rows, n, [k](int64_t) { return k; });
+}
+
+void median(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+            bool skip_nan) {
+  pick_each(dtype, x, values, index, rows, n, [n, skip_nan](int64_t good) {
+    const bool is_nan = good < n && (!skip_nan || good == 0);
+    return is_nan ? good : (good - 1) / 2;
+  });
+}
+
+template <class T>
+int64_t mode_position(const T* x, int64_t n) {
+  Buffer<int64_t> order(n);
+  const int64_t* at = order.get();
+  sort_row(x, static_cast<T*>(nullptr), order.get(), n, false);
+  int64_t longest = 0, found = 0;
+  for (int64_t i = 0, end; i < n; i = end) {
+    for (end = i + 1; end < n && equal(x[at[end]], x[at[i]]);) ++end;
+    if (end - i > longest) {
+      longest = end - i;
+      found = at[end - 1];
+    }
+  }
+  return found;
+}
+
+void mode(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n) {
+  visit_all(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    each_row(rows, n, [&](int64_t r) {
+      const T* row = reinterpret_cast<const T*>(x) + r * n;
+      index[r] = mode_position(row, n);
       reinterpret_cast<T*>(values)[r] = row[index[r]];
     });
   });
@@ -624,6 +779,7 @@ void search(DType dtype, const char* boundaries, const int64_t* sorter, int64_t 
 
 }  // namespace
 
-EG_KERNELS(SortKernels, {&sort, &topk, &kth, &sort_rows, &run_starts, &describe_runs, &search});
+EG_KERNELS(SortKernels,
+           {&sort, &topk, &kth, &sort_rows, &run_starts, &describe_runs, &search, &median, &mode});
 
 }  // namespace eg

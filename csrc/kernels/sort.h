@@ -29,6 +29,12 @@ struct SortKernels {
   void (*search)(DType dtype, const char* boundaries, const int64_t* sorter, int64_t n,
                  const char* values, int64_t rows, int64_t width, bool shared, bool right,
                  int64_t* out);
+  // On the host alone, a device has ops for it. An element of each of contiguous rows of n > 0, and its position.
+  // The lower median. NaN is a row's median if it has one; skip_nan: only if it has nothing else.
+  void (*median)(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n,
+                 bool skip_nan);
+  // The smallest of the most frequent elements, where it stands last. NaN differs from itself.
+  void (*mode)(DType dtype, const char* x, char* values, int64_t* index, int64_t rows, int64_t n);
 };
 
 }  // namespace eg

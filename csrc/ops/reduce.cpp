@@ -151,7 +151,6 @@ struct Extreme {
   }
 };
 
-// One element of x, whose equals share its gradient.
 struct Pick {
   static constexpr const char* name = "Pick";
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& value) {
@@ -163,9 +162,12 @@ struct Pick {
     return {shared_gradient(ctx.saved(0), ctx.saved(1), {0}, g), Tensor()};
   }
 };
-EG_OP(
-    +[](const Tensor& input, const Tensor& value) { return apply(Pick{}, input, value); },
-    "_pick(input, value)", "An element of a vector; its equals share the gradient.", kInternal)
+
+}  // namespace
+
+Tensor pick(const Tensor& x, const Tensor& value) { return apply(Pick{}, x, value); }
+
+namespace {
 
 // Product of all but one element: from the left times from the right, so that zeros do no harm.
 Tensor others_product(const Tensor& x, int64_t dim) {

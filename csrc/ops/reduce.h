@@ -29,5 +29,7 @@ inline DType ordered_type(DType t) {
 }
 
 Tensor cumprod(const Tensor& x, int64_t dim);
+// An element of a vector; its equals share the gradient.
+Tensor pick(const Tensor& x, const Tensor& value);
 
 }  // namespace eg

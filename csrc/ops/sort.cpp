@@ -1,10 +1,12 @@
-// Order: sort, topk, kthvalue, unique, searchsorted, histograms.
+// Order: sort, topk, kthvalue, median, mode, unique, searchsorted, histograms.
 #include "kernels/sort.h"
 
 #include <cmath>
 
 #include "core/parallel.h"
+#include "ops/creation.h"
 #include "ops/index.h"
+#include "ops/reduce.h"
 
 namespace eg {
 namespace {
@@ -41,8 +43,11 @@ struct LastDim {
 };
 
 // Results that are elements of the input, with their positions along dim.
-enum class Pick { Sort, Topk, Kthvalue };
-constexpr const char* kPickNames[] = {"Sort", "Topk", "Kthvalue"};
+enum class Pick { Sort, Topk, Kthvalue, Median, Nanmedian, Mode };
+constexpr const char* kPickNames[] = {"Sort", "Topk", "Kthvalue", "Median", "Nanmedian", "Mode"};
+
+// Positions [..., 1] of the medians or modes of rows [..., n], by ops.
+Tensor device_positions(Pick pick, const Tensor& rows);
 
 template <Pick P>
 struct Picked {
@@ -53,6 +58,9 @@ struct Picked {
   bool keepdim = true;
   Dims in_sizes;
 
+  std::string title() const {  // PyTorch's number 0 is the median of all
+    return str(name, P == Pick::Median || P == Pick::Nanmedian ? "Backward1" : "Backward0");
+  }
   std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& x) {
     in_sizes = x.sizes();
     const LastDim last(x, dim);
@@ -65,6 +73,16 @@ struct Picked {
       if (P == Pick::Sort) kernel.sort(x.dtype(), from, to, at, last.rows, last.n, flag);
       if (P == Pick::Topk) kernel.topk(x.dtype(), from, to, at, last.rows, last.n, k, flag);
       if (P == Pick::Kthvalue) kernel.kth(x.dtype(), from, to, at, last.rows, last.n, k - 1);
+      if (P >= Pick::Median && x.device().is_cpu()) {
+        if (P == Pick::Mode)
+          kernel.mode(x.dtype(), from, to, at, last.rows, last.n);
+        else
+          kernel.median(x.dtype(), from, to, at, last.rows, last.n, P == Pick::Nanmedian);
+      } else if (P >= Pick::Median) {
+        const GradMode off(false);
+        index = device_positions(P, last.data);
+        values = gather(last.data, -1, index);
+      }
     }
     values = last.back(values, x.dim() == 0);
     index = last.back(index, x.dim() == 0);
@@ -122,6 +140,37 @@ Pair kthvalue(const Tensor& x, int64_t k, int64_t dim, bool keepdim) {
   EG_CHECK(k >= 1 && k <= n, "[kthvalue] selected number k out of range: k is ", k, ", dimension ",
            d, " of shape ", x.sizes(), " has ", n, " elements");
   return eg::apply(Picked<Pick::Kthvalue>{d, k, false, keepdim, {}}, x);
+}
+
+template <Pick P>
+void check_median(const Tensor& x) {
+  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[", P == Pick::Median ? "" : "nan",
+                "median] not implemented for bool");
+}
+
+template <Pick P>
+Pair row_element(const Tensor& x, int64_t dim, bool keepdim) {
+  const char* op = P == Pick::Mode ? "mode" : P == Pick::Median ? "median" : "nanmedian";
+  if (P != Pick::Mode) check_median<P>(x);
+  const int64_t d = wrap_dim(dim, x.dim());
+  EG_CHECK_KIND(Index, x.dim() == 0 || x.sizes()[d] > 0, op, "(): Expected reduction dim ", d,
+                " to have non-zero size.");
+  return eg::apply(Picked<P>{d, 0, false, keepdim, {}}, x);
+}
+
+template <Pick P>
+Tensor median_of_all(const Tensor& x) {
+  check_median<P>(x);
+  if (x.numel() == 0) {
+    Tensor nothing = zeros({}, x.dtype(), x.device());
+    if (x.is_floating()) fill(nothing, Scalar(double(NAN)));
+    return nothing;
+  }
+  const bool records = grad_enabled() && x.requires_grad();
+  const Tensor flat = reshape(records ? x : x.detach(), {-1});
+  const Tensor value = std::get<0>(row_element<P>(flat.detach(), 0, false));
+  if (!records) return value;
+  return named(pick(flat, value), P == Pick::Median ? "MedianBackward0" : "NanmedianBackward0");
 }
 
 // --- unique -------------------------------------------------------------------------------------------------------
@@ -271,6 +320,30 @@ Tensor isin(const Tensor& elements, const Tensor& tests, bool assume_unique, boo
     const Tensor found = view(index_select(sorted, 0, view(at, {-1})), x.sizes());
     return invert ? ne(found, x) : eq(found, x);
   }
+}
+
+Tensor device_positions(Pick pick, const Tensor& rows) {
+  const auto number = [](int64_t i) { return scalar_tensor(Scalar(i), DType::Int64); };
+  const Tensor zero = number(0), last_place = number(rows.sizes().back() - 1);
+  const auto [ordered, order] = sort(rows, -1, false, true);
+  const Tensor bad = isnan(ordered), last = sub(last_place, sum(to(bad, DType::Int64), {-1}, true));
+  Tensor place;
+  if (pick == Pick::Mode) {  // the first of the longest runs of equals ends there
+    const Tensor found =
+        rows.is_floating() ? where(bad, Tensor(double(INFINITY)), ordered) : ordered;
+    const auto bound = [&found](bool right) {
+      return searchsorted(found, found, false, right, std::nullopt, std::nullopt);
+    };
+    const Tensor end = minimum(sub(bound(true), number(1)), last);
+    const Tensor length = where(bad, zero, sub(end, bound(false)));
+    place = where(eq(length, amax(length, {-1}, true)), maximum(end, zero), last_place);
+    place = amin(place, {-1}, true);
+  } else {
+    const Tensor middle = floor_divide(maximum(last, zero), number(2));
+    const Tensor first_bad = minimum(add(last, number(1)), last_place);
+    place = pick == Pick::Median ? where(lt(last, last_place), first_bad, middle) : middle;
+  }
+  return gather(order, -1, place);
 }
 
 // --- histograms --------------------------------------------------------------------------------------------------------
@@ -472,6 +545,26 @@ EG_OP(&kthvalue, "kthvalue(input, k, dim=-1, keepdim=False) -> (values, indices)
 
 >>> eg.tensor([3, 1, 2]).kthvalue(2).values.item()
 2
+)",
+      kOut)
+#define EG_MEDIAN(NAME, PICK, DOC, DOC_DIM)              \
+  EG_OP(&median_of_all<PICK>, NAME "(input)", DOC, kOut) \
+  EG_OP(&row_element<PICK>, NAME "(input, dim, keepdim=False) -> (values, indices)", DOC_DIM, kOut)
+EG_MEDIAN("median", Pick::Median,
+          R"(The lower median of all elements; NaN is larger than everything.
+
+>>> eg.tensor([4, 1, 3, 2]).median().item()
+2
+)",
+          "The lower medians along a dimension and where they are.")
+EG_MEDIAN("nanmedian", Pick::Nanmedian, "The lower median of the elements that are not NaN.",
+          "The lower medians of what is not NaN along a dimension, and where they are.")
+#undef EG_MEDIAN
+EG_OP(&row_element<Pick::Mode>, "mode(input, dim=-1, keepdim=False) -> (values, indices)",
+      R"(The most frequent elements along a dimension (the smallest of several) and where they are.
+
+>>> eg.tensor([3, 1, 1, 3]).mode().values.item()
+1
 )",
       kOut)
 EG_WAITS("unique unique_consecutive", "how many there are")

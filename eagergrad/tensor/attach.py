@@ -41,8 +41,7 @@ def find_op(name: str) -> Any:
 
 # Python functions that PyTorch also has as methods.
 _METHODS = (
-    "allclose corrcoef cov cross dist equal isclose is_nonzero is_same_size kron median mode nanmedian nanquantile "
-    "quantile renorm trace"
+    "allclose corrcoef cov cross dist equal isclose is_nonzero is_same_size kron nanquantile quantile renorm trace"
 ).split()
 
 # In-place methods that PyTorch also has as functions.

@@ -9,7 +9,6 @@ from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.dtype import ALL, dtype
 from eagergrad.tensor.out import with_numpy_names, with_out
-from eagergrad.tensor.results import result_type
 from eagergrad.tensor.size import Size, wrap_dim
 
 _ops = _C.op_table
@@ -25,9 +24,6 @@ __all__ = [
     "gradient",
     "is_same_size",
     "isclose",
-    "median",
-    "mode",
-    "nanmedian",
     "nanquantile",
     "norm",
     "promote_types",
@@ -100,80 +96,6 @@ def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -
 
 
 # -- order statistics --------------------------------------------------------------------------------
-
-_median = result_type("median", "values", "indices")
-_mode = result_type("mode", "values", "indices")
-
-
-def _lower_median(input: Any, dim: Any, keepdim: bool, skip_nan: bool, name: str) -> Any:
-    if input.dtype is ALL[0]:
-        raise NotImplementedError(f"{name}() is not implemented for bool")
-    if dim is None:
-        flat = input.reshape(-1)
-        if flat.numel() == 0:
-            return input.new_full((), math.nan) if input.dtype.is_floating_point else flat.sum()
-        value = _lower_median(flat.detach(), 0, False, skip_nan, name).values
-        if not (input.requires_grad and _C.is_grad_enabled()):
-            return value
-        return _C.named(_ops["_pick"](flat, value), f"{name.capitalize()}Backward0")
-    dim = wrap_dim(dim, input.dim())
-    if input.dim() == 0:
-        return _median(input.clone(), input.new_zeros((), dtype=ALL[5]))
-    n = input.shape[dim]
-    if n == 0:
-        raise IndexError(f"{name}(): Expected reduction dim {dim} to have non-zero size.")
-    order = _ops["argsort"](input.detach(), dim=dim, stable=True)
-    counts: Any = n
-    if input.dtype.is_floating_point:
-        bad = input.detach().isnan()
-        counts = n - bad.sum(dim, True)
-        place = (counts - 1).clamp(min=0) // 2
-        if not skip_nan:
-            place = _ops["where"](bad.any(dim, True), counts, place)
-    else:
-        shape = list(input.shape)
-        shape[dim] = 1
-        place = input.new_full(shape, (n - 1) // 2, dtype=ALL[5])
-    at = order.gather(dim, place)
-    values = input.gather(dim, at)
-    if not keepdim:
-        values, at = values.squeeze(dim), at.squeeze(dim)
-    return _median(_C.named(values, f"{name.capitalize()}Backward1"), at)
-
-
-@with_out
-def median(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    """The (lower) median of all elements, or (values, indices) along dim. NaN is larger than everything."""
-    return _lower_median(input, dim, keepdim, False, "median")
-
-
-@with_out
-def nanmedian(input: Any, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
-    """median of the elements that are not NaN."""
-    return _lower_median(input, dim, keepdim, True, "nanmedian")
-
-
-@with_out
-def mode(input: Any, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
-    """The most frequent value along dim (the smallest of several) and an index of it."""
-    wrap_dim(dim, input.dim())
-    if input.dim() == 0:
-        return _mode(input.clone(), input.new_zeros((), dtype=ALL[5]))
-    dim = wrap_dim(dim, input.dim())
-    if input.shape[dim] == 0:
-        raise IndexError(f"mode(): Expected reduction dim {dim} to have non-zero size.")
-    ordered, order = _ops["sort"](input.detach().movedim(dim, -1), dim=-1, stable=True)
-    n = ordered.shape[-1]
-    place = _ops["arange"](n, device=input.device).expand(ordered.shape)
-    begins = _ops["cat"]([place[..., :1] == 0, ordered[..., 1:] != ordered[..., :-1]], -1)
-    # How far each element is from the first of its equals: the mode ends the first of the longest runs.
-    run = place - _ops["where"](begins, place, 0).cummax(-1)[0]
-    end = _ops["where"](run == run.amax(-1, True), place, n).amin(-1, True)
-    at = _ops["clone"](order.gather(-1, end).movedim(-1, dim), memory_format="contiguous_format")
-    values = input.gather(dim, at)
-    if not keepdim:
-        values, at = values.squeeze(dim), at.squeeze(dim)
-    return _mode(_C.named(values, "ModeBackward0"), at)
 
 
 def _tensor(values: Any, **kw: Any) -> Any:
