@@ -3,33 +3,73 @@
 
 #include "core/parallel.h"
 #include "kernels/integers.h"
+#include "kernels/lanes.h"
 #include "kernels/optim_rules.h"
 #include "kernels/scratch.h"
+#include "kernels/square.h"
 
 namespace eg {
+
+namespace lanes {
+namespace {
+
+// As optim_rules' of numbers; all lanes have the same weight.
+template <class T>
+EG_INLINE Lanes<T> average(Lanes<T> m, Lanes<T> x, Lanes<T> w) {
+  return w.v[0] < T(0.5) ? m + w * (x - m) : x - (x - m) * (Lanes<T>(1) - w);
+}
+
+}  // namespace
+}  // namespace lanes
+
 namespace {
 
 using namespace optim_rules;  // NOLINT
+using lanes::Lanes;
 
 // ---- the loops
 // ------------------------------------------------------------------------------------
 
-template <class Rule, class T>
-EG_INLINE void update_dense(const Rule& rule, T* p, const T* g, T* s0, T* s1, T* s2, int64_t n) {
-#pragma GCC ivdep
-  for (int64_t i = 0; i < n; ++i) {
-    T none = T(0);
-    rule(p[i], g[i], Rule::kStates > 0 ? s0[i] : none, Rule::kStates > 1 ? s1[i] : none,
-         Rule::kStates > 2 ? s2[i] : none);
+// The tensors of an item: the parameter, its gradient, the states.
+template <class T>
+struct Parts {
+  T* at[kOptimStates + 2];
+};
+
+// Whole vectors. Compiled once, or the bits of an element would depend on where it stands: a copy may be contracted otherwise.
+template <class T, class Rule>
+__attribute__((noinline)) void update_vectors(const Rule& rule, const Parts<T>& x, int64_t n) {
+  constexpr int64_t L = kLanes<T>;
+  for (int64_t i = 0; i < n / L * L; i += L) {
+    Lanes<T> state[kOptimStates] = {T(0), T(0), T(0)};
+    for (int k = 0; k < Rule::kStates; ++k) state[k] = load(x.at[k + 2] + i);
+    Lanes<T> param = load(x.at[0] + i);
+    rule(param, load(x.at[1] + i), state[0], state[1], state[2]);
+    store(x.at[0] + i, param.v);
+    for (int k = 0; k < Rule::kStates; ++k) store(x.at[k + 2] + i, state[k].v);
   }
 }
 
 template <class T, class Rule>
 EG_INLINE void update_part(const Rule& rule, const OptimItem& item, int64_t begin, int64_t n) {
-  T* s[kOptimStates] = {};
-  for (int k = 0; k < Rule::kStates; ++k) s[k] = static_cast<T*>(item.state[k]) + begin;
-  update_dense(rule, static_cast<T*>(item.param) + begin, static_cast<const T*>(item.grad) + begin,
-               s[0], s[1], s[2], n);
+  constexpr int64_t L = kLanes<T>;
+  constexpr int kTensors = Rule::kStates + 2;
+  Parts<T> x{{static_cast<T*>(item.param), static_cast<T*>(const_cast<void*>(item.grad))}};
+  for (int k = 2; k < kTensors; ++k) x.at[k] = static_cast<T*>(item.state[k - 2]);
+  for (int k = 0; k < kTensors; ++k) x.at[k] += begin;
+  if (n >= L) update_vectors(rule, x, n);
+  const int64_t rest = n % L;
+  if (rest == 0) return;
+  T last[kTensors][L];
+  Parts<T> y{};
+  for (int k = 0; k < kTensors; ++k) {
+    y.at[k] = last[k];
+    x.at[k] += n - rest;
+    store(last[k], load_some(x.at[k], rest));
+  }
+  update_vectors(rule, y, L);
+  for (int k = 0; k < kTensors; ++k)
+    if (k != 1) store_some(x.at[k], load(last[k]), rest);
 }
 
 template <class T>
@@ -66,9 +106,9 @@ struct Stepper {
   static void prepare(const OptimOptions& o, OptimItem& item) { Rule<float>::prepare(o, item); }
   static void update(const OptimOptions& o, const OptimItem& item, int64_t begin, int64_t n) {
     if (item.dtype == DType::Float64) {
-      update_part<double>(Rule<double>(o, item), item, begin, n);
+      update_part<double>(Rule<Lanes<double>>(o, item), item, begin, n);
     } else {
-      update_part<float>(Rule<float>(o, item), item, begin, n);
+      update_part<float>(Rule<Lanes<float>>(o, item), item, begin, n);
     }
   }
   static Fading fading(const OptimOptions& o, const OptimItem& item, double k) {
