@@ -48,6 +48,7 @@ constexpr LoopName kWhereLoop = {3, int16_t(Ternary::count)};
 struct UnaryKernels {
   ElementwiseLoop forward[int(Unary::count)][kComputeTypes];  // null: no such type
   ElementwiseLoop backward[int(Unary::count)][2];             // gx from g, x, y
+  ElementwiseLoop half_sign[2];                               // neg and abs of halves as they are
 };
 struct BinaryKernels {
   ElementwiseLoop forward[int(Binary::count)][kComputeTypes];

@@ -2,6 +2,7 @@
 #include "kernels/reduce.h"
 
 #include "kernels/grain.h"
+#include "kernels/halves.h"
 #include "kernels/simd.h"
 #include "kernels/vocabulary.h"
 
@@ -244,9 +245,9 @@ void lines(const T* x, char* out, int64_t outer, int64_t length) {
   });
 }
 
-// inner > 1: columns of a panel are accumulated side by side.
-template <Reduce op, class T>
-void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner) {
+// inner > 1: columns of a panel are accumulated side by side. S: the elements' type, T or a half.
+template <Reduce op, class T, class S>
+void columns(const S* x, char* out, int64_t outer, int64_t length, int64_t inner) {
   using U = Total<op, T>;
   using R = Rule<op, T>;
   auto* y = reinterpret_cast<Out<op, T>*>(out);
@@ -257,15 +258,19 @@ void columns(const T* x, char* out, int64_t outer, int64_t length, int64_t inner
     for (int64_t item = begin; item < end; ++item) {
       const int64_t o = item / panels, first = item % panels * kPanel;
       const int64_t n = inner - first < kPanel ? inner - first : kPanel;
-      const T* p = x + o * length * inner + first;
+      const S* p = x + o * length * inner + first;
       U total[kPanel];
-      T part[kPanel];
+      T part[kPanel], wide[std::is_same_v<S, T> ? 1 : kPanel];
       for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
       for (int64_t r0 = 0; r0 < length; r0 += kRows) {
         const int64_t r1 = r0 + kRows < length ? r0 + kRows : length;
         for (int64_t i = 0; i < n; ++i) part[i] = R::start();
         for (int64_t r = r0; r < r1; ++r) {
-          const T* row = p + r * inner;
+          const T* row = wide;
+          if constexpr (std::is_same_v<S, T>)
+            row = p + r * inner;
+          else
+            widen(wide, p + r * inner, n);
           for (int64_t i = 0; i < n; ++i) part[i] = R::join(part[i], R::element(row[i]));
         }
         for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
@@ -281,7 +286,7 @@ void reduce_typed(const char* x, char* out, int64_t outer, int64_t length, int64
   if (inner == 1)
     lines<op>(p, out, outer, length);
   else
-    columns<op>(p, out, outer, length, inner);
+    columns<op, T>(p, out, outer, length, inner);
 }
 
 // Truth values have two loops. Whole numbers wrap around alike with a sign and without.
@@ -303,6 +308,11 @@ void reduce_any(DType type, const char* x, char* out, int64_t outer, int64_t len
 
 void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
             int64_t inner) {
+  if (type == DType::Float16)
+    return columns<Reduce::Sum, float>(reinterpret_cast<const Half*>(x), out, outer, length, inner);
+  if (type == DType::BFloat16)
+    return columns<Reduce::Sum, float>(reinterpret_cast<const BFloat16*>(x), out, outer, length,
+                                       inner);
   switch (op) {
     case Reduce::Sum:
       return reduce_any<Reduce::Sum>(type, x, out, outer, length, inner);

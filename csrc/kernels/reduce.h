@@ -9,8 +9,8 @@ enum class Reduce : uint8_t { Sum, Prod, Max, Min, All, Any, Count, SumSquares }
 enum class Arg : uint8_t { Max, Min };
 enum class Scan : uint8_t { Sum, Prod, Max, Min, LogSumExp };
 
-// Types: those that a CPU computes in; halves are converted by the caller. The GPU's reduce and arg take halves too and give
-// float32.
+// Types: those that a CPU computes in; halves are converted by the caller, but for sums of columns (inner > 1), which are
+// float32. The GPU's reduce and arg take halves too and give float32.
 struct ReduceKernels {
   // out[outer, inner] of the element type. All, Any and Count take bool; Count, which the host has, gives int64. SumSquares is
   // for the kernels' own use.

@@ -84,6 +84,15 @@ constexpr ElementwiseLoop backward_of() {
     return nullptr;
 }
 
+// The sign bit of halves, inverted or cleared.
+template <bool clear>
+void half_sign_loop(char* const* p, const int64_t*, int64_t n, const double*) {
+  auto* y = reinterpret_cast<uint16_t*>(p[0]);
+  auto* x = reinterpret_cast<const uint16_t*>(p[1]);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = uint16_t(clear ? x[i] & 0x7fff : x[i] ^ 0x8000);
+}
+
 }  // namespace
 }  // namespace vocabulary
 
@@ -103,7 +112,8 @@ const UnaryKernels table = {{
 #define EG_UNARY(NAME, DOMAIN, ...) \
   {backward_of<NAME##_op, DOMAIN, float>(), backward_of<NAME##_op, DOMAIN, double>()},
 #include "ops/elementwise.def"
-                            }};
+                            },
+                            {&half_sign_loop<false>, &half_sign_loop<true>}};
 }  // namespace
 EG_REGISTER_KERNELS(UnaryKernels, table)
 

@@ -405,11 +405,20 @@ struct Call {
   DType common;
 
   void compute(const Tensor& out) const {
-    const DType in = loop_dtype(row, common);
+    const ElementwiseLoop sign = row.inputs == 1 && is_reduced(common) ? sign_loop() : nullptr;
+    const DType in = sign ? common : loop_dtype(row, common);
     LoopOperand operands[3];
     for (int i = 0; i < row.inputs; ++i) operands[i] = {inputs[i], in};
-    run_elementwise({row.inputs, op}, loop, out, row.domain == Bool ? DType::Bool : in, operands,
-                    row.inputs, attributes, row.inputs == 2);
+    run_elementwise({row.inputs, op}, sign ? sign : loop, out,
+                    row.domain == Bool ? DType::Bool : in, operands, row.inputs, attributes,
+                    row.inputs == 2);
+  }
+  // Of halves only the sign changes: null for other ops.
+  ElementwiseLoop sign_loop() const {
+    const Unary unary_op = Unary(op);
+    if (!inputs[0]->device().is_cpu() || (unary_op != Unary::neg && unary_op != Unary::abs))
+      return nullptr;
+    return host_kernels<UnaryKernels>().half_sign[unary_op == Unary::abs];
   }
   Tensor run() const {
     Tensor out =
@@ -566,6 +575,10 @@ void binary_(Binary op, const Tensor& a, const Tensor& b) {
   if (EG_UNLIKELY(may_be_row_sparse(b)) && (op == Binary::add || op == Binary::sub) &&
       add_rows_in_place(a, b, op == Binary::sub))
     return;
+  if (op == Binary::pow && b.is_weak() && a.is_floating()) {  // as power() does
+    const double e = b.item().to_double();
+    if (e == 2 || e == 3) return unary_(e == 2 ? Unary::square : Unary::cube, a);
+  }
   const Tensor* inputs[] = {&a, &b};
   const OpDevice device(binary_rows[int(op)].name, inputs, 2);
   binary_call(op, inputs).run_inplace();

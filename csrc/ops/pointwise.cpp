@@ -164,7 +164,8 @@ void check_operands(const char* name, Numbers where, const Tensor& a, const Tens
   EG_OP(                                                                                          \
       +[](const Operand& input, const Operand& other) {                                           \
         check_operands(#NAME, numbers(Binary::NAME), input, other);                               \
-        return binary(Binary::NAME, input, other);                                                \
+        return Binary::NAME == Binary::pow ? power(input, other)                                  \
+                                           : binary(Binary::NAME, input, other);                  \
       },                                                                                          \
       #NAME "(input, other)", "y = " #Y "\n\ndL/da = " #GA "\ndL/db = " #GB, (FLAGS) & ~kInplace) \
   EG_OP(                                                                                          \
@@ -420,7 +421,7 @@ EG_OP(
     +[](const Operand& input, const Operand& exponent) {
       check_operands("float_power", numbers(Binary::pow), input, exponent);
       const auto wide = [](const Tensor& t) { return to(t, DType::Float64); };
-      return pow(wide(input), wide(exponent));
+      return power(wide(input), exponent.tensor.is_weak() ? exponent.tensor : wide(exponent));
     },
     "float_power(input, exponent)", "input ** exponent in float64.", kOutCasts)
 EG_OP(

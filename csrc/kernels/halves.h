@@ -1,0 +1,56 @@
+// Lines of halves made floats, and back.
+#pragma once
+
+#include "kernels/simd.h"
+
+namespace eg {
+namespace {
+
+#if defined(__F16C__)
+#if defined(__AVX512F__)
+constexpr int64_t kHalves = 16;  // (GCC 12 takes forms without a mask for uses of undefined values)
+EG_INLINE void cast_halves(float* d, const Half* s) {
+  const __m256i halves = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(s));
+  store(d, (Vec<float>)_mm512_maskz_cvtph_ps(0xffff, halves));
+}
+EG_INLINE void cast_halves(Half* d, const float* s) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(d),
+                      _mm512_maskz_cvtps_ph(0xffff, (__m512)load(s), _MM_FROUND_TO_NEAREST_INT));
+}
+#else
+constexpr int64_t kHalves = 8;
+EG_INLINE void cast_halves(float* d, const Half* s) {
+  _mm256_storeu_ps(d, _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(s))));
+}
+EG_INLINE void cast_halves(Half* d, const float* s) {
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(d),
+                   _mm256_cvtps_ph(_mm256_loadu_ps(s), _MM_FROUND_TO_NEAREST_INT));
+}
+#endif
+// By the processor's instructions. The last few go the same way: the bits of NaN do not depend on where it stands.
+template <class To, class From>
+void cast_halves(To* d, const From* s, int64_t n) {
+  int64_t i = 0;
+  for (; i + kHalves <= n; i += kHalves) cast_halves(d + i, s + i);
+  if (i == n) return;
+  From rest[kHalves] = {};
+  To out[kHalves];
+  for (int64_t k = i; k < n; ++k) rest[k - i] = s[k];
+  cast_halves(out, rest);
+  for (int64_t k = i; k < n; ++k) d[k] = out[k - i];
+}
+#endif
+
+EG_INLINE void widen(float* d, const BFloat16* s, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) d[i] = to_float(s[i]);
+}
+EG_INLINE void widen(float* d, const Half* s, int64_t n) {
+#if defined(__F16C__)
+  cast_halves(d, s, n);
+#else
+  for (int64_t i = 0; i < n; ++i) d[i] = to_float(s[i]);
+#endif
+}
+
+}  // namespace
+}  // namespace eg
