@@ -7,7 +7,7 @@ import pytest
 import eagergrad as eg
 import emulated_gpu
 import interpreter
-from cuda_pairs import check, draw, gpu  # noqa: F401 (a fixture)
+from cuda_pairs import check, derivatives, draw, gpu  # noqa: F401 (a fixture)
 from eagergrad.nn import functional as F
 
 
@@ -68,7 +68,7 @@ def test_halves_in_several_tiles(dtype):
         q, k, v = (t.transpose(1, 2) for t in (q, k, v))
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True, scale=-0.3)
 
-    check(f, *heads((1, 140, 4, 24), (1, 150, 2, 24), (1, 150, 2, 24), dtype=dtype))
+    check(f, *heads((1, 70, 4, 24), (1, 150, 2, 24), (1, 150, 2, 24), dtype=dtype))
 
 
 def test_halves_that_see_part_of_the_keys():
@@ -83,6 +83,19 @@ def test_halves_that_see_part_of_the_keys():
             k,
             v,
         )
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float16])
+def test_gradients_of_one_input_alone(dtype):
+    inputs = [x.cuda() for x in heads((1, 2, 9, 8), (1, 2, 11, 8), (1, 2, 11, 8), dtype=dtype)]
+    together = derivatives(F.scaled_dot_product_attention, inputs, 1)[1:]
+    for i, expected in enumerate(together):
+        alone = [x.detach().requires_grad_(i == j) for j, x in enumerate(inputs)]
+        y = F.scaled_dot_product_attention(*alone)
+        (found,) = eg.autograd.grad(
+            (y.double() * draw(*y.shape, dtype=eg.float64).cuda()).sum(), alone[i]
+        )
+        assert (found == expected).all()
 
 
 def test_halves_of_extreme_numbers():

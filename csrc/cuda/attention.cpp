@@ -36,27 +36,40 @@ int tile_columns(const AttentionShape& s) {
   return 0;
 }
 
-// Tiles of twice as many rows read the other matrix half as often, if they are enough for the card.
+// Tiles of twice as many rows, where registers hold them, read the other matrices half as often; but the card has to be full.
 struct HalfLaunch {
-  int columns, sixteens;
+  int columns, sixteens;  // of rows a warp
   cuda::Grid grid;
-  HalfLaunch(const AttentionShape& s, int64_t rows, int64_t heads)
+  HalfLaunch(const AttentionShape& s, int64_t rows, int64_t heads, int widest)
       : columns(tile_columns(s)),
-        sixteens(ceil_div(rows, 2 * kHalfRows) * heads >= 2 * cuda::driver().multiprocessors ? 2
-                                                                                             : 1),
+        sixteens(columns <= widest &&
+                         ceil_div(rows, 2 * kHalfRows) * heads >= 2 * cuda::driver().multiprocessors
+                     ? 2
+                     : 1),
         grid(ceil_div(rows, kHalfRows * sixteens) * heads, kHalfThreads) {}
 };
 
-bool takes_halves(const AttentionShape& s, bool backward) {
+bool takes_halves(const AttentionShape& s, bool) {
   const int needed = s.dtype == DType::BFloat16 ? 80 : 75;
-  return !backward && tile_columns(s) > 0 && cuda::driver().capability >= needed;
+  return tile_columns(s) > 0 && cuda::driver().capability >= needed;
 }
 
 void forward_half(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
                   HeadMatrix v, HeadMatrix out, void* lse) {
-  const HalfLaunch l(s, s.queries, s.batch * s.heads);
+  const HalfLaunch l(s, s.queries, s.batch * s.heads, 128);
   cuda::launch(cuda::kernel(kHalfFile, "eg::attention_half", {s.dtype, l.columns, l.sixteens}),
                l.grid, s, mask, q, k, v, out, lse);
+}
+
+// first, second: attention_half.cu; `columns` are what the rows of a tile meet, `beside` the matrices that go with both.
+void gradients_half(const AttentionShape& s, const AttentionMask& mask, bool turned,
+                    HeadMatrix rows, HeadMatrix beside_rows, HeadMatrix columns,
+                    HeadMatrix beside_columns, const void* lse, const void* along, HeadMatrix first,
+                    HeadMatrix second) {
+  const HalfLaunch l(s, turned ? s.keys : s.queries, s.batch * (turned ? s.kv_heads : s.heads), 64);
+  cuda::launch(
+      cuda::kernel(kHalfFile, "eg::attention_half_grad", {s.dtype, l.columns, l.sixteens, turned}),
+      l.grid, s, mask, rows, beside_rows, columns, beside_columns, lse, along, first, second);
 }
 
 // --- both ----------------------------------------------------------------------------------------------------------
@@ -74,22 +87,30 @@ void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, H
 void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
               HeadMatrix v, HeadMatrix out, const void* lse, HeadMatrix g, HeadMatrix dq,
               HeadMatrix dk, HeadMatrix dv) {
+  check_sizes(s);
+  const bool half = is_reduced(s.dtype);
   const int64_t rows = s.batch * s.heads * s.queries;
-  const cuda::Scratch along(rows * item_size(s.dtype));
+  const cuda::Scratch scratch(rows * (half ? sizeof(float) : item_size(s.dtype)));
+  const void* const along = scratch.get();
   cuda::launch(cuda::kernel(kFile, "eg::attention_along", {s.dtype}),
-               cuda::elements(rows * 32, 1, kThreads), s, out, g, along.get());
+               cuda::elements(rows * 32, 1, kThreads), s, out, g, scratch.get());
+  if (half) {
+    if (dq.data) gradients_half(s, mask, false, q, g, k, v, lse, along, dq, HeadMatrix());
+    if (dk.data || dv.data) gradients_half(s, mask, true, k, v, q, g, lse, along, dk, dv);
+    return;
+  }
   if (dq.data) {
     const int chunks = chunks_of(s.width);
     cuda::launch(cuda::kernel(kFile, "eg::attention_queries_grad", {s.dtype, chunks}),
                  grid_of(s.queries, s.batch * s.heads, s.width, chunks), s, mask, q, k, v, g, lse,
-                 static_cast<const void*>(along.get()), dq);
+                 along, dq);
   }
   if (dk.data || dv.data) {
     const int64_t width = std::max(s.width, s.value_width);
     const int chunks = chunks_of(width);
     cuda::launch(cuda::kernel(kFile, "eg::attention_keys_grad", {s.dtype, chunks}),
                  grid_of(s.keys, s.batch * s.kv_heads, width, chunks), s, mask, q, k, v, g, lse,
-                 static_cast<const void*>(along.get()), dk, dv);
+                 along, dk, dv);
   }
 }
 

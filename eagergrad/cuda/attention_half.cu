@@ -226,4 +226,98 @@ __global__ void __launch_bounds__(kThreads)
   sum.put(queries, row0, head_rows<T>(out, b, h, s.queries).from(q0), value_width);
 }
 
+// --- backward ------------------------------------------------------------------------------------------------------
+
+// A block has a tile of rows and goes through the columns. Rows are queries and columns are keys, or, kTurned, the other way round;
+// beside a query stands the gradient of its result, beside a key its value. Gradients: `first` of queries; kTurned: `first` of keys
+// and `second` of values, either of which may be null. Blocks: row tiles x batch x heads of the rows.
+template <class T, int D, int M, bool kTurned>
+__global__ void __launch_bounds__(kThreads)
+    attention_half_grad(AttentionShape s, AttentionMask mask, HeadMatrix rows,
+                        HeadMatrix beside_rows, HeadMatrix columns, HeadMatrix beside_columns,
+                        const float* lse, const float* along, HeadMatrix first, HeadMatrix second) {
+  constexpr int kRows = 64 * M, kColumns = M == 1 && D <= 64 ? 64 : 32;
+  constexpr int kBuffers = D <= 96 ? 2 : 1;  // in 48 KiB; with two the next columns arrive early
+  __shared__ Tile<T, D, kRows> x, beside_x;
+  __shared__ Tile<T, D, kColumns> y[kBuffers], beside_y[kBuffers];
+  const int count = int(kTurned ? s.keys : s.queries), group = int(s.heads / s.kv_heads),
+            width = int(s.width), value_width = int(s.value_width);
+  const int64_t heads = kTurned ? s.kv_heads : s.heads, tiles = (count + kRows - 1) / kRows,
+                b = blockIdx.x / tiles / heads, head = blockIdx.x / tiles % heads;
+  // The tile that has most to do starts first.
+  const int64_t tile = kTurned ? blockIdx.x % tiles : tiles - 1 - blockIdx.x % tiles;
+  const int r0 = int(tile) * kRows, row0 = int(threadIdx.x) / 32 * 16 * M;
+
+  // A step: columns of one head, those that some row of the tile meets.
+  const int begin = kTurned && s.causal ? r0 / kColumns * kColumns : 0,
+            end = kTurned ? int(s.queries) : Scores<float>(s, mask, b, head).seen(r0 + kRows),
+            steps_of_head = begin < end ? (end - begin + kColumns - 1) / kColumns : 0,
+            steps = steps_of_head * (kTurned ? group : 1);
+  const auto fetch = [&](int step) {
+    const int64_t h = kTurned ? head * group + step / steps_of_head : head / group;
+    const int from = begin + step % steps_of_head * kColumns;
+    y[step % kBuffers].fetch(head_rows<T>(columns, b, h, end).from(from), width);
+    beside_y[step % kBuffers].fetch(head_rows<T>(beside_columns, b, h, end).from(from),
+                                    value_width);
+  };
+  x.fetch(head_rows<T>(rows, b, head, count).from(r0), width);
+  beside_x.fetch(head_rows<T>(beside_rows, b, head, count).from(r0), value_width);
+  if (steps) fetch(0);
+
+  Sums<M, D / 8> sum, beside_sum;
+  sum.clear();
+  beside_sum.clear();
+  for (int step = 0; step < steps; ++step) {
+    wait_for_copies();
+    __syncthreads();  // the columns are there, those before have been read
+    if (kBuffers == 2 && step + 1 < steps) fetch(step + 1);
+    const int64_t h = kTurned ? head * group + step / steps_of_head : head;
+    const int c0 = begin + step % steps_of_head * kColumns;
+    const Scores<float> scores(s, mask, b, h);
+    // Where number i of a fragment is; what there is of its query.
+    using Products = Sums<M, kColumns / 8>;
+    const auto at = [&](int m, int n, int i, int* query, int* key) {
+      const int row = r0 + row0 + Products::row(m, i), column = c0 + Products::column(n, i);
+      *query = kTurned ? column : row;
+      *key = kTurned ? row : column;
+    };
+    const auto of_query = [&](const float* of, int query) {
+      return query < s.queries ? of[(b * s.heads + h) * s.queries + query] : 0;
+    };
+
+    Products p, d;
+    p.clear();
+    p.add_dots(x, row0, y[step % kBuffers]);
+    const bool plain = kTurned ? scores.plain(c0, kColumns, r0 + row0, 16 * M)
+                               : scores.plain(r0 + row0, 16 * M, c0, kColumns);
+    p.each([&](float& v, int m, int n, int i) {
+      int query, key;
+      at(m, n, i, &query, &key);
+      const float score = plain ? v * float(s.scale) : scores.at(v, query, key);
+      v = vocabulary::exp2((score - of_query(lse, query)) * kLog2e);
+    });
+    if (kTurned && second.data) beside_sum.add_product(p, beside_y[step % kBuffers]);
+    if (first.data) {
+      d.clear();
+      d.add_dots(beside_x, row0, beside_y[step % kBuffers]);
+      d.each([&](float& v, int m, int n, int i) {
+        int query, key;
+        at(m, n, i, &query, &key);
+        v = p.at[m][n][i] * (v - of_query(along, query));
+      });
+      sum.add_product(d, y[step % kBuffers]);
+    }
+    if (kBuffers == 1 && step + 1 < steps) {
+      __syncthreads();
+      fetch(step + 1);
+    }
+  }
+  wait_for_copies();  // of rows that no column met
+  __syncthreads();
+  sum.each([&](float& v, int, int, int) { v *= float(s.scale); });
+  if (first.data) sum.put(x, row0, head_rows<T>(first, b, head, count).from(r0), width);
+  if (kTurned && second.data)
+    beside_sum.put(beside_x, row0, head_rows<T>(second, b, head, count).from(r0), value_width);
+}
+
 }  // namespace eg
