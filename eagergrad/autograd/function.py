@@ -8,6 +8,9 @@ from typing import Any
 from eagergrad import _C
 from eagergrad.autograd.grad_mode import no_grad
 
+# The sizes of the batches of the running vmaps, the outermost first. See Note [Batched tensors].
+batch_sizes: list[int] = []
+
 
 class FunctionCtx:
     """What forward and backward of a Function share. Attributes may be set freely."""
@@ -98,6 +101,7 @@ class Function:
     """
 
     _title: str | None = None  # on the tape, where it is not the class's name and "Backward"
+    _of_matrices = False  # of the last two dimensions, whatever is in front of them
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         raise RuntimeError(
@@ -128,6 +132,13 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward unrecorded and puts this function on the tape."""
+        if batch_sizes:
+            from eagergrad.func._batched import NoRule, level_of, of_matrices
+
+            if level_of(args) >= 0:
+                if cls._of_matrices:
+                    return of_matrices(cls.apply, args)
+                raise NoRule("[vmap] a Function of one item")
         ctx: Any = FunctionCtx()
         ctx.function = cls
         separate = cls.setup_context is not Function.setup_context

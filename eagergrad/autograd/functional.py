@@ -137,6 +137,8 @@ def jacobian(
 ) -> Any:
     """All derivatives of func's outputs: shape output.shape + input.shape, nested tuples for several.
 
+    With `vectorize` the rows are computed together, as `func.jacrev` does.
+
     >>> import eagergrad as eg
     >>> eg.autograd.functional.jacobian(lambda x: x ** 2, eg.tensor([1.0, 3.0]))
     tensor([[2., 0.],
@@ -144,6 +146,10 @@ def jacobian(
     """
     from eagergrad.autograd.grad_mode import enable_grad
 
+    if vectorize:
+        from eagergrad.func import jacrev
+
+        return _together(jacrev, func, inputs, create_graph, strict)
     with enable_grad():
         xs, single = _tuple(inputs, "inputs")
         leaves = _leaves(xs, create_graph)
@@ -170,6 +176,21 @@ def jacobian(
     return rows[0] if single_y else tuple(rows)
 
 
+def _together(
+    derivative: Any, func: Callable[..., Any], inputs: Any, create_graph: bool, strict: bool
+) -> Any:
+    """A derivative of `eagergrad.func` for each of the inputs, off the tape unless create_graph."""
+    from eagergrad.autograd.grad_mode import enable_grad
+    from eagergrad.utils._pytree import tree_map
+
+    if strict:
+        raise RuntimeError("`strict=True` and `vectorize=True` do not go together")
+    xs, single = _tuple(inputs, "inputs")
+    with enable_grad():
+        found = derivative(func, 0 if single else tuple(range(len(xs))))(*_leaves(xs, create_graph))
+    return found if create_graph else tree_map(lambda t: t.detach(), found)
+
+
 def _single_output(func: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any) -> Any:
         y = func(*args)
@@ -193,6 +214,10 @@ def hessian(
     """All second derivatives of a function with one number as result."""
     scalar = _single_output(func)
     _, single = _tuple(inputs, "inputs")
+    if vectorize:
+        from eagergrad.func import hessian as together
+
+        return _together(together, scalar, inputs, create_graph, strict)
 
     def first(*args: Any) -> Any:
         grads = jacobian(scalar, args, create_graph=True, strict=strict)

@@ -8,6 +8,8 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad.func import _batched
+from eagergrad.func._vmap import vmap
 from eagergrad.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 __all__ = ["grad", "grad_and_value", "hessian", "jacfwd", "jacrev", "jvp", "linearize", "vjp"]
@@ -31,6 +33,7 @@ class _Evaluation:
         argnums: Argnums,
         has_aux: bool,
     ) -> None:
+        self._call = (name, func, args, kwargs, argnums, has_aux)
         recording = eg.is_grad_enabled()
         positions = _positions(argnums, len(args))
         wanted = args[positions[0]] if isinstance(argnums, int) else [args[p] for p in positions]
@@ -43,6 +46,8 @@ class _Evaluation:
                 raise RuntimeError(
                     f"[{name}] expected floating point tensors at argnums, got {what}"
                 )
+        if _batched.levels:  # each item has derivatives of its own
+            given = [_batched.spread(x, _batched.running()) for x in given]
         with eg.enable_grad():
             self.inputs = [x.view_as(x) if x.requires_grad else _leaf(x) for x in given]
             parts = tree_unflatten(self.inputs, self.form)
@@ -79,9 +84,15 @@ class _Evaluation:
     def output(self) -> Any:
         return self._released(tree_unflatten(self.outputs, self.output_form))
 
-    def pulled(self, outputs: list[Any], seeds: list[Any], keep: bool | None = None) -> list[Any]:
+    def pulled(self, seeds: list[Any], keep: bool | None = None) -> list[Any]:
         """The gradients of the inputs, zeros where nothing depends on them."""
-        return _gradients(outputs, self.inputs, seeds, self.keep if keep is None else keep)
+        return _gradients(self.outputs, self.inputs, seeds, self.keep if keep is None else keep)
+
+    def for_items(self, seeds: list[Any]) -> _Evaluation:
+        """This evaluation, or where the seeds are items of a later vmap one of the same function within it."""
+        if _batched.level_of(seeds) <= _batched.level_of(self.inputs):
+            return self
+        return _Evaluation(*self._call)
 
 
 def _positions(argnums: Argnums, count: int) -> list[int]:
@@ -101,6 +112,7 @@ def _leaf(x: Any) -> Any:
 
 def _finds_others(outputs: list[Any], inputs: list[Any]) -> bool:
     """Do the outputs depend on leaves that are not among the inputs?"""
+    inputs, outputs = ([_batched.physical(x) for x in tensors] for tensors in (inputs, outputs))
     known = {id(x) for x in inputs}
     if any(y.is_leaf and y.requires_grad and id(y) not in known for y in outputs):
         return True
@@ -123,9 +135,19 @@ def _gradients(outputs: Any, inputs: Any, seeds: Any, keep: bool) -> list[Any]:
     found: Any = [None] * len(inputs)
     if pairs:
         ys, ss = zip(*pairs, strict=True)
+        by = _batched.batched_by(inputs[0]) if inputs else ()
+        if by or _batched.level_of(ss) >= 0:
+            ss = tuple(_batched.physical(_batched.spread(s, by)) for s in ss)
+            ys = tuple(_batched.physical(_batched.spread(y, by)) for y in ys)
         found = eg.autograd.grad(
-            ys, inputs, ss, retain_graph=True, create_graph=keep, allow_unused=True
+            ys,
+            [_batched.physical(x) for x in inputs],
+            ss,
+            retain_graph=True,
+            create_graph=keep,
+            allow_unused=True,
         )
+        found = [None if g is None else _batched.rewrapped(g, by) for g in found]
     return [eg.zeros_like(x) if g is None else g for g, x in zip(found, inputs, strict=True)]
 
 
@@ -139,7 +161,7 @@ def _gradient_of(
             f"{[tuple(y.shape) for y in run.outputs]}"
         )
     seed = eg.ones_like(run.outputs[0])
-    return tree_unflatten(run.pulled(run.outputs, [seed]), run.form), run
+    return tree_unflatten(run.pulled([seed]), run.form), run
 
 
 def grad(
@@ -201,21 +223,23 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
     >>> f(eg.tensor([1.0, 10.0]))
     (tensor([ 2., 60.]),)
     """
-    run = _Evaluation("vjp", func, primals, {}, tuple(range(len(primals))), has_aux)
+    argnums = tuple(range(len(primals)))
+    run = _Evaluation("vjp", func, primals, {}, argnums, has_aux)
 
     def pull(*cotangents: Any) -> Any:
         tree = cotangents[0] if len(cotangents) == 1 else cotangents
         seeds = _like("vjp", tree, run.output_form, run.outputs)
-        return tree_unflatten(run.pulled(run.outputs, seeds), run.form)
+        return tree_unflatten(run.for_items(seeds).pulled(seeds), run.form)
 
     return (run.output, pull, run.aux) if has_aux else (run.output, pull)
 
 
 def _pushed(run: _Evaluation, tangents: list[Any]) -> Any:
+    run = run.for_items(tangents)
     # The products with the Jacobian are linear in the seeds; their gradient at any seeds is what is asked for.
     with eg.enable_grad():
         seeds = [_leaf(eg.zeros_like(y)) for y in run.outputs]
-        products = run.pulled(run.outputs, seeds, keep=True)
+        products = run.pulled(seeds, keep=True)
         results = _gradients(products, seeds, tangents, run.keep)
     return tree_unflatten(results, run.output_form)
 
@@ -253,19 +277,31 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
     return run.output, push
 
 
-def _rows(run: _Evaluation, y: Any) -> list[Any]:
-    """Of each input, all derivatives of y: y.shape + input.shape."""
-    rows: list[list[Any]] = []
-    for i in range(y.numel()):
-        seed = eg.zeros(y.numel(), dtype=y.dtype, device=y.device)
-        seed[i] = 1
-        rows.append(run.pulled([y], [seed.reshape(y.shape)]))
-    columns: Any = zip(*rows, strict=True) if rows else [()] * len(run.inputs)
+# How many elements of inputs a Jacobian's rows are computed for at once, and from how many rows on that is tried.
+_AT_ONCE = 1 << 22
+_FEW = 4
+
+
+def _rows(run: _Evaluation, k: int, chunk_size: int | None, together: bool) -> list[Any]:
+    """Of each input, all derivatives of output k: its shape + input.shape."""
+    y, rows = run.outputs[k], run.outputs[k].numel()
+    if not rows:
+        return [x.new_zeros((*y.shape, *x.shape)) for x in run.inputs]
+    seeds = eg.eye(rows, dtype=y.dtype, device=y.device).reshape(rows, *y.shape)
+
+    def row(seed: Any) -> tuple[Any, ...]:
+        each = [eg.zeros_like(other) for other in run.outputs]
+        each[k] = seed
+        return tuple(run.for_items(each).pulled(each))
+
+    size = sum(_batched.physical(x).numel() for x in run.inputs)
+    chunk_size = min(chunk_size or rows, max(_AT_ONCE // max(size, 1), 1))
+    if rows < _FEW or not together:
+        columns: Any = [eg.stack(list(c)) for c in zip(*map(row, seeds), strict=True)]
+    else:
+        columns = vmap(row, chunk_size=chunk_size)(seeds)
     return [
-        eg.stack(list(column)).reshape(*y.shape, *x.shape)
-        if column
-        else x.new_zeros((*y.shape, *x.shape))
-        for column, x in zip(columns, run.inputs, strict=True)
+        column.reshape(*y.shape, *x.shape) for column, x in zip(columns, run.inputs, strict=True)
     ]
 
 
@@ -278,7 +314,8 @@ def jacrev(
 ) -> Callable[..., Any]:
     """The function that computes all derivatives: for each output, of shape output.shape + argument.shape.
 
-    One backward pass for each element of the outputs, whatever `chunk_size` says.
+    The rows are computed together, `chunk_size` at a time: func runs once more, for all of them (see `vmap`); where it
+    cannot, or drew random numbers, there is a backward pass for each.
 
     >>> import eagergrad as eg
     >>> jacrev(lambda x: x ** 2)(eg.tensor([1.0, 3.0]))
@@ -290,9 +327,17 @@ def jacrev(
 
     @functools.wraps(func)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
+        state = eg.get_rng_state()
         run = _Evaluation("jacrev", func, args, kwargs, argnums, has_aux)
+        drew = not eg.equal(
+            state, eg.get_rng_state()
+        )  # func would draw other numbers if it ran again
         result = tree_unflatten(
-            [tree_unflatten(_rows(run, y), run.form) for y in run.outputs], run.output_form
+            [
+                tree_unflatten(_rows(run, k, chunk_size, not drew), run.form)
+                for k in range(len(run.outputs))
+            ],
+            run.output_form,
         )
         return (result, run.aux) if has_aux else result
 

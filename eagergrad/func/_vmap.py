@@ -8,6 +8,8 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad.func import _rules  # noqa: F401 - fills the table of rules
+from eagergrad.func._batched import Batched, NoRule, level_of, levels, whole_of
 from eagergrad.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 __all__ = ["stack_module_state", "vmap"]
@@ -83,9 +85,11 @@ def vmap(
 ) -> Callable[..., Any]:
     """The function that runs func on every item along `in_dims` of its arguments and stacks the results at `out_dims`.
 
-    Keyword arguments go to every call as they are. func runs once an item, as it is written: loops and conditions on values are fine, and it takes as long as the loop
-    that it is; `chunk_size` changes nothing. With `randomness` "error" random numbers raise RuntimeError, with
-    "different" every item draws its own and with "same" all draw the same.
+    Keyword arguments go to every call as they are. func runs once on tensors that stand for one item and hold the whole
+    batch, or `chunk_size` items of it at a time. Where it asks for what only one item has (``if x > 0``, ``x.item()``) or
+    for an op that has no rule for a batch, it runs once an item, as it is written, and takes as long as the loop that it
+    is. With `randomness` "error" random numbers raise RuntimeError, with "different" every item draws its own and with
+    "same" all draw the same.
 
     >>> import eagergrad as eg
     >>> vmap(eg.dot)(eg.ones(2, 3), eg.arange(6.0).reshape(2, 3))
@@ -100,23 +104,103 @@ def vmap(
         leaves, form = tree_flatten(args)
         dims = _spread(list(in_dims) if isinstance(in_dims, tuple) else in_dims, args, "in_dims")
         size = _batch_size(leaves, dims)
-        random = _Randomness(randomness)
-        results: list[list[Any]] = []
-        out_form: TreeSpec | None = None
-        for i in range(size):
-            items = [
-                x if dim is None else x.select(dim, i) for x, dim in zip(leaves, dims, strict=True)
+        if chunk_size is not None and chunk_size < size:
+            parts = [
+                _at(leaves, dims, start, min(chunk_size, size - start))
+                for start in range(0, size, chunk_size)
             ]
-            random.before()
-            output = func(*tree_unflatten(items, form), **kwargs)
-            random.after()
-            found, out_form = tree_flatten(output)
-            results.append(found)
-        if out_form is None:
-            raise RuntimeError("vmap: the batch is empty, so the results have no shape")
-        return _stacked(results, out_form, out_dims)
+            call = functools.partial(_map, func, kwargs, form, dims, out_dims, randomness)
+            return _joined([call(part) for part in parts], out_dims)
+        return _map(func, kwargs, form, dims, out_dims, randomness, leaves)
 
     return wrapped
+
+
+def _at(leaves: list[Any], dims: list[Any], start: int, length: int) -> list[Any]:
+    return [
+        x if dim is None else x.narrow(dim, start, length)
+        for x, dim in zip(leaves, dims, strict=True)
+    ]
+
+
+def _joined(results: list[Any], out_dims: Any) -> Any:
+    found, forms = zip(*map(tree_flatten, results), strict=True)
+    dims = _spread(
+        list(out_dims) if isinstance(out_dims, tuple) else out_dims, results[0], "out_dims"
+    )
+    columns = zip(zip(*found, strict=True), dims, strict=True)
+    return tree_unflatten([c[0] if dim is None else eg.cat(c, dim) for c, dim in columns], forms[0])
+
+
+def _map(
+    func: Callable[..., Any],
+    kwargs: dict[str, Any],
+    form: TreeSpec,
+    dims: list[Any],
+    out_dims: Any,
+    randomness: str,
+    leaves: list[Any],
+) -> Any:
+    size = _batch_size(leaves, dims)
+    if size > 1:
+        start = eg.get_rng_state()
+        try:
+            result = _whole(func, kwargs, form, dims, out_dims, leaves, size)
+        except Exception:
+            # Either a batch cannot do what an item can, or items raise this too: the loop tells.
+            result = None
+        if not eg.equal(start, eg.get_rng_state()):
+            eg.set_rng_state(start)  # the loop knows what to make of random numbers
+        elif result is not None:
+            return result
+    random = _Randomness(randomness)
+    results: list[list[Any]] = []
+    out_form: TreeSpec | None = None
+    for i in range(size):
+        items = [
+            x if dim is None else x.select(dim, i) for x, dim in zip(leaves, dims, strict=True)
+        ]
+        random.before()
+        output = func(*tree_unflatten(items, form), **kwargs)
+        random.after()
+        found, out_form = tree_flatten(output)
+        results.append(found)
+    if out_form is None:
+        raise RuntimeError("vmap: the batch is empty, so the results have no shape")
+    return _stacked(results, out_form, out_dims)
+
+
+def _whole(
+    func: Callable[..., Any],
+    kwargs: dict[str, Any],
+    form: TreeSpec,
+    dims: list[Any],
+    out_dims: Any,
+    leaves: list[Any],
+    size: int,
+) -> Any:
+    """func once, on all items. See Note [Batched tensors]."""
+    level = len(levels)
+    items = [
+        x if dim is None else Batched(x.movedim(dim, 0) if dim else x, level)
+        for x, dim in zip(leaves, dims, strict=True)
+    ]
+    levels.append(size)
+    try:
+        output = func(*tree_unflatten(items, form), **kwargs)
+        found, out_form = tree_flatten(output)
+        dims = _spread(
+            list(out_dims) if isinstance(out_dims, tuple) else out_dims, output, "out_dims"
+        )
+        results = []
+        for x, dim in zip(found, dims, strict=True):
+            if level_of(x) > level:
+                raise NoRule("[vmap] an item of another vmap")
+            whole = whole_of(x, level)
+            results.append(whole[0] if dim is None else whole.movedim(0, dim) if dim else whole)
+    finally:
+        del levels[level:]
+    return tree_unflatten(results, out_form)
 
 
 def _stacked(results: list[list[Any]], form: TreeSpec, out_dims: Any) -> Any:

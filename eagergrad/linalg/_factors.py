@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from eagergrad import _C
-from eagergrad.autograd.function import Function
+from eagergrad.autograd.function import Function, batch_sizes
 from eagergrad.linalg import _host
 from eagergrad.tensor.dtype import int32
 from eagergrad.tensor.refusals import LinAlgError
@@ -123,6 +123,8 @@ def by_columns(x: Any) -> Any:
 class Factorisation(Function):
     """A function that needs no context for its values alone."""
 
+    _of_matrices = True
+
     @staticmethod
     def value(*args: Any) -> Any:
         """What `forward` returns."""
@@ -131,6 +133,11 @@ class Factorisation(Function):
     @classmethod
     def of(cls, *args: Any) -> Any:
         """`apply`, or without a tape `value`, which is several microseconds less."""
+        if batch_sizes:
+            from eagergrad.func._batched import level_of, of_matrices
+
+            if level_of(args) >= 0:
+                return of_matrices(cls.of, args)
         if _C.is_grad_enabled():
             for x in args:
                 if isinstance(x, _C.TensorBase) and x.requires_grad:
@@ -198,6 +205,7 @@ class Det(Factorisation):
 
 
 class QR(Function):
+    _of_matrices = True
     _title = "LinalgQrBackward0"
 
     @staticmethod

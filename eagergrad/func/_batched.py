@@ -1,0 +1,398 @@
+"""A tensor that stands for one item of a batch: what `vmap` hands to the function where it can run it once for all items.
+
+Note [Batched tensors]
+A `Batched` holds the whole batch, items along dimension 0, and shows the shape of one item. Like a sparse tensor it says it
+is a Tensor and is no subclass, so an op of the core that gets one asks its ``__torch_function__``; a rule of `RULES` then
+runs the op on the whole batch. Rules are written in ordinary ops, so the tape records them and their values may be batched
+again, by an outer vmap (a lower level). What has no rule, reads a value (``x.item()``) or chooses by one that differs
+between the items (``if x > 0``) raises; `vmap` then runs the function item by item, as it is written.
+"""
+
+from __future__ import annotations
+
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import eagergrad as eg
+from eagergrad import _C, Tensor
+from eagergrad._C import ops as _ops
+from eagergrad.autograd.function import batch_sizes as levels
+
+__all__ = [
+    "Batched",
+    "NoRule",
+    "batched_by",
+    "level_of",
+    "levels",
+    "physical",
+    "rewrapped",
+    "running",
+    "spread",
+    "whole_of",
+]
+
+
+# How an op, by its name, runs on the whole batch: rule(level, op, *args, **kwargs). Those at `level` are batched there.
+RULES: dict[str, Callable[..., Any]] = {}
+_METHODS: dict[str, Any] = {"where": _C.op_table["_where_method"]}
+
+
+class NoRule(RuntimeError):
+    """The function cannot run on a whole batch; vmap runs it item by item."""
+
+
+def _refuse(what: str) -> Callable[..., Any]:
+    def refuse(self: Batched, *args: Any, **kwargs: Any) -> Any:
+        raise NoRule(f"[vmap] {what} of a batch of items")
+
+    return refuse
+
+
+def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
+    op = getattr(_ops, name)
+
+    def apply(self: Batched, other: Any) -> Any:
+        if not isinstance(other, (Tensor, bool, int, float)):
+            return NotImplemented
+        return call(op, (other, self) if reflected else (self, other), {})
+
+    return apply
+
+
+def _unary(name: str) -> Callable[[Batched], Any]:
+    op = getattr(_ops, name)
+    return lambda self: call(op, (self,), {})
+
+
+class Batched:
+    """One item of a batch. See Note [Batched tensors]."""
+
+    __slots__ = ("__weakref__", "level", "value")
+    __array_ufunc__ = None
+    __array_priority__ = 1001
+    is_sparse = is_quantized = is_nested = is_meta = is_sparse_csr = is_mkldnn = False
+    layout = eg.strided
+
+    def __init__(self, value: Any, level: int) -> None:
+        self.value = value
+        self.level = level
+
+    @property
+    def __class__(self) -> Any:  # type: ignore[override]
+        return Tensor
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        op = getattr(_ops, func) if isinstance(func, str) else func
+        return call(op, args, kwargs or {})
+
+    def __getattr__(self, name: str) -> Any:
+        op = _METHODS.get(name)
+        if op is None and name in RULES:
+            op = _C.op_table.get(name)
+        if op is not None:
+            return lambda *args, **kwargs: call(op, (self, *args), kwargs)
+        found = inspect.getattr_static(Tensor, name, None)
+        if isinstance(found, types.FunctionType) and not name.startswith("_"):
+            return types.MethodType(found, self)
+        raise AttributeError(f"[vmap] '{name}' of a batch of items")
+
+    # -- what can be said of every item --------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Any:
+        return eg.Size(self.value.shape[1:])
+
+    @property
+    def dtype(self) -> Any:
+        return self.value.dtype
+
+    @property
+    def device(self) -> Any:
+        return self.value.device
+
+    @property
+    def requires_grad(self) -> bool:
+        return self.value.requires_grad
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.value.is_leaf
+
+    @property
+    def grad_fn(self) -> Any:
+        return self.value.grad_fn
+
+    @property
+    def ndim(self) -> int:
+        return self.value.dim() - 1
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.value.is_cuda
+
+    @property
+    def is_cpu(self) -> bool:
+        return self.value.is_cpu
+
+    def dim(self) -> int:
+        return self.value.dim() - 1
+
+    ndimension = dim
+
+    def size(self, dim: int | None = None) -> Any:
+        return self.shape if dim is None else self.shape[dim]
+
+    def numel(self) -> int:
+        return self.shape.numel()
+
+    nelement = numel
+
+    def is_floating_point(self) -> bool:
+        return self.value.is_floating_point()
+
+    def is_complex(self) -> bool:
+        return False
+
+    def is_contiguous(self, memory_format: Any = None) -> bool:
+        return self.value.is_contiguous()
+
+    def requires_grad_(self, requires_grad: bool = True) -> Batched:
+        self.value.requires_grad_(requires_grad)
+        return self
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise TypeError("len() of a 0-d tensor")
+        return self.value.shape[1]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return iter(call(_ops.unbind, (self, 0), {}))
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"Batched(item shape {tuple(self.shape)}, {self.value.shape[0]} items)"
+
+    # -- what only one value has ---------------------------------------------------------------------------
+
+    def __bool__(self) -> bool:
+        """The truth of every item, where they agree: then all take the same way through the function."""
+        true = self.value if self.dtype == eg.bool else self.value != 0
+        if self.numel() == 1 and bool(true.all()):
+            return True
+        if self.numel() == 1 and not bool(true.any()):
+            return False
+        raise NoRule("[vmap] a choice that differs between the items")
+
+    __float__ = __int__ = __index__ = item = tolist = _refuse("the number")
+    __str__ = __format__ = _refuse("the text")
+    __array__ = numpy = __dlpack__ = __contains__ = __deepcopy__ = __reduce_ex__ = _refuse(
+        "the values"
+    )
+    data_ptr = storage = register_hook = retain_grad = backward = _refuse("the memory or graph")
+
+    # -- operators -----------------------------------------------------------------------------------------
+
+    __add__, __radd__ = _operator("add"), _operator("add", True)
+    __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
+    __mul__, __rmul__ = _operator("mul"), _operator("mul", True)
+    __truediv__, __rtruediv__ = _operator("div"), _operator("div", True)
+    __pow__, __rpow__ = _operator("pow"), _operator("pow", True)
+    __mod__, __rmod__ = _operator("remainder"), _operator("remainder", True)
+    __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", True)
+    __matmul__, __rmatmul__ = _operator("matmul"), _operator("matmul", True)
+    __and__, __rand__ = _operator("bitwise_and"), _operator("bitwise_and", True)
+    __or__, __ror__ = _operator("bitwise_or"), _operator("bitwise_or", True)
+    __xor__, __rxor__ = _operator("bitwise_xor"), _operator("bitwise_xor", True)
+    __lt__, __le__, __gt__, __ge__ = (_operator(n) for n in ("lt", "le", "gt", "ge"))
+    __eq__, __ne__ = _operator("eq"), _operator("ne")  # type: ignore[assignment]
+    __iadd__, __isub__, __imul__, __itruediv__ = (
+        _operator(n) for n in ("add_", "sub_", "mul_", "div_")
+    )
+    __neg__, __abs__, __invert__ = _unary("neg"), _unary("abs"), _unary("bitwise_not")
+    __pos__ = lambda self: self  # noqa: E731
+
+    T = property(lambda self: self if self.ndim < 2 else self.permute(*reversed(range(self.ndim))))
+    mT = property(lambda self: self.transpose(-2, -1))
+
+    def __getitem__(self, index: Any) -> Any:
+        return Batched(_item(self, index), self.level)
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        places = _basic(self, index)
+        if isinstance(value, Tensor) and is_at(value, self.level):
+            target = self.value[places]
+            value = lifted(value, self.level, target.dim() - 1)
+        elif level_of(value) > self.level:
+            raise NoRule("[vmap] a write of items into what all items share")
+        self.value[places] = value
+
+
+def call(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The op on whole batches: those of the innermost vmap among the arguments."""
+    rule = RULES.get(op.__name__)
+    if rule is None:
+        raise NoRule(f"[vmap] {op.__name__} has no rule for a whole batch")
+    level = max(level_of(x) for x in (*args, *kwargs.values()))
+    result = rule(level, op, *args, **kwargs)
+    return (
+        result if is_at(result, level) else _wrapped(result, level)
+    )  # written in place, it is wrapped
+
+
+def _wrapped(result: Any, level: int) -> Any:
+    if isinstance(result, Tensor):
+        return Batched(result, level)
+    if isinstance(result, list):
+        return [Batched(x, level) for x in result]
+    if result is None or isinstance(result, int):
+        return result
+    parts = [Batched(x, level) for x in result]
+    return tuple(parts) if type(result) is tuple else type(result)(parts)
+
+
+def level_of(x: Any) -> int:
+    """The innermost vmap that x is batched by, -1 for a plain tensor; of a list, the innermost of its tensors."""
+    if type(x) is Batched:
+        return x.level
+    if isinstance(x, (list, tuple)):
+        return max(map(level_of, x), default=-1)
+    return -1
+
+
+def is_at(x: Any, level: int) -> bool:
+    return type(x) is Batched and x.level == level
+
+
+def whole_of(x: Any, level: int) -> Any:
+    """The whole batch of x, repeated where all items share it."""
+    return x.value if is_at(x, level) else x.unsqueeze(0).expand(levels[level], *x.shape)
+
+
+def lifted(x: Any, level: int, rank: int) -> Any:
+    """The whole batch with dimensions of size 1 put in front of the items', so that they have `rank`."""
+    if not is_at(x, level):
+        return x
+    v, missing = x.value, rank - x.dim()
+    return v.reshape(v.shape[0], *(1,) * missing, *v.shape[1:]) if missing > 0 else v
+
+
+# ---- whole and part -------------------------------------------------------------------------------------------
+
+
+def running() -> tuple[int, ...]:
+    """The levels of the running vmaps, the innermost first."""
+    return tuple(range(len(levels) - 1, -1, -1))
+
+
+def spread(x: Any, by: tuple[int, ...]) -> Any:
+    """x as one that all levels of `by` batch: a derivative is one that each item has of its own."""
+    if not by:
+        if type(x) is Batched:
+            raise NoRule("[vmap] items of a vmap that the others are not of")
+        return x
+    if is_at(x, by[0]):
+        return Batched(spread(x.value, by[1:]), by[0])
+    v = spread(x, by[1:])
+    return Batched(v.unsqueeze(0).expand(levels[by[0]], *v.shape), by[0])
+
+
+def physical(x: Any) -> Any:
+    """The plain tensor under all levels."""
+    while type(x) is Batched:
+        x = x.value
+    return x
+
+
+def batched_by(x: Any) -> tuple[int, ...]:
+    """The levels of x, the innermost vmap first."""
+    found = []
+    while type(x) is Batched:
+        found.append(x.level)
+        x = x.value
+    return tuple(found)
+
+
+def rewrapped(value: Any, by: tuple[int, ...]) -> Any:
+    """The plain tensor `value` with these levels put around it."""
+    for level in reversed(by):
+        value = Batched(value, level)
+    return value
+
+
+def sizes_of(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    sizes = given[0] if len(given) == 1 and isinstance(given[0], (list, tuple)) else given
+    if not all(isinstance(n, int) for n in sizes):
+        raise NoRule("[vmap] sizes that are no integers")
+    return tuple(sizes)
+
+
+def _detach(self: Batched) -> Batched:
+    return Batched(self.value.detach(), self.level)
+
+
+Batched.detach = _detach  # type: ignore[attr-defined]
+
+
+def _creates(name: str) -> Callable[..., Any]:
+    def create(self: Batched, *size: Any, **kwargs: Any) -> Batched:
+        if name == "new_full":
+            size, fill = sizes_of(size[:-1]), size[-1:]
+        else:
+            size, fill = sizes_of(size), ()
+        whole = (self.value.shape[0], *size)
+        return Batched(getattr(self.value, name)(whole, *fill, **kwargs), self.level)
+
+    return create
+
+
+for _name in ("new_zeros", "new_ones", "new_empty", "new_full"):
+    setattr(Batched, _name, _creates(_name))
+
+
+def _basic(x: Any, index: Any) -> tuple[Any, ...]:
+    """The index into an item, of slices and integers only, as one into the batch."""
+    index = index if isinstance(index, tuple) else (index,)
+    if not all(i is None or i is ... or isinstance(i, (int, slice)) for i in index):
+        raise NoRule("[vmap] an index that is no slice or integer")
+    if any(isinstance(i, bool) for i in index):
+        raise NoRule("[vmap] a mask")
+    return (slice(None), *index)
+
+
+def _item(x: Any, index: Any) -> Any:
+    index = index if isinstance(index, tuple) else (index,)
+    index = tuple(eg.tensor(i) if isinstance(i, list) else i for i in index)
+    places = [k for k, i in enumerate(index) if isinstance(i, Tensor)]
+    if not places:
+        return x.value[_basic(x, index)]
+    if level_of(index) < x.level:
+        if places != list(range(places[0], places[0] + len(places))):
+            raise NoRule("[vmap] tensors of indices apart")
+        return x.value[(slice(None), *index)]
+    if places != list(range(len(places))) or any(index[k].dtype == eg.bool for k in places):
+        raise NoRule("[vmap] indices of each item behind a slice")
+    rank = max(index[k].dim() for k in places)
+    batch = x.value.shape[0]
+    rows = eg.arange(batch, device=x.device).reshape(batch, *(1,) * rank)
+    aligned = [lifted(index[k], x.level, rank) for k in places]
+    return x.value[(rows, *aligned, *index[len(places) :])]
+
+
+def of_matrices(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """What a function of stacks of matrices makes of items that are some."""
+    level = level_of(args)
+    rank = max(x.dim() for x in args if isinstance(x, Tensor))
+    whole = (
+        lifted(Batched(whole_of(x, level), level), level, rank) if isinstance(x, Tensor) else x
+        for x in args
+    )
+    return _wrapped(function(*whole), level)
