@@ -55,7 +55,7 @@ struct SolveTriangular {
 
  private:
   Tensor value(const Tensor& a, const Tensor& b) const {
-    if (!on_host(a)) return factorized_elsewhere("solve_triangular", {a, b}, upper, unit)[0];
+    if (!on_host(a)) return factorized_elsewhere("linalg_solve_triangular", {a, b}, upper, unit)[0];
     const auto [left, right] = of_one_batch(a, b);
     return host::solve_triangular(left, right, upper, unit);
   }
@@ -82,7 +82,7 @@ struct Cholesky {
   static constexpr const char* name = "LinalgCholeskyEx";
   std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& a) {
     auto made = on_host(a) ? host::cholesky(a)
-                           : with_info(factorized_elsewhere("cholesky", {a}, false, false));
+                           : with_info(factorized_elsewhere("linalg_cholesky_ex", {a}, false, false));
     ctx.save(std::get<0>(made));
     return made;
   }
@@ -137,7 +137,7 @@ struct Inverse {
   static constexpr const char* name = "LinalgInvEx";
   std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& a) {
     auto made = on_host(a) ? host::solve(a, std::nullopt)
-                           : with_info(factorized_elsewhere("inv", {a}, false, false));
+                           : with_info(factorized_elsewhere("linalg_inv_ex", {a}, false, false));
     ctx.save(std::get<0>(made));
     return made;
   }
@@ -169,7 +169,7 @@ struct Solve {
 
  private:
   static std::tuple<Tensor, Tensor> value(const Tensor& a, const Tensor& b) {
-    if (!on_host(a)) return with_info(factorized_elsewhere("solve", {a, b}, false, false));
+    if (!on_host(a)) return with_info(factorized_elsewhere("linalg_solve_ex", {a, b}, false, false));
     const auto [left, right] = of_one_batch(a, b);
     return host::solve(left, right);
   }

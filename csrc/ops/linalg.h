@@ -14,7 +14,7 @@ std::tuple<Tensor, Tensor> solve(const Tensor& a, const std::optional<Tensor>& b
 Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool unit);
 }  // namespace host
 
-// What `name` makes of tensors on another device; Python sets it, where CuPy is. `upper` and `unit` are of triangles.
+// What the op of that name makes of tensors on another device; Python sets it, where CuPy is. `upper` and `unit` are of triangles.
 extern TensorList (*factorized_elsewhere)(const char* name, const TensorList& inputs, bool upper,
                                           bool unit);
 

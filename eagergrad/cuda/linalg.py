@@ -56,10 +56,10 @@ def _solve(xp: Any, A: Any, B: Any) -> Any:
     return xp.linalg.solve(xp.array(A.contiguous()), xp.array(B.contiguous()))
 
 
-def _solve_triangular(xp: Any, A: Any, B: Any, upper: bool, unit: bool) -> Any:
+def _solve_triangular(xp: Any, A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
     """As any matrix."""
-    T = (A.triu if upper else A.tril)(int(upper) - int(not upper) if unit else 0)
-    return _solve(xp, T + eye_like(A, A.shape[-1]) if unit else T, B)
+    T = (A.triu if upper else A.tril)(int(upper) - int(not upper) if unitriangular else 0)
+    return _solve(xp, T + eye_like(A, A.shape[-1]) if unitriangular else T, B)
 
 
 def _named(name: str) -> Callable[..., Any]:
@@ -89,18 +89,18 @@ def _geqrf(xp: Any, A: Any) -> Any:
     return packed.swapaxes(-1, -2), tau
 
 
-_STRICT = {name: _named(name) for name in ("inv", "cholesky", "eigh", "eigvalsh", "svd")}
-_STRICT |= {"solve": _solve, "svdvals": _svdvals, "real_eig": _real_eig}
-_STRICT |= {"qr": _qr, "geqrf": _geqrf}
-_SILENT = {"slogdet": _named("slogdet"), "solve_triangular": _solve_triangular}
-_WITH_INFO = ("inv", "cholesky", "solve")
+_WITH_INFO = {f"linalg_{name}_ex": _named(name) for name in ("inv", "cholesky")}
+_WITH_INFO |= {"linalg_solve_ex": _solve}
+_STRICT = {name: _named(name) for name in ("eigh", "eigvalsh", "svd")} | _WITH_INFO
+_STRICT |= {"svdvals": _svdvals, "real_eig": _real_eig, "qr": _qr, "_geqrf": _geqrf}
+_SILENT = {"slogdet": _named("slogdet"), "linalg_solve_triangular": _solve_triangular}
 # Which of the results are matrices; else the first.
 _MATRICES = {"qr": (0, 1), "svd": (0, 2), "eigh": (1,), "real_eig": (1,)}
 _MATRICES |= dict.fromkeys(("slogdet", "eigvalsh", "svdvals"), ())
 
 
 def factorized(name: str, *inputs: Any, **options: Any) -> Any:
-    """What the function of that name of linalg._host returns, of tensors on a GPU; None if it is not computed there.
+    """What linalg._host.function(name) returns, of tensors on a GPU; None if it is not computed there.
 
     Infinities, as LAPACK's, where a triangle is singular. LinAlgError as NumPy's where an info would not be 0.
     """
@@ -114,7 +114,7 @@ def factorized(name: str, *inputs: Any, **options: Any) -> Any:
         result = function(xp, *inputs, **options)
     several = isinstance(result, tuple)
     made = [xp.tensor(a, device) for a in (result if several else (result,))]
-    if name == "solve_triangular" and not options["unit"]:
+    if function is _solve_triangular and not options["unitriangular"]:
         made[0].masked_fill_((inputs[0].diagonal(0, -2, -1) == 0).any(), float("inf"))
     for i in _MATRICES.get(name, (0,)):
         made[i] = by_columns(made[i])

@@ -475,7 +475,7 @@ def ldl_factor_ex(
     """ldl_factor with a tensor of error codes: where, from 1, the first zero block of D is."""
     check_square("linalg.ldl_factor_ex", A)
     _no_gradient("linalg.ldl_factor_ex", A)
-    made = factorized("linalg.ldl_factor_ex", "ldl_factor", A)
+    made = factorized("linalg.ldl_factor_ex", "_ldl_factor", A)
     if check_errors:
         check_info("linalg.ldl_factor_ex", made[2])
     return _ldl_factor_ex(*made)

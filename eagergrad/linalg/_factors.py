@@ -45,9 +45,10 @@ def factorized_elsewhere(name: str, inputs: tuple[Any, ...], upper: bool, unit: 
 
     NaN, and 1 as the info, where the library tells by an exception that there is no result.
     """
-    options = {"upper": upper, "unit": unit} if name == "solve_triangular" else {}
+    op = name.removeprefix("linalg_").removesuffix("_ex")
+    options = {"upper": upper, "unitriangular": unit} if op == "solve_triangular" else {}
     try:
-        made = factorized(f"linalg.{name}", name, *inputs, **options)
+        made = factorized(f"linalg.{op}", name, *inputs, **options)
     except LinAlgError:
         A = inputs[0]
         return inputs[-1].new_full(inputs[-1].shape, float("nan")), A.new_full(
@@ -57,9 +58,9 @@ def factorized_elsewhere(name: str, inputs: tuple[Any, ...], upper: bool, unit: 
 
 
 def factorized(op: str, name: str, *inputs: Any, **options: Any) -> Any:
-    """What the function of that name makes of the inputs' values, of `_host` or, on a GPU, of CuPy. Not recorded."""
+    """What `_host.function(name)` or, on a GPU, CuPy makes of the inputs' values. Not recorded."""
     if len(inputs) == 1 and not inputs[0].is_cuda:
-        return getattr(_host, name)(inputs[0].detach(), **options)
+        return _host.function(name)(inputs[0].detach(), **options)
     device = inputs[0].device
     for x in inputs[1:]:
         if x.device != device:
@@ -67,7 +68,7 @@ def factorized(op: str, name: str, *inputs: Any, **options: Any) -> Any:
                 f"{op}: Expected all tensors to be on the same device, but found at least two devices, {device} and {x.device}!"
             )
     if device.type == "cpu":
-        return getattr(_host, name)(*(x.detach() for x in inputs), **options)
+        return _host.function(name)(*(x.detach() for x in inputs), **options)
     try:
         from eagergrad.cuda import linalg
 
@@ -77,7 +78,7 @@ def factorized(op: str, name: str, *inputs: Any, **options: Any) -> Any:
     except np.linalg.LinAlgError as e:
         raise LinAlgError(f"{op}: {_TROUBLE.get(op, _SINGULAR)} ({e}).") from None
     if made is None:
-        made = getattr(_host, name)(*(x.detach().cpu() for x in inputs), **options)
+        made = _host.function(name)(*(x.detach().cpu() for x in inputs), **options)
     return tuple(x.to(device) for x in made) if isinstance(made, tuple) else made.to(device)
 
 
@@ -121,14 +122,30 @@ def by_columns(x: Any) -> Any:
 
 
 class Factorisation(Function):
-    """A function that needs no context for its values alone."""
+    """A function that needs no context for its values alone, and keeps for its gradient what `kept` chooses."""
+
+    _silent: tuple[int, ...] = ()  # which of its results have no gradient
+    _fills_in = True  # are missing gradients zeros?
 
     _of_matrices = True
 
     @staticmethod
     def value(*args: Any) -> Any:
-        """What `forward` returns."""
+        """The results."""
         raise NotImplementedError
+
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        """Of the arguments and the results, what the gradient is made of."""
+        raise NotImplementedError
+
+    @classmethod
+    def forward(cls, ctx: Any, *args: Any) -> Any:
+        made = cls.value(*args)
+        ctx.save_for_backward(*cls.kept(args, made))
+        ctx.mark_non_differentiable(*(made[i] for i in cls._silent))
+        ctx.set_materialize_grads(cls._fills_in)
+        return made
 
     @classmethod
     def of(cls, *args: Any) -> Any:
@@ -152,12 +169,11 @@ class LdlSolve(Factorisation):
 
     @staticmethod
     def value(LD: Any, pivots: Any, B: Any) -> Any:
-        return factorized("linalg.ldl_solve", "ldl_solve", LD, pivots, B)
+        return factorized("linalg.ldl_solve", "_ldl_solve", LD, pivots, B)
 
-    @classmethod
-    def forward(cls, ctx: Any, LD: Any, pivots: Any, B: Any) -> Any:
-        ctx.save_for_backward(LD, pivots)
-        return cls.value(LD, pivots, B)
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return args[:2]
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
@@ -172,10 +188,9 @@ class Slogdet(Factorisation):
     def value(A: Any) -> Any:
         return factorized("linalg.slogdet", "slogdet", A)
 
-    @classmethod
-    def forward(cls, ctx: Any, A: Any) -> Any:
-        ctx.save_for_backward(A)
-        return cls.value(A)
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return args
 
     @staticmethod
     def backward(ctx: Any, _: Any, g: Any) -> Any:
@@ -192,11 +207,9 @@ class Det(Factorisation):
     def value(A: Any) -> Any:
         return factorized("linalg.det", "det", A)
 
-    @classmethod
-    def forward(cls, ctx: Any, A: Any) -> Any:
-        y = cls.value(A)
-        ctx.save_for_backward(A, y)
-        return y
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return args[0], made
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
@@ -242,17 +255,15 @@ def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
 
 class Eigh(Factorisation):
     _title = "LinalgEighBackward0"
+    _fills_in = False
 
     @staticmethod
     def value(A: Any, uplo: str) -> Any:
         return factorized("linalg.eigh", "eigh", A, UPLO=uplo)
 
-    @classmethod
-    def forward(cls, ctx: Any, A: Any, uplo: str) -> Any:
-        L, V = cls.value(A, uplo)
-        ctx.save_for_backward(L, V)
-        ctx.set_materialize_grads(False)
-        return L, V
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return made
 
     @staticmethod
     def backward(ctx: Any, gL: Any, gV: Any) -> Any:
@@ -269,17 +280,15 @@ class Eigh(Factorisation):
 
 class SVD(Factorisation):
     _title = "LinalgSvdBackward0"
+    _fills_in = False
 
     @staticmethod
     def value(A: Any, full: bool) -> Any:
         return factorized("linalg.svd", "svd", A, full_matrices=full)
 
-    @classmethod
-    def forward(cls, ctx: Any, A: Any, full: bool) -> Any:
-        U, S, Vh = cls.value(A, full)
-        ctx.save_for_backward(U, S, Vh)
-        ctx.set_materialize_grads(False)
-        return U, S, Vh
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return made
 
     @staticmethod
     def backward(ctx: Any, gU: Any, gS: Any, gVh: Any) -> Any:
@@ -326,11 +335,9 @@ class Pinv(Factorisation):
         inverse = _ops["where"](kept, S, 1.0).reciprocal() * kept.to(S.dtype)
         return (Vh.mT * inverse.unsqueeze(-2)) @ U.mT
 
-    @classmethod
-    def forward(cls, ctx: Any, A: Any, limit: Any) -> Any:
-        P = cls.value(A, limit)
-        ctx.save_for_backward(A, P)
-        return P
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return args[0], made
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:
@@ -354,18 +361,20 @@ class Lstsq(Factorisation):
     """The gradient is that of pinv(A) @ B, which X is."""
 
     _title = "LinalgLstsqBackward0"
+    _silent = (1, 2)
 
     @staticmethod
     def value(A: Any, B: Any, rcond: float, driver: str) -> Any:
         return factorized("linalg.lstsq", "lstsq", A, B, rcond=rcond, driver=driver)
 
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return args[:2]
+
     @classmethod
-    def forward(cls, ctx: Any, A: Any, B: Any, rcond: float, driver: str) -> Any:
-        X, s, rank = cls.value(A, B, rcond, driver)
-        ctx.save_for_backward(A, B)
-        ctx.mark_non_differentiable(s, rank)
-        ctx.limit = rcond
-        return X, s, rank
+    def forward(cls, ctx: Any, *args: Any) -> Any:
+        ctx.limit = args[2]
+        return super().forward(ctx, *args)
 
     @staticmethod
     def backward(ctx: Any, g: Any, *_: Any) -> Any:
@@ -384,10 +393,9 @@ class MatrixExp(Factorisation):
     def value(A: Any) -> Any:
         return _ops["_matrix_exp"](A.detach())
 
-    @classmethod
-    def forward(cls, ctx: Any, A: Any) -> Any:
-        ctx.save_for_backward(A)
-        return cls.value(A)
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return args
 
     @staticmethod
     def backward(ctx: Any, g: Any) -> Any:

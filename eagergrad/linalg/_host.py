@@ -1,7 +1,8 @@
 """Factorisations on the CPU: eagergrad's own kernels, and the LAPACK of its BLAS. Not recorded.
 
-Each takes detached float32 or float64 tensors of matrices. Matrices among the results lie column by column, as PyTorch's; a
-tensor `info` tells of each matrix what LAPACK would: 0, or where the trouble is.
+Those here do more than call an op of the core; `function` finds the others there. Each takes detached float32 or float64
+tensors of matrices. Matrices among the results lie column by column, as PyTorch's; a tensor `info` tells of
+each matrix what LAPACK would: 0, or where the trouble is.
 """
 
 from __future__ import annotations
@@ -30,54 +31,35 @@ def of_one_batch(A: Any, B: Any) -> tuple[Any, Any]:
     return A.expand(*batch, *A.shape[-2:]), B.expand(*batch, *B.shape[-2:])
 
 
-def solve(A: Any, B: Any) -> tuple[Any, Any]:
-    """The X of A X = B, and info."""
-    return _ops["linalg_solve_ex"](A, B)
+_functions: dict[str, Any] = {}
 
 
-def inv(A: Any) -> tuple[Any, Any]:
-    """The inverse, and info."""
-    return _ops["linalg_inv_ex"](A)
+def function(name: str) -> Any:
+    """The one of that name: of this module, or the op."""
+    return _functions.get(name) or _ops[name]
 
 
-def solve_triangular(A: Any, B: Any, *, upper: bool, unit: bool) -> Any:
-    """The X of T X = B with a triangle T of A; infinities and NaN where its diagonal has zeros."""
-    return _ops["linalg_solve_triangular"](A, B, upper, True, unit)
+def _here(f: Any) -> Any:
+    _functions[f.__name__] = f
+    return f
 
 
-def cholesky(A: Any) -> tuple[Any, Any]:
-    """The lower factor, from the lower triangle, and info."""
-    return _ops["linalg_cholesky_ex"](A)
-
-
-def ldl_factor(A: Any) -> tuple[Any, Any, Any]:
-    """LD, pivots and info."""
-    return _ops["_ldl_factor"](A)
-
-
-def ldl_solve(LD: Any, pivots: Any, B: Any) -> Any:
-    """The X of A X = B from ldl_factor's results."""
-    return _ops["_ldl_solve"](LD, pivots, B)
-
-
+@_here
 def slogdet(A: Any) -> tuple[Any, Any]:
     """Sign and logarithm of the magnitude of determinants."""
     return _ops["_slogdet"](A, True)[:2]
 
 
+@_here
 def det(A: Any) -> Any:
     """Determinants."""
     return _ops["_slogdet"](A, False)[2]
 
 
+@_here
 def qr(A: Any, *, mode: str) -> tuple[Any, Any]:
     """Q (empty in mode "r") and R."""
     return _ops["_qr"](A, mode == "complete", mode != "r")
-
-
-def geqrf(A: Any) -> tuple[Any, Any]:
-    """R on and above the diagonal with the reflections' vectors below it, and their factors."""
-    return _ops["_geqrf"](A)
 
 
 def _converged(op: str, A: Any, info: Any, repeated: str) -> None:
@@ -96,6 +78,7 @@ def _converged(op: str, A: Any, info: Any, repeated: str) -> None:
     )
 
 
+@_here
 def eigh(A: Any, *, UPLO: str, vectors: bool = True) -> tuple[Any, Any]:
     """Eigenvalues, rising, and eigenvectors (empty unless asked for), by one triangle."""
     L, V, info = _ops["_eigh"](A, UPLO == "U", vectors)
@@ -103,11 +86,13 @@ def eigh(A: Any, *, UPLO: str, vectors: bool = True) -> tuple[Any, Any]:
     return L, V
 
 
+@_here
 def eigvalsh(A: Any, *, UPLO: str) -> Any:
     """Eigenvalues alone."""
     return eigh(A, UPLO=UPLO, vectors=False)[0]
 
 
+@_here
 def svd(A: Any, *, full_matrices: bool, vectors: bool = True) -> tuple[Any, Any, Any]:
     """U, S and Vh (U and Vh empty unless asked for)."""
     U, S, Vh, info = _ops["_svd"](A, full_matrices, vectors)
@@ -115,11 +100,13 @@ def svd(A: Any, *, full_matrices: bool, vectors: bool = True) -> tuple[Any, Any,
     return U, S, Vh
 
 
+@_here
 def svdvals(A: Any) -> Any:
     """S alone."""
     return svd(A, full_matrices=False, vectors=False)[1]
 
 
+@_here
 def real_eig(A: Any, *, vectors: bool = True) -> tuple[Any, Any]:
     """Eigenvalues and eigenvectors (empty unless asked for) of matrices whose eigenvalues are real."""
     real, imaginary, V, info = _ops["_eig"](A, vectors)
@@ -139,6 +126,7 @@ def refuse_complex(is_complex: bool) -> None:
 _DRIVERS = ("gels", "gelsd", "gelss", "gelsy")
 
 
+@_here
 def lstsq(A: Any, B: Any, *, rcond: float, driver: str) -> tuple[Any, Any, Any]:
     """The X of least squares, singular values if the driver finds them, and ranks (int64) unless it is gels."""
     X, s, rank, info = _ops["_lstsq"](*of_one_batch(A, B), rcond, _DRIVERS.index(driver))

@@ -22,17 +22,15 @@ class LuFactor(Factorisation):
     """L below the diagonal and U, pivots from 1, and from 1 where the first zero pivot is, or 0."""
 
     _title = "LinalgLuFactorExBackward0"
+    _silent = (1, 2)
 
     @staticmethod
     def value(A: Any) -> Any:
         return (_ops["_lu_factor"] if A.device.type == "cpu" else eliminate)(A.detach())
 
-    @classmethod
-    def forward(cls, ctx: Any, A: Any) -> Any:
-        LU, pivots, info = cls.value(A)
-        ctx.save_for_backward(LU, pivots)
-        ctx.mark_non_differentiable(pivots, info)
-        return LU, pivots, info
+    @staticmethod
+    def kept(args: Any, made: Any) -> Any:
+        return made[:2]
 
     @staticmethod
     def backward(ctx: Any, g: Any, *_: Any) -> Any:

@@ -108,7 +108,7 @@ def orgqr(input: Any, input2: Any, *, out: Any = None) -> Any:
 def geqrf(input: Any, *, out: Any = None) -> Any:
     """LAPACK's packed QR: R on and above the diagonal, Householder vectors below it, and their factors; not recorded."""
     check_float("geqrf", input)
-    return _geqrf(*factorized("geqrf", "geqrf", input))
+    return _geqrf(*factorized("geqrf", "_geqrf", input))
 
 
 @with_out(casts=True)
