@@ -356,3 +356,14 @@ def test_results_do_not_depend_on_the_number_of_threads():
 def test_bad_input_is_refused(name, arguments, message):
     with pytest.raises(RuntimeError, match=message):
         ops[name](*arguments)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-25, 1e25])
+@pytest.mark.parametrize(("apart", "rank"), [(1.0, 5), (1e-2, 5), (1e-12, 4)])
+def test_least_squares_where_columns_are_nearly_dependent(apart, rank, scale):
+    A, B = matrices((3, 30, 5), "f8"), matrices((3, 30, 2), "f8")
+    A[..., 4] = A[..., 0] + apart * A[..., 4]
+    X, _, found, _ = L.lstsq(eg.tensor(scale * A), eg.tensor(B), rcond=1e-9)
+    assert found.tolist() == [rank] * 3
+    residual = B - A @ (scale * X.numpy())
+    assert np.abs(A.swapaxes(-1, -2) @ residual).max() < 1e-9

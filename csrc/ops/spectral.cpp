@@ -1,5 +1,9 @@
 // Eigenvalues, singular values and least squares of batches of matrices on the host. Gradients: eagergrad/linalg.
+#include <cmath>
+
+#include "kernels/factor.h"
 #include "kernels/lapack.h"
+#include "kernels/qr.h"
 #include "kernels/small.h"
 #include "kernels/symmetric.h"
 #include "ops/matrices.h"
@@ -132,6 +136,57 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> eig(const Tensor& input, bool vectors
   return {real, imaginary, vectors ? transpose(v, -2, -1) : v, info};
 }
 
+// Least squares by QR without pivots, of tall matrices a (m x n, column by column) of which R's condition shows that they have full
+// rank, whichever way that is found out: LAPACK's drivers look for it column by column.
+template <class T>
+class FullRankSolver {
+ public:
+  FullRankSolver(int64_t m, int64_t n, int64_t columns, double rcond)
+      : m_(m), n_(n), columns_(columns), rcond_(rcond) {
+    const int64_t size = m * n + n + m * columns + 2 * n * n + n * columns;
+    if (m >= n && n > 0) memory_.take(size);
+  }
+
+  // False if it may not have. The solutions come in the first n of b's m rows.
+  bool operator()(const T* a, T* b) {
+    if (m_ < n_ || n_ == 0) return false;
+    T *q = memory_.data(), *tau = q + m_ * n_, *c = tau + n_;
+    T *r = c + m_ * columns_, *inverse = r + n_ * n_, *x = inverse + n_ * n_;
+    const QrKernels& reflections = host_kernels<QrKernels>();
+    const auto solve = host_kernels<FactorKernels>().solve_triangle[kDouble];
+    std::copy(a, a + m_ * n_, q);
+    reflections.factor[kDouble](q, m_, n_, m_, tau);
+    for (int64_t i = 0; i < n_; ++i)
+      for (int64_t j = 0; j < n_; ++j) {
+        r[i * n_ + j] = j < i ? T(0) : q[j * m_ + i];
+        inverse[i * n_ + j] = T(i == j);
+      }
+    solve(r, n_, n_, true, false, inverse, n_, n_);
+    // The product of the norms is the condition at the least, and infinite or NaN where it should be.
+    if (!(rcond_ * norm(r) * norm(inverse) < 0.5)) return false;
+    std::copy(b, b + m_ * columns_, c);
+    reflections.apply[kDouble](q, m_, n_, m_, tau, true, c, columns_, m_);
+    for (int64_t i = 0; i < n_; ++i)
+      for (int64_t j = 0; j < columns_; ++j) x[i * columns_ + j] = c[j * m_ + i];
+    solve(r, n_, n_, true, false, x, columns_, columns_);
+    for (int64_t i = 0; i < n_; ++i)
+      for (int64_t j = 0; j < columns_; ++j) b[j * m_ + i] = x[i * columns_ + j];
+    return true;
+  }
+
+ private:
+  static constexpr bool kDouble = sizeof(T) == 8;
+  double norm(const T* x) const {
+    double sum = 0;
+    for (int64_t i = 0; i < n_ * n_; ++i) sum += double(x[i]) * double(x[i]);
+    return std::sqrt(sum);
+  }
+
+  int64_t m_, n_, columns_;
+  double rcond_;
+  Workspace<T> memory_;
+};
+
 std::tuple<Tensor, Tensor, Tensor, Tensor> lstsq(const Tensor& a, const Tensor& b, double rcond,
                                                  int64_t driver) {
   const Matrices m = matrices("linalg.lstsq", a), r = matrices("linalg.lstsq", b);
@@ -141,6 +196,8 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> lstsq(const Tensor& a, const Tensor& 
            a.dtype(), " and ", b.dtype(), ", do not fit");
   EG_CHECK(driver >= 0 && driver < 4, "[linalg.lstsq] there is no driver ", driver);
   const int64_t k = std::min(m.rows, m.columns), most = std::max(m.rows, m.columns);
+  const bool with_values =
+      LeastSquares(driver) == LeastSquares::Gelsd || LeastSquares(driver) == LeastSquares::Gelss;
   const Tensor left = columns_of(a),
                x = zeros(batch_empty(a, {r.columns, most}).sizes(), a.dtype());
   copy_into(narrow(x, -1, 0, m.rows), transpose(b, -2, -1));
@@ -149,11 +206,19 @@ std::tuple<Tensor, Tensor, Tensor, Tensor> lstsq(const Tensor& a, const Tensor& 
   with_type(a, [&](auto zero) {
     using T = decltype(zero);
     for_parts(m, [&](int64_t begin, int64_t end) {
-      LeastSquaresSolver<T> solver(LeastSquares(driver), m.rows, m.columns, r.columns, rcond);
-      for (int64_t i = begin; i < end; ++i)
-        info.data<int32_t>()[i] =
-            solver(left.data<T>() + i * m.rows * m.columns, x.data<T>() + i * most * r.columns,
-                   s.data<T>() + i * k, rank.data<int32_t>() + i);
+      std::optional<LeastSquaresSolver<T>> solver;
+      FullRankSolver<T> quick(m.rows, m.columns, r.columns, rcond);
+      for (int64_t i = begin; i < end; ++i) {
+        T *matrix = left.data<T>() + i * m.rows * m.columns,
+          *y = x.data<T>() + i * most * r.columns;
+        int32_t *found = rank.data<int32_t>() + i, *problem = info.data<int32_t>() + i;
+        if (!with_values && quick(matrix, y)) {
+          *found = int32_t(m.columns), *problem = 0;
+          continue;
+        }
+        if (!solver) solver.emplace(LeastSquares(driver), m.rows, m.columns, r.columns, rcond);
+        *problem = (*solver)(matrix, y, s.data<T>() + i * k, found);
+      }
     });
   });
   return {transpose(x, -2, -1), s, rank, info};
