@@ -377,6 +377,11 @@ def rebuild_tensor(
     t = array_to_tensor(data, dtype)
     if device != "cpu":
         t = t.to(eg.device(device))
+    return _dressed(t, cls, requires_grad, attributes)
+
+
+def _dressed(t: Any, cls: type, requires_grad: bool, attributes: dict) -> Any:
+    """A plain tensor as a leaf of that class, with those attributes."""
     if cls is not eg.Tensor:
         parameter = issubclass(cls, eg.nn.Parameter)
         t = cls(t, requires_grad=requires_grad) if parameter else t.as_subclass(cls)
@@ -384,6 +389,12 @@ def rebuild_tensor(
     if attributes:
         t.__dict__.update(attributes)
     return t
+
+
+def copy_tensor(t: Any) -> Any:
+    """What a tensor's ``__copy__`` returns: a new leaf over the same memory."""
+    attributes = dict(getattr(t, "__dict__", None) or {})
+    return _dressed(t.detach(), type(t), t.requires_grad, attributes)
 
 
 def reduce_tensor(t: Any) -> tuple:
@@ -408,12 +419,8 @@ def deepcopy_tensor(t: Any, memo: dict) -> Any:
             "[deepcopy] expected a tensor that the user created; this one is the result of "
             "recorded operations: copy t.detach() instead"
         )
-    out = t.detach().clone()
-    if type(t) is not eg.Tensor:
-        parameter = isinstance(t, eg.nn.Parameter)
-        out = type(t)(out, requires_grad=t.requires_grad) if parameter else out.as_subclass(type(t))
+    out = _dressed(t.detach().clone(), type(t), t.requires_grad, {})
     memo[id(t)] = out
-    out.requires_grad_(t.requires_grad)
     if t.grad is not None:
         out.grad = deepcopy_tensor(t.grad.detach(), {})
     attributes = getattr(t, "__dict__", None)

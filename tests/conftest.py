@@ -9,8 +9,11 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import pytest
+
+import on_device
 
 _start = time.monotonic()
 
@@ -50,6 +53,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "ours: what eagergrad promises beyond PyTorch")
+    config.addinivalue_line("markers", "long: left out under emulation, which it takes minutes")
+    config.addinivalue_line(
+        "markers", "host(reason): speaks of the host alone, whatever --device says"
+    )
     if config.getoption("--against") == "torch":
         import torch
 
@@ -84,6 +91,10 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if reason:
         for item in items:
             item.add_marker(pytest.mark.skip(reason=reason))
+    if config.getoption("--device") == "emulated":
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="takes the emulation minutes"))
     if config.getoption("--against"):
         for item in items:
             item.add_marker(pytest.mark.filterwarnings("ignore"))
@@ -102,6 +113,8 @@ def pytest_terminal_summary(terminalreporter, config) -> None:  # type: ignore[n
     if reason:
         count = len(terminalreporter.stats.get("skipped", []))
         terminalreporter.write_line(f"{count} tests skipped: {reason}")
+    for line in on_device.summary():
+        terminalreporter.write_line(line)
 
 
 def _without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,13 +125,29 @@ def _without_tf32(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def device(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def device(request: pytest.FixtureRequest) -> str:
+    return "cpu" if request.config.getoption("--device") == "cpu" else "cuda"
+
+
+@pytest.fixture(autouse=True)
+def _on_the_device(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """The device that the run is for is the default device of the test."""
     chosen = request.config.getoption("--device")
-    if chosen == "cpu":
-        yield chosen
+    reason = on_device.reason_for_the_host(request.node)
+    if chosen != "cpu":
+        on_device.places[reason] += 1
+    if chosen == "cpu" or reason:
+        yield
         return
+    import eagergrad as eg
+
     _without_tf32(monkeypatch)
-    yield "cuda"
+    names_it = on_device.names_its_device(request.node)
+    with nullcontext() if names_it else on_device.default(*on_device.constants(request.node)):
+        yield
+        eg.cuda.synchronize()
     if chosen == "emulated":
         import emulated_gpu
 

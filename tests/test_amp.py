@@ -1,4 +1,4 @@
-"""Mixed precision: autocast regions on the CPU, and loss scaling."""
+"""Mixed precision: autocast regions on the CPU (test_cuda_amp.py has the GPU's lists), and loss scaling."""
 
 from __future__ import annotations
 
@@ -20,6 +20,16 @@ def x(*sizes: int) -> Any:
     return eg.ones(*sizes)
 
 
+def kind() -> str:
+    """Of the device under test."""
+    return eg.get_default_device().type
+
+
+def region(**options: Any) -> Any:
+    """In bfloat16, which is the CPU's default."""
+    return eg.autocast(kind(), **{"dtype": eg.bfloat16, **options})
+
+
 @pytest.mark.parametrize(
     "f",
     [
@@ -36,9 +46,9 @@ def x(*sizes: int) -> Any:
     ],
 )
 def test_products_run_in_the_low_dtype(f: Any) -> None:
-    with eg.autocast("cpu"):
+    with region():
         assert f().dtype == eg.bfloat16
-        with eg.autocast("cpu", enabled=False):
+        with region(enabled=False):
             assert f().dtype == eg.float32
     assert f().dtype == eg.float32
 
@@ -53,7 +63,7 @@ def test_products_run_in_the_low_dtype(f: Any) -> None:
     ],
 )
 def test_other_ops_compute_as_they_are(f: Any) -> None:
-    with eg.autocast("cpu"):
+    with region():
         assert f().dtype == eg.float32
 
 
@@ -65,6 +75,7 @@ def signs() -> Any:
     return eg.tensor([1, -1])
 
 
+@pytest.mark.host("the CPU's list of what runs in float32; the GPU's is another")
 @pytest.mark.parametrize(
     "loss",
     [
@@ -90,7 +101,7 @@ def signs() -> Any:
 )
 def test_losses_run_in_float32(loss: Any) -> None:
     assert loss().dtype == eg.bfloat16
-    with eg.autocast("cpu"):
+    with region():
         value = loss()
     assert value.dtype == eg.float32
     assert eg.isfinite(value).all()
@@ -98,7 +109,7 @@ def test_losses_run_in_float32(loss: Any) -> None:
 
 def test_a_loss_in_a_region_gives_the_outputs_their_gradient() -> None:
     scores = eg.zeros(1, 2, dtype=eg.bfloat16, requires_grad=True)
-    with eg.autocast("cpu"):
+    with region():
         loss = F.cross_entropy(scores, eg.tensor([1]))
     loss.backward()
     assert scores.grad.dtype == eg.bfloat16
@@ -111,12 +122,12 @@ def test_a_weight_is_cast_once_in_a_region() -> None:
     def cast_of(y: Any) -> Any:
         return y.grad_fn.next_functions[1][0]
 
-    with eg.autocast("cpu"):
+    with region():
         first, second = x(2, 3) @ w, x(4, 3) @ w
         assert cast_of(first) == cast_of(second)
-        with eg.autocast("cpu", enabled=False):
+        with region(enabled=False):
             assert (x(2, 3) @ w).dtype == eg.float32
-        with eg.autocast("cpu", cache_enabled=False):
+        with region(cache_enabled=False):
             assert cast_of(x(2, 3) @ w) != cast_of(first)
         with eg.no_grad():
             w.mul_(2)
@@ -126,7 +137,7 @@ def test_a_weight_is_cast_once_in_a_region() -> None:
         assert cast_of(x(2, 3) @ w) != cast_of(third)
     (first.sum() + second.sum() + third.sum()).backward()
     assert w.grad.tolist() == [[8.0] * 3] * 3
-    with eg.autocast("cpu"):
+    with region():
         assert cast_of(x(2, 3) @ w) != cast_of(third), "nothing is kept between regions"
         for _ in range(2):  # several passes through one cast
             (x(2, 3) @ w).sum().backward()
@@ -134,14 +145,14 @@ def test_a_weight_is_cast_once_in_a_region() -> None:
 
 
 def test_doubles_and_integers_are_left_alone() -> None:
-    with eg.autocast("cpu"):
+    with region():
         assert (x(2, 2).double() @ x(2, 2).double()).dtype == eg.float64
         assert (x(2, 2).long() @ x(2, 2).long()).dtype == eg.int64
 
 
 def test_gradients_come_back_in_the_parameters_dtype() -> None:
     layer = eg.nn.Linear(3, 2)
-    with eg.autocast("cpu", dtype=eg.bfloat16):
+    with region():
         loss = layer(x(4, 3)).float().sum()
     loss.backward()
     assert layer.weight.grad.dtype == eg.float32
@@ -150,12 +161,12 @@ def test_gradients_come_back_in_the_parameters_dtype() -> None:
 
 @pytest.mark.ours
 def test_autocast_decorates_functions_and_nests() -> None:
-    @eg.autocast("cpu", dtype=eg.bfloat16)
+    @region()
     def product(n: int) -> Any:
         return product(n - 1) if n else x(2, 2) @ x(2, 2)
 
     assert product(2).dtype == eg.bfloat16
-    assert not eg.is_autocast_enabled("cpu")
+    assert not eg.is_autocast_enabled(kind())
 
 
 def test_an_unknown_device_or_dtype() -> None:
@@ -163,7 +174,7 @@ def test_an_unknown_device_or_dtype() -> None:
         eg.autocast("toaster")
     with pytest.raises(ValueError, match="device_type"):
         eg.autocast(eg.device("cpu"))
-    with pytest.warns(UserWarning, match=r"[Dd]isabl"), eg.autocast("cpu", dtype=eg.float64):
+    with pytest.warns(UserWarning, match=r"[Dd]isabl"), region(dtype=eg.float64):
         assert (x(2, 2) @ x(2, 2)).dtype == eg.float32
 
 
@@ -172,13 +183,13 @@ def test_custom_functions_keep_the_mode_for_backward() -> None:
 
     class Product(eg.autograd.Function):
         @staticmethod
-        @eg.amp.custom_fwd(device_type="cpu")
+        @eg.amp.custom_fwd(device_type=kind())
         def forward(ctx: Any, a: Any, b: Any) -> Any:
             ctx.save_for_backward(a, b)
             return a.mm(b)
 
         @staticmethod
-        @eg.amp.custom_bwd(device_type="cpu")
+        @eg.amp.custom_bwd(device_type=kind())
         def backward(ctx: Any, g: Any) -> Any:
             a, b = ctx.saved_tensors
             ga = g.mm(b.t())
@@ -186,7 +197,7 @@ def test_custom_functions_keep_the_mode_for_backward() -> None:
             return ga, a.t().mm(g)
 
     a, b = x(2, 2).requires_grad_(), x(2, 2).requires_grad_()
-    with eg.autocast("cpu", dtype=eg.bfloat16):
+    with region():
         y = Product.apply(a, b)
     y.float().sum().backward()
     assert seen == [eg.bfloat16]
@@ -199,7 +210,7 @@ def test_custom_functions_keep_the_mode_for_backward() -> None:
 def problem(**kwargs: Any) -> Any:
     p = eg.tensor([2.0], requires_grad=True)
     options = {"init_scale": 8.0, "growth_interval": 2, **kwargs}
-    return p, eg.optim.SGD([p], lr=0.25), eg.amp.GradScaler("cpu", **options)
+    return p, eg.optim.SGD([p], lr=0.25), eg.amp.GradScaler(kind(), **options)
 
 
 def test_a_scaled_step_is_the_plain_step() -> None:
@@ -270,7 +281,7 @@ def test_state_dicts_and_pickles() -> None:
         "growth_interval": 2,
         "_growth_tracker": 1,
     }
-    other = eg.amp.GradScaler("cpu")
+    other = eg.amp.GradScaler(kind())
     other.load_state_dict(saved)
     assert other.state_dict() == saved
     assert pickle.loads(pickle.dumps(scaler)).state_dict() == saved
@@ -289,17 +300,17 @@ def test_a_cuda_scaler_without_a_gpu_warns_and_is_disabled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "use"),
+    ("error", "use"),
     [
         (AssertionError, lambda s, o: s.update()),
         (AssertionError, lambda s, o: s.step(o)),
         (ValueError, lambda s, o: s.scale(1.0)),
         (RuntimeError, lambda s, o: s.step(o, closure=lambda: 1)),
-        (AssertionError, lambda s, o: eg.amp.GradScaler("cpu", growth_factor=1.0)),
-        (AssertionError, lambda s, o: eg.amp.GradScaler("cpu", backoff_factor=1.0)),
+        (AssertionError, lambda s, o: eg.amp.GradScaler(kind(), growth_factor=1.0)),
+        (AssertionError, lambda s, o: eg.amp.GradScaler(kind(), backoff_factor=1.0)),
     ],
 )
-def test_wrong_use_raises(kind: type[Exception], use: Any) -> None:
+def test_wrong_use_raises(error: type[Exception], use: Any) -> None:
     _, optimizer, scaler = problem()
-    with pytest.raises(kind):
+    with pytest.raises(error):
         use(scaler, optimizer)

@@ -36,6 +36,8 @@ from eagergrad.utils.data import (
     random_split,
 )
 
+forked = pytest.mark.host("a forked process computes on the CPU")
+
 
 class Noisy(Dataset):
     """Samples that draw from all three global generators."""
@@ -259,6 +261,7 @@ def read_noisy(num_workers, **options):
     return [[column.tolist() for column in b] for b in loader]
 
 
+@forked
 def test_random_samples_do_not_depend_on_the_number_of_workers():
     alone = read_noisy(0)
     values = [v for b in alone for v in b[2]]
@@ -285,6 +288,7 @@ def test_epochs_differ():
 # ---- workers ------------------------------------------------------------------------------------
 
 
+@forked
 def test_workers_carry_any_batch():
     class Mixed(Dataset):
         def __len__(self):
@@ -299,11 +303,13 @@ def test_workers_carry_any_batch():
     assert got[0]["x"].shape == (2, 64, 64) and got[0]["x"][0, 0, 0] == 0  # memory is not reused
 
 
+@forked
 def test_iterable_dataset_split_over_workers():
     got = batches(DataLoader(Numbers(7), batch_size=2, num_workers=2))
     assert sorted(v for b in got for v in b) == list(range(7))
 
 
+@forked
 def test_persistent_workers_stay_and_restart_after_break():
     loader = DataLoader(range(20), batch_size=2, num_workers=2, persistent_workers=True)
     next(iter(loader))
@@ -313,6 +319,7 @@ def test_persistent_workers_stay_and_restart_after_break():
     loader._workers.close()
 
 
+@forked
 def test_worker_init_and_info():
     def show(i):
         info = get_worker_info()
@@ -322,6 +329,7 @@ def test_worker_init_and_info():
     assert len(list(DataLoader(range(4), num_workers=2, worker_init_fn=show))) == 4
 
 
+@forked
 def test_own_seeds_of_worker_init_fn_are_kept():
     loader = DataLoader(Noisy(), 11, num_workers=1, worker_init_fn=lambda i: np.random.seed(42))
     got = next(iter(loader))[2].tolist()
@@ -329,6 +337,7 @@ def test_own_seeds_of_worker_init_fn_are_kept():
     assert got == [np.random.rand() for _ in range(11)]
 
 
+@forked
 def test_exception_arrives_with_its_traceback():
     def fail():
         raise KeyError("missing thing")
@@ -338,6 +347,7 @@ def test_exception_arrives_with_its_traceback():
     assert "in fail" in str(caught.value)
 
 
+@forked
 def test_killed_worker_is_an_error():
     def die():
         os.kill(os.getpid(), signal.SIGKILL)
@@ -346,6 +356,7 @@ def test_killed_worker_is_an_error():
         list(DataLoader(Failing(die), num_workers=2))
 
 
+@forked
 def test_slow_worker_times_out():
     started = time.monotonic()
     with pytest.raises(RuntimeError, match=r"0\.3 seconds"):
@@ -353,6 +364,7 @@ def test_slow_worker_times_out():
     assert time.monotonic() - started < 10
 
 
+@forked
 def test_workers_end_when_the_iterator_is_dropped():
     it = iter(DataLoader(range(100), num_workers=2))
     next(it)
@@ -361,6 +373,7 @@ def test_workers_end_when_the_iterator_is_dropped():
     assert not any(p.is_alive() for p in processes)
 
 
+@forked
 def test_interrupt_ends_all_workers():
     program = textwrap.dedent(
         """

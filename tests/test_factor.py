@@ -8,6 +8,8 @@ import pytest
 import eagergrad as eg
 from eagergrad import _C
 
+pytestmark = pytest.mark.host("kernels of the CPU: a GPU has CuPy's")
+
 ops = _C.op_table
 SIZES = [0, 1, 2, 15, 16, 17, 33, 64, 100, 257]
 

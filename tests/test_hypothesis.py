@@ -230,6 +230,7 @@ def test_gather_and_scatter_add(data: Any, x: np.ndarray) -> None:
 
 
 @few
+@pytest.mark.host("NumPy's strides")
 @given(data=st.data(), x=strided(NONEMPTY))
 def test_views_and_copies(data: Any, x: np.ndarray) -> None:
     order = data.draw(st.permutations(range(x.ndim)))

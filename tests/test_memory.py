@@ -7,6 +7,8 @@ import pytest
 
 import eagergrad as eg
 
+pytestmark = pytest.mark.host("the host's allocator")
+
 MB = 1 << 20
 
 

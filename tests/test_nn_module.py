@@ -713,6 +713,7 @@ def test_an_exception_leaves_its_layers_behind_when_it_is_pickled():
     assert again.__notes__ == ["in layer Linear(in_features=2, out_features=2, bias=True)"]
 
 
+@pytest.mark.host("text of tensors with no device to name")
 def test_parameter_containers_print_what_they_hold():
     held = nn.ParameterList([nn.Parameter(eg.ones(2)), 3])
     assert repr(held).splitlines() == [

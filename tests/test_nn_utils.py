@@ -146,7 +146,7 @@ def test_packing_agrees_with_pytorch():
     x = np.random.default_rng(0).normal(size=(5, 4, 2)).astype(np.float32)
     lengths = [5, 3, 3, 1]
     theirs = torch.nn.utils.rnn.pack_padded_sequence(torch.tensor(x), lengths)
-    ours = rnn.pack_padded_sequence(eg.tensor(x), eg.tensor(lengths))
+    ours = rnn.pack_padded_sequence(eg.tensor(x), eg.tensor(lengths, device="cpu"))
     assert ours.data.tolist() == theirs.data.tolist()
     assert ours.batch_sizes.tolist() == theirs.batch_sizes.tolist()
     assert ours.sorted_indices is None and ours.unsorted_indices is None
@@ -177,7 +177,7 @@ def test_bad_total_length():
 def test_packed_sequences_convert():
     packed = rnn.pack_sequence([eg.ones(2)])
     assert packed.double().data.dtype == eg.float64 and packed.long().data.dtype == eg.int64
-    assert packed.to(eg.float32) is packed and not packed.is_cuda
+    assert packed.to(eg.float32) is packed and packed.is_cuda == packed.data.is_cuda
     assert copy.copy(packed).data is packed.data
 
 

@@ -148,6 +148,7 @@ def test_transposes() -> None:
     assert x.T.tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
+@pytest.mark.host("names of the CPU")
 def test_devices() -> None:
     x = eg.zeros(2)
     assert x.device == eg.device("cpu") and x.device.type == "cpu" and str(x.device) == "cpu"
@@ -234,7 +235,8 @@ def test_copies_and_pickles() -> None:
     assert z.requires_grad and eg.equal(x, z) and z.stride() == x.stride()
     pair = copy.deepcopy([x, x])
     assert pair[0] is pair[1]
-    assert copy.copy(x).data_ptr() == x.data_ptr()
+    for shallow in (copy.copy(x), copy.copy(x.T)):
+        assert shallow.data_ptr() == x.data_ptr() and shallow.requires_grad and shallow.is_leaf
     with pytest.raises(RuntimeError):
         copy.deepcopy(x * 2)
 
@@ -353,6 +355,7 @@ def test_uneven_nests_are_refused(error: type, data: list) -> None:
         eg.tensor(data)
 
 
+@pytest.mark.host("names of the CPU")
 def test_mixed_precision_under_the_name_of_the_cpu():
     from eagergrad.cpu.amp import GradScaler, autocast
 

@@ -126,7 +126,7 @@ def test_max_unpool_output_size():
         F.max_unpool2d(
             eg.zeros(1, 1, 2, 2), eg.zeros(1, 1, 2, 2, dtype=eg.int64), 2, output_size=(9, 9)
         )
-    with pytest.raises(RuntimeError, match="invalid max index"):
+    with pytest.raises(RuntimeError, match=r"invalid max index|out of bounds"):
         F.max_unpool2d(eg.zeros(1, 1, 1, 1), eg.full((1, 1, 1, 1), 7, dtype=eg.int64), 2)
 
 

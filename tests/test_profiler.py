@@ -75,6 +75,7 @@ def test_range_as_a_decorator_and_without_a_profile():
     assert counts(prof) == {"doubled": 2}
 
 
+@pytest.mark.host("counts the CPU's memory")
 def test_shapes_lines_and_memory():
     with profile(record_shapes=True, with_stack=True, profile_memory=True) as prof:
         a = eg.zeros(100, 10)

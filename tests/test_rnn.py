@@ -348,7 +348,7 @@ def test_half_precision_follows_float32(name):
 def test_autocast_region_takes_half_and_float_inputs(name):
     layer, cell = getattr(nn, name)(4, 8, 2), getattr(nn, name + "Cell")(4, 8)
     x = eg.randn(3, 2, 4)
-    with eg.autocast("cpu", dtype=eg.bfloat16):
+    with eg.autocast(eg.get_default_device().type, dtype=eg.bfloat16):
         out, _ = layer(x.bfloat16())
         step = cell(x[0].bfloat16(), cell(x[0]))
     h = step[0] if name == "LSTM" else step

@@ -10,6 +10,8 @@ import eagergrad as eg
 import eagergrad.multiprocessing as mp
 from eagergrad import nn
 
+pytestmark = pytest.mark.host("processes share the host's memory")
+
 
 def _step(model, extra, results, done):
     with eg.no_grad():

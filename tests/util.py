@@ -16,6 +16,11 @@ from table import TOLERANCE, Call, Drawn, Row, map_tree, realise
 AGAINST_TORCH = eg.__name__ == "torch"
 
 
+def times(many: int, few: int) -> int:
+    """`many` on the CPU; `few` on a GPU, which takes the emulation long."""
+    return many if eg.get_default_device().type == "cpu" else few
+
+
 def resolve(name: str, root: Any = eg) -> Any:
     """The attribute at a dotted path."""
     return functools.reduce(getattr, name.split("."), root)

@@ -391,6 +391,11 @@ class Tensor(_C.TensorBase):
 
         return reduce_tensor(self)
 
+    def __copy__(self) -> Any:
+        from eagergrad.serialization import copy_tensor
+
+        return copy_tensor(self)
+
     def __deepcopy__(self, memo: dict[Any, Any]) -> Any:
         from eagergrad.serialization import deepcopy_tensor
 
@@ -536,15 +541,20 @@ class Tensor(_C.TensorBase):
             raise RuntimeError(
                 "apply_() is not recorded: call it on a tensor that does not require grad"
             )
-        array = self.numpy()
-        array[...] = np.vectorize(function, otypes=[array.dtype])(array) if array.size else array
-        return self
+        return self._mapped(function)
 
     def map_(self, other: Tensor, function: Any) -> Tensor:
         """Replaces each element by ``function(element, other's element)``."""
-        array = self.numpy()
-        array[...] = np.vectorize(function, otypes=[array.dtype])(array, other.detach().numpy())
-        return self
+        return self._mapped(function, other.detach())
+
+    def _mapped(self, function: Any, *others: Tensor) -> Tensor:
+        """Writes the function of this tensor's and the others' elements, on the host, over this tensor's."""
+        host = self.cpu()
+        array = host.numpy()
+        if array.size:
+            values = (other.cpu().numpy() for other in others)
+            array[...] = np.vectorize(function, otypes=[array.dtype])(array, *values)
+        return self if host is self else self.copy_(host)
 
     def set_(
         self,

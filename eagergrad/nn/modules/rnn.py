@@ -234,6 +234,8 @@ class RNNBase(Module):
                 f"[{self._get_name()}] lengths need a batched 3D input, got {input.dim()}D"
             )
         steps = input.shape[1 if self.batch_first else 0]
+        if isinstance(lengths, Tensor):
+            lengths = lengths.cpu()
         packed = pack_padded_sequence(input, lengths, self.batch_first, enforce_sorted=False)
         output, state = self._forward_packed(packed, hx)
         padded, _ = pad_packed_sequence(output, self.batch_first, total_length=steps)

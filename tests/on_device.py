@@ -1,0 +1,99 @@
+"""The whole suite on a GPU: `pytest --device=cuda`, or `--device=emulated` without a card.
+
+The device is the default device of each test, so that tensors are made there, and their values come back to NumPy as if they had
+never been away. What speaks of the host alone is marked: `@pytest.mark.host("reason")`, on a test or a whole file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+OWN = ("gpu", "device")  # fixtures of tests that name the device themselves
+places: Counter[str] = Counter()  # tests by why they ran on the host; "" for those on the device
+
+
+def reason_for_the_host(item: pytest.Item) -> str:
+    """Why a test stays on the host; an empty string if it does not."""
+    marker = item.get_closest_marker("host")
+    return marker.args[0] if marker else ""
+
+
+def names_its_device(item: pytest.Item) -> bool:
+    return any(name in OWN for name in getattr(item, "fixturenames", ()))
+
+
+def constants(item: Any) -> list[dict[str, Any]]:
+    """What was made before the test: the names of its file, its parameters."""
+    parameters = getattr(item, "callspec", None)
+    return [vars(item.module), *([parameters.params] if parameters else [])]
+
+
+def summary() -> list[str]:
+    """Lines for the end of a run: how many tests ran on the device, how many on the host and why."""
+    if not places:
+        return []
+    held = [(reason, n) for reason, n in places.most_common() if reason]
+    counts = f"{places['']} tests on the device, {sum(n for _, n in held)} on the host"
+    return [counts + (":" if held else ""), *(f"{n:6d}  {reason}" for reason, n in held)]
+
+
+def moved(value: Any) -> Any:
+    """The value on the GPU, if there are tensors in it that were made when its file was read."""
+    import eagergrad as eg
+
+    if isinstance(value, (eg.Tensor, eg.nn.utils.rnn.PackedSequence, eg.nn.Module)):
+        return value.to("cuda")
+    if type(value) in (list, tuple):
+        return type(value)(moved(v) for v in value)
+    if type(value) is dict:
+        return {k: moved(v) for k, v in value.items()}
+    return value
+
+
+@contextlib.contextmanager
+def default(*constants: dict[str, Any]) -> Iterator[None]:
+    """The GPU as the default device, its tensors readable by NumPy; what the dictionaries hold goes there."""
+    import eagergrad as eg
+
+    tensor = eg.Tensor
+    numpy, array, from_numpy = tensor.numpy, tensor.__array__, eg.from_numpy
+    raises = pytest.raises
+
+    def on_host(t: Any) -> Any:
+        return t if t.device.type == "cpu" or t.requires_grad else t.cpu()
+
+    def raises_in_time(*expected: Any, **options: Any) -> Any:
+        if len(expected) > 1:
+            return raises(*expected, **options)
+        return waiting(raises(*expected, **options))
+
+    @contextlib.contextmanager
+    def waiting(block: Any) -> Iterator[Any]:
+        with block as info:
+            yield info
+            eg.cuda.synchronize()  # the device finds indices and values wrong later
+
+    with pytest.MonkeyPatch.context() as patch, eg.device("cuda"):
+        patch.setattr(tensor, "numpy", lambda t, **options: numpy(on_host(t), **options))
+        patch.setattr(
+            tensor, "__array__", lambda t, *args, **o: array(t.detach().cpu(), *args, **o)
+        )
+        patch.setattr(pytest, "raises", raises_in_time)
+        for check in (
+            "gradcheck",
+            "gradgradcheck",
+        ):  # an element at a time is thousands of launches
+            along = functools.partial(getattr(eg.autograd, check), fast_mode=True)
+            patch.setattr(eg.autograd, check, along)
+        patch.setattr(eg, "from_numpy", lambda a: from_numpy(a).to(eg.get_default_device()))
+        for names in constants:
+            for name, value in list(names.items()):
+                if not name.startswith("__"):
+                    patch.setitem(names, name, moved(value))
+        yield
