@@ -1,4 +1,5 @@
 // Elementwise gather and scatter along a dimension, with reductions.
+#include "core/parallel.h"
 #include "ops/creation.h"
 #include "ops/index.h"
 
@@ -55,6 +56,11 @@ Lines lines_of(const Tensor& x, int64_t dim, const Tensor& index, const Tensor* 
     l.x_strides[d] = d == dim || x.dim() == 0 ? 0 : x.strides()[d];
     l.src_strides[d] = src && src->dim() == l.ndim ? src->strides()[d] : 0;
   }
+  // Kernels loop over the last dimension. (Many rows are shared out among threads.)
+  while (active_device.is_cpu() && index.numel() <= kParallelGrain && l.ndim > 1 &&
+         l.sizes[l.ndim - 1] == 1)
+    --l.ndim;
+  l.dim = std::min(l.dim, l.ndim - 1);
   return l;
 }
 

@@ -98,6 +98,22 @@ void tensor_releasebuffer(PyObject*, Py_buffer* view) {
   delete[] static_cast<Py_ssize_t*>(view->internal);
 }
 
+// A tensor of the memory of an array, which is let go of; undefined where it cannot be shared as it is.
+static Tensor share_view(Py_buffer* view, bool writable);
+
+PyObject* share_array(PyObject*, PyObject* array) {
+  return guarded([&]() -> PyObject* {
+    auto* view = new Py_buffer;
+    if (PyObject_GetBuffer(array, view, PyBUF_STRIDES | PyBUF_FORMAT | PyBUF_WRITABLE) != 0) {
+      PyErr_Clear();
+      delete view;
+      Py_RETURN_NONE;
+    }
+    const Tensor shared = share_view(view, true);
+    return shared.defined() ? wrap(shared) : Py_NewRef(Py_None);
+  });
+}
+
 Tensor from_array(PyObject* array) {
   // Arrays that cannot be shared as they are (byte order, 0 or unusual dtypes) are converted by Python code first.
   auto* view = new Py_buffer;
@@ -114,6 +130,14 @@ Tensor from_array(PyObject* array) {
       return from_array(plain.get());
     }
   }
+  const Tensor shared = share_view(view, writable);
+  if (shared.defined()) return shared;
+  const Object plain = checked(PyObject_CallOneArg(helper("plain_array"), array));
+  EG_CHECK_TYPE(plain.get() != array, "can't convert an array of this dtype to a tensor");
+  return from_array(plain.get());
+}
+
+static Tensor share_view(Py_buffer* view, bool writable) {
   DType dtype;
   bool usable = dtype_of_format(view->format, view->itemsize, &dtype) &&
                 view->itemsize == static_cast<Py_ssize_t>(item_size(dtype));
@@ -127,9 +151,7 @@ Tensor from_array(PyObject* array) {
   if (!usable) {
     PyBuffer_Release(view);
     delete view;
-    const Object plain = checked(PyObject_CallOneArg(helper("plain_array"), array));
-    EG_CHECK_TYPE(plain.get() != array, "can't convert an array of this dtype to a tensor");
-    return from_array(plain.get());
+    return {};
   }
   int64_t items = 1;
   for (size_t i = 0; i < sizes.size(); ++i) {

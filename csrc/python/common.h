@@ -110,6 +110,8 @@ PyObject* from_scalar(const Scalar& s);
 Tensor to_operand(PyObject* o, const char* what);
 // Shares memory where the array allows it.
 Tensor from_array(PyObject* array);
+// share_array(array) -> Tensor of the array's memory, or None where it cannot be one as it is, or not be written to.
+PyObject* share_array(PyObject*, PyObject* array);
 int64_t to_index(PyObject* o);  // anything with __index__
 bool is_index(PyObject* o);
 

@@ -158,6 +158,7 @@ PYBIND11_MODULE(_C, m) {
   }
   static PyMethodDef functions[] = {{"register_types", register_types, METH_O, nullptr},
                                     {"from_nested", from_nested, METH_VARARGS, nullptr},
+                                    {"share_array", share_array, METH_O, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
   PyModule_AddFunctions(m.ptr(), functions);
   m.def("install_site_hooks",

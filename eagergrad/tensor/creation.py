@@ -52,6 +52,9 @@ def from_numpy(array: np.ndarray) -> Any:
     """
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
+    shared = _C.share_array(array)
+    if shared is not None:
+        return shared
     strides = array.strides
     if strides and min(strides) < 0:
         raise ValueError(

@@ -31,23 +31,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     >>> pixel_shuffle(eg.arange(4.0).reshape(4, 1, 1), 2).tolist()
     [[[0.0, 1.0], [2.0, 3.0]]]
     """
-    r = upscale_factor
-    if input.dim() < 3:
-        raise RuntimeError(
-            f"[pixel_shuffle] expected at least 3 dimensions, got shape {tuple(input.shape)}"
-        )
-    if r <= 0:
-        raise RuntimeError(f"[pixel_shuffle] upscale_factor should be positive, got {r}")
-    *lead, c, h, w = input.shape
-    if c % (r * r):
-        raise RuntimeError(
-            f"[pixel_shuffle] the {c} channels of input {tuple(input.shape)} should be a multiple of "
-            f"upscale_factor ** 2 = {r * r}"
-        )
-    n = len(lead)
-    x = input.reshape(*lead, c // (r * r), r, r, h, w)
-    x = x.permute(*range(n), n, n + 3, n + 1, n + 4, n + 2)
-    return _C.named(x.reshape(*lead, c // (r * r), h * r, w * r), "PixelShuffleBackward0")
+    return _ops.pixel_shuffle(input, upscale_factor)
 
 
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
@@ -57,23 +41,7 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     >>> pixel_unshuffle(eg.arange(4.0).reshape(1, 2, 2), 2).flatten().tolist()
     [0.0, 1.0, 2.0, 3.0]
     """
-    r = downscale_factor
-    if input.dim() < 3:
-        raise RuntimeError(
-            f"[pixel_unshuffle] expected at least 3 dimensions, got shape {tuple(input.shape)}"
-        )
-    if r <= 0:
-        raise RuntimeError(f"[pixel_unshuffle] downscale_factor should be positive, got {r}")
-    *lead, c, h, w = input.shape
-    if h % r or w % r:
-        raise RuntimeError(
-            f"[pixel_unshuffle] height and width of input {tuple(input.shape)} should be multiples of "
-            f"downscale_factor = {r}"
-        )
-    n = len(lead)
-    x = input.reshape(*lead, c, h // r, r, w // r, r)
-    x = x.permute(*range(n), n, n + 2, n + 4, n + 1, n + 3)
-    return _C.named(x.reshape(*lead, c * r * r, h // r, w // r), "PixelUnshuffleBackward0")
+    return _ops.pixel_unshuffle(input, downscale_factor)
 
 
 _DIMS = {"linear": 1, "bilinear": 2, "bicubic": 2, "trilinear": 3}
