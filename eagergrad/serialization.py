@@ -293,16 +293,18 @@ class _Archive:
             return np.memmap(self._mapped, dtype, "c", f.tell(), shape, order).view(np.ndarray)  # type: ignore[arg-type,call-overload]
 
 
-def _explain_other(f: IO[bytes], name: str) -> str:
+def _of_other(f: IO[bytes], name: str) -> Exception:
+    """What to raise for a file that `save` did not write."""
     f.seek(0)
     head = f.read(4)
     if head[:1] == b"\x80":
-        return (
+        return RuntimeError(
             f"[load] {name} is a pickle, which can run any code and is not read here; load it with "
             "its own library and convert by eagergrad.serialization.from_torch_state"
         )
-    kind = "empty" if not head else "damaged, or not written by eagergrad.save"
-    return f"[load] {name} is {kind}"
+    if not head:
+        return EOFError(f"[load] {name} is empty")
+    return RuntimeError(f"[load] {name} is damaged, or not written by eagergrad.save")
 
 
 def _read_zip(f: IO[bytes], name: str, mapped: str | None, find: Callable, place: Callable) -> Any:
@@ -321,7 +323,7 @@ def _read_zip(f: IO[bytes], name: str, mapped: str | None, find: Callable, place
             source = _Archive(archive, mapped)
             return Decoder(source.array, find, place).decode(source.tree())
     except (zipfile.BadZipFile, EOFError, OSError):
-        raise RuntimeError(_explain_other(f, name)) from None
+        raise _of_other(f, name) from None
     except (ValueError, KeyError, IndexError, struct.error, json.JSONDecodeError) as error:
         raise RuntimeError(f"[load] {name} is damaged: {error}") from error
 
@@ -347,6 +349,7 @@ def load(
 
     Raises:
         RuntimeError: the file is damaged, of another kind, or holds a class that is not allowed.
+        EOFError: it is empty.
         FileNotFoundError: there is no such file.
     """
     find, place = _finder(weights_only is not False), _placer(map_location)

@@ -891,3 +891,9 @@ def test_a_step_inside_backward_is_a_step_after_it():
         two(x).square().sum().backward()
     for p, q in zip(one.parameters(), two.parameters(), strict=True):
         assert p.tolist() == q.tolist()
+
+
+def test_gradients_are_of_tensors() -> None:
+    x = eg.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="all inputs have to be Tensors, but got int"):
+        eg.autograd.grad(x.sum(), [x, 3])

@@ -303,3 +303,10 @@ def test_iteration_and_membership() -> None:
         len(eg.tensor(1.0))
     with pytest.raises(TypeError):
         iter(eg.tensor(1.0))
+
+
+def test_a_name_is_no_index() -> None:
+    with pytest.raises(TypeError, match="got str"):
+        eg.ones(3)["a"]
+    with pytest.raises(TypeError, match="got str"):
+        eg.ones(3)["a"] = 1

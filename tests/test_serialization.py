@@ -331,3 +331,9 @@ def test_torch_state_dicts_convert_both_ways():
     assert ours["half"].dtype == eg.bfloat16
     back = serialization.to_torch_state(ours)
     assert np.array_equal(back["weight"], state["weight"].numpy())
+
+
+def test_an_empty_file_ends_too_soon(tmp_path) -> None:
+    (tmp_path / "none.pt").touch()
+    with pytest.raises(EOFError, match="is empty"):
+        eg.load(tmp_path / "none.pt")

@@ -745,3 +745,8 @@ def test_a_sparse_vector_and_dense_dimensions_as_gradient():
     dense[1] = eg.arange(4.0).view(2, 2)
     q.grad = dense.to_sparse(1)
     assert eg.equal(q.grad.to_dense(), dense)
+
+
+def test_the_text_of_many_entries_leaves_some_out_as_a_dense_one_does() -> None:
+    text = str(eg.eye(1200).to_sparse())
+    assert "values=tensor([1., 1., 1.,  ..., 1., 1., 1.])" in text and "shape=" not in text

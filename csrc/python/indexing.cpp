@@ -63,7 +63,7 @@ IndexItem item_of(PyObject* o) {
     item.kind = Kind::Bool;
     item.i = to_scalar(o).to_bool();
   } else {
-    fail(ErrorKind::Index,
+    fail(PyUnicode_Check(o) ? ErrorKind::Type : ErrorKind::Index,
          "only integers, slices (`:`), ellipsis (`...`), None and long, byte or bool Variables are "
          "valid indices (got ",
          Py_TYPE(o)->tp_name, ")");

@@ -127,6 +127,9 @@ def grad(
 def _grad_of_sparse(outputs: Any, inputs: Any, *options: Any) -> tuple[Any, ...]:
     """`grad` where some inputs are sparse tensors: their gradients are sparse, of their patterns."""
     grad_outputs, retain_graph, create_graph, allow_unused = options
+    other = next((x for x in inputs if not isinstance(x, _C.TensorBase)), None)
+    if other is not None:
+        raise RuntimeError(f"[grad] all inputs have to be Tensors, but got {type(other).__name__}")
     values = [x if issubclass(type(x), _C.TensorBase) else x._values() for x in inputs]
     found = grad(
         outputs, values, grad_outputs, retain_graph, create_graph, allow_unused=allow_unused

@@ -17,7 +17,7 @@ def _part(name: str, t: Any) -> str:
     width = get_printoptions()["linewidth"]
     set_printoptions(linewidth=max(width - inside, 1))
     try:
-        text = repr(t.cpu())
+        text = str(t.cpu())
     finally:
         set_printoptions(linewidth=width)
     text = text[:-1].removesuffix(f", dtype={t.dtype}")  # the dtype is said once
