@@ -18,17 +18,26 @@ template <class T>
 struct Block {
   T v[kAbreast];
 };
+// f(l, n) for the vectors of a block, from element l on, of which n exist.
+template <class T, class F>
+EG_INLINE void over_vectors(int64_t count, F f) {
+#pragma GCC unroll 16
+  for (int64_t l = 0; l < kAbreast; l += kLanes<T>) f(l, count > l ? count - l : 0);
+}
 // The last `count` elements of a line before copies of `pad`, and back.
 template <class T>
 EG_INLINE Block<T> read_rest(const T* x, int64_t count, T pad) {
   Block<T> b;
-  for (T& each : b.v) each = pad;
-  memcpy(b.v, x, size_t(count) * sizeof(T));
+  over_vectors<T>(count, [&](int64_t l, int64_t n) {
+    store(b.v + l, load_some(n ? x + l : x, n, splat(pad)));
+  });
   return b;
 }
 template <class T>
 EG_INLINE void write_rest(const T* block, int64_t count, T* y) {
-  memcpy(y, block, size_t(count) * sizeof(T));
+  over_vectors<T>(count, [=](int64_t l, int64_t n) {
+    if (n) store_some(y + l, load(block + l), n);
+  });
 }
 // e = exp(x - m) for a block
 template <class T>
@@ -37,15 +46,6 @@ EG_INLINE void exp_block(const T* x, T m, T* e) {
   for (int64_t l = 0; l < kAbreast; ++l) e[l] = vocabulary::exp(x[l] - m);
 }
 #if defined(EG_AVX512_MATH)
-EG_INLINE Block<float> read_rest(const float* x, int64_t count, float pad) {
-  Block<float> b;
-  const __mmask16 filled = __mmask16((1 << count) - 1);
-  _mm512_storeu_ps(b.v, _mm512_mask_loadu_ps(_mm512_set1_ps(pad), filled, x));
-  return b;
-}
-EG_INLINE void write_rest(const float* block, int64_t count, float* y) {
-  _mm512_mask_storeu_ps(y, __mmask16((1 << count) - 1), _mm512_loadu_ps(block));
-}
 EG_INLINE void exp_block(const float* x, float m, float* e) {
   store(e, Vec<float>(exp_of(load(x) - m)));
 }
@@ -245,9 +245,7 @@ EG_INLINE void each_of_row(int64_t width, const T* x, F f) {
   const int64_t whole = width / kAbreast * kAbreast;
   if (whole) each_step(x, 0, whole, f);
   if (whole == width) return;
-  T rest[kAbreast];
-  for (int64_t l = 0; l < kAbreast; ++l) rest[l] = whole + l < width ? x[whole + l] : T(0);
-  each_step(rest, whole, kAbreast, f);
+  each_step(read_rest(x + whole, width - whole, T(0)).v, whole, kAbreast, f);
 }
 template <class T, class F>
 __attribute__((noinline)) void map_step(T* y, const T* a, const T* b, int64_t first, int64_t n,
@@ -260,13 +258,11 @@ EG_INLINE void map_row(int64_t width, T* y, const T* a, const T* b, F f) {
   const int64_t whole = width / kAbreast * kAbreast;
   if (whole) map_step(y, a, b, 0, whole, f);
   if (whole == width) return;
-  T rest[3][kAbreast];
-  for (int64_t l = 0; l < kAbreast; ++l) {
-    rest[0][l] = whole + l < width ? a[whole + l] : T(0);
-    rest[1][l] = whole + l < width ? b[whole + l] : T(0);
-  }
-  map_step(rest[2], rest[0], rest[1], whole, kAbreast, f);
-  for (int64_t l = 0; whole + l < width; ++l) y[whole + l] = rest[2][l];
+  const int64_t left = width - whole;
+  T rest[kAbreast];
+  map_step(rest, read_rest(a + whole, left, T(0)).v, read_rest(b + whole, left, T(0)).v, whole,
+           kAbreast, f);
+  write_rest(rest, left, y + whole);
 }
 
 // body(first element, lines, first line) of every kAcross lines of an (outer, n, inner) array.

@@ -39,13 +39,12 @@ EG_INLINE void transpose_square(const T* src, int64_t ld, T* dst, int64_t ld_dst
   for (int i = 0; i < L; ++i) store(dst + i * ld_dst, v[i]);
 }
 
-// The first `count` lanes, 0 in the others, where only those may be read or written.
+// The first `count` lanes, those of `rest` or 0 in the others, where only the first may be read or written.
 template <class T>
-EG_INLINE Vec<T> load_some(const T* p, int64_t count) {
+EG_INLINE Vec<T> load_some(const T* p, int64_t count, Vec<T> rest = Vec<T>{}) {
   if (count >= kLanes<T>) return load(p);
-  Vec<T> v{};
-  memcpy(&v, p, size_t(count) * sizeof(T));
-  return v;
+  memcpy(&rest, p, size_t(count) * sizeof(T));
+  return rest;
 }
 template <class T>
 EG_INLINE void store_some(T* p, Vec<T> v, int64_t count) {
@@ -58,8 +57,8 @@ EG_INLINE void store_some(T* p, Vec<T> v, int64_t count) {
 EG_INLINE __mmask16 first_lanes(int64_t count) {
   return count >= 16 ? __mmask16(0xffff) : __mmask16((1 << count) - 1);
 }
-EG_INLINE Vec<float> load_some(const float* p, int64_t count) {
-  return Vec<float>(_mm512_maskz_loadu_ps(first_lanes(count), p));
+EG_INLINE Vec<float> load_some(const float* p, int64_t count, Vec<float> rest = Vec<float>{}) {
+  return Vec<float>(_mm512_mask_loadu_ps((__m512)rest, first_lanes(count), p));
 }
 EG_INLINE void store_some(float* p, Vec<float> v, int64_t count) {
   _mm512_mask_storeu_ps(p, first_lanes(count), (__m512)v);
