@@ -127,7 +127,7 @@ Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, D
   const bool strips = host && t.a.numel() > 0 && !(plain && t.a.dtype() == wanted);
   const Layout l(strips ? t.a : written(t, type, wanted), dims);
   Tensor result = empty(keepdim ? l.kept : l.squeezed, reduced_type(op, wanted));
-  if (strips && sums && plain && is_reduced(type) && l.inner > 1) {
+  if (strips && sums && wanted == DType::Float32 && plain && is_reduced(type) && l.inner > 1) {
     kernels<ReduceKernels>().reduce(op, type, l.data.raw(), result.raw(), l.outer, l.length,
                                     l.inner);
   } else if (strips) {
