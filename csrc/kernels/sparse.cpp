@@ -20,6 +20,11 @@ EG_INLINE auto visit_value(DType t, F&& f) {
   if (t == DType::Int64) return f(int64_t{});
   return f(float{});
 }
+template <class F>
+EG_INLINE auto visit_both(bool wide, DType t, F&& f) {
+  return visit_index(
+      wide, [&](auto index) { return visit_value(t, [&](auto zero) { return f(index, zero); }); });
+}
 
 template <class I>
 struct Arrays {
@@ -469,74 +474,68 @@ bool rows_checked_inline(T* out, const T* values, const CompressedView& x, int64
 
 bool multiply(DType dtype, const CompressedView& x, const void* values, const SparseOperand& dense,
               int64_t n, void* out) {
-  return visit_index(x.wide, [&](auto index) {
+  return visit_both(x.wide, dtype, [&](auto index, auto zero) {
     using I = decltype(index);
-    return visit_value(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      const Arrays<I> a(x);
-      const T* v = static_cast<const T*>(values);
-      const T* d = static_cast<const T*>(dense.data);
-      T* const to = static_cast<T*>(out);
-      const bool wide = dense.col == 1 && n > 1;
-      const bool streams = can_stream(out, n * int64_t(sizeof(T)), x.rows);
-      if constexpr (kChecksInline && !std::is_same<T, int64_t>::value) {
-        if (!wide && !x.perm)
-          return over_parts<I>(x, n, [&](int64_t first, int64_t last) {
-            return rows_checked_inline<T, I>(to, v, x, first, last, dense, n);
-          });
-      }
-      return over_rows<I>(x, n, [&](int64_t first, int64_t last) {
-        if (!wide) return rows_by_columns(to, v, a, first, last, dense, n);
-        for (int64_t r = first; r < last; ++r)
-          wide_row(to + r * n, v, a, a.ptr[r], a.ptr[r + 1], d, dense.row, n, streams);
-        if (streams) drain_stores();
-      });
+    using T = decltype(zero);
+    const Arrays<I> a(x);
+    const T* v = static_cast<const T*>(values);
+    const T* d = static_cast<const T*>(dense.data);
+    T* const to = static_cast<T*>(out);
+    const bool wide = dense.col == 1 && n > 1;
+    const bool streams = can_stream(out, n * int64_t(sizeof(T)), x.rows);
+    if constexpr (kChecksInline && !std::is_same<T, int64_t>::value) {
+      if (!wide && !x.perm)
+        return over_parts<I>(x, n, [&](int64_t first, int64_t last) {
+          return rows_checked_inline<T, I>(to, v, x, first, last, dense, n);
+        });
+    }
+    return over_rows<I>(x, n, [&](int64_t first, int64_t last) {
+      if (!wide) return rows_by_columns(to, v, a, first, last, dense, n);
+      for (int64_t r = first; r < last; ++r)
+        wide_row(to + r * n, v, a, a.ptr[r], a.ptr[r + 1], d, dense.row, n, streams);
+      if (streams) drain_stores();
     });
   });
 }
 
 bool scatter(DType dtype, const CompressedView& x, const void* values, const SparseOperand& dense,
              int64_t n, void* out) {
-  return visit_index(x.wide, [&](auto index) {
+  return visit_both(x.wide, dtype, [&](auto index, auto zero) {
     using I = decltype(index);
-    return visit_value(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      const Arrays<I> a(x);
-      const T* v = static_cast<const T*>(values);
-      const T* d = static_cast<const T*>(dense.data);
-      if (!checked_blocks<I>(x, 0, x.rows, [](int64_t, int64_t) {})) return false;
-      const int64_t cost = x.nnz + x.cols + 1;
-      parallel_for(n, grain_of(cost), [&](int64_t begin, int64_t end) {
-        for (int64_t j = begin; j < end; ++j) {
-          T* const column = static_cast<T*>(out) + j * x.cols;
-          std::memset(column, 0, size_t(x.cols) * sizeof(T));
-          for (int64_t r = 0; r < x.rows; ++r) {
-            const T g = d[r * dense.row + j * dense.col];
-            for (int64_t k = a.ptr[r]; k < a.ptr[r + 1]; ++k)
-              column[a.idx[k]] += v[a.perm ? a.perm[k] : k] * g;
-          }
+    using T = decltype(zero);
+    const Arrays<I> a(x);
+    const T* v = static_cast<const T*>(values);
+    const T* d = static_cast<const T*>(dense.data);
+    if (!checked_blocks<I>(x, 0, x.rows, [](int64_t, int64_t) {})) return false;
+    const int64_t cost = x.nnz + x.cols + 1;
+    parallel_for(n, grain_of(cost), [&](int64_t begin, int64_t end) {
+      for (int64_t j = begin; j < end; ++j) {
+        T* const column = static_cast<T*>(out) + j * x.cols;
+        std::memset(column, 0, size_t(x.cols) * sizeof(T));
+        for (int64_t r = 0; r < x.rows; ++r) {
+          const T g = d[r * dense.row + j * dense.col];
+          for (int64_t k = a.ptr[r]; k < a.ptr[r + 1]; ++k)
+            column[a.idx[k]] += v[a.perm ? a.perm[k] : k] * g;
         }
-      });
-      return true;
+      }
     });
+    return true;
   });
 }
 
 bool sampled(DType dtype, const CompressedView& x, const void* a, const void* b, int64_t n,
              void* out) {
-  return visit_index(x.wide, [&](auto index) {
+  return visit_both(x.wide, dtype, [&](auto index, auto zero) {
     using I = decltype(index);
-    return visit_value(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      const Arrays<I> p(x);
-      const T* left = static_cast<const T*>(a);
-      const T* right = static_cast<const T*>(b);
-      T* const to = static_cast<T*>(out);
-      return over_rows<I>(x, n, [&](int64_t first, int64_t last) {
-        for (int64_t r = first; r < last; ++r)
-          for (int64_t k = p.ptr[r]; k < p.ptr[r + 1]; ++k)
-            to[k] = dot(left + r * n, right + p.idx[k] * n, n);
-      });
+    using T = decltype(zero);
+    const Arrays<I> p(x);
+    const T* left = static_cast<const T*>(a);
+    const T* right = static_cast<const T*>(b);
+    T* const to = static_cast<T*>(out);
+    return over_rows<I>(x, n, [&](int64_t first, int64_t last) {
+      for (int64_t r = first; r < last; ++r)
+        for (int64_t k = p.ptr[r]; k < p.ptr[r + 1]; ++k)
+          to[k] = dot(left + r * n, right + p.idx[k] * n, n);
     });
   });
 }
@@ -666,27 +665,25 @@ EG_INLINE void triple_row(SparseTriple wanted, const Arrays<I>& a, const Arrays<
 
 bool triple(DType dtype, SparseTriple wanted, const CompressedView& a, const CompressedView& b,
             const CompressedView& c, const void* x, const void* y, void* out) {
-  return visit_index(a.wide, [&](auto index) {
+  return visit_both(a.wide, dtype, [&](auto index, auto zero) {
     using I = decltype(index);
-    return visit_value(dtype, [&](auto zero) {
-      using T = decltype(zero);
-      const Arrays<I> pa(a), pb(b), pc(c);
-      if (!is_sound<I>(a) || !is_sound<I>(b) || !is_sound<I>(c)) return false;
-      const auto rows = [&](int64_t begin, int64_t end) {
-        Scratch<int64_t> places(b.cols + 1);
-        int64_t* const at = places.data();
-        for (int64_t j = 0; j < b.cols; ++j) at[j] = -1;
-        for (int64_t r = begin; r < end; ++r)
-          triple_row(wanted, pa, pb, pc, r, at, static_cast<const T*>(x), static_cast<const T*>(y),
-                     static_cast<T*>(out));
-      };
-      // Several rows of A add to one entry of B: in order, on one thread.
-      if (wanted == SparseTriple::B || a.nnz + c.nnz < kParallelGrain / 4)
-        rows(0, a.rows);
-      else
-        parallel_for(a.rows, a.rows / 16 + 1, rows);
-      return true;
-    });
+    using T = decltype(zero);
+    const Arrays<I> pa(a), pb(b), pc(c);
+    if (!is_sound<I>(a) || !is_sound<I>(b) || !is_sound<I>(c)) return false;
+    const auto rows = [&](int64_t begin, int64_t end) {
+      Scratch<int64_t> places(b.cols + 1);
+      int64_t* const at = places.data();
+      for (int64_t j = 0; j < b.cols; ++j) at[j] = -1;
+      for (int64_t r = begin; r < end; ++r)
+        triple_row(wanted, pa, pb, pc, r, at, static_cast<const T*>(x), static_cast<const T*>(y),
+                   static_cast<T*>(out));
+    };
+    // Several rows of A add to one entry of B: in order, on one thread.
+    if (wanted == SparseTriple::B || a.nnz + c.nnz < kParallelGrain / 4)
+      rows(0, a.rows);
+    else
+      parallel_for(a.rows, a.rows / 16 + 1, rows);
+    return true;
   });
 }
 

@@ -137,7 +137,7 @@ class Factorisation(Function):
     @staticmethod
     def kept(args: Any, made: Any) -> Any:
         """Of the arguments and the results, what the gradient is made of."""
-        raise NotImplementedError
+        return made
 
     @classmethod
     def forward(cls, ctx: Any, *args: Any) -> Any:
@@ -262,10 +262,6 @@ class Eigh(Factorisation):
         return factorized("linalg.eigh", "eigh", A, UPLO=uplo)
 
     @staticmethod
-    def kept(args: Any, made: Any) -> Any:
-        return made
-
-    @staticmethod
     def backward(ctx: Any, gL: Any, gV: Any) -> Any:
         L, V = ctx.saved_tensors
         if gV is None:  # equal eigenvalues do no harm
@@ -285,10 +281,6 @@ class SVD(Factorisation):
     @staticmethod
     def value(A: Any, full: bool) -> Any:
         return factorized("linalg.svd", "svd", A, full_matrices=full)
-
-    @staticmethod
-    def kept(args: Any, made: Any) -> Any:
-        return made
 
     @staticmethod
     def backward(ctx: Any, gU: Any, gS: Any, gVh: Any) -> Any:
