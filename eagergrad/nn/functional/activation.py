@@ -241,7 +241,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         raise RuntimeError(
             f"[prelu] Expected `weight` to be a scalar or 1D tensor, but got {weight.dim()}D"
         )
-    if input.dtype != weight.dtype:
+    if input.dtype != weight.dtype and not eg.is_autocast_enabled(input.device.type):
         raise RuntimeError(
             f"[prelu] Type promoting not supported. Got {input.dtype} and {weight.dtype}"
         )
