@@ -51,6 +51,16 @@ def _half_matmul(F: Any) -> Function:
     return lambda: a @ a
 
 
+def _half_attention(F: Any) -> Function:
+    qkv = [F.randn(4, 16, 2048, 64).to(F.bfloat16).requires_grad_() for _ in range(3)]
+    return rows_nn._gradients_of(F.nn.functional.scaled_dot_product_attention, *qkv)
+
+
+def _one_query(F: Any) -> Function:
+    q, k, v = (F.randn(4, 16, n, 128).to(F.bfloat16) for n in (1, 4096, 4096))
+    return lambda: F.nn.functional.scaled_dot_product_attention(q, k, v)
+
+
 def _mlp_step(F: Any) -> Function:
     nn = F.nn
     net = nn.Sequential(
@@ -107,6 +117,8 @@ ROWS = [
     Row("LayerNorm(768), 1024x768, fwd+bwd", rows_nn.layer_norm, 1.0),
     Row("cross entropy, 256 x 10,000 classes, fwd+bwd", rows_nn.cross_entropy, 1.0),
     Row("attention, B2 8 heads T1024 D64, fwd+bwd", rows_nn.attention_long, 1.0),
+    Row("attention, B4 16 heads T2048 D64, bfloat16, fwd+bwd", _half_attention, 1.0),
+    Row("attention of one query, B4 16 heads 4096 keys D128, bfloat16", _one_query, 1.0),
     Row("embedding 10000x128, 32x50 indices, dense gradient, fwd+bwd", rows_nn.embedding, 1.0),
     Row("Adam over 5 M parameters", rows_nn.adam_large, 1.0),
     Row("Adam over 100 tensors of 32x32", rows_nn.adam_many, 1.0),

@@ -37,17 +37,64 @@ def test_rows_off_the_alignment_of_four():
     def f(q, k, v):
         return F.scaled_dot_product_attention(q[..., 1:], k[..., 1:], v[..., 2:])
 
-    check(f, *heads((1, 1, 9, 9), (1, 1, 8, 9), (1, 1, 8, 10)))
+    check(f, *heads((1, 1, 18, 9), (1, 1, 8, 9), (1, 1, 8, 10)))
 
 
 def test_wide_heads_and_other_widths_of_values():
-    check(F.scaled_dot_product_attention, *heads((1, 1, 3, 20), (1, 1, 5, 20), (1, 1, 5, 130)))
+    check(F.scaled_dot_product_attention, *heads((1, 1, 18, 20), (1, 1, 5, 20), (1, 1, 5, 130)))
 
 
 def test_float64():
     shapes = (1, 2, 35, 9), (1, 2, 33, 9), (1, 2, 33, 7)
     check(F.scaled_dot_product_attention, *heads(*shapes, dtype=eg.float64), tolerance=1e-12)
 
+
+# --- few queries --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float16, eg.bfloat16, eg.float64])
+@pytest.mark.parametrize("width", [5, 64, 72, 200])
+def test_one_query(dtype, width):
+    """Its keys are split: several blocks have a part each."""
+    shapes = (1, 1, 1, width), (1, 1, 300, width), (1, 1, 300, width - 1)
+    check(F.scaled_dot_product_attention, *heads(*shapes, dtype=dtype), order=int(width == 72))
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float16])
+@pytest.mark.parametrize(("heads_of_query", "queries"), [(2, 1), (8, 3), (2, 5), (4, 4)])
+def test_few_queries_of_heads_that_share_keys(dtype, heads_of_query, queries):
+    # With tensor cores, so many of more rows than four.
+    keys = 1030 if dtype == eg.float16 and heads_of_query == 8 else 190
+    keep = draw(2, heads_of_query, queries, keys, seed=5) > 0
+    keep[0, 0, 0] = False  # a query that sees nothing
+    keep[1, :, :, :150] = False  # nothing of the first part
+    added = draw(heads_of_query, 1, keys, seed=6)
+
+    def f(q, k, v):
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+        return [
+            F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=True)
+            for mask, causal in (
+                (keep.to(q.device), False),
+                (added.to(q.device), False),
+                (None, True),
+            )
+        ]
+
+    shapes = (2, queries, heads_of_query, 8), (2, keys, 2, 8), (2, keys, 2, 8)
+    check(f, *heads(*shapes, dtype=dtype), order=int(heads_of_query == 4))
+
+
+def test_one_query_of_extreme_numbers():
+    q, k, v = heads((1, 1, 1, 16), (1, 1, 200, 16), (1, 1, 200, 16))
+    check(F.scaled_dot_product_attention, 100 * q, 100 * k, v, order=0)
+    v[0, 0, 3, 2], v[0, 0, 150, 5] = float("nan"), float("inf")
+    check(F.scaled_dot_product_attention, q, k, v, order=0)
+    k[0, 0, 150, 1] = float("inf")
+    check(F.scaled_dot_product_attention, q, k, v, order=0)
+
+
+# --- halves on tensor cores -----------------------------------------------------------------------
 
 HALVES = pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
 
@@ -148,10 +195,10 @@ def test_groups_of_heads_and_strides():
 
 
 def test_masks():
-    q, k, v = heads((2, 3, 6, 8), (2, 3, 7, 8), (2, 3, 7, 8))
-    keep = draw(2, 1, 6, 7, seed=5) > 0
+    q, k, v = heads((2, 3, 18, 8), (2, 3, 7, 8), (2, 3, 7, 8))
+    keep = draw(2, 1, 18, 7, seed=5) > 0
     keep[0, 0, 2] = False  # a query that sees nothing
-    added = draw(6, 7, seed=6)
+    added = draw(18, 7, seed=6)
     for mask in (keep, added):
         check(
             lambda q, k, v: F.scaled_dot_product_attention(q, k, v, attn_mask=mask.to(q.device)),

@@ -223,6 +223,21 @@ FULL = {
         [(1, 4, 513, 128), (1, 4, 700, 128), (1, 4, 700, 128)],
         1e-5,
     ),
+    "attention of halves": (
+        lambda q, k, v: attention(q.half(), k.half(), v.half()),
+        [(4, 16, 500, 64)] * 3,
+        1e-3,
+    ),
+    "causal attention of bfloat16, wide heads, few for keys": (
+        lambda *x: attention(*(t.bfloat16() for t in x), is_causal=True, enable_gqa=True),
+        [(2, 8, 700, 128), (2, 2, 700, 128), (2, 2, 700, 128)],
+        2e-2,
+    ),
+    "attention of one query": (
+        lambda q, k, v: attention(q, k, v, enable_gqa=True),
+        [(2, 8, 1, 128), (2, 2, 5000, 128), (2, 2, 5000, 128)],
+        1e-5,
+    ),
     "softmax": (lambda x: x.softmax(1), [(2048, 2048)], 1e-5),
     "log_softmax": (lambda x: x.log_softmax(1), [(512, 10000)], 1e-4),
     "rows": (lambda x: x[eg.arange(49999, -1, -3, device=x.device)], [(50000, 64)], 0),

@@ -92,6 +92,7 @@ ATTENTION = {
     "attention.cu eg::attention",
     "attention.cu eg::attention_keys_grad",
     "attention.cu eg::attention_queries_grad",
+    "attention_few.cu eg::attention_few",
     "attention_half.cu eg::attention_half",
     "attention_half.cu eg::attention_half_grad",
 }

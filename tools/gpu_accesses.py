@@ -24,9 +24,13 @@ def attention(eg):
     attend = eg.nn.functional.scaled_dot_product_attention
     widths = {eg.float32: (20,), eg.float16: (32, 64, 96, 128)}
     for dtype, width in ((d, w) for d in widths for w in widths[d]):
-        q, k, v = (eg.ones(1, 1, 80, width, dtype=dtype).cuda().requires_grad_() for _ in range(3))
+        rows = 80 if dtype == eg.float32 else 40
+        q, k, v = (
+            eg.ones(1, 1, rows, width, dtype=dtype).cuda().requires_grad_() for _ in range(3)
+        )
         y = attend(q, k, v)
         y.backward(y.detach())
+        attend(q[:, :, :3], k, v)
 
 
 def softmax(eg):

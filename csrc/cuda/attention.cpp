@@ -1,4 +1,4 @@
-// Attention on the GPU: eagergrad/cuda/attention.cu, and on tensor cores attention_half.cu.
+// Attention on the GPU: eagergrad/cuda/attention.cu, on tensor cores attention_half.cu, of few queries attention_few.cu.
 #include "kernels/attention.h"
 
 #include "cuda/launch.h"
@@ -49,7 +49,7 @@ struct HalfLaunch {
         grid(ceil_div(rows, kHalfRows * sixteens) * heads, kHalfThreads) {}
 };
 
-bool takes_halves(const AttentionShape& s, bool) {
+bool on_tensor_cores(const AttentionShape& s) {
   const int needed = s.dtype == DType::BFloat16 ? 80 : 75;
   return tile_columns(s) > 0 && cuda::driver().capability >= needed;
 }
@@ -72,11 +72,60 @@ void gradients_half(const AttentionShape& s, const AttentionMask& mask, bool tur
       l.grid, s, mask, rows, beside_rows, columns, beside_columns, lse, along, first, second);
 }
 
-// --- both ----------------------------------------------------------------------------------------------------------
+// --- few queries ---------------------------------------------------------------------------------------------------
+
+constexpr const char* kFewFile = "attention_few.cu";
+constexpr int kFewThreads = 128;
+constexpr int64_t kFewRows = 16, kFewWidth = 256, kPartKeys = 128;
+
+int64_t rows_of_keys(const AttentionShape& s) { return s.heads / s.kv_heads * s.queries; }
+
+// Tensor cores do a tile of 64 rows in the time of a few rows here, but do not split the keys.
+bool has_few_queries(const AttentionShape& s) {
+  const bool tiles_win = is_reduced(s.dtype) && on_tensor_cores(s) && s.keys < 1024;
+  return rows_of_keys(s) <= (tiles_win ? 4 : kFewRows) &&
+         std::max(s.width, s.value_width) <= kFewWidth;
+}
+
+void forward_few(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+                 HeadMatrix v, HeadMatrix out, void* lse) {
+  const bool wide = s.dtype == DType::Float64;
+  const int64_t width = std::max(s.width, s.value_width);
+  const int columns = width <= 64 ? 8 : width <= 128 ? 16 : 32, most = (wide ? 32 : 64) / columns;
+  int rows = 1;
+  while (rows < most && rows < rows_of_keys(s)) rows *= 2;
+  const int64_t blocks = ceil_div(rows_of_keys(s), rows) * s.batch * s.kv_heads;
+  // Parts of the keys: enough for the card, none of few keys.
+  const int64_t keys = s.causal ? std::min(s.keys, s.queries) : s.keys,
+                wanted = std::min(ceil_div(4 * cuda::driver().multiprocessors, blocks),
+                                  ceil_div(keys, kPartKeys)),
+                part = ceil_div(ceil_div(keys, wanted), 64) * 64, parts = ceil_div(keys, part);
+  const int64_t all_rows = s.batch * s.heads * s.queries, of_stat = parts * all_rows;
+  const int64_t item = wide ? sizeof(double) : sizeof(float);
+  const cuda::Scratch scratch(parts > 1 ? of_stat * (2 + s.value_width) * item : 0);
+  void* const tops = scratch.get<char>();
+  void* const totals = scratch.get<char>() + of_stat * item;
+  void* const sums = scratch.get<char>() + 2 * of_stat * item;
+  cuda::launch(cuda::kernel(kFewFile, "eg::attention_few", {s.dtype, columns, rows}),
+               cuda::Grid(blocks, parts, 1, kFewThreads, 1, 1), s, mask, q, k, v, int(part), tops,
+               totals, sums, out, lse);
+  if (parts > 1)
+    cuda::launch(cuda::kernel(kFewFile, "eg::attention_join", {s.dtype}),
+                 cuda::elements(all_rows * s.value_width), s, int(parts),
+                 static_cast<const void*>(tops), static_cast<const void*>(totals),
+                 static_cast<const void*>(sums), out, lse);
+}
+
+// --- all -----------------------------------------------------------------------------------------------------------
+
+bool takes_halves(const AttentionShape& s, bool backward) {
+  return on_tensor_cores(s) || (!backward && has_few_queries(s));
+}
 
 void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
              HeadMatrix v, HeadMatrix out, void* lse) {
   check_sizes(s);
+  if (has_few_queries(s)) return forward_few(s, mask, q, k, v, out, lse);
   if (is_reduced(s.dtype)) return forward_half(s, mask, q, k, v, out, lse);
   const int chunks = chunks_of(s.value_width);
   cuda::launch(cuda::kernel(kFile, "eg::attention", {s.dtype, chunks}),
