@@ -28,10 +28,11 @@ void check_sizes(const AttentionShape& s) {
 
 constexpr const char* kHalfFile = "attention_half.cu";
 constexpr int kHalfThreads = 128, kHalfRows = 64;
+constexpr int kBackwardColumns = 128;  // at most
 
 // The columns of a tile for both widths; 0 where there is none.
 int tile_columns(const AttentionShape& s) {
-  for (const int columns : {32, 64, 96, 128})
+  for (const int columns : {32, 64, 96, 128, 192, 256})
     if (std::max(s.width, s.value_width) <= columns) return columns;
   return 0;
 }
@@ -49,9 +50,11 @@ struct HalfLaunch {
         grid(ceil_div(rows, kHalfRows * sixteens) * heads, kHalfThreads) {}
 };
 
-bool on_tensor_cores(const AttentionShape& s) {
+bool on_tensor_cores(const AttentionShape& s, bool backward) {
   const int needed = s.dtype == DType::BFloat16 ? 80 : 75;
-  return tile_columns(s) > 0 && cuda::driver().capability >= needed;
+  const int columns = tile_columns(s);
+  return columns > 0 && (!backward || columns <= kBackwardColumns) &&
+         cuda::driver().capability >= needed;
 }
 
 void forward_half(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
@@ -82,7 +85,7 @@ int64_t rows_of_keys(const AttentionShape& s) { return s.heads / s.kv_heads * s.
 
 // Tensor cores do a tile of 64 rows in the time of a few rows here, but do not split the keys.
 bool has_few_queries(const AttentionShape& s) {
-  const bool tiles_win = is_reduced(s.dtype) && on_tensor_cores(s) && s.keys < 1024;
+  const bool tiles_win = is_reduced(s.dtype) && on_tensor_cores(s, false) && s.keys < 1024;
   return rows_of_keys(s) <= (tiles_win ? 4 : kFewRows) &&
          std::max(s.width, s.value_width) <= kFewWidth;
 }
@@ -119,7 +122,7 @@ void forward_few(const AttentionShape& s, const AttentionMask& mask, HeadMatrix 
 // --- all -----------------------------------------------------------------------------------------------------------
 
 bool takes_halves(const AttentionShape& s, bool backward) {
-  return on_tensor_cores(s) || (!backward && has_few_queries(s));
+  return on_tensor_cores(s, backward) || (!backward && has_few_queries(s));
 }
 
 void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,

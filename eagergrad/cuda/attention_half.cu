@@ -146,7 +146,7 @@ template <class T, int D, int M>
 __global__ void __launch_bounds__(kThreads)
     attention_half(AttentionShape s, AttentionMask mask, HeadMatrix q, HeadMatrix k, HeadMatrix v,
                    HeadMatrix out, float* lse) {
-  constexpr int kRows = 64 * M, kKeys = D <= 64 ? 64 : 32;
+  constexpr int kRows = 64 * M, kKeys = D <= 64 ? 64 : D <= 128 ? 32 : 16;
   __shared__ Tile<T, D, kRows> queries;
   __shared__ Tile<T, D, kKeys> keys, values;
   const int64_t tiles = (s.queries + kRows - 1) / kRows, head = blockIdx.x / tiles,
