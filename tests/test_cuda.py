@@ -279,6 +279,16 @@ def test_special_functions_in_python(gpu):
     same(eg.special.airy_ai(x.to(gpu)), eg.special.airy_ai(x), 1e-13)
 
 
+def test_workers_of_a_loader_read_on_the_host(gpu):
+    data = [(float(i), i % 2) for i in range(4)]
+    with eg.device("cuda"):
+        for workers in (0, 2):
+            loader = eg.utils.data.DataLoader(data, batch_size=2, num_workers=workers)
+            x, y = next(iter(loader))
+            assert x.tolist() == [0.0, 1.0] and y.tolist() == [0, 1]
+            assert x.is_cuda == (workers == 0)
+
+
 def test_a_forked_process_still_computes_on_the_cpu(gpu):
     eg.zeros(3, device=gpu)[
         eg.tensor([1], device=gpu)

@@ -11,10 +11,13 @@ import pytest
 import eagergrad as eg
 from util import assert_close
 
+with_numpy = pytest.mark.host("memory and operands in common with NumPy")
+
 DTYPES = ["uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool"]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@with_numpy
 def test_from_numpy_and_numpy_share_memory(dtype: str) -> None:
     a = np.ones((2, 3), dtype)
     t = eg.from_numpy(a)
@@ -27,6 +30,7 @@ def test_from_numpy_and_numpy_share_memory(dtype: str) -> None:
     assert b.dtype == a.dtype and np.shares_memory(a, b)
 
 
+@with_numpy
 def test_as_tensor_shares_and_tensor_copies() -> None:
     a = np.zeros(3)
     assert eg.as_tensor(a).data_ptr() == a.ctypes.data
@@ -45,6 +49,7 @@ def test_memory_outlives_the_other_side() -> None:
     assert b.sum() == 499_500.0
 
 
+@with_numpy
 def test_strided_arrays_keep_their_strides() -> None:
     a = np.arange(24.0).reshape(4, 6)
     for view in (a.T, a[::2], a[:, 1::2], a[1:, :3].T, np.broadcast_to(a[:1], (3, 6)).copy()):
@@ -99,6 +104,7 @@ def test_read_only_arrays_can_be_read() -> None:
     assert eg.tensor(a).add_(1).tolist() == [1.0, 2.0, 3.0] and a[0] == 0.0
 
 
+@with_numpy
 def test_numpy_reads_tensors() -> None:
     t = eg.arange(6.0).reshape(2, 3)
     assert np.shares_memory(np.asarray(t), t.numpy())
@@ -113,6 +119,7 @@ def test_bfloat16_has_no_numpy_dtype() -> None:
         eg.ones(2, dtype=eg.bfloat16).numpy()
 
 
+@with_numpy
 def test_writes_through_numpy_are_seen() -> None:
     t = eg.zeros(3)
     t.numpy()[1] = 5
@@ -133,6 +140,7 @@ def test_lists_of_arrays_tensors_and_numbers() -> None:
         eg.tensor(None)
 
 
+@with_numpy
 def test_dlpack_round_trip_shares_memory() -> None:
     t = eg.arange(6.0).reshape(2, 3).t()
     a = np.from_dlpack(t)
@@ -144,6 +152,7 @@ def test_dlpack_round_trip_shares_memory() -> None:
     assert t.__dlpack_device__() == (1, 0)
 
 
+@with_numpy
 def test_dlpack_to_and_from_torch() -> None:
     torch = pytest.importorskip("torch")
     t = torch.arange(4.0)
@@ -154,6 +163,7 @@ def test_dlpack_to_and_from_torch() -> None:
 
 
 @pytest.mark.ours
+@with_numpy
 def test_dlpack_of_bfloat16_shares_memory() -> None:
     x = eg.tensor([1.0, -2.5, 3.0], dtype=eg.bfloat16)
     y = eg.from_dlpack(x)
@@ -162,6 +172,7 @@ def test_dlpack_of_bfloat16_shares_memory() -> None:
     assert x.tolist() == [7.0, -2.5, 3.0]
 
 
+@with_numpy
 def test_dlpack_of_bfloat16_with_torch() -> None:
     torch = pytest.importorskip("torch")
     x = eg.tensor([[1.0, 2.0], [3.0, 4.0]], dtype=eg.bfloat16)
@@ -217,6 +228,7 @@ def test_ufuncs_record() -> None:
         lambda t, a: np.float64(2.0) * t,
     ],
 )
+@with_numpy
 def test_numpy_functions_record(f: Any) -> None:
     rng = np.random.default_rng(0)
     value, a = rng.normal(size=(2, 3)), rng.normal(size=(2, 3))
@@ -231,6 +243,7 @@ def test_numpy_functions_record(f: Any) -> None:
 
 
 @pytest.mark.ours
+@with_numpy
 def test_comparisons_with_arrays_give_tensors() -> None:
     t = eg.tensor([1.0, 2.0])
     assert ((t > np.array([1.5, 1.5])) == eg.tensor([False, True])).all()

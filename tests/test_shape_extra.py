@@ -90,7 +90,7 @@ def test_embedding_names_the_bad_index_and_the_table() -> None:
         eg.nn.functional.embedding(eg.tensor([1, 7]), eg.zeros(5, 2))
 
 
-@pytest.mark.parametrize("n", [3, 100, 257, 5000, 200_000])
+@pytest.mark.parametrize("n", [3, 100, 257, 5000, pytest.param(200_000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", ["float32", "float64", "int64", "wide int64", "few int32", "int8"])
 @pytest.mark.parametrize("descending", [False, True])
 def test_sort_is_stable_at_every_length(n: int, kind: str, descending: bool) -> None:

@@ -135,7 +135,9 @@ def test_a_file_that_calls_its_entries_sorted_is_not_believed() -> None:
 
 @pytest.mark.parametrize("make", [
     lambda m: m, eg.sparse.csr, eg.sparse.csc, eg.sparse.coo, lambda m: m.tocsc()], ids=str)  # fmt: skip
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize(
+    "workers", [0, pytest.param(2, marks=pytest.mark.host("a forked process computes on the CPU"))]
+)
 def test_a_loader_makes_sparse_batches(make: Any, workers: int) -> None:
     m = matrix()
     data = TensorDataset(make(m), eg.arange(20))

@@ -17,6 +17,9 @@ import numpy as np
 import pytest
 
 import eagergrad as eg
+from util import times
+
+cpu_threads = pytest.mark.host("threads of the CPU")
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +56,7 @@ WORK: dict[str, Callable[[eg.Tensor], eg.Tensor]] = {
 }
 
 
+@cpu_threads
 @pytest.mark.ours
 @pytest.mark.parametrize("name", WORK)
 def test_the_same_bits_for_any_number_of_threads(name: str) -> None:
@@ -67,6 +71,7 @@ def test_the_same_bits_for_any_number_of_threads(name: str) -> None:
     assert results[0] == results[1] == results[2]
 
 
+@cpu_threads
 def test_random_numbers_do_not_depend_on_threads() -> None:
     results = []
     for threads in (1, 2, 8):
@@ -77,6 +82,7 @@ def test_random_numbers_do_not_depend_on_threads() -> None:
         assert all(eg.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@cpu_threads
 def test_set_num_threads() -> None:
     eg.set_num_threads(3)
     assert eg.get_num_threads() == 3
@@ -88,7 +94,8 @@ def test_set_num_threads() -> None:
 
 
 def test_several_python_threads_at_once() -> None:
-    a = eg.randn(300, 300)
+    n = times(300, 60)
+    a = eg.randn(n, n)
     expected, failures = (a @ a).tanh().sum().item(), []
 
     def work() -> None:
@@ -122,6 +129,7 @@ def test_threads_share_a_leaf() -> None:
     assert w.grad[0].item() == 80.0 and w.grad[-1].item() == 80.0
 
 
+@pytest.mark.host("a forked process computes on the CPU")
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.ours
@@ -182,6 +190,7 @@ def interrupted(code: str, after: float = 0.5) -> float:
 LIMIT = 1.5  # 0.2 s promised; the rest is for a busy machine and the interpreter's end
 
 
+@pytest.mark.host("another interpreter")
 @pytest.mark.ours
 def test_ctrl_c_stops_a_long_backward() -> None:
     # One pass of many seconds: each of the nodes makes and adds a gradient of 16 MB.
@@ -195,6 +204,7 @@ def test_ctrl_c_stops_a_long_backward() -> None:
     assert took < LIMIT
 
 
+@pytest.mark.host("another interpreter")
 @pytest.mark.ours
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_stops_one_large_product(threads: int) -> None:
@@ -209,6 +219,7 @@ def test_ctrl_c_stops_one_large_product(threads: int) -> None:
     assert took < LIMIT
 
 
+@pytest.mark.host("another interpreter")
 @pytest.mark.ours
 def test_ctrl_c_stops_a_python_loop_of_small_ops() -> None:
     took = interrupted("""

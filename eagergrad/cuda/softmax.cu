@@ -76,8 +76,8 @@ __global__ void __launch_bounds__(kBlock ? 1024 : 128)
     s = team.template join<LogSumExp<T>>(s);
     C sum = 0;
     if (smoothing != 0) {
-      sum = over<Sum<T>, false>(x, line * n, 1, team.lane, team.lanes, n);
-      sum = team.template join<Sum<T>>(sum);
+      for (int64_t i = team.lane; i < n; i += team.lanes) sum += cast<C>(p[i]) - s.most;
+      sum = team.template join<Sum<C>>(sum);
     }
     if (team.lane != 0) continue;
     const int64_t t = target[line];
@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kBlock ? 1024 : 128)
     C v = 0;
     if (t != ignore) {
       v = rest - (1 - even) * (cast<C>(p[t]) - s.most);
-      if (smoothing != 0) v -= even * (sum / C(n) - s.most);
+      if (smoothing != 0) v -= even * (sum / C(n));
     }
     loss[line] = v;
   }

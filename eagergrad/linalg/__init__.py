@@ -661,9 +661,12 @@ def matrix_exp(A: Any) -> Any:
         return A.clone()
     if A.shape[-1] <= _SMALL and A.device.type == "cpu":
         return MatrixExp.of(A)
-    size = float(A.detach().abs().sum(-1).amax())
+    sizes = A.detach().abs().sum(-1).amax(-1)
+    size = float(sizes.amax())
     if not math.isfinite(size):
-        return A * math.nan
+        bad = ~sizes.isfinite()[..., None, None]
+        nothing = A.masked_fill(~bad, 0) * math.nan
+        return _ops["where"](bad, nothing, matrix_exp(A.masked_fill(bad, 0)))
     s = math.ceil(math.log2(size)) if size > 1 else 0
     result = _taylor_of_exp(A / 2**s if s else A)
     for _ in range(s):

@@ -177,7 +177,7 @@ class SparseFile:
             index = range(start, stop, step)
         elif hasattr(index, "__index__") and not getattr(index, "ndim", 0):
             return self._range(*_single(int(index), rows)).select(0, 0)  # type: ignore[attr-defined]
-        at = _positions(index, rows).numpy().astype(np.int64)
+        at = _positions(index, rows).cpu().numpy().astype(np.int64)
         if at.size and not -rows <= at.min() <= at.max() < rows:
             bad = int(at.min() if at.min() < -rows else at.max())
             raise IndexError(f"[index] index {bad} is out of range for {rows} rows")

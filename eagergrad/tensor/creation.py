@@ -233,10 +233,10 @@ def as_tensor(data: Any, dtype: dtype | None = None, device: Any = None) -> Any:
         result = _C.from_array(data if data.dtype in _NUMPY_KINDS else plain_array(data))
     elif hasattr(data, "__cuda_array_interface__"):
         result = _from_cuda_array(data)
+    elif dtype is not None and not isinstance(data, np.generic):
+        return tensor(data, dtype=dtype, device=device)
     else:
-        result = tensor(data)
-        if dtype is not None and not isinstance(data, (np.generic,)):
-            return tensor(data, dtype=dtype, device=device)
+        result = tensor(data, device=device)
     if dtype is not None or device is not None:
         result = result.to(device=device, dtype=dtype)
     return result

@@ -97,8 +97,11 @@ class RandomSampler(Sampler[int]):
             g = eg.Generator()
             g.manual_seed(_draw_seed())
         if self.replacement:
-            return eg.randint(0, n, (wanted,), generator=g).numpy()
-        rounds = [eg.randperm(n, generator=g).numpy() for _ in range(-(-wanted // n) if n else 0)]
+            return eg.randint(0, n, (wanted,), generator=g, device="cpu").numpy()
+        rounds = [
+            eg.randperm(n, generator=g, device="cpu").numpy()
+            for _ in range(-(-wanted // n) if n else 0)
+        ]
         return np.concatenate(rounds)[:wanted] if rounds else np.arange(0)
 
     def __iter__(self) -> Iterator[int]:
@@ -116,7 +119,7 @@ class SubsetRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        for i in eg.randperm(len(self.indices), generator=self.generator).tolist():
+        for i in eg.randperm(len(self.indices), generator=self.generator, device="cpu").tolist():
             yield self.indices[i]
 
     def __len__(self) -> int:

@@ -57,7 +57,7 @@ class MapFetcher:
 
     def __call__(self, index: Any) -> Any:
         if self._whole is not None:
-            return self._whole(eg.as_tensor(index, dtype=eg.int64))
+            return self._whole(eg.as_tensor(index, dtype=eg.int64, device="cpu"))
         if self._batched:
             return self._collate(_samples(self._dataset, list(index)))
         return self._collate(self._dataset[index])

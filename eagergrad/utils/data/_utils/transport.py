@@ -68,7 +68,7 @@ class _Unpickler(pickle.Unpickler):
         if tag is None or tag == "bfloat16":
             copy = source.copy()
             return copy if tag is None else array_to_tensor(copy, tag)
-        out = eg.empty(shape, dtype=getattr(eg, tag))
+        out = eg.empty(shape, dtype=getattr(eg, tag), device="cpu")
         if source.size:
             out.numpy()[...] = source
         return out

@@ -111,6 +111,7 @@ class _Worker:
     def prepare(self) -> None:
         global _info
         eg.set_num_threads(1)
+        eg.set_default_device("cpu")  # a fork leaves the GPU behind
         c = self.config
         _info = WorkerInfo(c.id, c.num_workers, c.seed, c.dataset)
         seeding.seed_all(c.seed)
