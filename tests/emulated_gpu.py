@@ -201,6 +201,13 @@ def counting(lines: bool = False) -> Iterator[dict[str, Counts]]:
         found[name] = Counts(*(b + int(n) for b, n in zip(before, numbers, strict=True)))
 
 
+def stream_queries() -> int:
+    """How often the core has asked for the current stream."""
+    assert _emulator is not None
+    _emulator.eg_stream_queries.restype = ctypes.c_int64
+    return int(_emulator.eg_stream_queries())
+
+
 def start() -> None:
     """Make the emulation this process's GPU."""
     global _emulator

@@ -18,6 +18,7 @@ import pytest
 import eagergrad as eg
 import emulated_gpu
 from eagergrad import _C
+from eagergrad.cuda import _runtime
 
 DTYPES = [getattr(eg, n) for n in "bool uint8 int8 int16 int32 int64 float16 bfloat16 float32 float64".split()]  # fmt: skip
 
@@ -412,3 +413,32 @@ def test_a_captured_step_goes_on_with_new_inputs_and_random_numbers(gpu):
     with pytest.raises(RuntimeError, match=r"captured graph"):
         eg.cuda.graph(lambda: float(x.sum()), warmup=1)
     assert float((x + 1).sum()) == 128.0
+
+
+def test_an_op_asks_for_the_stream_once(gpu):
+    if not _runtime.emulated:
+        pytest.skip("only the emulation counts")
+    a = eg.rand(4, 5, device="cuda", requires_grad=True)
+
+    def queries(f):
+        f()  # memory and kernels are there
+        before = emulated_gpu.stream_queries()
+        f()
+        return emulated_gpu.stream_queries() - before
+
+    assert queries(lambda: a * 2) == 1, "memory and a launch"
+    assert queries(lambda: eg.nn.functional.softmax(a, 1)) == 1
+    y = (a * a).sum()
+    assert queries(lambda: y.backward(retain_graph=True)) <= 6
+
+    class Halved(eg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x / 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return (g.clone() / 2).clone()  # each op finds what the program has chosen before it
+
+    z = Halved.apply(a)
+    assert queries(lambda: z.backward(eg.ones_like(z), retain_graph=True)) >= 3

@@ -6,8 +6,14 @@
 namespace eg {
 
 __thread Device active_device EG_TLS_MODEL = {};
+__thread uint64_t device_step EG_TLS_MODEL = 0;
 bool devices_in_use = false;
 const DeviceMemory* device_memory = nullptr;
+
+void DeviceStep::begin() {
+  static __thread uint64_t steps = 0;
+  device_step = ++steps;
+}
 
 void check_device(Device d) {
   if (d.is_cpu()) return;

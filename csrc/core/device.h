@@ -29,6 +29,22 @@ class DeviceScope {
   Device before_;
 };
 
+// Note [A step of the device]. From the start of an op to its end no program chooses another stream: the driver is asked for the
+// thread's once a step. 0 where programs may run, between steps and after one inside another.
+extern __thread uint64_t device_step EG_TLS_MODEL;
+
+class DeviceStep {
+ public:
+  DeviceStep() {
+    if (EG_UNLIKELY(devices_in_use)) begin();
+  }
+  ~DeviceStep() { device_step = 0; }
+  DeviceStep(const DeviceStep&) = delete;
+
+ private:
+  void begin();
+};
+
 // What a device offers the core. Kernels are registered by family (kernels/registry.h).
 struct DeviceMemory {
   int (*count)();

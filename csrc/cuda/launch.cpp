@@ -61,6 +61,7 @@ void* find(const KernelKey& key, const char* file, F&& expression) {
     const auto found = compiled().find(key);
     if (found != compiled().end()) return found->second;
   }
+  device_step = 0;  // Python runs
   void* made = (*compile)(key.device, file, expression().c_str());
   std::lock_guard<std::mutex> lock(kernels_mutex());
   return compiled().emplace(key, made).first->second;
@@ -90,9 +91,17 @@ void end_capture() { capture_open = false; }
 int current() { return current_index; }
 void set_current(int device) { current_index = device; }
 
+// See Note [A step of the device].
 void* stream_of(int device) {
+  static thread_local struct {
+    uint64_t step = 0;
+    int device = 0;
+    void* stream = nullptr;
+  } known;
+  if (device_step && known.step == device_step && known.device == device) return known.stream;
   check(driver().use(device), "choosing the device");
-  return driver().stream(device);
+  known = {device_step, device, driver().stream(device)};
+  return known.stream;
 }
 
 void check(int error, const char* what) {

@@ -33,7 +33,7 @@ class Pool {
     void* p = card.reuse(owner, bytes);
     if (!p && graph) p = card.reuse(stream, bytes);
     if (!p) {
-      lock.unlock();  // the driver may run Python
+      lock.unlock();
       p = fresh(device, bytes, asked);
       lock.lock();
     }
@@ -129,6 +129,7 @@ class Pool {
 
   void* fresh(int device, size_t bytes, size_t asked) {
     void* p = nullptr;
+    device_step = 0;  // the driver may run Python
     if (driver().allocate(device, bytes, &p) == 0 && p) return p;
     empty();
     if (driver().allocate(device, bytes, &p) == 0 && p) return p;

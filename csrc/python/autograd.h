@@ -24,7 +24,10 @@ class Callable {
     PyGILState_Release(state);
   }
   Callable(const Callable&) = delete;
-  PyObject* get() const { return f_; }
+  PyObject* get() const {
+    device_step = 0;  // what is called may choose another stream
+    return f_;
+  }
 
  private:
   PyObject* f_;

@@ -48,6 +48,7 @@ PyObject* helper(const char* name) {
     PyErr_Format(PyExc_SystemError, "eagergrad is not put together yet: %s is missing", name);
     throw PythonError();
   }
+  device_step = 0;  // what is called may choose another stream
   return found;
 }
 

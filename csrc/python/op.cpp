@@ -328,6 +328,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
         target = unwrap(values[0]);
         check_inplace(target, op->name);
       }
+      const DeviceStep step;
       try {
         s->entry().invoke(s->entry().function, source, results);
       } catch (Error& e) {

@@ -99,6 +99,7 @@ static PyObject* with_operands(const char* name, Foreign others, PyObject* a, Py
     ProfileScope scope(name);
     if (scope.is_open())
       for (const Tensor* t : {x, y}) scope.operand(*t);
+    const DeviceStep step;
     return f(*x, *y);
   });
 }
@@ -134,6 +135,7 @@ static PyObject* nb_unary(PyObject* a) {
     if (EG_UNLIKELY(subclasses_exist) && takes_over(a))
       return ask_operator(unary_names[int(op)], a, nullptr);
     const ProfileScope scope(unary_names[int(op)]);
+    const DeviceStep step;
     return wrap(unary(op, borrowed(a)));
   });
 }

@@ -282,6 +282,7 @@ class Run {
         if (g.defined()) profile.operand(g);
     }
     Tensors results;
+    const DeviceStep step;
     try {
       results = node.backward(ctx, v.grads);
     } catch (Error& e) {
