@@ -5,6 +5,7 @@ Kernels are compiled one by one when they are first used and kept in the folder 
 EAGERGRAD_CUDA_RECORD=FILE appends a line for every kernel that is asked for, which tools/nvrtc_check.py takes.
 EAGERGRAD_CUDA_WATCH=1 looks at every access of the hand-written kernels and fails a test in whose launches two threads use the same
 memory, one of them writing, with no barrier between (tests/cuda_host/watch.h).
+EAGERGRAD_EMULATED_CAPABILITY is the card's compute capability (80), EAGERGRAD_EMULATED_GPUS how many there are.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 
 def attention(eg):
     attend = eg.nn.functional.scaled_dot_product_attention
-    widths = {eg.float32: (20,), eg.float16: (32, 64, 96, 128, 192)}
+    widths = {eg.float32: (20,), eg.float16: (32, 64, 96)}
     for dtype, width in ((d, w) for d in widths for w in widths[d]):
         rows = 80 if dtype == eg.float32 else 40
         q, k, v = (
