@@ -81,8 +81,9 @@ Tensor solve_triangular(const Tensor& a, const Tensor& b, bool upper, bool left,
 struct Cholesky {
   static constexpr const char* name = "LinalgCholeskyEx";
   std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& a) {
-    auto made = on_host(a) ? host::cholesky(a)
-                           : with_info(factorized_elsewhere("linalg_cholesky_ex", {a}, false, false));
+    auto made = on_host(a)
+                    ? host::cholesky(a)
+                    : with_info(factorized_elsewhere("linalg_cholesky_ex", {a}, false, false));
     ctx.save(std::get<0>(made));
     return made;
   }
@@ -169,7 +170,8 @@ struct Solve {
 
  private:
   static std::tuple<Tensor, Tensor> value(const Tensor& a, const Tensor& b) {
-    if (!on_host(a)) return with_info(factorized_elsewhere("linalg_solve_ex", {a, b}, false, false));
+    if (!on_host(a))
+      return with_info(factorized_elsewhere("linalg_solve_ex", {a, b}, false, false));
     const auto [left, right] = of_one_batch(a, b);
     return host::solve(left, right);
   }

@@ -69,9 +69,9 @@ static TensorList factorized(const char* name, const TensorList& inputs, bool up
   const Object given = checked(PyTuple_New(Py_ssize_t(inputs.size())));
   for (size_t i = 0; i < inputs.size(); ++i)
     PyTuple_SET_ITEM(given.get(), Py_ssize_t(i), wrap(inputs[i]));
-  const Object made = checked(PyObject_CallFunction(helper("factorized"), "sOOO", name, given.get(),
-                                                    upper ? Py_True : Py_False,
-                                                    unit ? Py_True : Py_False));
+  const Object made =
+      checked(PyObject_CallFunction(helper("factorized"), "sOOO", name, given.get(),
+                                    upper ? Py_True : Py_False, unit ? Py_True : Py_False));
   TensorList results;
   EG_CHECK_TYPE(PyTuple_Check(made.get()), "[linalg] expected a tuple of tensors");
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(made.get()); ++i) {
