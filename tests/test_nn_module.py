@@ -614,6 +614,14 @@ def test_lazy_linear_takes_its_size_from_the_first_batch():
     assert isinstance(net[0].weight, nn.Parameter)
 
 
+def test_elements_that_are_not_yet_there_are_not_counted():
+    lazy = nn.LazyLinear(3)
+    with pytest.raises(ValueError, match="no elements to count"):
+        sum(p.numel() for p in lazy.parameters())
+    lazy(eg.ones(1, 2))
+    assert sum(p.numel() for p in lazy.parameters()) == 9
+
+
 def test_lazy_modules_copy_and_load():
     lazy = copy.deepcopy(nn.LazyLinear(2))
     ready = nn.Linear(3, 2)

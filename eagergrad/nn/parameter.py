@@ -144,6 +144,13 @@ class UninitializedTensorMixin:
     def share_memory_(self) -> Any:
         return self.shape
 
+    def numel(self) -> int:
+        raise ValueError(
+            f"[numel] this {type(self).__name__} has no elements to count yet; run a dummy batch first"
+        )
+
+    nelement = numel
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__}>"
 
