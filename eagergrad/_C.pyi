@@ -113,7 +113,6 @@ class TensorBase:
     def _geqrf(self) -> Tensor: r"""R on and above the diagonal, reflections' vectors below it, their factors. Not recorded."""
     def _householder_product(self, tau: Tensor) -> Tensor: r"""The first columns of the product of geqrf's reflections. Not recorded."""
     def _ldl_factor(self) -> Tensor: r"""L D L^T of symmetric matrices by their lower triangle. Not recorded."""
-    def _lu_factor(self) -> Tensor: r"""LU, pivots from 1, and from 1 where the first zero pivot is, or 0. Not recorded."""
     def _lu_triangles(self) -> Tensor: r"""What lu_factor packs. Not recorded."""
     def _matrix_exp(self) -> Tensor: r"""Of small matrices. Not recorded."""
     def _ormqr(self, tau: Tensor, other: Tensor, transposed: _bool) -> Tensor: r"""The product of geqrf's reflections, or its transpose, times a matrix. Not recorded."""

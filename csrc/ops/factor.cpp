@@ -24,6 +24,10 @@ Matrices right_sides(const char* op, const Tensor& a, const Tensor& b) {
 
 bool eliminated_in_lanes(const Matrices& m) { return m.rows == m.columns && in_lanes(m, 2, 8); }
 
+}  // namespace
+
+namespace host {
+
 std::tuple<Tensor, Tensor, Tensor> lu_factor(const Tensor& input) {
   const Matrices m = matrices("linalg.lu_factor", input);
   const int64_t n = std::min(m.rows, m.columns), t = float_index(input.dtype());
@@ -48,6 +52,10 @@ std::tuple<Tensor, Tensor, Tensor> lu_factor(const Tensor& input) {
   return {small ? transpose(result, -2, -1) : by_columns(lu), pivots, info};
 }
 
+}  // namespace host
+
+namespace {
+
 template <class T>
 void determinant(const T* lu, int64_t step, int64_t n, const int32_t* pivots, bool logarithm,
                  T* sign, T* logabs, T* det) {
@@ -70,7 +78,7 @@ void determinant(const T* lu, int64_t step, int64_t n, const int32_t* pivots, bo
 // Not what it is called if there is no logarithm.
 std::tuple<Tensor, Tensor, Tensor> slogdet(const Tensor& input, bool logarithm) {
   const Matrices m = squares("linalg.slogdet", input);
-  const auto [lu, pivots, info] = lu_factor(input);
+  const auto [lu, pivots, info] = host::lu_factor(input);
   const Tensor sign = batch_empty(input, {}), logabs = batch_empty(input, {});
   const Tensor det = batch_empty(input, {});
   const int64_t n = m.rows;
@@ -182,8 +190,6 @@ void turn_lower_triangle(T* a, int64_t n) {
       }
 }
 
-EG_OP(&lu_factor, "_lu_factor(input) -> (LU, pivots, info)",
-      "LU, pivots from 1, and from 1 where the first zero pivot is, or 0. Not recorded.")
 EG_OP(&slogdet, "_slogdet(input, logarithm) -> (sign, logabsdet, det)",
       "Determinants, and their signs and logarithms if asked for. Not recorded.")
 EG_OP(&lu_order, "_lu_order(pivots, n)", "Where each of n rows came from. Not recorded.")
@@ -195,6 +201,15 @@ EG_OP(&matrix_exp, "_matrix_exp(input)", "Of small matrices. Not recorded.")
 }  // namespace
 
 namespace host {
+
+Tensor lu_inverse_order(const Tensor& pivots, int64_t n) {
+  const DeviceScope on_host(Device{});  // a gradient on another device asks too
+  const Tensor from = lu_order(pivots, n), result = empty(from.sizes(), DType::Int64);
+  const int64_t* order = from.data<int64_t>();
+  int64_t* to = result.data<int64_t>();
+  for (int64_t i = 0; i < from.numel(); ++i) to[i / n * n + order[i]] = i % n;
+  return result;
+}
 
 // Without b, the inverse.
 std::tuple<Tensor, Tensor> solve(const Tensor& a, const std::optional<Tensor>& b) {

@@ -1,4 +1,4 @@
-// Solves and factorisations of matrices on any device with their gradients, which are made of recorded ops. Formulas: M. Giles,
+// Solves, factorisations and products of matrices on any device with their gradients, which are made of recorded ops. Formulas: M. Giles,
 // "An extended collection of matrix derivative results" (2008).
 #include "ops/linalg.h"
 
@@ -186,6 +186,104 @@ std::tuple<Tensor, Tensor> solve_ex(const Tensor& a, const Tensor& b) {
   return apply(Solve{}, a, b);
 }
 
+// ---- LU ------------------------------------------------------------------------------------------------------------------
+
+// With P^T A = L U and L, U cut to k = min(m, n) columns and rows, of which L1 and U1 are the squares:
+//     M = tril(L1^T gL1 - gU2 U2^T, -1) + triu(gU1 U1^T - L2^T gL2)
+//     P^T gA = L1^-T M U1^-T, beside it L1^-T gU2, or below it gL2 U1^-T
+// where L2 are the rows of L below L1, U2 the columns of U beyond U1.
+struct LuFactor {
+  static constexpr const char* name = "LinalgLuFactorEx";
+  std::tuple<Tensor, Tensor, Tensor> forward(Context& ctx, const Tensor& a) {
+    auto made = value(a);
+    ctx.save(std::get<0>(made));
+    ctx.save(std::get<1>(made));
+    return made;
+  }
+  Tensors backward(Context& ctx, const Tensors& grads) {
+    if (!grads[0].defined()) return {Tensor()};
+    const Tensor lu = ctx.saved(0), pivots = ctx.saved(1), g = grads[0];
+    const int64_t m = lu.size(-2), n = lu.size(-1), k = std::min(m, n);
+    const auto rows = [](const Tensor& t, int64_t from, int64_t count) {
+      return narrow(t, -2, from, count);
+    };
+    const auto columns = [](const Tensor& t, int64_t from, int64_t count) {
+      return narrow(t, -1, from, count);
+    };
+    const Tensor square = columns(rows(lu, 0, k), 0, k),
+                 gl = tril(columns(rows(g, 0, k), 0, k), -1);
+    const Tensor u = triu(rows(lu, 0, k), 0), gu = triu(rows(g, 0, k), 0);
+    Tensor from_l = add(gl, matmul(turned(tril(square, -1)), gl));
+    Tensor from_u = matmul(columns(gu, 0, k), turned(columns(u, 0, k)));
+    if (n > k) from_l = sub(from_l, matmul(columns(gu, k, n - k), turned(columns(u, k, n - k))));
+    if (m > k) from_u = sub(from_u, matmul(turned(rows(lu, k, m - k)), rows(g, k, m - k)));
+    const auto over_u = [&](const Tensor& x) {  // x U1^-T
+      return turned(solve_triangle(square, turned(x), true));
+    };
+    const auto under_l = [&](const Tensor& x) {  // L1^-T x
+      return solve_triangle(turned(square), x, true, true);
+    };
+    Tensor ga = under_l(over_u(add(tril(from_l, -1), triu(from_u, 0))));
+    if (m > k) ga = cat({ga, over_u(rows(g, k, m - k))}, -2);
+    if (n > k) ga = cat({ga, under_l(columns(gu, k, n - k))}, -1);
+    const Tensor order = to(host::lu_inverse_order(to(pivots, Device{}), m), lu.device());
+    return {gather(ga, -2, expand(unsqueeze(order, -1), ga.sizes()))};
+  }
+
+ private:
+  static std::tuple<Tensor, Tensor, Tensor> value(const Tensor& a) {
+    if (on_host(a)) return host::lu_factor(a);
+    const TensorList made = factorized_elsewhere("linalg_lu_factor_ex", {a}, false, false);
+    return {made[0], made[1], made[2]};
+  }
+};
+std::tuple<Tensor, Tensor, Tensor> lu_factor_ex(const Tensor& a) {
+  check_matrices("linalg.lu_factor", a, Wanted::Matrices);
+  return apply(LuFactor{}, a);
+}
+
+// ---- QR ------------------------------------------------------------------------------------------------------------------
+
+// S. Walter and L. Lehmann, "Algorithmic differentiation of linear algebra functions with application in optimum experimental
+// design" (2010).
+struct Qr {
+  static constexpr const char* name = "LinalgQr";
+  bool complete;
+  std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& a) {
+    auto made = on_host(a) ? host::qr(a, complete, true)
+                           : with_info(factorized_elsewhere("qr", {a}, complete, false));
+    ctx.save(std::get<0>(made));
+    ctx.save(std::get<1>(made));
+    return made;
+  }
+  Tensors backward(Context& ctx, const Tensors& grads) {
+    const Tensor q = ctx.saved(0), r = ctx.saved(1);
+    const int64_t m = q.size(-2), n = r.size(-1);
+    EG_CHECK(!complete || m <= n,
+             "[linalg.qr] The QR decomposition is not differentiable when mode='complete' and "
+             "nrows > ncols");
+    const Tensor gq = grads[0].defined() ? grads[0] : zeros_like(q);
+    const Tensor gr = grads[1].defined() ? grads[1] : zeros_like(r);
+    if (m >= n) return {of_square(q, r, gq, gr)};
+    // A = (X, Y): Q, U = qr(X), V = Q^T Y.
+    const Tensor v = narrow(r, -1, m, n - m), gv = narrow(gr, -1, m, n - m);
+    const Tensor of_x = add(gq, matmul(matmul(q, v), turned(gv)));
+    const Tensor gx = of_square(q, narrow(r, -1, 0, m), of_x, narrow(gr, -1, 0, m));
+    return {cat({gx, matmul(q, gv)}, -1)};
+  }
+
+ private:
+  static Tensor of_square(const Tensor& q, const Tensor& r, const Tensor& gq, const Tensor& gr) {
+    const Tensor m = sub(matmul(r, turned(gr)), matmul(turned(gq), q));
+    const Tensor copied = add(tril(m, 0), turned(tril(m, -1)));
+    return turned(solve_triangle(r, turned(add(gq, matmul(q, copied))), true));
+  }
+};
+std::tuple<Tensor, Tensor> qr(const Tensor& a, bool complete) {
+  check_matrices("linalg.qr", a, Wanted::Matrices);
+  return apply(Qr{complete}, a);
+}
+
 // ---- products ------------------------------------------------------------------------------------------------------------
 
 struct Cross {
@@ -311,6 +409,9 @@ EG_OP(&cholesky_ex, "linalg_cholesky_ex(A, upper=False) -> (L, info)",
       kInternal)
 EG_OP(&cholesky_solve, "cholesky_solve(B, L, upper=False)",
       "The X of A X = B by the Cholesky factor of A.", kInternal)
+EG_OP(&lu_factor_ex, "linalg_lu_factor_ex(A) -> (LU, pivots, info)",
+      "LU, pivots from 1, and from 1 where the first zero pivot is, or 0.", kInternal)
+EG_OP(&qr, "linalg_qr(A, complete=False) -> (Q, R)", "Q and R with A = Q R.", kInternal)
 EG_OP(&inv_ex, "linalg_inv_ex(A) -> (inverse, info)",
       "The inverse, and from 1 where the first zero pivot of A is, or 0.", kInternal)
 EG_OP(&solve_ex, "linalg_solve_ex(A, B) -> (result, info)",

@@ -2,6 +2,7 @@
 #include "kernels/qr.h"
 
 #include "kernels/small.h"
+#include "ops/linalg.h"
 #include "ops/matrices.h"
 #include "ops/registry.h"
 
@@ -51,6 +52,10 @@ void copy_triangle(const char* from, int64_t m, char* to, int64_t rows, int64_t 
   }
 }
 
+}  // namespace
+
+namespace host {
+
 // Q is left out, R has as many rows as there are columns of Q otherwise.
 std::tuple<Tensor, Tensor> qr(const Tensor& input, bool complete, bool with_q) {
   const Matrices m = matrices("linalg.qr", input);
@@ -75,6 +80,10 @@ std::tuple<Tensor, Tensor> qr(const Tensor& input, bool complete, bool with_q) {
   const Tensor q = with_q ? turned(orthogonal(f.columns, f.tau, rows)) : nothing(input);
   return {q, turned(r)};
 }
+
+}  // namespace host
+
+namespace {
 
 std::tuple<Tensor, Tensor> geqrf(const Tensor& input) {
   const Reflections f = reflections("geqrf", input);
@@ -117,7 +126,7 @@ Tensor ormqr(const Tensor& input, const Tensor& tau, const Tensor& other, bool t
   return turned(result);
 }
 
-EG_OP(&qr, "_qr(input, complete, with_q) -> (Q, R)",
+EG_OP(&host::qr, "_qr(input, complete, with_q) -> (Q, R)",
       "Q and R; an empty Q unless with_q. Not recorded.")
 EG_OP(&geqrf, "_geqrf(input) -> (a, tau)",
       "R on and above the diagonal, reflections' vectors below it, their factors. Not recorded.")

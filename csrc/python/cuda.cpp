@@ -64,14 +64,14 @@ static size_t nvidia(py::object allocate, py::object release, const py::object& 
 }
 
 // Python has the libraries that factor matrices on a GPU.
-static TensorList factorized(const char* name, const TensorList& inputs, bool upper, bool unit) {
+static TensorList factorized(const char* name, const TensorList& inputs, bool flag, bool second) {
   const py::gil_scoped_acquire gil;
   const Object given = checked(PyTuple_New(Py_ssize_t(inputs.size())));
   for (size_t i = 0; i < inputs.size(); ++i)
     PyTuple_SET_ITEM(given.get(), Py_ssize_t(i), wrap(inputs[i]));
   const Object made =
       checked(PyObject_CallFunction(helper("factorized"), "sOOO", name, given.get(),
-                                    upper ? Py_True : Py_False, unit ? Py_True : Py_False));
+                                    flag ? Py_True : Py_False, second ? Py_True : Py_False));
   TensorList results;
   EG_CHECK_TYPE(PyTuple_Check(made.get()), "[linalg] expected a tuple of tensors");
   for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(made.get()); ++i) {

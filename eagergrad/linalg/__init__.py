@@ -14,7 +14,6 @@ import numpy as np
 
 from eagergrad import _C
 from eagergrad.linalg._factors import (
-    QR,
     SVD,
     Det,
     Eigh,
@@ -33,7 +32,7 @@ from eagergrad.linalg._factors import (
     factorized,
     recorded,
 )
-from eagergrad.linalg._lu import LuFactor, inverse_order, order, permutation
+from eagergrad.linalg._lu import inverse_order, order, permutation
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.dtype import bool_, int32
 from eagergrad.tensor.out import of_kind, pytorch_names, with_out
@@ -94,12 +93,13 @@ _eigh = result_type("linalg_eigh", "eigenvalues", "eigenvectors")
 _lstsq = result_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
 _lu = result_type("linalg_lu", "P", "L", "U")
 _lu_factor = result_type("linalg_lu_factor", "LU", "pivots")
-_lu_factor_ex = result_type("linalg_lu_factor_ex", "LU", "pivots", "info")
 _ldl_factor = result_type("linalg_ldl_factor", "LD", "pivots")
 _ldl_factor_ex = result_type("linalg_ldl_factor_ex", "LD", "pivots", "info")
 _cross = _ops["_cross"]
 _vector_norm = _ops["_vector_norm"]
 _multi_dot = _ops["linalg_multi_dot"]
+_lu_factor_ex = _ops["linalg_lu_factor_ex"]
+_qr_of = _ops["linalg_qr"]
 _inv_ex = _ops["linalg_inv_ex"]
 _cholesky_ex = _ops["linalg_cholesky_ex"]
 _solve_ex = _ops["linalg_solve_ex"]
@@ -375,19 +375,18 @@ def _check_pivots(op: str, info: Any) -> None:
 
 
 def _factored(A: Any, pivot: bool) -> Any:
-    check_matrices("linalg.lu_factor", A)
     if not pivot:
         raise RuntimeError("linalg.lu_factor: LU without pivoting is not implemented on the CPU")
-    return LuFactor.of(A)
+    return _lu_factor_ex(A)
 
 
 @with_out
 def lu_factor_ex(A: Any, *, pivot: bool = True, check_errors: bool = False, out: Any = None) -> Any:
     """lu_factor with a tensor of error codes: where, from 1, the first zero pivot is."""
-    LU, pivots, info = _factored(A, pivot)
+    made = _factored(A, pivot)
     if check_errors:
-        _check_pivots("lu_factor_ex", info)
-    return _lu_factor_ex(LU, pivots, info)
+        _check_pivots("lu_factor_ex", made[2])
+    return made
 
 
 @with_out
@@ -559,15 +558,16 @@ def cholesky_ex(A: Any, *, upper: bool = False, check_errors: bool = False, out:
 @with_out
 def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
     """Q and R with A = Q R; mode "reduced", "complete" or "r" (Q is then empty)."""
-    check_matrices("linalg.qr", A)
     if mode not in ("reduced", "complete", "r"):
         raise RuntimeError(
             f"qr received unrecognized mode {mode!r} but expected one of 'reduced' (default), 'r', or 'complete'"
         )
+    if mode != "r":
+        return _qr_of(A, mode == "complete")
+    check_matrices("linalg.qr", A)
     if not recorded(A):
         return _qr(*factorized("linalg.qr", "qr", A, mode=mode))
-    Q, R = QR.apply(A, "complete" if mode == "complete" else "reduced")
-    return _qr(A.new_empty(0) if mode == "r" else Q, R)
+    return _qr(A.new_empty(0), _qr_of(A)[1])
 
 
 @with_out

@@ -1,7 +1,6 @@
 """Factorisations as recorded functions: kernels forward, gradients in recorded operations.
 
-Formulas: M. Giles, "An extended collection of matrix derivative results" (2008); for QR, Walter and Lehmann, "Algorithmic
-differentiation of linear algebra functions" (2010).
+Formulas: M. Giles, "An extended collection of matrix derivative results" (2008). Others are functions of the core.
 """
 
 from __future__ import annotations
@@ -20,7 +19,6 @@ _ops = _C.op_table
 _first_nonzero = _ops["_first_nonzero"]
 _check_matrices = _ops["_check_matrices"]
 inv_ex = _ops["linalg_inv_ex"]
-solve_triangular = _ops["linalg_solve_triangular"]
 
 
 def check_float(op: str, A: Any, wanted: int = 0) -> None:
@@ -40,13 +38,21 @@ def check_square(op: str, A: Any) -> None:
     check_float(op, A, 2)
 
 
-def factorized_elsewhere(name: str, inputs: tuple[Any, ...], upper: bool, unit: bool) -> Any:
+def factorized_elsewhere(name: str, inputs: tuple[Any, ...], flag: bool, second: bool) -> Any:
     """What the core's functions with gradients ask for where tensors lie on a GPU: a tuple of results. Not recorded.
 
     NaN, and 1 as the info, where the library tells by an exception that there is no result.
     """
+    if name == "linalg_lu_factor_ex":
+        from eagergrad.linalg._lu import eliminate
+
+        return eliminate(inputs[0].detach())
     op = name.removeprefix("linalg_").removesuffix("_ex")
-    options = {"upper": upper, "unitriangular": unit} if op == "solve_triangular" else {}
+    options: dict[str, Any] = {}
+    if op == "qr":
+        options = {"mode": "complete" if flag else "reduced"}
+    elif op == "solve_triangular":
+        options = {"upper": flag, "unitriangular": second}
     try:
         made = factorized(f"linalg.{op}", name, *inputs, **options)
     except LinAlgError:
@@ -215,42 +221,6 @@ class Det(Factorisation):
     def backward(ctx: Any, g: Any) -> Any:
         A, y = ctx.saved_tensors
         return (g * y).unsqueeze(-1).unsqueeze(-1) * inv_ex(A)[0].mT
-
-
-class QR(Function):
-    _of_matrices = True
-    _title = "LinalgQrBackward0"
-
-    @staticmethod
-    def forward(ctx: Any, A: Any, mode: Any) -> Any:
-        Q, R = factorized("linalg.qr", "qr", A, mode=mode)
-        ctx.save_for_backward(Q, R)
-        ctx.wide = A.shape[-2] < A.shape[-1]
-        ctx.refused = mode == "complete" and A.shape[-2] > A.shape[-1]
-        ctx.save_a = A.shape
-        return Q, R
-
-    @staticmethod
-    def backward(ctx: Any, gQ: Any, gR: Any) -> Any:
-        if ctx.refused:
-            raise RuntimeError(
-                "The QR decomposition is not differentiable when mode='complete' and nrows > ncols"
-            )
-        Q, R = ctx.saved_tensors
-        m = Q.shape[-2]
-        if not ctx.wide:
-            return _qr_gradient(Q, R, gQ, gR), None
-        # A = (X, Y): Q, U = qr(X), V = Q^T Y.
-        U, V = R[..., :m], R[..., m:]
-        gU, gV = gR[..., :m], gR[..., m:]
-        gX = _qr_gradient(Q, U, gQ + (Q @ V) @ gV.mT, gU)
-        return _ops["cat"]([gX, Q @ gV], -1), None
-
-
-def _qr_gradient(Q: Any, R: Any, gQ: Any, gR: Any) -> Any:
-    M = R @ gR.mT - gQ.mT @ Q
-    copied = M.tril() + M.tril(-1).mT
-    return solve_triangular(R, (gQ + Q @ copied).mT, True).mT
 
 
 class Eigh(Factorisation):
