@@ -10,10 +10,12 @@ EG_INLINE double lgamma(double x) {
   int sign;
   return ::lgamma_r(x, &sign);
 }
+#if defined(__CUDACC__)
 EG_INLINE float lgamma(float x) {
   int sign;
   return ::lgammaf_r(x, &sign);
 }
+#endif
 
 #if !defined(__CUDACC__)
 // c[0] + c[1] x + ...
@@ -23,6 +25,36 @@ EG_INLINE double horner(double x, const double (&c)[n]) {
 #pragma GCC unroll 16
   for (int i = n - 2; i >= 0; --i) sum = c[i] + x * sum;
   return sum;
+}
+#endif
+
+#if !defined(__CUDACC__)
+// float in double arithmetic without branches, which vectorises: 0.6 ulp, 4 ulp beside zeros below 0. From 3 on Stirling's series after four steps of the
+// recurrence, to 3 a polynomial times (y - 1)(y - 2), the zeros. Below 0 by reflection, where logarithms join.
+EG_INLINE float lgamma(float f) {
+  constexpr double pi = 3.14159265358979323846;
+  constexpr double between[13] = {
+      0.42278433566021945,    -0.10031727296691662,    0.032964946597711986,
+      -0.012384977145191378,  0.004999484103223872,    -0.002102050168627953,
+      0.0009104898750547062,  -0.00042559758383617363, 0.0001958328528214844,
+      -5.239311929192391e-05, 2.0218498814678028e-05,  -3.874381416477586e-05,
+      1.9319375143531056e-05};
+  constexpr double stirling[5] = {1.0 / 12, -1.0 / 360, 1.0 / 1260, -1.0 / 1680, 1.0 / 1188};
+  const double x = double(f);
+  const bool reflects = x < 0, shifts = (x < 1) & !reflects;
+  const double y = reflects ? 1 - x : shifts ? 1 + x : x;
+  const bool is_near = y < 3, is_small = y < 7;
+  const double z = is_small ? y + 4 : y, v = 1 / z;
+  const double far = (z - 0.5) * ::log(z) - z + 0.91893853320467274 + v * horner(v * v, stirling);
+  const double base = is_near ? (y - 1) * (y - 2) * horner(y - 2, between) : far;
+  const double steps = is_near || !is_small ? 1 : y * (y + 1) * ((y + 2) * (y + 3));
+  const double r = x - __builtin_rint(x);
+  const double steep = pi / __builtin_fabs(::sin(pi * r));
+  // (|x|: GCC takes the logarithms of both.)
+  const double factor = shifts ? __builtin_fabs(x) : steps * (reflects ? steep : 1);
+  const double rest = ::log(factor);
+  const double result = reflects ? rest - base : base - rest;
+  return __builtin_fabsf(f) == INFINITY ? float(INFINITY) : float(result);
 }
 #endif
 
@@ -46,7 +78,31 @@ inline double digamma(double x) {
                                 z * (1.0 / 240 - z * (1.0 / 132 - z * (691.0 / 32760 - z / 12))))));
   return result + ::log(x) - 0.5 / x - series;
 }
+#if defined(__CUDACC__)
 inline float digamma(float x) { return float(digamma(double(x))); }
+#else
+// The same for float without branches: six steps of the recurrence, two to a fraction.
+EG_INLINE float digamma(float f) {
+  constexpr double pi = 3.14159265358979323846;
+  constexpr double terms[6] = {1.0 / 12,   -1.0 / 120, 1.0 / 252,
+                               -1.0 / 240, 1.0 / 132,  -691.0 / 32760};
+  const double x = double(f);
+  const bool reflects = x < 0;
+  const double y = reflects ? 1 - x : x;
+  const bool is_small = y < 6;
+  const double z = is_small ? y + 6 : y, v = 1 / z, w = v * v;
+  const double far = ::log(z) - v / 2 - w * horner(w, terms);
+  const double a = y * (y + 5), b = a + 4, c = a + 6;
+  const double steps = is_small ? (2 * y + 5) * (a * (b + c) + b * c) / (a * b * c) : 0;
+  const double r = pi * (x - __builtin_rint(x));
+  const double cosine =
+      ::sin(pi / 2 - r);  // beside sin(r) GCC calls sincos, which does not vectorise
+  const double turned = reflects ? pi * cosine / ::sin(r) : 0;
+  const double result = far - steps - turned;
+  const float there = reflects && r == 0 ? float(NAN) : float(result);
+  return f == 0 ? copysign(float(INFINITY), -f) : there;
+}
+#endif
 
 // Hurwitz zeta(s, q): ten terms, then Euler-Maclaurin.
 inline double zeta(double s, double q) {
@@ -86,9 +142,29 @@ inline double zeta(double s, double q) {
 }
 inline float zeta(float s, float q) { return float(zeta(double(s), double(q))); }
 
+// The derivative of digamma: as above.
+inline double trigamma(double x) {
+  const double pi = 3.14159265358979323846;
+  double result = 0, sign = 1;
+  if (x < 0.5) {
+    const double s = ::sin(pi * (x - ::rint(x)));
+    result = -pi * pi / (s * s);
+    x = 1 - x;
+    sign = -1;
+  }
+  for (; x < 10; x += 1) result += 1 / (x * x);
+  const double v = 1 / x, w = v * v;
+  const double series =
+      w * (1.0 / 6 -
+           w * (1.0 / 30 -
+                w * (1.0 / 42 - w * (1.0 / 30 - w * (5.0 / 66 - w * (691.0 / 2730 - w * 7 / 6))))));
+  return sign * (result + v + w / 2 + v * series);
+}
+
 // polygamma(n, x): n-th derivative of digamma.
 inline double polygamma(double n, double x) {
   if (n == 0) return digamma(x);
+  if (n == 1) return trigamma(x);
   const double sign = ::fmod(n, 2) == 0 ? -1 : 1;
   int s;
   return sign * ::exp(::lgamma_r(n + 1, &s)) * zeta(n + 1, x);
@@ -124,20 +200,16 @@ inline double erfinv(double x) {
 #if defined(__CUDACC__)
 inline float erfinv(float x) { return float(erfinv(double(x))); }
 #else
-// erfinv(x) / x is smooth in -log(1 - x^2), and far out in its root: Chebyshev interpolation to 2e-9.
+// erfinv(x) / x is smooth in -log(1 - x^2), and far out in its root: least squares to 8e-9, 2.1 ulp in all.
 EG_INLINE float erfinv(float x) {
-  constexpr double near[12] = {
-      0.8862269259834256,    0.2320136360489977,      0.011549628771727806,
-      -0.002336144427612425, -0.0001261178285939345,  4.456915706736076e-05,
-      3.331105346921971e-06, -1.5175960280333922e-06, 6.466321027721052e-08,
-      2.072803054987327e-08, -2.9612460261028082e-09, 1.2346577114502573e-10};
-  constexpr double far[12] = {
-      -1.7471456906741403, 7.965510776602373,     -9.732874012730823,     6.307176796864873,
-      -1.6805983161489773, -0.3233630166703298,   0.42638182786409556,    -0.16312530977413606,
-      0.03508919898071466, -0.004535636159155064, 0.00033080535870159457, -1.0527834153821763e-05};
-  const double v = double(x), w = -::log(1 - v * v), r = ::sqrt(w);
-  const float inverse = float(v * (w < 5 ? horner(w, near) : horner(r, far)));
-  return x == 1 || x == -1 ? x * INFINITY : inverse;
+  const float w = -::logf((1 - x) * (1 + x)), r = ::sqrtf(w) - 3;
+  const float near = float_math::polynomial(
+      w, 0.886226892f, 0.232013822f, 0.0115486542f, -0.00233429647f, -0.000127481399f,
+      4.45650767e-05f, 3.98328302e-06f, -1.97647e-06f, 2.21031414e-07f, -8.79105677e-09f);
+  const float far = float_math::polynomial(
+      r, 2.83297682f, 1.00167501f, 0.00944549683f, -0.00763820112f, 0.00568504166f, -0.00359301106f,
+      0.001490411f, -6.511627e-05f, -0.000313997472f, 0.000121325982f);
+  return x == 1 || x == -1 ? x * INFINITY : x * (w < 5 ? near : far);
 }
 #endif
 
