@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import runpy
 import sys
 from collections import Counter
 from collections.abc import Iterator
@@ -114,3 +115,19 @@ def default(*constants: dict[str, Any]) -> Iterator[None]:
                 if not name.startswith("__"):
                     patch.setitem(names, name, moved(value))
         yield
+
+
+def run_program(chosen: str, *command: str) -> None:
+    """Run a program on the device: `python tests/on_device.py emulated program.py arguments...`."""
+    if chosen == "emulated":
+        import emulated_gpu
+
+        emulated_gpu.start()
+    sys.argv[:] = command
+    sys.path.insert(0, os.path.dirname(command[0]))
+    with default():
+        runpy.run_path(command[0], run_name="__main__")
+
+
+if __name__ == "__main__":
+    run_program(*sys.argv[1:])

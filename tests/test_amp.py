@@ -75,7 +75,7 @@ def signs() -> Any:
     return eg.tensor([1, -1])
 
 
-@pytest.mark.host("the CPU's list of what runs in float32; the GPU's is another")
+@pytest.mark.host("the CPU's autocast")
 @pytest.mark.parametrize(
     "loss",
     [

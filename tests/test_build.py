@@ -17,6 +17,8 @@ import pytest
 import eagergrad as eg
 from interpreter import PACKAGE, run_code
 
+pytestmark = pytest.mark.host("the build")
+
 OBJECTS = Path(__file__).resolve().parents[1] / "build" / "objects"
 
 

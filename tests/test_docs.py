@@ -26,6 +26,7 @@ MODULES = [_module_name(path) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
 @pytest.mark.parametrize("name", MODULES)
+@pytest.mark.host("text of tensors with no device to name")
 def test_docstring_examples(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     try:
         module = importlib.import_module(name)
@@ -40,7 +41,12 @@ def test_docstring_examples(name: str, tmp_path: Path, monkeypatch: pytest.Monke
     assert failed == 0
 
 
-@pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
+def _program(page: Path) -> object:
+    scipy = pytest.mark.host("matrices of SciPy")
+    return pytest.param(page, id=page.name, marks=[scipy] * (page.name == "sparse.md"))
+
+
+@pytest.mark.parametrize("page", [_program(p) for p in PAGES])
 def test_python_in_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {"__name__": "page"}
@@ -49,6 +55,7 @@ def test_python_in_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[p.name for p in PAGES])
+@pytest.mark.host("links")
 def test_links_in_pages_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
     assert not [t for t in targets if not os.path.exists(page.parent / t)]

@@ -416,6 +416,7 @@ PACKED = nn.utils.rnn.pack_padded_sequence(eg.ones(4, 2, 3), [4, 2])
         (nn.LSTMCell(3, 4), eg.ones(2, 3).bfloat16(), ("bfloat16", "bfloat16")),
     ],
 )  # fmt: skip
+@pytest.mark.host("the CPU's autocast")
 def test_dtypes_in_an_autocast_region(layer, x, dtypes):
     def tensors(value):
         if isinstance(value, eg.Tensor):

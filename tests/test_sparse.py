@@ -20,7 +20,7 @@ pytest.importorskip("hypothesis")
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from util import assert_close, check_gradients
+from util import assert_close, check_gradients, times
 
 sp = pytest.importorskip("scipy.sparse", reason="the reference needs SciPy")
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of read-only arrays
@@ -309,6 +309,7 @@ def test_rows_as_scipys(m: Any, data: Any) -> None:
 
 @few
 @given(scipy_matrices())
+@pytest.mark.host("matrices of SciPy")
 def test_scipy_there_and_back(m: Any) -> None:
     for make in (eg.sparse.csr, eg.sparse.csc, eg.sparse.coo):
         back = make(m).coalesce().scipy()
@@ -420,6 +421,7 @@ def test_the_sparse_layer_is_nn_linear_with_its_weight_turned() -> None:
     assert "sparse_grad=True" in repr(turned)
 
 
+@pytest.mark.host("threads of the CPU")
 def test_same_bits_for_any_number_of_threads() -> None:
     m = sp.random_array((3000, 700), density=0.03, format="csr", rng=np.random.default_rng(0))
     x = eg.sparse.csr(m, requires_grad=True)
@@ -458,7 +460,7 @@ def test_nothing_waits_for_the_garbage_collector() -> None:
     gc.disable()
     try:
         before = eg.memory.stats()["live"]
-        for _ in range(20):
+        for _ in range(times(20, 2)):
             step()
         assert eg.memory.stats()["live"] == before
     finally:
@@ -500,7 +502,11 @@ def test_properties() -> None:
     x = eg.sparse.csr(M)
     assert (x.shape, x.size(0), x.dim(), x.numel(), len(x)) == (eg.Size([5, 4]), 5, 2, 20, 5)
     assert (x.layout, x.is_sparse, x.is_sparse_csr) == (eg.sparse_csr, False, True)
-    assert x.dtype is eg.float64 and x.device.type == "cpu" and x._nnz() == M.nnz
+    assert (
+        x.dtype is eg.float64
+        and x.device.type == eg.get_default_device().type
+        and x._nnz() == M.nnz
+    )
     assert x.float().dtype is eg.float32 and x.to(eg.float64) is x and x.half().float()._nnz()
     assert eg.ones(1).layout == eg.strided and not eg.ones(1).is_sparse
     assert x.to("cpu") is x and x.to("cpu", eg.float32).dtype is eg.float32 and x.cpu() is x
@@ -518,6 +524,7 @@ def test_properties() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:Sparse")
+@pytest.mark.host("text of tensors with no device to name")
 def test_text_breaks_where_pytorch_breaks_it() -> None:
     torch = pytest.importorskip("torch")
     for make in (
@@ -532,6 +539,7 @@ def test_text_breaks_where_pytorch_breaks_it() -> None:
         assert repr(make(eg)).splitlines()[:-2] == want.splitlines()[:-2]
 
 
+@pytest.mark.host("text of tensors with no device to name")
 def test_text_is_pytorchs() -> None:
     x = eg.sparse_csr_tensor([0, 1, 2], [1, 0], [1.0, 2.0], (2, 2), requires_grad=True)
     assert repr(x) == (
@@ -617,6 +625,7 @@ def test_gradients_of_segments() -> None:
 
 @pytest.mark.parametrize("index", [np.int32, np.int64])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.host("matrices of SciPy")
 def test_memory_is_shared_with_scipy(index: Any, dtype: str) -> None:
     m = matrix().astype(dtype)
     m = sp.csr_array((m.data, m.indices.astype(index), m.indptr.astype(index)), m.shape, copy=False)
@@ -632,6 +641,7 @@ def test_memory_is_shared_with_scipy(index: Any, dtype: str) -> None:
 
 @pytest.mark.parametrize("make", [sp.csr_array, sp.csc_array, sp.coo_array, sp.csr_matrix, sp.csc_matrix,
     sp.coo_matrix, sp.dok_array, sp.lil_array])  # fmt: skip
+@pytest.mark.host("matrices of SciPy")
 def test_scipy_is_taken_where_a_sparse_tensor_is(make: Any) -> None:
     m = make(matrix())
     a = m.toarray()
@@ -649,6 +659,7 @@ def test_scipy_is_taken_where_a_sparse_tensor_is(make: Any) -> None:
     assert isinstance(m @ eg.sparse.csr(matrix().T), eg.sparse.SparseTensor)
 
 
+@pytest.mark.host("matrices of SciPy")
 def test_star_is_scipys_product_of_matrices_and_elementwise_for_arrays() -> None:
     w = eg.tensor(rand(5, 4), requires_grad=True)
     assert_close((w * matrix()).to_dense(), w.detach().numpy() * matrix().toarray())
@@ -656,6 +667,7 @@ def test_star_is_scipys_product_of_matrices_and_elementwise_for_arrays() -> None
     assert_close(old * w.t(), matrix().toarray() @ w.detach().numpy().T)
 
 
+@pytest.mark.host("matrices of SciPy")
 def test_numpys_reading_of_tensors_is_as_before() -> None:
     w = eg.ones(3)
     assert np.asarray(w).ctypes.data == w.data_ptr()

@@ -263,6 +263,7 @@ def test_wrong_operands_are_refused() -> None:
         eg.cat([x, eg.ones(20, 7)])
 
 
+@pytest.mark.host("memory and operands in common with NumPy")
 def test_arrays_that_change_after_the_check_are_never_read_out_of_bounds() -> None:
     for spoil in ("indices", "indptr"):
         for value in (10**6, -(10**6)):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds in place against what a bare GPU machine has (Python with CuPy, a C++ compiler, CUDA's libraries) and writes one report, each
-# result as it comes: first the tests and the rows of the benchmarks whose kernels no card has run, then all tests of the GPU's code, the
-# op suite on the device, all rows. What a step has printed lies in REPORT.parts until it ends, so that nothing is lost if all is stopped.
+# result as it comes: first the tests and the rows of the benchmarks whose kernels no card has run, the rest of the suite on the device
+# among them, then all tests of the GPU's code, the op suite on the device, all rows. What a step has printed lies in REPORT.parts until it ends, so that nothing is lost if all is stopped.
 #
 #   tools/gpu_check.sh [--short] [--emulated] [REPORT]      REPORT: default gpu-report.txt
 #
@@ -107,17 +107,19 @@ new="tests/test_cuda_card.py tests/test_cuda_attention.py tests/test_cuda_rnn.py
   tests/test_cuda_random.py tests/test_cuda_conv.py tests/test_cuda.py tests/test_cuda_linalg.py tests/test_cuda_amp.py"
 new_rows="softmax,gather,nn.LSTM,nn.GRU,attention,GPT,captured,32x64"
 others=$(ls tests/test_cuda*.py | grep -vxF "$(tr -s ' ' '\n' <<<"$new")" | grep -vE "watch|devices")  # these are of emulated GPUs
+rest=$(ls tests/test_*.py | grep -vE "test_(cuda|ops|build)")  # test_build looks at no device
 suite=(--device="$device" tests/test_ops.py)
 [ "${SUITE:-}" ] && suite+=(-k "$SUITE")
 if [ "$emulated" ]; then
-  new="tests/test_cuda_card.py tests/test_cuda.py" others=tests/test_cuda_matmul.py
-  suite=(--device=emulated tests/test_ops.py -k "${SUITE:-tanh and float32}")
+  new="tests/test_cuda_card.py tests/test_cuda.py" others=tests/test_cuda_matmul.py rest=tests/test_func.py device=emulated
+  suite=(--device="$device" tests/test_ops.py -k "${SUITE:-tanh and float32}")
 fi
 export CUDA_MODULE_LOADING=LAZY
-# Each step leaves time for those after it: in a short run half a minute to the other tests, two minutes to the op suite.
-tests "$(room 200 260)" "tests of what no card has run" $new
-rows "$(room 120 200)" "rows of what no card has run" "$new_rows"
-tests "$(room 600 170)" "other tests of the GPU's code" $others
-tests "$(room 1200 60)" "the op suite on the device" "${suite[@]}"
+# Each step leaves time for those after it: in a short run half a minute to the other tests, a minute to the op suite.
+tests "$(room 150 360)" "tests of what no card has run" $new
+tests "$(room "$([ "$short" ] && echo 150 || echo 1200)" 220)" "the rest of the suite on the device" --device="$device" $rest
+rows "$(room 110 120)" "rows of what no card has run" "$new_rows"
+tests "$(room 600 90)" "other tests of the GPU's code" $others
+tests "$(room 1200 30)" "the op suite on the device" "${suite[@]}"
 rows "$(room 900 5)" "all rows" "${BENCH_ROWS:-}"
 say "done"

@@ -129,7 +129,7 @@ class TopKGate(Module):
         best, experts = scores.topk(min(self.k + 1, self.num_experts), 1)
         kept, chosen = best[:, : self.k], experts[:, : self.k]
         weights = kept.softmax(1) if self.norm == "topk" else scores.softmax(1).gather(1, chosen)
-        importance = clean.new_zeros(self.num_experts).index_add(
+        importance = weights.new_zeros(self.num_experts).index_add(
             0, chosen.reshape(-1), weights.reshape(-1)
         )
         load = self._load(clean, scale, best, chosen)
