@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -333,7 +335,23 @@ def test_chunks_of_a_batch() -> None:
         assert_same(found, func.vmap(lambda a: (a * 2, a.sum()), out_dims=(dims, 0))(x), "chunks")
 
 
+def test_threads_have_vmaps_of_their_own() -> None:
+    inside, done = threading.Event(), threading.Event()
+
+    def slow(a: Any) -> Any:
+        inside.set()
+        assert done.wait(20)
+        return a.expand(2, 3).sum() * 2
+
+    with ThreadPoolExecutor() as pool:
+        first = pool.submit(func.vmap(slow), eg.ones(5, 3))
+        assert inside.wait(20)
+        second = func.vmap(func.grad(lambda a: (a * eg.ones(4)).sum()))(eg.ones(7, 4))
+        done.set()
+        assert eg.equal(first.result(), eg.full((5,), 12.0)) and eg.equal(second, eg.ones(7, 4))
+
+
 def test_levels_end_with_an_error() -> None:
     with pytest.raises(ZeroDivisionError):
         func.vmap(lambda a: a / (1 // 0))(eg.ones(3))
-    assert not _batched.levels
+    assert not _batched.vmaps.sizes

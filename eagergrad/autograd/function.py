@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 from eagergrad import _C
 from eagergrad.autograd.grad_mode import no_grad
 
-# The sizes of the batches of the running vmaps, the outermost first. See Note [Batched tensors].
-batch_sizes: list[int] = []
+
+class _Vmaps(threading.local):
+    """The sizes of the batches of this thread's running vmaps, the outermost first. See Note [Batched tensors]."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+
+vmaps = _Vmaps()
 
 
 class FunctionCtx:
@@ -132,7 +140,7 @@ class Function:
     @classmethod
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward unrecorded and puts this function on the tape."""
-        if batch_sizes:
+        if vmaps.sizes:
             from eagergrad.func._batched import NoRule, level_of, of_matrices
 
             if level_of(args) >= 0:

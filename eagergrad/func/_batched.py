@@ -18,18 +18,18 @@ from typing import Any
 import eagergrad as eg
 from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
-from eagergrad.autograd.function import batch_sizes as levels
+from eagergrad.autograd.function import vmaps
 
 __all__ = [
     "Batched",
     "NoRule",
     "batched_by",
     "level_of",
-    "levels",
     "physical",
     "rewrapped",
     "running",
     "spread",
+    "vmaps",
     "whole_of",
 ]
 
@@ -274,7 +274,7 @@ def is_at(x: Any, level: int) -> bool:
 
 def whole_of(x: Any, level: int) -> Any:
     """The whole batch of x, repeated where all items share it."""
-    return x.value if is_at(x, level) else x.unsqueeze(0).expand(levels[level], *x.shape)
+    return x.value if is_at(x, level) else x.unsqueeze(0).expand(vmaps.sizes[level], *x.shape)
 
 
 def lifted(x: Any, level: int, rank: int) -> Any:
@@ -290,7 +290,7 @@ def lifted(x: Any, level: int, rank: int) -> Any:
 
 def running() -> tuple[int, ...]:
     """The levels of the running vmaps, the innermost first."""
-    return tuple(range(len(levels) - 1, -1, -1))
+    return tuple(range(len(vmaps.sizes) - 1, -1, -1))
 
 
 def spread(x: Any, by: tuple[int, ...]) -> Any:
@@ -302,7 +302,7 @@ def spread(x: Any, by: tuple[int, ...]) -> Any:
     if is_at(x, by[0]):
         return Batched(spread(x.value, by[1:]), by[0])
     v = spread(x, by[1:])
-    return Batched(v.unsqueeze(0).expand(levels[by[0]], *v.shape), by[0])
+    return Batched(v.unsqueeze(0).expand(vmaps.sizes[by[0]], *v.shape), by[0])
 
 
 def physical(x: Any) -> Any:

@@ -46,7 +46,7 @@ class _Evaluation:
                 raise RuntimeError(
                     f"[{name}] expected floating point tensors at argnums, got {what}"
                 )
-        if _batched.levels:  # each item has derivatives of its own
+        if _batched.vmaps.sizes:  # each item has derivatives of its own
             given = [_batched.spread(x, _batched.running()) for x in given]
         with eg.enable_grad():
             self.inputs = [x.view_as(x) if x.requires_grad else _leaf(x) for x in given]

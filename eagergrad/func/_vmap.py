@@ -9,7 +9,7 @@ from typing import Any
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad.func import _rules  # noqa: F401 - fills the table of rules
-from eagergrad.func._batched import Batched, NoRule, level_of, levels, whole_of
+from eagergrad.func._batched import Batched, NoRule, level_of, vmaps, whole_of
 from eagergrad.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
 
 __all__ = ["stack_module_state", "vmap"]
@@ -180,12 +180,12 @@ def _whole(
     size: int,
 ) -> Any:
     """func once, on all items. See Note [Batched tensors]."""
-    level = len(levels)
+    level = len(vmaps.sizes)
     items = [
         x if dim is None else Batched(x.movedim(dim, 0) if dim else x, level)
         for x, dim in zip(leaves, dims, strict=True)
     ]
-    levels.append(size)
+    vmaps.sizes.append(size)
     try:
         output = func(*tree_unflatten(items, form), **kwargs)
         found, out_form = tree_flatten(output)
@@ -199,7 +199,7 @@ def _whole(
             whole = whole_of(x, level)
             results.append(whole[0] if dim is None else whole.movedim(0, dim) if dim else whole)
     finally:
-        del levels[level:]
+        del vmaps.sizes[level:]
     return tree_unflatten(results, out_form)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from eagergrad import _C
-from eagergrad.autograd.function import Function, batch_sizes
+from eagergrad.autograd.function import Function, vmaps
 from eagergrad.linalg import _host
 from eagergrad.tensor.dtype import int32
 from eagergrad.tensor.refusals import LinAlgError
@@ -156,7 +156,7 @@ class Factorisation(Function):
     @classmethod
     def of(cls, *args: Any) -> Any:
         """`apply`, or without a tape `value`, which is several microseconds less."""
-        if batch_sizes:
+        if vmaps.sizes:
             from eagergrad.func._batched import level_of, of_matrices
 
             if level_of(args) >= 0:
