@@ -1,6 +1,7 @@
 // Python names of the table's ops, and the pointwise functions made of them.
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 #include "ops/creation.h"
@@ -438,6 +439,33 @@ EG_OP(
       return input;
     },
     "pow_(input, exponent)", "input **= exponent", kMethodOnly)
+// Whether elements that lie alike are equal, some at a time: most tensors that differ do so early.
+bool equal_lines(const Tensor& a, const Tensor& b) {
+  constexpr int64_t kStrip = 4096, step[] = {1, 1, 1};
+  bool same[kStrip];
+  const auto loop =
+      host_kernels<BinaryKernels>().forward[int(Binary::eq)][compute_index(a.dtype())];
+  const int64_t size = int64_t(a.item_size());
+  for (int64_t i = 0, n; i < a.numel(); i += n) {
+    n = std::min(kStrip, a.numel() - i);
+    char* p[] = {reinterpret_cast<char*>(same), a.raw() + i * size, b.raw() + i * size};
+    loop(p, step, n, nullptr);
+    if (std::memchr(same, 0, size_t(n))) return false;
+  }
+  return true;
+}
+EG_OP(
+    +[](const Tensor& input, const Tensor& other) {
+      if (input.sizes() != other.sizes()) return false;
+      const bool lie_alike = input.dtype() == other.dtype() && !is_reduced(input.dtype()) &&
+                             input.device().is_cpu() && other.device().is_cpu() &&
+                             input.is_contiguous() && other.is_contiguous();
+      if (lie_alike) return equal_lines(input, other);
+      const GradMode off(false);
+      const Tensor different = ne(input, other);
+      return different.numel() == 0 || amax(different, {}).item().to_int() == 0;
+    },
+    "_equal(input, other)", "Whether both have the same shape and elements.", kInternal)
 EG_OP(
     +[](const Tensor& input) {
       EG_CHECK(input.dtype() != DType::Bool,

@@ -395,7 +395,7 @@ def equal(input: Any, other: Any) -> bool:
     """Whether both have the same shape and elements."""
     if not isinstance(other, _C.TensorBase):
         raise TypeError(f"equal(): argument 'other' must be Tensor, not {type(other).__name__}")
-    return input.shape == other.shape and bool((input == other).all())
+    return _ops["_equal"](input, other)
 
 
 def is_same_size(input: Any, other: Any) -> bool:
