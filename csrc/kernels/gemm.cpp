@@ -345,8 +345,41 @@ void dots(const Dots<T>& g) {
     }
 }
 
+// Results of one vector a row, of few terms: B's rows wait on the stack. Batches of small matrices are such.
+constexpr int64_t kTinyRows = 64, kTinyTerms = 16;
+
+template <class T>
+bool is_tiny(const Gemm<T>& g) {
+  return g.m <= kTinyRows && g.n <= kLanes<T> && g.k <= kTinyTerms;
+}
+template <class T, int R>
+EG_INLINE void tiny_rows(const Gemm<T>& g, const T* b, int64_t i) {
+  const int64_t row = g.trans_a ? 1 : g.lda, column = g.trans_a ? g.lda : 1;
+  const T* a = g.a + i * row;
+  T* const c = g.c + i * g.ldc;
+  Vec<T> sums[R];
+  for (int r = 0; r < R; ++r) sums[r] = g.add ? load_some(c + r * g.ldc, g.n) : Vec<T>{};
+  for (int64_t p = 0; p < g.k; ++p, a += column)
+    for (int r = 0; r < R; ++r) sums[r] += a[r * row] * load(b + p * kLanes<T>);
+  for (int r = 0; r < R; ++r) store_some(c + r * g.ldc, sums[r], g.n);
+}
+template <class T>
+void tiny(const Gemm<T>& g) {
+  constexpr int64_t L = kLanes<T>;
+  alignas(64) T b[kTinyTerms * L];
+  for (int64_t p = 0; p < g.k; ++p) {
+    T* const row = b + p * L;
+    if (!g.trans_b) store(row, load_some(g.b + p * g.ldb, g.n));
+    for (int64_t j = 0; g.trans_b && j < L; ++j) row[j] = j < g.n ? g.b[j * g.ldb + p] : T(0);
+  }
+  int64_t i = 0;
+  for (; i + 4 <= g.m; i += 4) tiny_rows<T, 4>(g, b, i);
+  for (; i < g.m; ++i) tiny_rows<T, 1>(g, b, i);
+}
+
 template <class T>
 void product(const Gemm<T>& g) {
+  if (is_tiny(g)) return tiny(g);
   // A vector lies both ways if its elements are next to each other.
   const bool rows_lie = !g.trans_a || (g.m == 1 && g.lda == 1);
   const bool columns_lie = g.trans_b || (g.n == 1 && g.ldb == 1);
