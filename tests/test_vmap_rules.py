@@ -10,7 +10,7 @@ import pytest
 
 import eagergrad as eg
 from eagergrad import func, nn
-from eagergrad.func import _batched, _vmap
+from eagergrad.func import _batched, _derivatives, _vmap
 from eagergrad.nn import functional as F
 from samples import ROWS
 from table import Row, map_tree
@@ -248,6 +248,28 @@ def test_a_jacobian_in_chunks_and_of_several(whole: Any) -> None:
     found = func.jacrev(f, (0, 1), chunk_size=2)(a, d)
     whole.off = True
     assert_same(tensors([found]), tensors([func.jacrev(f, (0, 1))(a, d)]), "chunks")
+
+
+def test_a_tall_jacobian_comes_by_columns(whole: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    w, x, z = eg.randn(90, 3), eg.randn(3), eg.randn(2)
+    f = lambda x, z: {"a": eg.tanh(w @ x) * z.sum(), "b": eg.outer(w[:, 0], z)}
+    found = func.jacrev(f, (0, 1))(x, z)
+    assert len(whole) == 2  # once for each input
+    monkeypatch.setattr(_derivatives, "_WIDE", 1 << 30)
+    assert_same(tensors([found]), tensors([func.jacrev(f, (0, 1))(x, z)]), "columns")
+    once = func.jacrev(lambda a: _Once.apply(eg.cat([a] * 20)))(x)  # no second derivative
+    assert eg.equal(once, 2 * eg.cat([eg.eye(3)] * 20))
+
+
+class _Once(eg.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x * 2
+
+    @staticmethod
+    @eg.autograd.function.once_differentiable
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 2
 
 
 def test_pulling_back_a_batch_of_cotangents(whole: Any) -> None:

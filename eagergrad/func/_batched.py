@@ -241,7 +241,9 @@ def call(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     rule = RULES.get(op.__name__)
     if rule is None:
         raise NoRule(f"[vmap] {op.__name__} has no rule for a whole batch")
-    level = max(level_of(x) for x in (*args, *kwargs.values()))
+    level = max(map(level_of, args), default=-1)
+    if kwargs:
+        level = max(level, *map(level_of, kwargs.values()))
     result = rule(level, op, *args, **kwargs)
     return (
         result if is_at(result, level) else _wrapped(result, level)

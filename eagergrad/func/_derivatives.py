@@ -280,6 +280,8 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
 # How many elements of inputs a Jacobian's rows are computed for at once, and from how many rows on that is tried.
 _AT_ONCE = 1 << 22
 _FEW = 4
+# A column takes two backward passes: by how many times fewer they have to be than rows.
+_WIDE = 8
 
 
 def _rows(run: _Evaluation, k: int, chunk_size: int | None, together: bool) -> list[Any]:
@@ -305,6 +307,36 @@ def _rows(run: _Evaluation, k: int, chunk_size: int | None, together: bool) -> l
     ]
 
 
+def _columns(run: _Evaluation, chunk_size: int | None) -> list[list[Any]]:
+    """Of each output, its derivatives by each input: together for all elements of an input."""
+    found: list[list[Any]] = [[] for _ in run.outputs]
+    for i, x in enumerate(run.inputs):
+        directions = eg.eye(x.numel(), dtype=x.dtype, device=x.device).reshape(-1, *x.shape)
+
+        def column(direction: Any, i: int = i) -> list[Any]:
+            each = [eg.zeros_like(other) for other in run.inputs]
+            each[i] = direction
+            return tree_flatten(_pushed(run, each))[0]
+
+        for y, d, out in zip(
+            run.outputs, vmap(column, chunk_size=chunk_size)(directions), found, strict=True
+        ):
+            out.append(d.movedim(0, -1).reshape(*y.shape, *x.shape))
+    return found
+
+
+def _jacobian(run: _Evaluation, chunk_size: int | None, together: bool) -> list[list[Any]]:
+    """Of each output, its derivatives by each input; by columns where those are by far the fewer."""
+    rows = sum(y.numel() for y in run.outputs)
+    columns = sum(x.numel() for x in run.inputs)
+    if together and 0 < _WIDE * columns < rows:
+        try:
+            return _columns(run, chunk_size)
+        except RuntimeError:
+            pass  # an op has no second derivative
+    return [_rows(run, k, chunk_size, together) for k in range(len(run.outputs))]
+
+
 def jacrev(
     func: Callable[..., Any],
     argnums: Argnums = 0,
@@ -314,8 +346,8 @@ def jacrev(
 ) -> Callable[..., Any]:
     """The function that computes all derivatives: for each output, of shape output.shape + argument.shape.
 
-    The rows are computed together, `chunk_size` at a time: func runs once more, for all of them (see `vmap`); where it
-    cannot, or drew random numbers, there is a backward pass for each.
+    The rows are computed together, `chunk_size` at a time (columns, where there are far fewer): func runs once more, for
+    all of them (see `vmap`); where it cannot, or drew random numbers, there is a backward pass for each.
 
     >>> import eagergrad as eg
     >>> jacrev(lambda x: x ** 2)(eg.tensor([1.0, 3.0]))
@@ -333,10 +365,7 @@ def jacrev(
             state, eg.get_rng_state()
         )  # func would draw other numbers if it ran again
         result = tree_unflatten(
-            [
-                tree_unflatten(_rows(run, k, chunk_size, not drew), run.form)
-                for k in range(len(run.outputs))
-            ],
+            [tree_unflatten(d, run.form) for d in _jacobian(run, chunk_size, not drew)],
             run.output_form,
         )
         return (result, run.aux) if has_aux else result

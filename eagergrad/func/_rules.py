@@ -43,6 +43,9 @@ true_divide trunc xlogy"""
 
 @_rule(_ELEMENTWISE + " where _where_method")
 def _elementwise(level: int, op: Any, *args: Any, **kwargs: Any) -> Any:
+    alike = None if kwargs else _of_one_kind(level, args)
+    if alike is not None:
+        return op(*alike)
     tensors = [x for x in (*args, *kwargs.values()) if isinstance(x, Tensor)]
     rank = max(x.dim() for x in tensors)
     _one_dtype(tensors if op.__name__ not in ("where", "masked_fill") else tensors[1:])
@@ -50,6 +53,25 @@ def _elementwise(level: int, op: Any, *args: Any, **kwargs: Any) -> Any:
     if op.__name__ == "_where_method" and not is_at(args[0], level):
         return _ops.where(aligned[1], aligned[0], *aligned[2:])
     return op(*aligned, **{k: lifted(x, level, rank) for k, x in kwargs.items()})
+
+
+def _of_one_kind(level: int, args: tuple[Any, ...]) -> list[Any] | None:
+    """The whole batches of arguments that need no care: numbers, and items of one rank and dtype."""
+    values: list[Any] = []
+    known = None
+    for x in args:
+        if type(x) is Batched and x.level == level:
+            v = x.value
+            kind = (v.dim(), v.dtype)
+            if known is not None and kind != known:
+                return None
+            known = kind
+            values.append(v)
+        elif type(x) in (int, float, bool):
+            values.append(x)
+        else:
+            return None
+    return values
 
 
 def _one_dtype(tensors: list[Any]) -> None:
@@ -479,6 +501,13 @@ def _norm_last(level: int, op: Any, x: Any, shape: Any, weight: Any = None, *res
     y = op(x, shape, *affine, *eps)
     y = y if weight is None else y * weight
     return (y if bias is None else y + bias).value
+
+
+@_rule("dropout feature_dropout")
+def _dropout(level: int, op: Any, x: Any, p: float, train: bool) -> Any:
+    if p != 0 and train:
+        raise NoRule("[vmap] random numbers of each item")
+    return op(x.value, p, train)
 
 
 @_rule("group_norm")
