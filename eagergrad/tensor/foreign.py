@@ -4,6 +4,7 @@ which is what PyTorch's ``__torch_function__`` is for.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from numbers import Real
 from typing import Any
@@ -33,7 +34,7 @@ def _handler(x: Any) -> Any:
     """The ``__torch_function__`` of an object's class; None where there is none, or where it is switched off."""
     kind = type(x)
     found = getattr(kind, "__torch_function__", None)
-    if found is None and is_scipy_sparse(x):
+    if found is None and "scipy.sparse" in sys.modules and is_scipy_sparse(x):
         from eagergrad.sparse import SparseTensor
 
         return SparseTensor.__torch_function__
@@ -63,8 +64,6 @@ def _old_order(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 
 def _before_its_bases(found: list[Any], x: Any) -> None:
     """Adds an argument: classes are asked once, in order, but subclasses before the classes they extend."""
-    if any(type(x) is type(y) for y in found):
-        return
     at = next((i for i, y in enumerate(found) if issubclass(type(x), type(y))), len(found))
     found.insert(at, x)
 
@@ -77,7 +76,11 @@ def first_answer(
     ``relevant``: the arguments that are asked, if not all.
     """
     found: list[Any] = []
+    seen: set[type] = set()
     for x in _leaves(args, kwargs) if relevant is None else relevant:
+        if type(x) in seen:
+            continue
+        seen.add(type(x))
         if _handler(x) is not None:
             _before_its_bases(found, x)
     types = tuple(type(x) for x in found)
