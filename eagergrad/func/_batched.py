@@ -224,6 +224,8 @@ class Batched:
     mT = property(lambda self: self.transpose(-2, -1))
 
     def __getitem__(self, index: Any) -> Any:
+        if type(index) is int or type(index) is slice:
+            return Batched(self.value[:, index], self.level)
         return Batched(_item(self, index), self.level)
 
     def __setitem__(self, index: Any, value: Any) -> None:

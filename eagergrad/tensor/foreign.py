@@ -53,7 +53,9 @@ def _leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
 
 def _old_order(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The op with PyTorch's old order of arguments brought into today's; NotImplemented if it is not that."""
-    names = _OLD_NUMBERS.get(getattr(op, "__name__", "").rstrip("_"), ())
+    names = _OLD_NUMBERS.get(getattr(op, "__name__", "").rstrip("_"))
+    if names is None:
+        return NotImplemented
     numbers = [x for x in args if isinstance(x, Real)]
     tensors = [x for x in args if isinstance(x, _C.TensorBase)]
     takes = 2 if names == ("alpha",) else 3
