@@ -117,8 +117,9 @@ const char* type_name(DType t) {
 }
 
 void* kernel(const char* file, const char* name, std::initializer_list<Argument> arguments) {
-  uint64_t packed = 1;
-  for (const Argument& a : arguments) packed = packed * 67 + uint64_t(a.value) * 2 + a.is_type;
+  uint64_t packed = 0;
+  for (const Argument& a : arguments)
+    packed = (packed ^ (uint64_t(a.value) * 2 + a.is_type + 1)) * 0x9e3779b97f4a7c15u;
   const KernelKey key = {file, reinterpret_cast<uint64_t>(name), packed, active_device.index};
   return find(key, file, [&] {
     std::string expression = name;
