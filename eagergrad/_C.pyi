@@ -686,6 +686,7 @@ class TensorBase:
 DisableTorchFunction: Any
 DisableTorchFunctionSubclass: Any
 Op: Any
+SizeBase: Any
 _LinAlgError: Any
 def _disabled_torch_function_impl(*args: Any, **kwargs: Any) -> Any: ...
 def _get_tracing_state(*args: Any, **kwargs: Any) -> Any: ...

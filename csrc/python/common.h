@@ -120,6 +120,7 @@ bool as_dtype(PyObject* o, DType* out);
 PyObject* from_device(Device d);
 bool as_device(PyObject* o, Device* out);
 PyObject* from_sizes(IntSpan sizes);  // eagergrad.Size
+PyObject* size_base();  // what that derives from: a tuple whose slices are of its class
 
 // Called by Python when the package is put together.
 PyObject* register_types(PyObject*, PyObject* args);

@@ -129,6 +129,30 @@ bool as_device(PyObject* o, Device* out) {
   return true;
 }
 
+static PyObject* size_item(PyObject* self, PyObject* key) {
+  if (PyLong_CheckExact(key)) {
+    const Py_ssize_t given = PyLong_AsSsize_t(key), n = PyTuple_GET_SIZE(self);
+    const bool fits = given != -1 || !PyErr_Occurred();
+    const Py_ssize_t i = given < 0 ? given + n : given;
+    if (fits && i >= 0 && i < n) return Py_NewRef(PyTuple_GET_ITEM(self, i));
+    if (!fits) PyErr_Clear();  // the tuple refuses it
+  }
+  const Object item(PyTuple_Type.tp_as_mapping->mp_subscript(self, key));
+  if (!item.get() || !PySlice_Check(key)) return Py_XNewRef(item.get());
+  const Py_ssize_t n = PyTuple_GET_SIZE(item.get());
+  PyObject* const size = Py_TYPE(self)->tp_alloc(Py_TYPE(self), n);
+  for (Py_ssize_t i = 0; size && i < n; ++i)
+    PyTuple_SET_ITEM(size, i, Py_NewRef(PyTuple_GET_ITEM(item.get(), i)));
+  return size;
+}
+PyObject* size_base() {
+  static PyType_Slot slots[] = {{Py_mp_subscript, reinterpret_cast<void*>(size_item)},
+                                {0, nullptr}};
+  static PyType_Spec spec = {"eagergrad._C.SizeBase", 0, 0,
+                             Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE, slots};
+  return PyType_FromSpecWithBases(&spec, reinterpret_cast<PyObject*>(&PyTuple_Type));
+}
+
 PyObject* from_sizes(IntSpan sizes) {
   PyObject* tuple = size_class->tp_alloc(size_class, static_cast<Py_ssize_t>(sizes.size()));
   if (!tuple) throw PythonError();

@@ -161,6 +161,7 @@ PYBIND11_MODULE(_C, m) {
                                     {"share_array", share_array, METH_O, nullptr},
                                     {nullptr, nullptr, 0, nullptr}};
   PyModule_AddFunctions(m.ptr(), functions);
+  m.attr("SizeBase") = py::reinterpret_steal<py::object>(size_base());
   m.def("install_site_hooks",
         [](const std::string& folder) { install_site_hooks(folder.c_str()); });
   m.def("from_array", [](py::object array) {

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    SizeBase = tuple
+else:
+    from eagergrad._C import SizeBase
 
 
 def wrap_dim(dim: int, ndim: int) -> int:
@@ -20,7 +25,7 @@ def wrap_dim(dim: int, ndim: int) -> int:
     return dim % n
 
 
-class Size(tuple):
+class Size(SizeBase):
     """Shape of a tensor: a tuple of integers.
 
     >>> import eagergrad as eg
@@ -37,10 +42,6 @@ class Size(tuple):
 
     def __repr__(self) -> str:
         return f"eagergrad.Size({list(self)})"
-
-    def __getitem__(self, index: Any) -> Any:
-        item = tuple.__getitem__(self, index)
-        return Size(item) if isinstance(index, slice) else item
 
     def __add__(self, other: Any) -> Size:
         return Size(tuple.__add__(self, tuple(other)))
