@@ -3,6 +3,7 @@
 import math
 import warnings
 
+import numpy as np
 import pytest
 
 import eagergrad as eg
@@ -492,3 +493,51 @@ def test_losses_against_truths(name):
     assert loss(x, truths).item() == loss(x, truths.float()).item()
     loss(x, truths).backward()
     assert x.grad is not None
+
+
+@pytest.mark.parametrize("n", [1, 63, 64, 65, 300, 5000, 9000])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "int32"])
+def test_selected_elements_stand_where_sorting_puts_them(n, dtype):
+    rng = np.random.default_rng(n)
+    a = (rng.standard_normal((2, n)) * 1e3).astype(dtype)
+    if dtype.startswith("float"):
+        a[0, rng.integers(0, n, n // 5)] = NAN
+    x, order = eg.tensor(a), np.argsort(a, 1, kind="stable")
+    for k in {1, (n + 1) // 2, n}:
+        values, index = x.kthvalue(k, 1)
+        assert index.tolist() == order[:, k - 1].tolist()
+        np.testing.assert_array_equal(values.numpy(), a[[0, 1], index.numpy()])
+    good = n - np.isnan(a).sum(1)
+    middle = order[[0, 1], np.maximum(good - 1, 0) // 2]
+    assert x.nanmedian(1).indices.tolist() == middle.tolist()
+    first_bad = order[[0, 1], np.minimum(good, n - 1)]
+    assert x.median(1).indices.tolist() == np.where(good < n, first_bad, middle).tolist()
+
+
+@pytest.mark.parametrize("name", ["lgamma", "digamma", "erfinv"])
+def test_special_functions_of_float32_are_those_of_float64(name):
+    rng = np.random.default_rng(0)
+    a = rng.uniform(-1, 1, 4003) if name == "erfinv" else rng.uniform(-20, 30, 4003)
+    x = eg.tensor(np.concatenate([a, 10.0 ** rng.uniform(-30, -1, 500)]).astype("float32"))
+    exact = getattr(x.double(), name)()
+    np.testing.assert_allclose(getattr(x, name)().numpy(), exact.numpy(), rtol=5e-7, atol=1e-9)
+    whole, part = getattr(x, name)(), getattr(x[5:].clone(), name)()
+    assert eg.equal(whole[5:], part)  # whatever the place
+
+
+@pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
+def test_signs_of_halves(dtype):
+    x = eg.tensor([0.0, -0.0, 1.5, -2.5, INF, -INF, NAN]).to(dtype)
+    assert (-x).tolist()[2:6] == [-1.5, 2.5, -INF, INF]
+    assert [math.copysign(1, v) for v in (-x).tolist()[:2]] == [-1, 1]
+    assert [math.copysign(1, v) for v in x.abs().tolist()[:2]] == [1, 1]
+    assert x.abs().tolist()[2:6] == [1.5, 2.5, INF, INF]
+
+
+def test_equal_of_unlike_layouts_and_dtypes():
+    x = eg.arange(12.0).reshape(3, 4)
+    assert eg.equal(x.t(), x.t().contiguous()) and eg.equal(x, x.long())
+    assert not eg.equal(x, x.reshape(4, 3)) and not eg.equal(eg.tensor([NAN]), eg.tensor([NAN]))
+    y = eg.zeros(10000)
+    y[-1] = 1
+    assert not eg.equal(y, eg.zeros(10000)) and eg.equal(eg.zeros(0), eg.zeros(0))
