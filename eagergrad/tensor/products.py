@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda, widest_on_cuda
@@ -46,19 +47,19 @@ def _letters(sublist: Sequence[Any]) -> str:
     return out
 
 
-def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[list[Any]], list[Any]]:
+def _parse(equation: str, shapes: Sequence[Sequence[int]]) -> tuple[list[list[Any]], list[Any]]:
     """Labels of each operand's dimensions and of the result's; ellipsis dimensions are ("...", i) from the right."""
     equation = equation.replace(" ", "")
     left, arrow, right = equation.partition("->")
     terms = left.split(",")
-    if len(terms) != len(operands):
+    if len(terms) != len(shapes):
         raise RuntimeError(
-            f"einsum(): {'more' if len(terms) < len(operands) else 'fewer'} operands were provided than specified in "
-            f"the equation: {len(operands)} operands, {equation!r}"
+            f"einsum(): {'more' if len(terms) < len(shapes) else 'fewer'} operands were provided than specified in "
+            f"the equation: {len(shapes)} operands, {equation!r}"
         )
     labels = [
-        _term_labels(term, x.dim(), at)
-        for at, (term, x) in enumerate(zip(terms, operands, strict=True))
+        _term_labels(term, len(shape), at)
+        for at, (term, shape) in enumerate(zip(terms, shapes, strict=True))
     ]
     dots = max((sum(isinstance(k, tuple) for k in term) for term in labels), default=0)
     ellipsis: list[Any] = [("...", i) for i in range(dots, 0, -1)]
@@ -105,64 +106,139 @@ def _term_labels(term: str, ndim: int, at: int) -> list[Any]:
     return [*before, *(("...", i) for i in range(dots, 0, -1)), *after]
 
 
-def _diagonals(x: Any, labels: list[Any]) -> tuple[Any, list[Any]]:
-    """Repeated labels become one dimension."""
-    labels = list(labels)
-    for k in dict.fromkeys(labels):
-        while labels.count(k) > 1:
-            i = labels.index(k)
-            j = labels.index(k, i + 1)
-            if x.shape[i] != x.shape[j]:
-                raise RuntimeError(
-                    f"einsum(): subscript {k} is repeated for an operand but the sizes don't match, {x.shape[i]} != {x.shape[j]}"
-                )
-            x = x.diagonal(0, i, j)
-            labels = [n for d, n in enumerate(labels) if d not in (i, j)] + [k]
-    return x, labels
+class _Factor:
+    """An operand on its way to a product: its dimensions' labels and sizes, and the calls that bring it there."""
+
+    def __init__(self, labels: list[Any], sizes: Sequence[int]) -> None:
+        self.labels, self.sizes = labels, list(sizes)
+        self.calls: list[tuple[Any, tuple[Any, ...]]] = []
+
+    def size(self) -> dict[Any, int]:
+        return dict(zip(self.labels, self.sizes, strict=True))
+
+    def merge_repeated(self) -> None:
+        """Repeated labels become one dimension."""
+        for k in dict.fromkeys(self.labels):
+            while self.labels.count(k) > 1:
+                i = self.labels.index(k)
+                j = self.labels.index(k, i + 1)
+                n, m = self.sizes[i], self.sizes[j]
+                if n != m:
+                    raise RuntimeError(
+                        f"einsum(): subscript {k} is repeated for an operand but the sizes don't match, {n} != {m}"
+                    )
+                self.calls.append((_ops["diagonal"], (0, i, j)))
+                rest = [d for d in range(len(self.labels)) if d not in (i, j)]
+                self.labels = [self.labels[d] for d in rest] + [k]
+                self.sizes = [self.sizes[d] for d in rest] + [n]
+
+    def sum_out(self, keep: set[Any], widens: bool = False) -> None:
+        """Sum over all labels but these, of whole numbers in their own dtype unless it `widens`."""
+        gone = [d for d, k in enumerate(self.labels) if k not in keep]
+        if gone:
+            self.calls.append((_ops["sum"] if widens else _sum_in_dtype, (gone,)))
+            self.sizes = [n for n, k in zip(self.sizes, self.labels, strict=True) if k in keep]
+            self.labels = [k for k in self.labels if k in keep]
+
+    def permute(self, labels: list[Any]) -> None:
+        if labels != self.labels:
+            self.calls.append((_ops["permute"], ([self.labels.index(k) for k in labels],)))
+            size = self.size()
+            self.labels, self.sizes = labels, [size[k] for k in labels]
+
+    def expand(self, size: dict[Any, int]) -> None:
+        sizes = [size[k] for k in self.labels]
+        if sizes != self.sizes:
+            self.calls.append((_ops["expand"], (sizes,)))
+            self.sizes = sizes
+
+    def reshape(self, sizes: list[int]) -> None:
+        """The labels no longer name the dimensions."""
+        if sizes != self.sizes:
+            self.calls.append((_ops["reshape"], (sizes,)))
 
 
-def _contract(
-    a: Any, la: list[Any], b: Any, lb: list[Any], keep: set[Any]
-) -> tuple[Any, list[Any]]:
-    """One pairwise product as a batched matrix product; labels not in keep are summed."""
-    a, la = _sum_out(a, la, keep | set(lb))
-    b, lb = _sum_out(b, lb, keep | set(la))
-    size = dict(zip(la, a.shape, strict=True))
-    for k, n in zip(lb, b.shape, strict=True):
+def _sum_in_dtype(x: Any, dims: list[int]) -> Any:
+    return x.sum(dims).to(x.dtype)
+
+
+def _contract(a: _Factor, b: _Factor, keep: set[Any]) -> tuple[Any, _Factor]:
+    """One product of two, a matrix product where something is summed; labels not in keep are. The function and its result."""
+    a.sum_out(keep | set(b.labels))
+    b.sum_out(keep | set(a.labels))
+    size = a.size()
+    for k, n in b.size().items():
         size[k] = max(size.get(k, 1), n) if 1 in (size.get(k, 1), n) else n
-    common = [k for k in la if k in lb]
+    common = [k for k in a.labels if k in b.labels]
     batch = [k for k in common if k in keep]
     inner = [k for k in common if k not in keep]
-    rows = [k for k in la if k not in lb]
-    columns = [k for k in lb if k not in la]
+    rows = [k for k in a.labels if k not in b.labels]
+    columns = [k for k in b.labels if k not in a.labels]
+    labels = batch + rows + columns
+    result = _Factor(labels, [size[k] for k in labels])
 
     if not inner:  # no sum: a product by broadcasting
-        order = [*batch, *rows, *columns]
+        for x in (a, b):
+            have = x.size()
+            x.permute([k for k in labels if k in have])
+            x.reshape([have.get(k, 1) for k in labels])
+        return _ops["mul"], result
 
-        def spread(x: Any, labels: list[Any]) -> Any:
-            have = dict(zip(labels, x.shape, strict=True))
-            x = x.permute([labels.index(k) for k in order if k in labels])
-            return x.reshape([have.get(k, 1) for k in order])
+    def arrange(x: _Factor, groups: list[list[Any]]) -> None:
+        x.permute([k for g in groups for k in g])
+        x.expand({**x.size(), **{k: size[k] for k in common}})
+        x.reshape([math.prod(size[k] for k in g) for g in groups])
 
-        return spread(a, la) * spread(b, lb), order
-
-    def arranged(x: Any, labels: list[Any], order: list[Any], groups: list[list[Any]]) -> Any:
-        x = x.permute([labels.index(k) for k in order])
-        x = x.expand([size[k] if k in common else n for k, n in zip(order, x.shape, strict=True)])
-        return x.reshape([math.prod(size[k] for k in g) for g in groups])
-
-    left = arranged(a, la, batch + rows + inner, [batch, rows, inner])
-    right = arranged(b, lb, batch + inner + columns, [batch, inner, columns])
-    result = _ops["bmm"](left, right)
-    labels = batch + rows + columns
-    return result.reshape([size[k] for k in labels]), labels
+    batches = [batch] if batch else []
+    arrange(a, [*batches, rows, inner])
+    arrange(b, [*batches, inner, columns])
+    made = [math.prod(size[k] for k in g) for g in [*batches, rows, columns]]
+    if made != result.sizes:
+        result.calls.append((_ops["reshape"], (result.sizes,)))
+    return _ops["bmm" if batch else "mm"], result
 
 
-def _sum_out(x: Any, labels: list[Any], keep: set[Any]) -> tuple[Any, list[Any]]:
-    gone = [d for d, k in enumerate(labels) if k not in keep]
-    if not gone:
-        return x, labels
-    return x.sum(gone).to(x.dtype), [k for k in labels if k in keep]
+class _Plan(NamedTuple):
+    """What einsum calls: on the first operand; for each further one the calls on the result so far and on the operand, the product
+    and the calls on it."""
+
+    first: list[tuple[Any, tuple[Any, ...]]]
+    steps: list[tuple[list[Any], Any, list[Any]]]
+
+
+@functools.lru_cache(maxsize=1024)
+def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
+    """RuntimeError for equations that do not fit the shapes."""
+    labels, output = _parse(equation, shapes)
+    sizes: dict[Any, int] = {}
+    for at, (term, shape) in enumerate(zip(labels, shapes, strict=True)):
+        for k, n in zip(term, shape, strict=True):
+            if sizes.setdefault(k, n) != n:
+                if sizes[k] != 1 and n != 1:
+                    raise RuntimeError(
+                        f"einsum(): subscript {k} has size {n} for operand {at} which does not broadcast with previously "
+                        f"seen size {sizes[k]}"
+                    )
+                sizes[k] = max(sizes[k], n)
+    factors = [_Factor(term, shape) for term, shape in zip(labels, shapes, strict=True)]
+    for x in factors:
+        x.merge_repeated()
+    result = factors[0]
+    first, steps = result.calls, []
+    for i, x in enumerate(factors[1:], 1):
+        later = {k for f in factors[i + 1 :] for k in f.labels}
+        product, made = _contract(result, x, set(output) | later)
+        steps.append((x.calls, product, made.calls))
+        result = made
+    result.sum_out(set(output), widens=len(factors) == 1)
+    result.permute(output)
+    return _Plan(first, steps)
+
+
+def _called(x: Any, calls: list[tuple[Any, tuple[Any, ...]]]) -> Any:
+    for function, arguments in calls:
+        x = function(x, *arguments)
+    return x
 
 
 def einsum(equation: Any, *operands: Any) -> Any:
@@ -186,27 +262,11 @@ def einsum(equation: Any, *operands: Any) -> Any:
         operands = tuple(operands[0])
     if not operands:
         raise ValueError("einsum(): must provide at least one operand")
-    labels, output = _parse(equation, operands)
-    sizes: dict[Any, int] = {}
-    for at, (term, x) in enumerate(zip(labels, operands, strict=True)):
-        for k, n in zip(term, x.shape, strict=True):
-            if sizes.setdefault(k, n) != n:
-                if sizes[k] != 1 and n != 1:
-                    raise RuntimeError(
-                        f"einsum(): subscript {k} has size {n} for operand {at} which does not broadcast with previously "
-                        f"seen size {sizes[k]}"
-                    )
-                sizes[k] = max(sizes[k], n)
-    pending = [_diagonals(x, term) for x, term in zip(operands, labels, strict=True)]
-    result, have = pending[0]
-    for i, (x, term) in enumerate(pending[1:], 1):
-        later = {k for _, t in pending[i + 1 :] for k in t}
-        result, have = _contract(result, have, x, term, set(output) | later)
-    if len(operands) == 1:  # whole numbers are summed as sum() does
-        gone = [d for d, k in enumerate(have) if k not in output]
-        result, have = (result.sum(gone) if gone else result), [k for k in have if k in output]
-    result, have = _sum_out(result, have, set(output))
-    return result.permute([have.index(k) for k in output]) if have != output else result
+    plan = _plan(equation, tuple([x.shape for x in operands]))
+    result = _called(operands[0], plan.first)
+    for x, (calls, product, after) in zip(operands[1:], plan.steps, strict=True):
+        result = _called(product(result, _called(x, calls)), after)
+    return result
 
 
 # -- products ----------------------------------------------------------------------------------------
