@@ -154,6 +154,38 @@ EG_INLINE __m512 sqrt_of(__m512 x) {
   return __builtin_expect(extreme, 0) ? _mm512_mask_sqrt_ps(y, extreme, x) : y;
 }
 
+// ---- log: of the mantissa in [0.75, 1.5) by a polynomial of degree 10, least squares at Chebyshev nodes with weights that even the
+// relative error out. Largest error over all floats 0.9 ulp. In a loop of its own an element takes what the C library's takes, which
+// is ten times slower where one in a vector is 0 or negative.
+
+EG_INLINE __m512 log_of(__m512 x) {
+  const __m512 m = _mm512_maskz_getmant_ps(kAll, x, _MM_MANT_NORM_p75_1p5, _MM_MANT_SIGN_nan);
+  const __m512 e = _mm512_sub_ps(_mm512_maskz_getexp_ps(kAll, x), _mm512_maskz_getexp_ps(kAll, m));
+  const __m512 r = _mm512_sub_ps(m, _mm512_set1_ps(1.0f));
+  constexpr float terms[] = {-0.5f,           0x1.5555a4p-2f, -0x1.000044p-2f, 0x1.99696ep-3f,
+                             -0x1.54ee96p-3f, 0x1.28854ep-3f, -0x1.0d9734p-3f, 0x1.acbdccp-4f};
+  __m512 p = _mm512_set1_ps(-0x1.7171fp-5f);
+#pragma GCC unroll 8
+  for (int i = 7; i >= 0; --i) p = _mm512_fmadd_ps(p, r, _mm512_set1_ps(terms[i]));
+  // e ln 2 in two parts, of which 355 / 512 times e is exact. e is infinite where the result is: not in both, whose signs differ.
+  constexpr int kSmallerSize = 2;
+  const __m512 finite = _mm512_maskz_range_ps(kAll, e, _mm512_set1_ps(256.0f), kSmallerSize);
+  const __m512 low = _mm512_fmadd_ps(_mm512_mul_ps(r, r), p,
+                                     _mm512_mul_ps(finite, _mm512_set1_ps(-2.12194440e-4f)));
+  return _mm512_fmadd_ps(e, _mm512_set1_ps(0.693359375f), _mm512_add_ps(r, low));
+}
+
+// log(1 + exp(x)): max(x, 0) + log(1 + t) + lost / (1 + t), where 1 + t has lost something of t.
+EG_INLINE __m512 log1pexp_of(__m512 x) {
+  const __m512 one = _mm512_set1_ps(1.0f);
+  const __m512 t = exp_of(_mm512_or_ps(_mm512_set1_ps(-0.0f), x)), u = _mm512_add_ps(one, t);
+  const __m512 d = _mm512_sub_ps(u, one), lost = _mm512_sub_ps(t, d);
+  const __m512 rest =  // lost / u as lost (1 - d / u): of the quotient, few digits matter
+      _mm512_fnmadd_ps(_mm512_mul_ps(lost, d), _mm512_maskz_rcp14_ps(kAll, u), lost);
+  const __m512 y = _mm512_add_ps(log_of(u), rest);
+  return _mm512_add_ps(_mm512_maskz_max_ps(kAll, _mm512_setzero_ps(), x), y);  // a NaN stays
+}
+
 }  // namespace
 
 // ---- A line of ops/elementwise.def for 16 floats at once.
@@ -178,10 +210,13 @@ struct Floats {
 EG_INLINE Floats exp(Floats x) { return exp_of(x.v); }
 EG_INLINE Floats sqrt(Floats x) { return sqrt_of(x.v); }
 EG_INLINE Floats tanh(Floats x) { return tanh_of(x.v); }
+EG_INLINE Floats log(Floats x) { return log_of(x.v); }
+EG_INLINE Floats log1pexp(Floats x) { return log1pexp_of(x.v); }
 
 // Does the text of a line call these functions and no others?
 constexpr bool speaks_of_vectors(const char* text) {
-  constexpr const char* names[] = {"exp", "sqrt", "tanh", "sigmoid", "square", "T"};
+  constexpr const char* names[] = {"exp",      "sqrt",    "tanh",   "log",
+                                   "log1pexp", "sigmoid", "square", "T"};
   const auto is_letter = [](char c) {
     return c == '_' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
   };
