@@ -10,6 +10,7 @@ import pickle
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -231,6 +232,25 @@ def test_leaving_a_block_gives_the_default_device_back(gpu):
         with eg.device(gpu):
             raise ValueError
     assert not eg.zeros(1).is_cuda
+
+
+def test_the_default_device_is_the_threads_own(gpu):
+    eg.set_default_device("cuda")
+    try:
+        seen = []
+        thread = threading.Thread(
+            target=lambda: seen.extend(
+                x.device for x in (eg.zeros(2), eg.tensor([1.0]), eg.as_tensor(np.ones(2)))
+            )
+        )
+        thread.start()
+        thread.join()
+        assert [d.type for d in seen] == ["cpu"] * 3
+        assert eg.tensor([1.0]).device.type == "cuda"
+        assert eg.device("cpu")(eg.zeros)(3).device.type == "cpu"
+        assert eg.zeros(3).device.type == "cuda"
+    finally:
+        eg.set_default_device(None)
 
 
 def test_a_forked_process_is_told_that_the_gpu_does_not_survive(gpu):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+import threading
+from collections.abc import Callable
 from typing import Any
 
 from eagergrad import _C
@@ -22,7 +25,7 @@ class device:
     """
 
     __module__ = "eagergrad"  # where programs find it, and what `type(x)` prints
-    __slots__ = ("_before", "index", "type")
+    __slots__ = ("index", "type")
     type: str
     index: int | None
 
@@ -47,7 +50,6 @@ class device:
         if index is not None and index < 0:
             raise RuntimeError(f"a device index must not be negative, got {index}")
         self.type, self.index = name, index
-        self._before: list[device] = []
 
     def __repr__(self) -> str:
         index = "" if self.index is None else f", index={self.index}"
@@ -66,16 +68,36 @@ class device:
         return device, (str(self),)
 
     def __enter__(self) -> device:
-        self._before.append(get_default_device())
+        _of_thread.before.append(get_default_device())
         set_default_device(self)
         return self
 
     def __exit__(self, *exception: object) -> None:
-        set_default_device(self._before.pop())
+        set_default_device(_of_thread.before.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """As a decorator: the function runs inside a block of this device."""
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with self:
+                return function(*args, **kwargs)
+
+        return inside
 
 
 CPU = device("cpu")
-_default = CPU
+
+
+class _OfThread(threading.local):
+    """Each thread has a default device of its own, the CPU at first, and those of the blocks that it is in."""
+
+    def __init__(self) -> None:
+        self.default = CPU
+        self.before: list[device] = []
+
+
+_of_thread = _OfThread()
 
 
 def check_device(d: device) -> None:
@@ -88,17 +110,16 @@ def check_device(d: device) -> None:
 
 
 def get_default_device() -> device:
-    """Device of the tensors that factories make."""
-    return _default
+    """Device of the tensors that factories make in this thread."""
+    return _of_thread.default
 
 
 def set_default_device(d: Any) -> None:
-    """Sets the device of the tensors that factories make (None: the CPU)."""
-    global _default
+    """Sets the device of the tensors that factories make in this thread (None: the CPU)."""
     d = CPU if d is None else device(d)
     check_device(d)
     number = 0
     if d.type == "cuda":
         number = _C.cuda_current() if d.index is None else d.index
     _C.set_active_device(d.type, number)
-    _default = d
+    _of_thread.default = d
