@@ -12,7 +12,6 @@ import numpy as np
 from eagergrad import _C
 from eagergrad.autograd.function import Function, vmaps
 from eagergrad.linalg import _host
-from eagergrad.tensor.dtype import int32
 from eagergrad.tensor.refusals import LinAlgError
 
 _ops = _C.op_table
@@ -41,7 +40,7 @@ def check_square(op: str, A: Any) -> None:
 def factorized_elsewhere(name: str, inputs: tuple[Any, ...], flag: bool, second: bool) -> Any:
     """What the core's functions with gradients ask for where tensors lie on a GPU: a tuple of results. Not recorded.
 
-    NaN, and 1 as the info, where the library tells by an exception that there is no result.
+    Where the library tells by an exception that there is no result, the host says of which matrices, and why.
     """
     if name == "linalg_lu_factor_ex":
         from eagergrad.linalg._lu import eliminate
@@ -56,10 +55,8 @@ def factorized_elsewhere(name: str, inputs: tuple[Any, ...], flag: bool, second:
     try:
         made = factorized(f"linalg.{op}", name, *inputs, **options)
     except LinAlgError:
-        A = inputs[0]
-        return inputs[-1].new_full(inputs[-1].shape, float("nan")), A.new_full(
-            tuple(A.shape[:-2]), 1, dtype=int32
-        )
+        on_host = _ops[name](*(x.detach().cpu() for x in inputs))
+        return tuple(x.to(inputs[0].device) for x in on_host)
     return made if isinstance(made, tuple) else (made,)
 
 
@@ -97,18 +94,16 @@ _TROUBLE = {
 
 def check_info(op: str, info: Any) -> None:
     """Raises unless it is 0 of all matrices."""
-    i = _first_nonzero(info.cpu() if info.is_cuda else info)
+    i = _first_nonzero(info.cpu())
     if i < 0:
         return
     kind = op.removesuffix("_ex")
-    element = detail = ""
-    if not info.is_cuda:  # whose library does not tell where
-        element = f"(Batch element {i}): " if info.dim() else ""
-        k = info.reshape(-1)[i].item()
-        detail = {
-            "linalg.cholesky": f" (the leading minor of order {k} is not positive-definite)",
-            "linalg.inv": f" (the diagonal element {k} is zero)",
-        }.get(kind, "")
+    element = f"(Batch element {i}): " if info.dim() else ""
+    k = info.reshape(-1)[i].item()
+    detail = {
+        "linalg.cholesky": f" (the leading minor of order {k} is not positive-definite)",
+        "linalg.inv": f" (the diagonal element {k} is zero)",
+    }.get(kind, "")
     raise LinAlgError(f"{op}: {element}{_TROUBLE.get(kind, _SINGULAR)}{detail}.")
 
 
