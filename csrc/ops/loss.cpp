@@ -259,6 +259,10 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor>
   const Classes c("nll_loss", input, target);
   check_weight("nll_loss", weight, input, c.count);
   const Targets t("nll_loss", input, target, c.count, ignore_index);
+  if (!weight && !t.kept.defined() && t.ignored == 0 && t.rows() > 0) {
+    const Tensor picked = view(gather(c.lines, 1, view(t.classes, {t.rows(), 1})), {t.rows()});
+    return c.finished(neg(reduced(picked, reduction)), reduction);
+  }
   // An ignored row counts 0 even where its log-probability is infinite.
   const Tensor finite = where(t.present(), neg(t.picked(c.lines)), Tensor(0.0));
   return c.finished(weighted(finite, t.weights(weight, input.dtype()), reduction), reduction);
