@@ -225,7 +225,10 @@ class TensorBase:
     def clip(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""Elements limited to [min, max]."""
     def clip_(self, min: Tensor | complex | None = None, max: Tensor | complex | None = None) -> Tensor: r"""In-place version of clip."""
     def clone(self, *, memory_format: _str | None = None) -> Tensor: r"""A recorded copy."""
-    def contiguous(self, *, memory_format: _str = 'contiguous_format') -> Tensor: r"""Row-major, or channels last, in memory: a copy if it is not already."""
+    @overload
+    def contiguous(self) -> Tensor: r"""Row-major in memory: a copy if it is not already."""
+    @overload
+    def contiguous(self, *, memory_format: _str = 'contiguous_format') -> Tensor: ...
     def copy_(self, src: Tensor | complex, non_blocking: _bool = False) -> Tensor: r"""Copies src, broadcast and cast, into this tensor; recorded."""
     def copysign(self, other: Tensor | complex) -> Tensor: r"""y = copysign(a, b)"""
     def copysign_(self, other: Tensor | complex) -> Tensor: r"""In-place version of copysign."""

@@ -367,6 +367,9 @@ EG_OP(
       return apply(Clone{format ? format_strides(x.sizes(), *format) : std::nullopt}, x);
     },
     "clone(input, *, memory_format=None)", "A recorded copy.")
+EG_OP(
+    +[](const Tensor& x) { return contiguous(x); }, "contiguous(input)",
+    "Row-major in memory: a copy if it is not already.", kMethodOnly)
 EG_OP(&in_format, "contiguous(input, *, memory_format='contiguous_format')",
       "Row-major, or channels last, in memory: a copy if it is not already.", kMethodOnly)
 EG_OP(

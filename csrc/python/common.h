@@ -118,6 +118,7 @@ bool is_index(PyObject* o);
 PyObject* from_dtype(DType t);  // new reference to the singleton
 bool as_dtype(PyObject* o, DType* out);
 PyObject* from_device(Device d);
+bool is_device(PyObject* o);
 bool as_device(PyObject* o, Device* out);
 PyObject* from_sizes(IntSpan sizes);  // eagergrad.Size
 PyObject* size_base();  // what that derives from: a tuple whose slices are of its class

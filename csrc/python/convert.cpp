@@ -105,6 +105,8 @@ PyObject* from_device(Device d) {
                                int(d.index));
 }
 
+bool is_device(PyObject* o) { return PyObject_TypeCheck(o, device_class); }
+
 bool as_device(PyObject* o, Device* out) {
   const auto is_cpu = [](PyObject* name) {
     return PyUnicode_CompareWithASCIIString(name, "cpu") == 0;
@@ -116,8 +118,10 @@ bool as_device(PyObject* o, Device* out) {
   } else if (!PyObject_TypeCheck(o, device_class)) {
     return false;
   }
-  const Object type = checked(PyObject_GetAttrString(made.get(), "type"));
-  const Object index = checked(PyObject_GetAttrString(made.get(), "index"));
+  static PyObject* const names[] = {PyUnicode_InternFromString("type"),
+                                    PyUnicode_InternFromString("index")};
+  const Object type = checked(PyObject_GetAttr(made.get(), names[0]));
+  const Object index = checked(PyObject_GetAttr(made.get(), names[1]));
   const bool cpu = is_cpu(type.get());
   if (cpu && index.get() == Py_None) return *out = Device{}, true;
   // A device that is not there raises, with the reason.

@@ -185,9 +185,7 @@ static bool fits(const ArgType& type, PyObject* o) {
       return as_dtype(o, &t);
     }
     case ArgKind::Device:
-      return PyUnicode_Check(o) || is_index(o) ||
-             (!PyLong_Check(o) && PyObject_HasAttrString(o, "type") &&
-              PyObject_HasAttrString(o, "index"));
+      return PyUnicode_Check(o) || is_device(o) || is_index(o);
     case ArgKind::Text:
       return PyUnicode_Check(o);
     case ArgKind::Generator:

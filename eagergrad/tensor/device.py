@@ -14,6 +14,9 @@ class OutOfMemoryError(RuntimeError, MemoryError):
     """A GPU has too little memory left."""
 
 
+_known: dict[str, device] = {}  # by the names that always give the same object
+
+
 class device:
     """``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)``, ``device("cuda:1")``, ``device(1)``.
 
@@ -28,6 +31,11 @@ class device:
     __slots__ = ("index", "type")
     type: str
     index: int | None
+
+    def __new__(cls, type: Any = None, index: int | None = None) -> device:
+        """The CPU is one object, which ops know at sight."""
+        known = _known.get(type) if index is None and isinstance(type, str) else None
+        return known or super().__new__(cls)
 
     def __init__(self, type: Any = None, index: int | None = None) -> None:
         if isinstance(type, device):
@@ -86,7 +94,7 @@ class device:
         return inside
 
 
-CPU = device("cpu")
+CPU = _known["cpu"] = device("cpu")
 
 
 class _OfThread(threading.local):

@@ -86,7 +86,8 @@ class Tensor(_C.TensorBase):
 
         Returns the tensor itself if nothing changes and ``copy`` is not set. Recorded.
         """
-        if len(args) == 1 and not kwargs:  # what most programs write, a microsecond sooner
+        # What most programs write, a microsecond sooner.
+        if len(args) == 1 and (not kwargs or kwargs.keys() == _NON_BLOCKING):
             if isinstance(args[0], dtype):
                 return _cast(self, args[0])
             if isinstance(args[0], (Device, str)):
@@ -650,6 +651,9 @@ builtin_float, builtin_int = float, int
 
 def _formatted(x: Tensor, memory_format: Any) -> Tensor:
     return x if memory_format is None else x.contiguous(memory_format=memory_format)
+
+
+_NON_BLOCKING = {"non_blocking"}
 
 
 def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, Any, bool]:
