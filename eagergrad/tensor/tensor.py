@@ -87,11 +87,19 @@ class Tensor(_C.TensorBase):
         Returns the tensor itself if nothing changes and ``copy`` is not set. Recorded.
         """
         # What most programs write, a microsecond sooner.
-        if len(args) == 1 and (not kwargs or kwargs.keys() == _NON_BLOCKING):
-            if isinstance(args[0], dtype):
-                return _cast(self, args[0])
-            if isinstance(args[0], (Device, str)):
-                return _move(self, args[0])
+        if not kwargs or kwargs.keys() == _NON_BLOCKING:
+            if len(args) == 1:
+                wanted = args[0]
+                if isinstance(wanted, (Device, str)):
+                    return _move(self, wanted)
+                if isinstance(wanted, dtype):
+                    return _cast(self, wanted)
+                if isinstance(wanted, _C.TensorBase):
+                    return _move(_cast(self, wanted.dtype), wanted.device)
+            elif (
+                len(args) == 2 and isinstance(args[0], (Device, str)) and isinstance(args[1], dtype)
+            ):
+                return _move(_cast(self, args[1]), args[0])
         format = kwargs.pop("memory_format", None)
         target, where, copy = _parse_to(args, kwargs)
         result = self if target is None else _cast(self, target)
