@@ -145,8 +145,9 @@ EG_INLINE void lane_sums(Vec<T> a, Vec<T> b, Vec<T> c, Vec<T> d, T* sums) {
 
 // One vector of columns of a panel from `rows` <= kLanes rows of w (k long): dst[p][lane] = w[lane][p], zero beyond.
 template <class T>
-EG_INLINE void pack_transposed(const T* w, int64_t ldw, int64_t rows, int64_t k, T* dst,
-                               int64_t ld_dst) {
+[[maybe_unused]] __attribute__((noinline)) void pack_transposed(const T* w, int64_t ldw,
+                                                                int64_t rows, int64_t k, T* dst,
+                                                                int64_t ld_dst) {
   constexpr int L = kLanes<T>;
   int64_t p = 0;
   if (rows >= L)

@@ -178,10 +178,12 @@ EG_INLINE void tile(const Layout<T, M>& layout, const TileArgs<T, M>& t, const T
         sums.v[r][n] = load(bias + width + n * L);
       }
     multiply_add(sums, s.state(), h, s.state(), panel + s.input * width, width);
+#pragma GCC unroll 1
     for (int r = 0; r < R; ++r) gru_row<T>(s, t, r, from_x[r], sums.v[r], h_prev);
     return;
   }
   multiply_add(sums, s.state(), h, s.state(), panel + s.input * width, width);
+#pragma GCC unroll 1
   for (int r = 0; r < R; ++r) {
     if constexpr (M == RnnMode::Lstm) {
       lstm_row<T>(s, t, r, sums.v[r]);
@@ -375,9 +377,9 @@ EG_INLINE void rnn_row_backward(int64_t n, bool relu, const T* h, const T* dh, T
 
 // c[rows, n] (+)= a[rows, k] @ b, b packed in panels of kSpan columns.
 template <class T>
-EG_INLINE void multiply_panels(int64_t rows, int64_t n, int64_t k, const T* a, int64_t lda,
-                               const T* b, int64_t panel_size, int64_t ldb, T* c, int64_t ldc,
-                               bool add) {
+__attribute__((noinline)) void multiply_panels(int64_t rows, int64_t n, int64_t k, const T* a,
+                                               int64_t lda, const T* b, int64_t panel_size,
+                                               int64_t ldb, T* c, int64_t ldc, bool add) {
   constexpr int L = kLanes<T>;
   for (int64_t j = 0; j * kSpan<T> < n; ++j) {
     const T* panel = b + j * panel_size;
