@@ -638,6 +638,12 @@ class TensorBase:
     @overload
     def tensor_split(self, tensor_indices_or_sections: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: ...
     def tile(self, *dims: _int | Sequence[_int]) -> Tensor: r"""repeat(), with missing leading repeats taken as 1."""
+    @overload
+    def to(self, dtype: _dtype, non_blocking: _bool = False, copy: _bool = False, *, memory_format: _str | None = None) -> Tensor: r"""This tensor with another dtype or on another device: the tensor itself if nothing changes and copy is not set."""
+    @overload
+    def to(self, device: _device | _str | None = None, dtype: _dtype | None = None, non_blocking: _bool = False, copy: _bool = False, *, memory_format: _str | None = None) -> Tensor: ...
+    @overload
+    def to(self, other: Tensor, non_blocking: _bool = False, copy: _bool = False, *, memory_format: _str | None = None) -> Tensor: ...
     def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> tuple[Tensor, Tensor]: r"""The k largest (or smallest) elements along a dimension, in order, and where they were."""
     def transpose(self, dim0: _int, dim1: _int) -> Tensor: r"""A view with two dimensions swapped."""
     def transpose_(self, dim0: _int, dim1: _int) -> Tensor: r"""transpose() that changes the tensor itself."""

@@ -178,3 +178,27 @@ def test_numpy_scalars_are_weak_and_arrays_are_not(tensor, scalar, expected) -> 
     if not isinstance(scalar, np.ndarray):
         assert (scalar * tensor).dtype == expected
         assert eg.add(tensor, scalar).dtype == expected
+
+
+def test_to_takes_pytorchs_signatures() -> None:
+    x, other = eg.ones(1, 2, 3, 3), eg.ones(1, dtype=eg.int32)
+    cpu = eg.device("cpu")
+    for same in (
+        x.to("cpu"), x.to(cpu), x.to(None), x.to(), x.to(eg.float32), x.to(x), x.to(dtype=None),
+        x.to(cpu, eg.float32, non_blocking=True), x.to(x, copy=False), x.to("cpu", None, True, False),
+    ):  # fmt: skip
+        assert same is x
+    for copied in (x.to(copy=True), x.to(cpu, copy=True), x.to(x, False, True)):
+        assert copied is not x and eg.equal(copied, x)
+    for cast in (
+        x.to(other), x.to(eg.int32), x.to("cpu", eg.int32), x.to(dtype=eg.int32), x.to(None, eg.int32),
+        x.to(device=cpu, dtype=eg.int32),
+    ):  # fmt: skip
+        assert cast.dtype == eg.int32
+    assert x.to(float).dtype == eg.float64 and x.to(bool).dtype == eg.bool
+    assert x.to(memory_format=eg.channels_last).stride() == (18, 1, 6, 2)
+    for bad in ((eg.int32, "cpu"), ([1],), (x, eg.int32), (cpu, 3), (True,)):
+        with pytest.raises(TypeError):
+            x.to(*bad)
+    with pytest.raises(TypeError, match="anywhere"):
+        x.to(anywhere="cpu")

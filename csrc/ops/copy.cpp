@@ -381,11 +381,41 @@ EG_OP(
 EG_OP(
     +[](const Tensor& input, DType dtype) { return to(input, dtype); }, "_cast(input, dtype)",
     "Elements converted to a dtype; the gradient is converted back.", kInternal)
-EG_WAITS("_to_device copy_", "the values, where one side is the host's")
+EG_WAITS("_to_device to copy_", "the values, where one side is the host's")
 EG_OP(
     +[](const Tensor& input, Device device) { return to(input, device); },
     "_to_device(input, device)",
     "The same values on another device, or the tensor itself; the gradient comes back.", kInternal)
+// What the three signatures of `to` share.
+Tensor to_all(const Tensor& x, DType dtype, Device device, bool copy,
+              const std::optional<std::string>& format) {
+  Tensor y = to(to(x, dtype), device);
+  if (format) y = in_format(y, *format);
+  return copy && y.same(x) ? clone(x) : y;
+}
+EG_OP(
+    +[](const Tensor& input, DType dtype, bool, bool copy, std::optional<std::string> format) {
+      return to_all(input, dtype, input.device(), copy, format);
+    },
+    "to(input, dtype, non_blocking=False, copy=False, *, memory_format=None)",
+    "This tensor with another dtype or on another device: the tensor itself if nothing changes and "
+    "copy is not set.",
+    kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, std::optional<Device> device, std::optional<DType> dtype, bool,
+        bool copy, std::optional<std::string> format) {
+      return to_all(input, dtype.value_or(input.dtype()), device.value_or(input.device()), copy,
+                    format);
+    },
+    "to(input, device=None, dtype=None, non_blocking=False, copy=False, *, memory_format=None)",
+    "This tensor on another device, with another dtype.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, const Tensor& other, bool, bool copy,
+        std::optional<std::string> format) {
+      return to_all(input, other.dtype(), other.device(), copy, format);
+    },
+    "to(input, other, non_blocking=False, copy=False, *, memory_format=None)",
+    "This tensor with the other's dtype, on its device.", kMethodOnly)
 EG_OP(
     +[](const Tensor& input, const Operand& src, bool) {
       Tensor self = input;

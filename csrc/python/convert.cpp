@@ -78,6 +78,8 @@ PyObject* register_types(PyObject*, PyObject* dict) {
 
 PyObject* from_dtype(DType t) { return Py_NewRef(dtype_objects[int(t)]); }
 
+bool is_device(PyObject* o) { return PyObject_TypeCheck(o, device_class); }
+
 bool as_dtype(PyObject* o, DType* out) {
   for (int i = 0; i < kDTypes; ++i) {
     if (dtype_objects[i] == o) {
@@ -89,6 +91,7 @@ bool as_dtype(PyObject* o, DType* out) {
   if (o == reinterpret_cast<PyObject*>(&PyLong_Type)) return *out = DType::Int64, true;
   if (o == reinterpret_cast<PyObject*>(&PyBool_Type)) return *out = DType::Bool, true;
   if (PyUnicode_Check(o) || PyNumber_Check(o) || o == Py_None || PySequence_Check(o)) return false;
+  if (is_device(o)) return false;
   // numpy.dtype, numpy.float32 ...
   Object found(PyObject_CallFunctionObjArgs(helper("dtype_from_numpy"), o, nullptr));
   if (!found) {
@@ -104,8 +107,6 @@ PyObject* from_device(Device d) {
   return PyObject_CallFunction(reinterpret_cast<PyObject*>(device_class), "si", "cuda",
                                int(d.index));
 }
-
-bool is_device(PyObject* o) { return PyObject_TypeCheck(o, device_class); }
 
 bool as_device(PyObject* o, Device* out) {
   const auto is_cpu = [](PyObject* name) {

@@ -304,15 +304,16 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       kwvalues = keywords.values.data();
     }
     PyObject* values[kMaxParameters];
-    std::string reason;
+    Object gathered;
+    const auto matches = [&](const Signature& s, std::string* why) {
+      const bool untyped = keywords.given && !(s.entry().flags & kCreates);
+      PyObject* const names = untyped ? keywords.given.get() : kwnames;
+      return s.match(args, n, kwvalues, names, values, &gathered, why);
+    };
     for (size_t k = 0; k < overloads.size(); ++k) {
       const auto& s = overloads[k];
       const bool inplace = (*op->entries)[k].inplace;
-      Object gathered;
-      std::string* why = reason.empty() ? &reason : nullptr;
-      const bool untyped = keywords.given && !(s->entry().flags & kCreates);
-      PyObject* const names = untyped ? keywords.given.get() : kwnames;
-      if (!s->match(args, n, kwvalues, names, values, &gathered, why)) continue;
+      if (!matches(*s, nullptr)) continue;
       SmallVec<Object, 4> cast;
       if (EG_UNLIKELY(op->autocast.any() && autocast_on()))
         autocast(values, s->parameters().size(), op->autocast, cast);
@@ -339,6 +340,9 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       return results.take(keywords.extras, inplace ? &target : nullptr);
     }
     if (PyObject* result = overridden(self, args, n, given_names)) return result;
+    std::string
+        reason;  // put into words only now: most calls that the first signature refuses suit another
+    matches(*overloads[0], &reason);
     refuse(op, reason);
   });
 }

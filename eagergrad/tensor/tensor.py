@@ -81,33 +81,6 @@ class Tensor(_C.TensorBase):
 
     # -- conversions ---------------------------------------------------------------------------------
 
-    def to(self, *args: Any, **kwargs: Any) -> Tensor:
-        """This tensor with another dtype and/or device: ``to(dtype)``, ``to(device, dtype)``, ``to(other)``.
-
-        Returns the tensor itself if nothing changes and ``copy`` is not set. Recorded.
-        """
-        # What most programs write, a microsecond sooner.
-        if not kwargs or kwargs.keys() == _NON_BLOCKING:
-            if len(args) == 1:
-                wanted = args[0]
-                if isinstance(wanted, (Device, str)):
-                    return _move(self, wanted)
-                if isinstance(wanted, dtype):
-                    return _cast(self, wanted)
-                if isinstance(wanted, _C.TensorBase):
-                    return _move(_cast(self, wanted.dtype), wanted.device)
-            elif (
-                len(args) == 2 and isinstance(args[0], (Device, str)) and isinstance(args[1], dtype)
-            ):
-                return _move(_cast(self, args[1]), args[0])
-        format = kwargs.pop("memory_format", None)
-        target, where, copy = _parse_to(args, kwargs)
-        result = self if target is None else _cast(self, target)
-        if where is not None:
-            result = _move(result, where)
-        result = _formatted(result, format)
-        return result.clone() if copy and result is self else result
-
     def type(self, dtype: Any = None, non_blocking: bool = False) -> Any:
         """The name of this tensor's type, or the tensor cast to a dtype or named type."""
         if dtype is None:
@@ -659,36 +632,6 @@ builtin_float, builtin_int = float, int
 
 def _formatted(x: Tensor, memory_format: Any) -> Tensor:
     return x if memory_format is None else x.contiguous(memory_format=memory_format)
-
-
-_NON_BLOCKING = {"non_blocking"}
-
-
-def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[dtype | None, Any, bool]:
-    """The dtype, the device and the copy flag of Tensor.to's arguments."""
-    target = kwargs.pop("dtype", None)
-    where = kwargs.pop("device", None)
-    copy = kwargs.pop("copy", False)
-    other = kwargs.pop("other", None)
-    kwargs.pop("non_blocking", None)
-    if kwargs:
-        raise TypeError(f"to() got an unexpected keyword argument {next(iter(kwargs))!r}")
-    positional = list(args)
-    if positional and isinstance(positional[0], _C.TensorBase):
-        other = positional.pop(0)
-    elif positional and (
-        isinstance(positional[0], (str, Device)) or type(positional[0]) is builtin_int
-    ):
-        where = positional.pop(0)
-        if positional and (isinstance(positional[0], dtype) or positional[0] is None):
-            target = positional.pop(0)
-    elif positional and (positional[0] is None or not isinstance(positional[0], builtin_bool)):
-        target = positional.pop(0)
-    if len(positional) > 1:
-        copy = positional[1]
-    if other is not None:
-        target, where = other.dtype, other.device
-    return (None if target is None else _as_dtype(target)), where, builtin_bool(copy)
 
 
 def _legacy_type(name: str, kind: dtype) -> type:
