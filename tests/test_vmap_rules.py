@@ -145,6 +145,17 @@ def _written(a: Any) -> Any:
     return b.mul_(2).clamp_(-1, 1)
 
 
+class _Once(eg.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Any) -> Any:
+        return x * 2
+
+    @staticmethod
+    @eg.autograd.function.once_differentiable
+    def backward(ctx: Any, g: Any) -> Any:
+        return g * 2
+
+
 X = (5, 4, 6)
 TOGETHER = {
     "expand": (lambda a: a.expand(3, 4, 6).repeat(2, 1, 1).view(-1, 2).view_as(eg.ones(72, 2)), X),
@@ -178,6 +189,9 @@ TOGETHER = {
     "an image": (nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.AdaptiveAvgPool2d(2), nn.Flatten(0)), (5, 3, 8, 8)),
     "batch norm in use": (nn.BatchNorm2d(3).eval(), (5, 2, 3, 8, 8)),
     "an encoder": (nn.TransformerEncoderLayer(6, 2, 8, dropout=0.0, batch_first=True).eval(), (5, 2, 4, 6)),
+    "an op without a rule": (lambda a: eg.searchsorted(a[0].sort()[0], a) + eg.quantile(a, 0.3), X),
+    "a Function of one item": (lambda a: func.grad(lambda b: (_Once.apply(b) ** 2).sum())(a), X),
+    "repeats of each item": (lambda a: a.repeat_interleave((a[:, 0] > 9).long() + 2, 0), X),
     "a density": (lambda a: eg.distributions.Normal(a, 1.0).log_prob(a + 1).sum(), X),
 }  # fmt: skip
 
@@ -261,17 +275,6 @@ def test_a_tall_jacobian_comes_by_columns(whole: Any, monkeypatch: pytest.Monkey
     assert eg.equal(once, 2 * eg.cat([eg.eye(3)] * 20))
 
 
-class _Once(eg.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        return x * 2
-
-    @staticmethod
-    @eg.autograd.function.once_differentiable
-    def backward(ctx: Any, g: Any) -> Any:
-        return g * 2
-
-
 def test_pulling_back_a_batch_of_cotangents(whole: Any) -> None:
     w = eg.randn(4, 3)
     _, pull = func.vjp(lambda x: eg.tanh(w @ x), eg.ones(3))
@@ -314,16 +317,6 @@ def test_gradients_flow_through_the_whole_batch(whole: Any) -> None:
     assert whole and eg.allclose(g, 2 * (3 * total + total.sum()), atol=1e-5)
 
 
-class _Double(eg.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Any) -> Any:
-        return x * 2
-
-    @staticmethod
-    def backward(ctx: Any, g: Any) -> Any:
-        return g * 2
-
-
 @pytest.mark.parametrize(
     "f",
     [
@@ -331,7 +324,6 @@ class _Double(eg.autograd.Function):
         lambda a: a * a.sum().item(),
         lambda a: a[a > 0].sum(),
         lambda a: eg.zeros(3).add_(a),
-        lambda a: func.grad(lambda b: _Double.apply(b).sum())(a),
         lambda a: a + len(str(a)),
         lambda a: eg.tensor([float(v) for v in a]),
         lambda a: eg.autograd.grad((b := a.detach().requires_grad_()).sum(), b)[0],
@@ -348,6 +340,12 @@ def test_a_write_of_items_into_what_they_share_adds_up() -> None:
     total = eg.zeros(3)
     func.vmap(lambda row: total.add_(row))(eg.ones(4, 3))
     assert eg.equal(total, 4 * eg.ones(3))
+
+
+def test_a_function_runs_once_though_an_op_has_no_rule() -> None:
+    calls = []
+    func.vmap(lambda a: calls.append(a) or eg.histc(a, 3, 0, 1))(eg.rand(4, 9))
+    assert len(calls) == 1
 
 
 def test_chunks_of_a_batch() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 import threading
 from typing import Any
 
@@ -15,6 +16,7 @@ class _Vmaps(threading.local):
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.limit = sys.maxsize  # a running rule sees items of lower levels only
 
 
 vmaps = _Vmaps()
@@ -141,12 +143,13 @@ class Function:
     def apply(cls, *args: Any, **kwargs: Any) -> Any:
         """Runs forward unrecorded and puts this function on the tape."""
         if vmaps.sizes:
-            from eagergrad.func._batched import NoRule, level_of, of_matrices
+            from eagergrad.func._batched import each, level_of, of_matrices
 
-            if level_of(args) >= 0:
+            level = level_of(args)
+            if level >= 0:
                 if cls._of_matrices:
                     return of_matrices(cls.apply, args)
-                raise NoRule("[vmap] a Function of one item")
+                return each(level, cls.apply, args, kwargs)
         ctx: Any = FunctionCtx()
         ctx.function = cls
         separate = cls.setup_context is not Function.setup_context

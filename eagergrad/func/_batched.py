@@ -4,8 +4,9 @@ Note [Batched tensors]
 A `Batched` holds the whole batch, items along dimension 0, and shows the shape of one item. Like a sparse tensor it says it
 is a Tensor and is no subclass, so an op of the core that gets one asks its ``__torch_function__``; a rule of `RULES` then
 runs the op on the whole batch. Rules are written in ordinary ops, so the tape records them and their values may be batched
-again, by an outer vmap (a lower level). What has no rule, reads a value (``x.item()``) or chooses by one that differs
-between the items (``if x > 0``) raises; `vmap` then runs the function item by item, as it is written.
+again, by an outer vmap (a lower level). An op without a rule runs for each item, and its results are stacked (`_each`). What
+reads a value (``x.item()``) or chooses by one that differs between the items (``if x > 0``) raises; `vmap` then runs the
+function item by item, as it is written.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ import eagergrad as eg
 from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.autograd.function import vmaps
+from eagergrad.tensor.stand_in import StandIn
 
 __all__ = [
     "Batched",
     "NoRule",
     "batched_by",
+    "each",
     "level_of",
     "physical",
     "rewrapped",
@@ -66,13 +69,11 @@ def _unary(name: str) -> Callable[[Batched], Any]:
     return lambda self: call(op, (self,), {})
 
 
-class Batched:
+class Batched(StandIn):
     """One item of a batch. See Note [Batched tensors]."""
 
     __slots__ = ("__weakref__", "level", "value")
-    __array_ufunc__ = None
-    __array_priority__ = 1001
-    is_sparse = is_quantized = is_nested = is_meta = is_sparse_csr = is_mkldnn = False
+    is_sparse = is_sparse_csr = False
     layout = eg.strided
 
     def __init__(self, value: Any, level: int) -> None:
@@ -80,15 +81,12 @@ class Batched:
         self.level = level
 
     @property
-    def __class__(self) -> Any:  # type: ignore[override]
-        return Tensor
+    def _held(self) -> Any:  # type: ignore[override]
+        return self.value
 
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        op = getattr(_ops, func) if isinstance(func, str) else func
-        return call(op, args, kwargs or {})
+    @staticmethod
+    def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        return call(getattr(_ops, func) if isinstance(func, str) else func, args, kwargs)
 
     def __getattr__(self, name: str) -> Any:
         op = _METHODS.get(name)
@@ -99,21 +97,16 @@ class Batched:
         found = inspect.getattr_static(Tensor, name, None)
         if isinstance(found, types.FunctionType) and not name.startswith("_"):
             return types.MethodType(found, self)
+        op = _C.op_table.get(name)
+        if op is not None and found is not None:
+            return lambda *args, **kwargs: call(op, (self, *args), kwargs)
         raise AttributeError(f"[vmap] '{name}' of a batch of items")
 
     # -- what can be said of every item --------------------------------------------------------------------
 
     @property
-    def shape(self) -> Any:
+    def shape(self) -> Any:  # type: ignore[override]
         return eg.Size(self.value.shape[1:])
-
-    @property
-    def dtype(self) -> Any:
-        return self.value.dtype
-
-    @property
-    def device(self) -> Any:
-        return self.value.device
 
     @property
     def requires_grad(self) -> bool:
@@ -127,36 +120,8 @@ class Batched:
     def grad_fn(self) -> Any:
         return self.value.grad_fn
 
-    @property
-    def ndim(self) -> int:
-        return self.value.dim() - 1
-
-    @property
-    def is_cuda(self) -> bool:
-        return self.value.is_cuda
-
-    @property
-    def is_cpu(self) -> bool:
-        return self.value.is_cpu
-
     def dim(self) -> int:
         return self.value.dim() - 1
-
-    ndimension = dim
-
-    def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[dim]
-
-    def numel(self) -> int:
-        return self.shape.numel()
-
-    nelement = numel
-
-    def is_floating_point(self) -> bool:
-        return self.value.is_floating_point()
-
-    def is_complex(self) -> bool:
-        return False
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         return self.value.is_contiguous()
@@ -164,11 +129,6 @@ class Batched:
     def requires_grad_(self, requires_grad: bool = True) -> Batched:
         self.value.requires_grad_(requires_grad)
         return self
-
-    def __len__(self) -> int:
-        if not self.ndim:
-            raise TypeError("len() of a 0-d tensor")
-        return self.value.shape[1]
 
     def __iter__(self) -> Iterator[Any]:
         if not self.ndim:
@@ -240,16 +200,79 @@ class Batched:
 
 def call(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """The op on whole batches: those of the innermost vmap among the arguments."""
-    rule = RULES.get(op.__name__)
-    if rule is None:
-        raise NoRule(f"[vmap] {op.__name__} has no rule for a whole batch")
-    level = max(map(level_of, args), default=-1)
+    level = level_of(args)
     if kwargs:
-        level = max(level, *map(level_of, kwargs.values()))
-    result = rule(level, op, *args, **kwargs)
+        level = max(level, level_of(tuple(kwargs.values())))
+    limit = vmaps.limit
+    if level >= limit:
+        raise NoRule(f"[vmap] {op.__name__} got an item of the level whose rule runs")
+    vmaps.limit = level
+    try:
+        result = RULES.get(op.__name__, _without_rule)(level, op, *args, **kwargs)
+    except NoRule:
+        return _each(level, op, args, kwargs)
+    finally:
+        vmaps.limit = limit
     return (
         result if is_at(result, level) else _wrapped(result, level)
     )  # written in place, it is wrapped
+
+
+def _without_rule(level: int, op: Any, *args: Any, **kwargs: Any) -> Any:
+    raise NoRule(f"[vmap] {op.__name__} has no rule for a whole batch")
+
+
+def each(
+    level: int, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """What the function makes of each item that these arguments stand for, stacked."""
+    results = [
+        function(*_item_of(args, level, i), **_item_of(kwargs, level, i))
+        for i in range(vmaps.sizes[level])
+    ]
+    first = results[0]
+    if isinstance(first, Tensor):
+        return Batched(eg.stack(results), level)
+    if isinstance(first, (tuple, list)) and all(isinstance(x, Tensor) for x in first):
+        columns = [Batched(eg.stack(c), level) for c in zip(*results, strict=True)]
+        return tuple(columns) if type(first) is tuple else type(first)(columns)
+    if all(x == first for x in results):
+        return first
+    raise NoRule("[vmap] an answer that differs between the items")
+
+
+def _each(level: int, op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The op for each item; a view is refused, since what is written into one must be seen in the other."""
+    if "out" in kwargs:
+        raise NoRule("[vmap] out= of a batch of items")
+    written = op.__name__.endswith("_")
+    if written and not is_at(args[0], level):
+        raise NoRule("[vmap] a write of items into what all items share")
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        result = op(*args, **kwargs)
+        if not written and _memory(result) & _memory(args):
+            raise NoRule(f"[vmap] {op.__name__} is a view of each item")
+        return result
+
+    result = each(level, run, args, kwargs)
+    return args[0] if written else result
+
+
+def _memory(x: Any) -> set[int]:
+    if isinstance(x, Tensor):
+        return {physical(x).untyped_storage().data_ptr()} - {0}
+    return set().union(*map(_memory, x)) if isinstance(x, (tuple, list)) else set()
+
+
+def _item_of(x: Any, level: int, i: int) -> Any:
+    if type(x) is Batched:
+        return x.value[i] if x.level == level else x
+    if isinstance(x, dict):
+        return {k: _item_of(v, level, i) for k, v in x.items()}
+    if isinstance(x, (list, tuple)) and level_of(x) == level:
+        return type(x)(_item_of(v, level, i) for v in x)
+    return x
 
 
 def _wrapped(result: Any, level: int) -> Any:

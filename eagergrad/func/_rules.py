@@ -97,7 +97,7 @@ def _in_place(level: int, op: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 @_rule(
-    "_cast _to_device clone contiguous zeros_like ones_like full_like empty_like view_as reshape_as expand_as"
+    "_cast _to_device to clone contiguous zeros_like ones_like full_like empty_like view_as reshape_as expand_as"
 )
 def _alike(level: int, op: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     if op.__name__ in ("view_as", "reshape_as", "expand_as"):
@@ -105,7 +105,7 @@ def _alike(level: int, op: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         return (_expanded if op.__name__ == "expand_as" else _reshaped)(level, op, x, args[0].shape)
     if not is_at(x, level):
         raise NoRule("[vmap] an option that differs between the items")
-    return op(x.value, *args, **kwargs)
+    return op(x.value, *(a.value if is_at(a, level) else a for a in args), **kwargs)
 
 
 def _shifted(x: Any, dim: Any, extra: int = 0) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -186,6 +187,7 @@ def _whole(
         for x, dim in zip(leaves, dims, strict=True)
     ]
     vmaps.sizes.append(size)
+    limit, vmaps.limit = vmaps.limit, sys.maxsize
     try:
         output = func(*tree_unflatten(items, form), **kwargs)
         found, out_form = tree_flatten(output)
@@ -200,6 +202,7 @@ def _whole(
             results.append(whole[0] if dim is None else whole.movedim(0, dim) if dim else whole)
     finally:
         del vmaps.sizes[level:]
+        vmaps.limit = limit
     return tree_unflatten(results, out_form)
 
 

@@ -13,8 +13,7 @@ import eagergrad as eg
 from eagergrad import Size, Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.sparse.pattern import Form, Grouping, Pattern, group, summed
-from eagergrad.tensor.size import wrap_dim
-from eagergrad.tensor.tensor import _parse_to
+from eagergrad.tensor.stand_in import StandIn
 
 COMPRESSED: dict[str, tuple[str, str]] = {
     eg.sparse_csr: ("crow_indices", "col_indices"),
@@ -22,17 +21,14 @@ COMPRESSED: dict[str, tuple[str, str]] = {
 }
 
 
-class SparseTensor:
+class SparseTensor(StandIn):
     """A tensor of which only some entries are stored. Made by `eagergrad.sparse.csr`, `csc` and `coo`.
 
     ``isinstance(x, eagergrad.Tensor)`` holds, as programs that check it expect, though the class is no
     subclass: an op of the core that has no sparse form refuses it instead of reading its values as a vector.
     """
 
-    __array_ufunc__ = None  # NumPy leaves operators to this class
-    __array_priority__ = 1001
     is_sparse_csr: bool
-    is_quantized = is_mkldnn = is_nested = is_meta = False
     names: tuple[None, ...] = ()
 
     def __init__(self, layout: str, shape: tuple[int, ...], values: Tensor, **where: Any) -> None:
@@ -44,39 +40,17 @@ class SparseTensor:
         self._coalesced: bool = where.get("coalesced", True)
         self._grouping: Grouping | None = None
 
-    @property
-    def __class__(self) -> Any:  # type: ignore[override]
-        return Tensor
-
-    @classmethod
-    def __torch_function__(
-        cls, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
+    @staticmethod
+    def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         from eagergrad.sparse.dispatch import call
 
-        return call(func, args, kwargs or {})
+        return call(func, args, kwargs)
+
+    @property
+    def _held(self) -> Tensor:  # type: ignore[override]
+        return self._vals
 
     # -- what it is ------------------------------------------------------------------------------------
-
-    @property
-    def dtype(self) -> Any:
-        return self._vals.dtype
-
-    @property
-    def device(self) -> Any:
-        return self._vals.device
-
-    @property
-    def is_cuda(self) -> bool:
-        return self._vals.is_cuda
-
-    @property
-    def is_cpu(self) -> bool:
-        return self._vals.is_cpu
-
-    @property
-    def ndim(self) -> int:
-        return len(self.shape)
 
     @property
     def is_sparse(self) -> bool:
@@ -85,23 +59,6 @@ class SparseTensor:
     @property
     def is_sparse_csr(self) -> bool:  # type: ignore[no-redef]
         return self.layout == eg.sparse_csr
-
-    def dim(self) -> int:
-        return len(self.shape)
-
-    ndimension = dim
-
-    def size(self, dim: int | None = None) -> Any:
-        return self.shape if dim is None else self.shape[self._wrap(dim)]
-
-    def _wrap(self, dim: int) -> int:
-        return wrap_dim(dim, self.ndim)
-
-    def numel(self) -> int:
-        """Elements of the whole, zeros included; `_nnz` counts the entries that are stored."""
-        return self.shape.numel()
-
-    nelement = numel
 
     def _nnz(self) -> int:
         return self._vals.shape[0]
@@ -112,21 +69,6 @@ class SparseTensor:
     def dense_dim(self) -> int:
         return self.ndim - self.sparse_dim()
 
-    def element_size(self) -> int:
-        return self._vals.element_size()
-
-    def is_floating_point(self) -> bool:
-        return self._vals.is_floating_point()
-
-    def is_complex(self) -> bool:
-        return False
-
-    def is_signed(self) -> bool:
-        return self._vals.is_signed()
-
-    def get_device(self) -> int:
-        return self._vals.get_device()
-
     def is_contiguous(self, memory_format: Any = None) -> bool:
         return True
 
@@ -135,11 +77,6 @@ class SparseTensor:
 
     def stride(self, dim: int | None = None) -> Any:
         raise RuntimeError(f"[stride] sparse tensors ({self.layout}) do not have strides")
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of a 0-d tensor")
-        return self.shape[0]
 
     def __iter__(self) -> Iterator[Any]:
         return (self[i] for i in range(len(self)))  # type: ignore[index]
@@ -378,11 +315,9 @@ class SparseTensor:
         """This tensor with another dtype or on another device: ``to(dtype)``, ``to(device, dtype)``, ``to(other)``. Recorded."""
         if args and isinstance(args[0], SparseTensor):
             args = (args[0]._vals, *args[1:])
-        target, where, copy = _parse_to(args, dict(kwargs))
-        values = self._vals.to(device=where, dtype=target)
-        if values is self._vals and not copy:
+        values = self._vals.to(*args, **kwargs)
+        if values is self._vals:
             return self
-        values = values.clone() if values is self._vals else values
         return self._with(values) if values.device == self.device else self._moved(values)
 
     def _moved(self, values: Tensor) -> SparseTensor:
