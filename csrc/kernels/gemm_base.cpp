@@ -102,13 +102,19 @@ void product_of(const Gemm<double>& g) {
   own ? own(g) : by_blas(g);
 }
 
+constexpr int64_t kUnit = 16;  // rows or columns that are not parted
+
+// Where part i of so many begins, in whole units.
+int64_t part_begin(int64_t size, int64_t i, int64_t parts) {
+  return min64(size, ceil_div(size, kUnit) * i / parts * kUnit);
+}
+
 // Note [Products of halves]. Each half becomes a float, which is exact, and each sum is rounded once. A becomes floats as a whole;
 // B some columns at a time, which stay in the second-level cache while they are multiplied.
 template <class T>
 class ByFloats {
   // Of B at a time: elements, but some columns if they meet many rows of A.
   static constexpr int64_t kStrip = 1 << 16, kManyRows = 64, kColumns = 256;
-  static constexpr int64_t kUnit = 16;  // columns
 
  public:
   explicit ByFloats(const Gemm<T>& product)
@@ -123,7 +129,7 @@ class ByFloats {
   void run() {
     convert(a.data(), columns_of_a(), g.a, g.lda, rows_of_a(), columns_of_a());
     for (int64_t i = 0; i < parts; ++i) {
-      const int64_t j = begin(i), n = begin(i + 1) - j;
+      const int64_t j = part_begin(g.n, i, parts), n = part_begin(g.n, i + 1, parts) - j;
       const int64_t ldb = g.trans_b ? g.k : n;
       if (g.trans_b)
         convert(b.data(), ldb, g.b + j * g.ldb, g.ldb, n, g.k);
@@ -148,7 +154,6 @@ class ByFloats {
     const int64_t columns = max64(kStrip / g.k, g.m < kManyRows ? kUnit : kColumns);
     return std::clamp<int64_t>(ceil_div(g.n, columns), 1, max64(1, units / 2));
   }
-  int64_t begin(int64_t i) const { return min64(g.n, units * i / parts * kUnit); }
   int64_t most_columns() const { return ceil_div(units, parts) * kUnit; }
 
   template <class To, class From>
@@ -183,7 +188,7 @@ void product_of(const Gemm<BFloat16>& g) {
 // same way whatever the number of threads; `depth` terms at a time, which does not depend on it either.
 class Grid {
   static constexpr double kPiece = 2e9, kSmallPiece = 1.6e7;
-  static constexpr int64_t kLeast = 64, kUnit = 16;
+  static constexpr int64_t kLeast = 64;
 
  public:
   Grid(int64_t m, int64_t n, int64_t k) : m_(m), n_(n) {
@@ -208,16 +213,13 @@ class Grid {
         4096, int64_t(kPiece / double(m) / double(n) * std::max(4.0, std::floor(work / kPiece))));
   }
   int64_t pieces() const { return down * across; }
-  int64_t row(int64_t i) const { return bound(m_, i, down); }
-  int64_t column(int64_t i) const { return bound(n_, i, across); }
+  int64_t row(int64_t i) const { return part_begin(m_, i, down); }
+  int64_t column(int64_t i) const { return part_begin(n_, i, across); }
 
   int64_t down = 1, across = 1, depth;
 
  private:
   int64_t m_, n_;
-  static int64_t bound(int64_t size, int64_t i, int64_t parts) {
-    return std::min(size, (size + kUnit - 1) / kUnit * i / parts * kUnit);
-  }
 };
 
 template <class T>

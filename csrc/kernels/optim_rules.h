@@ -3,9 +3,9 @@
 //   prepare    the numbers that depend on the step count, once a parameter,
 //   operator() the update of one element,
 //   fading     what steps without a gradient do, for rows that lag behind.
-// T is what an element is: a vector of them on the CPU (kernels/lanes.h), float or double on the GPU, Tensor where the step itself is
-// differentiated; N is what
-// an option is: double, or Tensor. Names of functions are those of vocabulary.h, which exist for Tensors too.
+// T is what an element is: a vector of them on the CPU (kernels/lanes.h), float or double on the GPU, Tensor where the step
+// itself is differentiated; N is what an option is: double, or Tensor. Names of functions are those of vocabulary.h, which
+// exist for Tensors too.
 // References to the papers stand in eagergrad/optim.
 #pragma once
 
