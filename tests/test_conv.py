@@ -147,6 +147,50 @@ def test_halves_compute_in_float(dtype):
     assert (y.double() - exact).abs().max().item() < bound * exact.abs().max().item()
 
 
+# Pieces of long lines, planes too large for a strip, joined small images, many channels, an empty batch.
+WIDE_SHAPES = [
+    *((2, 40, 33, (3001,), (5,), 1, 2, 2, 1), (3, 2, 70, (70, 40), (1, 1), 1, 0, 1, 1)),
+    *((1, 64, 40, (90, 90), (3, 3), 1, 1, 1, 1), (17, 65, 100, (2, 1), (3, 3), 1, 1, 1, 1)),
+    *((33, 34, 17, (4, 4), (1, 1), 1, 0, 1, 1), (2, 600, 300, (5, 5), (3, 3), 2, 1, 1, 1)),
+    *((2, 70, 300, (13, 12), (1, 1), 1, 0, 1, 1), (0, 6, 6, (9, 7), (5, 5), 2, 2, 1, 2)),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES + WIDE_SHAPES, ids=str)
+@pytest.mark.parametrize("transposed", [False, True])
+def test_bfloat16_is_rounded_once(shape, transposed):
+    _, _, _, spatial, _, stride, padding, dilation, groups = shape
+    x, w, b = (eg.tensor(a).to(eg.bfloat16) for a in arrays(shape, "float32"))
+    name = CONV[len(spatial)]
+    if transposed:  # the same member of the three as an input
+        name = f"conv_transpose{len(spatial)}d"
+        y = getattr(F, CONV[len(spatial)])(x, w, None, stride, padding, dilation, groups)
+        x = eg.randn(y.shape, generator=eg.Generator().manual_seed(0)).to(eg.bfloat16)
+        b = None
+
+    def run(dtype):
+        inputs = [t.to(dtype).requires_grad_() for t in (x, w, b) if t is not None]
+        bias = None if b is None else inputs[2]
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+        y = getattr(F, name)(*inputs[:2], bias, **options)
+        g = eg.randn(y.shape, generator=eg.Generator().manual_seed(1)).to(eg.bfloat16)
+        return [y.detach(), *eg.autograd.grad(y, inputs, g.to(dtype))]
+
+    for ours, exact in zip(run(eg.bfloat16), run(eg.float32), strict=True):
+        assert ours.dtype == eg.bfloat16 and ours.shape == exact.shape
+        if exact.numel():
+            error = (ours.float() - exact).abs() - exact.abs() / 256
+            assert error.max().item() <= 1e-4 * exact.abs().max().item()
+
+
+def test_bfloat16_beside_infinity():
+    x = eg.zeros(1, 2, 6, 40, dtype=eg.bfloat16)
+    x[0, 1, 2, 39] = float("inf")
+    w = eg.ones(3, 2, 3, 3, dtype=eg.bfloat16)
+    y = F.conv2d(x, w, padding=1)
+    assert eg.isinf(y).sum().item() == 3 * 3 * 2 and not eg.isnan(y).any()
+
+
 def test_non_contiguous_inputs():
     x, w, b = (eg.tensor(a) for a in arrays((2, 16, 16, (9, 9), (3, 3), 1, 1, 1, 1)))
     plain = F.conv2d(x.transpose(2, 3).contiguous(), w.flip(2), b, padding=1)
@@ -179,8 +223,10 @@ def test_gradients_of_the_transposed_convolution():
     )
 
 
-def test_the_same_bits_with_any_number_of_threads():
-    x, w, b = (eg.tensor(a).float() for a in arrays((4, 32, 32, (24, 24), (3, 3), 1, 1, 1, 1)))
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_the_same_bits_with_any_number_of_threads(dtype):
+    shape = (4, 32, 32, (24, 24), (3, 3), 1, 1, 1, 1)
+    x, w, b = (eg.tensor(a).to(getattr(eg, dtype)) for a in arrays(shape))
     x.requires_grad_(), w.requires_grad_()
 
     def run():

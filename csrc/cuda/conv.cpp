@@ -156,8 +156,10 @@ void weight_grad(const ConvShape& s, DType t, const void* gy, const void* x, voi
                  static_cast<const void*>(parts.get()), gw);
 }
 
+bool takes(DType, const ConvShape&) { return true; }
+
 }  // namespace
 
-EG_CUDA_KERNELS(ConvKernels, {true, &forward, &input_grad, &weight_grad})
+EG_CUDA_KERNELS(ConvKernels, {&takes, &forward, &input_grad, &weight_grad})
 
 }  // namespace eg

@@ -5,6 +5,7 @@
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_flat.h"
 #include "kernels/conv_pointwise.h"
+#include "kernels/conv_tiles.h"
 #include "kernels/conv_wide.h"
 
 namespace eg {
@@ -14,31 +15,6 @@ template <class T>
 void run_piece(const TapConv<T>& t, const int64_t* kernel) {
   if (prefers_depthwise<T>(t, t.depth, t.outs)) return run_depthwise(t, kernel);
   prefers_wide<T>(t.outs) ? run_wide(t, kernel) : run_flat(t, kernel);
-}
-
-// ---------------------------------------------------------------------------- long lines
-
-// A line of many outputs (audio, say) is cut into pieces whose inputs fit in cache; images are cut into rows instead.
-template <class Conv>
-int64_t line_pieces(const Conv& t, int64_t item_size) {
-  const TapDim* d = t.dim;
-  const bool line = d[0].outputs * d[1].outputs * d[0].source * d[1].source == 1;
-  const int64_t reach = d[2].high - d[2].low;
-  const int64_t fits = kStripBytes / (item_size * max64(1, max64(t.depth * d[2].step, t.outs)));
-  const int64_t piece = max64(256, max64(fits, 2 * reach));
-  return line && d[2].outputs > 2 * piece ? ceil_div(d[2].outputs, piece) : 1;
-}
-
-// Outputs [begin, end) of a dimension, reading from the returned source position on.
-int64_t cut_line(TapDim& d, int64_t begin, int64_t end, int64_t* shift) {
-  const int64_t all = ceil_div(d.source, d.step);
-  const int64_t from = min64(all, max64(0, begin + d.low));
-  const int64_t to = max64(from, min64(all, end + d.high));
-  for (int64_t k = 0; k < d.taps; ++k) shift[k] = d.shift[k] + begin - from;
-  d.shift = shift, d.low += begin - from, d.high += begin - from;
-  d.source = min64(d.source, to * d.step) - min64(d.source, from * d.step);
-  d.outputs = end - begin;
-  return from * d.step;
 }
 
 template <class T>
@@ -57,6 +33,10 @@ void run(const TapConv<T>& t, const int64_t* kernel) {
     }
   });
 }
+
+#if defined(EG_AMX)
+void run(const TapConv<BFloat16>& t, const int64_t* kernel) { TileConv(t, kernel).run(); }
+#endif
 
 template <class T>
 void forward(const ConvShape& s, const T* x, const T* w, const T* bias, T* y) {
@@ -80,7 +60,7 @@ template <class T>
 void fill_residue(const TapConv<T>& t) {
   const int64_t channels = t.groups * t.outs;
   for (int64_t i = 0; i < t.batch * channels; ++i) {
-    const T value = t.bias ? t.bias[i % channels] : T(0);
+    const T value = t.bias ? t.bias[i % channels] : T{};
     T* to = t.dst + t.dst_base + i * t.dst_channel;
     for (int64_t z = 0; z < t.dim[0].outputs; ++z)
       for (int64_t y = 0; y < t.dim[1].outputs; ++y)
@@ -129,15 +109,21 @@ void weight_grad_piece(const GradConv<T>& t, const ConvShape& s, T* gw) {
 }
 
 template <class T>
-void weight_grad(const ConvShape& s, const T* gy, const T* x, T* gw) {
+GradConv<T> grad_conv(const ConvShape& s, const T* gy, const T* x, TapTables& tables) {
   GradConv<T> t;
-  TapTables tables(s);
   tables.attach(s, t.dim);
   for (int i = 0; i < 3; ++i) forward_dim(s, i, t.dim[i]);
   t.batch = s.batch, t.groups = s.groups;
   t.depth = s.in_channels / s.groups, t.outs = s.out_channels / s.groups;
   t.taps = volume(s.kernel);
   t.x = x, t.gy = gy, t.x_channel = volume(s.in), t.gy_channel = volume(s.out);
+  return t;
+}
+
+template <class T>
+void weight_grad(const ConvShape& s, const T* gy, const T* x, T* gw) {
+  TapTables tables(s);
+  const GradConv<T> t = grad_conv(s, gy, x, tables);
   if (t.flops() == 0) return zero(gw, t.weights());
   const int64_t pieces = line_pieces(t, sizeof(T)), outputs = t.dim[2].outputs, total = t.weights();
   if (pieces == 1) return weight_grad_piece(t, s, gw);
@@ -165,11 +151,38 @@ void weight_grad(const ConvShape& s, const T* gy, const T* x, T* gw) {
     for (int64_t k = 0; k < total; ++k) gw[k] += sums.data()[j * total + k];
 }
 
+#if defined(EG_AMX)
+void weight_grad(const ConvShape& s, const BFloat16* gy, const BFloat16* x, BFloat16* gw) {
+  TapTables tables(s);
+  const GradConv<BFloat16> t = grad_conv(s, gy, x, tables);
+  if (t.flops() == 0)
+    return (void)memset(static_cast<void*>(gw), 0, size_t(t.weights()) * sizeof(*gw));
+  TileGrad(t).run(gw);
+}
+#endif
+
 // ---------------------------------------------------------------------------- entry points
+
+// BFloat16 too where there are tiles for it: but channels by themselves have no sums to speak of.
+bool takes(DType t, const ConvShape& s) {
+#if defined(EG_AMX)
+  const int64_t depth = s.in_channels / s.groups, outs = s.out_channels / s.groups;
+  return t == DType::BFloat16 && tiles_available() && (s.groups < 4 || depth * outs > 4);
+#else
+  return false;
+#endif
+}
+template <class F>
+void visit_taken(DType t, F&& f) {
+#if defined(EG_AMX)
+  if (t == DType::BFloat16) return f(BFloat16{});
+#endif
+  visit_float(t, f);
+}
 
 void forward_any(const ConvShape& s, DType t, const void* x, const void* w, const void* bias,
                  void* y) {
-  visit_float(t, [&](auto zero) {
+  visit_taken(t, [&](auto zero) {
     using T = decltype(zero);
     forward(s, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
             static_cast<T*>(y));
@@ -177,14 +190,14 @@ void forward_any(const ConvShape& s, DType t, const void* x, const void* w, cons
 }
 void input_grad_any(const ConvShape& s, DType t, const void* gy, const void* w, const void* bias,
                     void* gx) {
-  visit_float(t, [&](auto zero) {
+  visit_taken(t, [&](auto zero) {
     using T = decltype(zero);
     input_grad(s, static_cast<const T*>(gy), static_cast<const T*>(w), static_cast<const T*>(bias),
                static_cast<T*>(gx));
   });
 }
 void weight_grad_any(const ConvShape& s, DType t, const void* gy, const void* x, void* gw) {
-  visit_float(t, [&](auto zero) {
+  visit_taken(t, [&](auto zero) {
     using T = decltype(zero);
     weight_grad(s, static_cast<const T*>(gy), static_cast<const T*>(x), static_cast<T*>(gw));
   });
@@ -192,6 +205,6 @@ void weight_grad_any(const ConvShape& s, DType t, const void* gy, const void* x,
 
 }  // namespace
 
-EG_KERNELS(ConvKernels, {false, &forward_any, &input_grad_any, &weight_grad_any})
+EG_KERNELS(ConvKernels, {&takes, &forward_any, &input_grad_any, &weight_grad_any})
 
 }  // namespace eg

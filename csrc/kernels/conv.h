@@ -15,9 +15,9 @@ struct ConvShape {
   int64_t stride[3], pad[3], dilation[3];
 };
 
-// All tensors are float32 or float64, or halves if the kernels take them. All results are overwritten.
+// All tensors are float32 or float64, or halves that the kernels take. All results are overwritten.
 struct ConvKernels {
-  bool halves;
+  bool (*takes)(DType, const ConvShape&);  // a type of halves
   // y = x * w (+ bias, one number an output channel, or null)
   void (*forward)(const ConvShape&, DType, const void* x, const void* w, const void* bias, void* y);
   // gx: the transpose of `forward` with respect to x, (+ bias, one number an input channel)

@@ -10,13 +10,17 @@ constexpr int64_t kPointDepth = 512;  // channels of a panel
 constexpr int64_t kPointPanels = 8;   // panels a task
 
 // Does every output read the input at its own place?
-template <class T>
-bool is_pointwise(const TapConv<T>& t) {
+bool is_pointwise(const TapDim* dim) {
   for (int i = 0; i < 3; ++i) {
-    const TapDim& d = t.dim[i];
+    const TapDim& d = dim[i];
     if (d.taps != 1 || d.step != 1 || d.shift[0] != 0 || d.source != d.outputs) return false;
   }
-  return t.dst_stride[2] == 1 && t.src_channel == t.dst_channel && t.dst_base == 0;
+  return true;
+}
+template <class T>
+bool is_pointwise(const TapConv<T>& t) {
+  return is_pointwise(t.dim) && t.dst_stride[2] == 1 && t.src_channel == t.dst_channel &&
+         t.dst_base == 0;
 }
 
 // to[channel][columns of a tile] = src[channel][p ..], zero behind n

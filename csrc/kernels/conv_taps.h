@@ -124,6 +124,28 @@ EG_INLINE void copy_strided(T* to, const T* from, int64_t n, int64_t step) {
     asm volatile("" ::: "memory");
   }
 }
+#if EG_ISA_LEVEL >= 4
+// 16-bit numbers by masks.
+EG_INLINE __mmask32 first_numbers(int64_t n) {
+  return n >= 32 ? ~__mmask32(0) : (__mmask32(1) << n) - 1;
+}
+void copy_strided(uint16_t* to, const uint16_t* from, int64_t n, int64_t step) {
+  for (int64_t i = 0; step == 1 && i < n; i += 32) {
+    const __mmask32 real = first_numbers(n - i);
+    _mm512_mask_storeu_epi16(to + i, real, _mm512_maskz_loadu_epi16(real, from + i));
+  }
+  for (int64_t i = 0; step == 2 && i < n; i += 16) {
+    const __m512i v = _mm512_maskz_loadu_epi16(first_numbers(2 * (n - i) - 1), from + 2 * i);
+    const __mmask16 real = __mmask16(first_numbers(n - i));
+    _mm256_mask_storeu_epi16(to + i, real, _mm512_maskz_cvtepi32_epi16(0xffff, v));
+  }
+  for (int64_t i = 0; step > 2 && i < n; ++i) to[i] = from[i * step];
+}
+EG_INLINE void zero(uint16_t* to, int64_t n) {
+  for (int64_t i = 0; i < n; i += 32)
+    _mm512_mask_storeu_epi16(to + i, first_numbers(n - i), _mm512_setzero_si512());
+}
+#endif
 template <class T>
 EG_INLINE void zero(T* to, int64_t n) {
   int64_t i = 0;
@@ -135,6 +157,31 @@ EG_INLINE void zero(T* to, int64_t n) {
 }
 
 EG_INLINE int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
+
+// ---------------------------------------------------------------------------- long lines
+
+// A line of many outputs (audio, say) is cut into pieces whose inputs fit in cache; images are cut into rows instead.
+template <class Conv>
+int64_t line_pieces(const Conv& t, int64_t item_size) {
+  const TapDim* d = t.dim;
+  const bool line = d[0].outputs * d[1].outputs * d[0].source * d[1].source == 1;
+  const int64_t reach = d[2].high - d[2].low;
+  const int64_t fits = kStripBytes / (item_size * max64(1, max64(t.depth * d[2].step, t.outs)));
+  const int64_t piece = max64(256, max64(fits, 2 * reach));
+  return line && d[2].outputs > 2 * piece ? ceil_div(d[2].outputs, piece) : 1;
+}
+
+// Outputs [begin, end) of a dimension, reading from the returned source position on.
+int64_t cut_line(TapDim& d, int64_t begin, int64_t end, int64_t* shift) {
+  const int64_t all = ceil_div(d.source, d.step);
+  const int64_t from = min64(all, max64(0, begin + d.low));
+  const int64_t to = max64(from, min64(all, end + d.high));
+  for (int64_t k = 0; k < d.taps; ++k) shift[k] = d.shift[k] + begin - from;
+  d.shift = shift, d.low += begin - from, d.high += begin - from;
+  d.source = min64(d.source, to * d.step) - min64(d.source, from * d.step);
+  d.outputs = end - begin;
+  return from * d.step;
+}
 
 }  // namespace
 }  // namespace eg

@@ -12,14 +12,16 @@ namespace {
 
 // --- kernels over tensors, unrecorded ---------------------------------------------------------------------------
 
-DType conv_type(DType t) {
-  return is_reduced(t) && kernels<ConvKernels>().halves ? t : compute_type(t);
+DType conv_type(DType t, const ConvShape& s) {
+  return is_reduced(t) && kernels<ConvKernels>().takes(t, s) ? t : compute_type(t);
 }
-Tensor conv_input(const Tensor& t) { return contiguous_data(cast_data(t, conv_type(t.dtype()))); }
+Tensor conv_input(const Tensor& t, const ConvShape& s) {
+  return contiguous_data(cast_data(t, conv_type(t.dtype(), s)));
+}
 
 template <class Call>
-Tensor computed(const Dims& sizes, DType dtype, Call&& call) {
-  Tensor out = empty(sizes, conv_type(dtype));
+Tensor computed(const Dims& sizes, DType dtype, const ConvShape& s, Call&& call) {
+  Tensor out = empty(sizes, conv_type(dtype, s));
   if (out.numel() > 0) call(out.dtype(), out.raw());
   return cast_data(out, dtype);
 }
@@ -68,9 +70,9 @@ struct Convolution {
     ctx.save(x);
     ctx.save(w);
     if (x.numel() == 0 || w.numel() == 0) return bias_or_zero(s.y_sizes(), bias, x.dtype());
-    const Tensor cx = conv_input(x), cw = conv_input(w);
-    const Tensor cb = bias.defined() ? conv_input(bias) : Tensor();
-    const Tensor out = computed(s.y_sizes(), x.dtype(), [&](DType t, void* y) {
+    const Tensor cx = conv_input(x, s), cw = conv_input(w, s);
+    const Tensor cb = bias.defined() ? conv_input(bias, s) : Tensor();
+    const Tensor out = computed(s.y_sizes(), x.dtype(), s, [&](DType t, void* y) {
       kernels<ConvKernels>().forward(s, t, cx.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
                                      y);
     });
@@ -92,9 +94,9 @@ struct ConvolutionInputGrad {
     ctx.save(gy);
     ctx.save(w);
     if (gy.numel() == 0 || w.numel() == 0) return bias_or_zero(s.x_sizes(), bias, gy.dtype());
-    const Tensor cg = conv_input(gy), cw = conv_input(w);
-    const Tensor cb = bias.defined() ? conv_input(bias) : Tensor();
-    const Tensor out = computed(s.x_sizes(), gy.dtype(), [&](DType t, void* gx) {
+    const Tensor cg = conv_input(gy, s), cw = conv_input(w, s);
+    const Tensor cb = bias.defined() ? conv_input(bias, s) : Tensor();
+    const Tensor out = computed(s.x_sizes(), gy.dtype(), s, [&](DType t, void* gx) {
       kernels<ConvKernels>().input_grad(s, t, cg.raw(), cw.raw(), cb.defined() ? cb.raw() : nullptr,
                                         gx);
     });
@@ -116,8 +118,8 @@ struct ConvolutionWeightGrad {
     ctx.save(gy);
     ctx.save(x);
     if (gy.numel() == 0 || x.numel() == 0) return zeros(s.w_sizes(), gy.dtype());
-    const Tensor cg = conv_input(gy), cx = conv_input(x);
-    return computed(s.w_sizes(), gy.dtype(), [&](DType t, void* gw) {
+    const Tensor cg = conv_input(gy, s), cx = conv_input(x, s);
+    return computed(s.w_sizes(), gy.dtype(), s, [&](DType t, void* gw) {
       kernels<ConvKernels>().weight_grad(s, t, cg.raw(), cx.raw(), gw);
     });
   }
