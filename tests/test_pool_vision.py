@@ -91,6 +91,32 @@ def test_adaptive_pools(dims, size):
     both(lambda f, x: getattr(f, f"adaptive_max_pool{dims}d")(x, size, return_indices=True), x)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_long_windows_and_strides(dtype):
+    x = draw(2, 3, 150).astype(dtype)
+    x[0, 0, 3] = x[1, 2, 140] = np.nan
+    rtol = 1e-12 if dtype is np.float64 else 2e-6
+    both(lambda f, x: f.max_pool1d(x, 5, 3, 2), x)
+    both(lambda f, x: f.max_pool1d(x, 5, 3, 2, return_indices=True), x)
+    both(lambda f, x: f.max_pool1d(x, 40, 1), x)
+    both(lambda f, x: f.adaptive_max_pool1d(x, 7, return_indices=True), x)
+    x = draw(2, 3, 150).astype(dtype)
+    both(lambda f, x: f.adaptive_avg_pool1d(x, 4), x, rtol=rtol)
+    both(lambda f, x: f.adaptive_avg_pool2d(x, (2, 3)), draw(2, 3, 60, 70).astype(dtype), rtol=rtol)
+    both(
+        lambda f, x: f.interpolate(x, 337, mode="linear"), x, rtol=10 * rtol
+    )  # torch: positions in x.dtype
+
+
+def test_a_gradient_that_is_infinite_where_windows_are_of_different_lengths():
+    x = eg.ones(1, 1, 5, requires_grad=True)
+    g = eg.ones(1, 1, 12)
+    g[0, 0, 4] = float("inf")
+    F.interpolate(x, 12, mode="linear").backward(g)
+    assert x.grad.isinf().tolist() == [[[False, True, True, False, False]]]
+    assert not x.grad.isnan().any()
+
+
 def test_adaptive_pool_keeps_a_size_for_none():
     both(lambda f, x: f.adaptive_avg_pool2d(x, (None, 3)), draw(2, 3, 5, 8))
     both(lambda f, x: f.adaptive_max_pool2d(x, (2, None)), draw(2, 3, 5, 8))

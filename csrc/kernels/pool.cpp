@@ -8,7 +8,7 @@ namespace {
 
 // ---------------------------------------------------------------------------- maximum
 
-// Greatest values of the columns of the rows that one output row looks at: vectorised, then reduced over columns.
+// Greatest values of the columns of the rows that one output row looks at, then of the windows over columns: both vectorised.
 // Positions are those of the plane's elements; equal values: the lowest position; NaN: the last one.
 template <class T>
 struct Columns {
@@ -16,45 +16,121 @@ struct Columns {
   int32_t* at;
 };
 
-template <class T>
-EG_INLINE void start_columns(Columns<T> c, const T* row, int64_t n, int32_t position) {
-  for (int64_t i = 0; i < n; ++i) c.best[i] = row[i], c.at[i] = position + int32_t(i);
-}
-template <class T>
-EG_INLINE void add_row(Columns<T> c, const T* row, int64_t n, int32_t position) {
-  for (int64_t i = 0; i < n; ++i) {
-    const bool take = row[i] > c.best[i] || row[i] != row[i];
-    c.best[i] = take ? row[i] : c.best[i];
-    c.at[i] = take ? position + int32_t(i) : c.at[i];
-  }
-}
+// Is `v` at `at` to replace `best`? Without branches, so that loops vectorise.
 template <class T>
 EG_INLINE bool replaces(T v, int32_t at, T best, int32_t best_at) {
-  if (v != v) return best == best || at > best_at;
-  return v > best || (v == best && at < best_at);
+  const bool bad = (v != v) & ((best == best) | (at > best_at));
+  return bad | (v > best) | ((v == best) & (at < best_at));
 }
 
-template <class T>
-void max_row(const PoolShape& s, Columns<T> c, T* y, int64_t* indices) {
-  for (int64_t o = 0; o < s.out[2]; ++o) {
-    int64_t i = s.begin[2][o];
-    T best = c.best[i];
-    int32_t at = c.at[i];
-    for (i += s.step[2]; i < s.end[2][o]; i += s.step[2]) {
-      if (replaces(c.best[i], c.at[i], best, at)) best = c.best[i], at = c.at[i];
-    }
-    y[o] = best;
-    if (indices) indices[o] = at;
+template <bool Indexed, class T>
+EG_INLINE void start_columns(Columns<T> c, const T* row, int64_t n, int32_t position) {
+  for (int64_t i = 0; i < n; ++i) c.best[i] = row[i];
+  if (Indexed)
+    for (int64_t i = 0; i < n; ++i) c.at[i] = position + int32_t(i);
+}
+template <bool Indexed, class T>
+EG_INLINE void add_row(Columns<T> c, const T* row, int64_t n, int32_t position) {
+  for (int64_t i = 0; i < n; ++i) {
+    const bool take = (row[i] > c.best[i]) | (row[i] != row[i]);
+    c.best[i] = take ? row[i] : c.best[i];
+    if (Indexed) c.at[i] = take ? position + int32_t(i) : c.at[i];
   }
 }
 
-template <class T>
+// The windows of a row: column `table[tap * out + o]` is the tap of window o, the last one repeated where a window has fewer.
+// Windows low .. high have all taps, and begin `stride` apart.
+struct RowWindows {
+  int64_t out, taps, low, high, stride;
+  int32_t* table;
+
+  RowWindows(const PoolShape& s) : out(s.out[2]), taps(0), low(0), high(0), stride(1) {
+    for (int64_t o = 0; o < out; ++o) taps = max64(taps, count(s, o));
+    for (int64_t o = 0; o < out;) {
+      int64_t end = o + 1;
+      const int64_t apart = end < out ? s.begin[2][end] - s.begin[2][o] : 1;
+      while (end < out && count(s, end) == taps && s.begin[2][end] - s.begin[2][end - 1] == apart)
+        ++end;
+      if (count(s, o) == taps && end - o > high - low) low = o, high = end, stride = apart;
+      o = end;
+    }
+  }
+  void fill(const PoolShape& s, int32_t* place) {
+    table = place;
+    for (int64_t o = 0; o < out; ++o)
+      for (int64_t k = 0; k < taps; ++k)
+        place[k * out + o] = int32_t(s.begin[2][o] + min64(k, count(s, o) - 1) * s.step[2]);
+  }
+  static int64_t count(const PoolShape& s, int64_t o) {
+    return ceil_div(s.end[2][o] - s.begin[2][o], s.step[2]);
+  }
+};
+
+// What a loop over windows does with their first tap and with others, and whether positions are wanted.
+template <bool First, bool Indexed>
+struct Taps {
+  template <class T>
+  static EG_INLINE void add(Columns<const T> c, int64_t i, int64_t o, Columns<T> y) {
+    const T v = c.best[i];
+    if (First) {
+      y.best[o] = v;
+      if (Indexed) y.at[o] = c.at[i];
+    } else if (Indexed) {
+      const int32_t at = c.at[i];
+      const bool take = replaces(v, at, y.best[o], y.at[o]);
+      y.best[o] = take ? v : y.best[o];
+      y.at[o] = take ? at : y.at[o];
+    } else {
+      y.best[o] = (v > y.best[o]) | (v != v) ? v : y.best[o];
+    }
+  }
+  template <int Stride, class T>
+  static EG_INLINE void add_apart(Columns<const T> c, int64_t first, int64_t stride, int64_t n,
+                                  Columns<T> y) {
+    const int64_t apart = Stride ? Stride : stride;
+#pragma GCC ivdep
+    for (int64_t o = 0; o < n; ++o) add(c, first + o * apart, o, y);
+  }
+  template <class T>
+  static EG_INLINE void add_all(const RowWindows& w, int64_t tap, Columns<const T> c,
+                                Columns<T> y) {
+    const int32_t* columns = w.table + tap * w.out;
+    for (int64_t o = 0; o < w.low; ++o) add(c, columns[o], o, y);
+    const Columns<T> middle{y.best + w.low, Indexed ? y.at + w.low : nullptr};
+    const int64_t n = w.high - w.low, first = n > 0 ? columns[w.low] : 0;
+    if (w.stride == 1)
+      add_apart<1>(c, first, 1, n, middle);
+    else if (w.stride == 2)
+      add_apart<2>(c, first, 2, n, middle);
+    else
+      add_apart<0>(c, first, w.stride, n, middle);
+    for (int64_t o = w.high; o < w.out; ++o) add(c, columns[o], o, y);
+  }
+};
+
+// y: the result's row, and room for positions.
+template <bool Indexed, class T>
+void max_row(const RowWindows& w, Columns<const T> c, Columns<T> y, int64_t* indices) {
+  if (w.taps > 0) Taps<true, Indexed>::add_all(w, 0, c, y);
+  for (int64_t k = 1; k < w.taps; ++k) Taps<false, Indexed>::add_all(w, k, c, y);
+  if (Indexed)
+    for (int64_t o = 0; o < w.out; ++o) indices[o] = y.at[o];
+}
+
+EG_INLINE bool one_row(const PoolShape& s, int64_t z, int64_t r) {
+  return s.begin[0][z] + s.step[0] >= s.end[0][z] && s.begin[1][r] + s.step[1] >= s.end[1][r];
+}
+
+template <bool Indexed, class T>
 void max_pool(const PoolShape& s, const T* x, T* y, int64_t* indices) {
   const int64_t in = s.in[0] * s.in[1] * s.in[2], out = s.out[0] * s.out[1] * s.out[2],
                 width = s.in[2];
+  RowWindows windows(s);
+  Scratch<int32_t> table(windows.taps * windows.out);
+  windows.fill(s, table.data());
   parallel_for(s.planes, grain_of(2 * in), [&](int64_t p0, int64_t p1) {
     Scratch<T> best(width);
-    Scratch<int32_t> at(width);
+    Scratch<int32_t> at(Indexed ? width : 0), out_at(Indexed ? s.out[2] : 0);
     const Columns<T> c{best.data(), at.data()};
     for (int64_t p = p0; p < p1; ++p) {
       const T* plane = x + p * in;
@@ -62,18 +138,23 @@ void max_pool(const PoolShape& s, const T* x, T* y, int64_t* indices) {
       for (int64_t z = 0; z < s.out[0]; ++z) {
         for (int64_t r = 0; r < s.out[1]; ++r, to += s.out[2]) {
           bool first = true;
-          for (int64_t i = s.begin[0][z]; i < s.end[0][z]; i += s.step[0]) {
+          const T* only = one_row(s, z, r) && !Indexed
+                              ? plane + (s.begin[0][z] * s.in[1] + s.begin[1][r]) * width
+                              : nullptr;
+          for (int64_t i = only ? s.end[0][z] : s.begin[0][z]; i < s.end[0][z]; i += s.step[0]) {
             for (int64_t j = s.begin[1][r]; j < s.end[1][r]; j += s.step[1]) {
               const int64_t position = (i * s.in[1] + j) * width;
               if (first) {
-                start_columns(c, plane + position, width, int32_t(position));
+                start_columns<Indexed>(c, plane + position, width, int32_t(position));
               } else {
-                add_row(c, plane + position, width, int32_t(position));
+                add_row<Indexed>(c, plane + position, width, int32_t(position));
               }
               first = false;
             }
           }
-          max_row(s, c, y + to, indices ? indices + to : nullptr);
+          const Columns<const T> columns{only ? only : c.best, c.at};
+          max_row<Indexed>(windows, columns, Columns<T>{y + to, out_at.data()},
+                           Indexed ? indices + to : nullptr);
         }
       }
     }
@@ -163,7 +244,9 @@ void fold(const BlockShape& s, const T* y, T* x) {
 void max_pool_any(const PoolShape& s, DType dtype, const void* x, void* y, int64_t* indices) {
   visit_float(dtype, [&](auto zero) {
     using T = decltype(zero);
-    max_pool(s, static_cast<const T*>(x), static_cast<T*>(y), indices);
+    const T* from = static_cast<const T*>(x);
+    T* to = static_cast<T*>(y);
+    indices ? max_pool<true>(s, from, to, indices) : max_pool<false>(s, from, to, indices);
   });
 }
 void gather_any(DType dtype, int64_t planes, int64_t from, int64_t to, const void* x,

@@ -35,14 +35,29 @@ void map_rows(const LineMap& m, int64_t width, const T* from, T* to) {
   }
 }
 
-// A map whose rows all have `taps` entries, transposed for vector loads: index[tap][out], weight[tap][out].
-// Outputs low .. high copy `scale` times consecutive inputs, as padding and its gradient do.
+// A map of at most `taps` entries a row, transposed for vector loads: index[tap][out], weight[tap][out]. Where a row has fewer, its
+// last entry stands there in parts. Outputs low .. high copy `scale` times consecutive inputs, as padding and its gradient do.
+// runs: the entries of each row are neighbours of equal weights, many of them.
 template <class T>
 struct EvenMap {
   int64_t taps;
-  const int32_t* index;
-  const T* weight;
+  int32_t* index;
+  T* weight;
   int64_t low = 0, high = 0;
+  bool runs = false;
+
+  void fill(const LineMap& m, int32_t* indices, T* weights) {
+    index = indices, weight = weights;
+    for (int64_t o = 0; taps > 0 && o < m.out; ++o) {
+      const int64_t first = m.first[o], n = m.first[o + 1] - first;
+      for (int64_t k = 0; k < taps; ++k) {
+        const int64_t entry = first + min64(k, n - 1);
+        const double parts = k < n - 1 ? 1 : double(taps - n + 1);
+        index[k * m.out + o] = m.index[entry];
+        weight[k * m.out + o] = T(m.weight[entry] / parts);
+      }
+    }
+  }
 };
 
 template <class T>
@@ -68,18 +83,57 @@ EG_INLINE void map_entries(const LineMap& m, int64_t begin, int64_t end, const T
   }
 }
 
+constexpr int64_t kMostEven = 8;
+
+EG_INLINE int64_t most_taps(const LineMap& m) {
+  int64_t most = 0;
+  for (int64_t o = 0; o < m.out; ++o) most = max64(most, m.first[o + 1] - m.first[o]);
+  return most;
+}
+// 0 where a row has too many entries, or none.
 EG_INLINE int64_t even_taps(const LineMap& m) {
-  const int64_t n = m.out > 0 ? m.first[1] - m.first[0] : 0;
   for (int64_t o = 0; o < m.out; ++o)
-    if (m.first[o + 1] - m.first[o] != n) return 0;
-  return n <= 8 ? n : 0;
+    if (m.first[o + 1] == m.first[o]) return 0;
+  const int64_t most = most_taps(m);
+  return most <= kMostEven ? most : 0;
+}
+EG_INLINE bool has_runs(const LineMap& m) {
+  for (int64_t o = 0; o < m.out; ++o)
+    for (int64_t k = m.first[o] + 1; k < m.first[o + 1]; ++k)
+      if (m.index[k] != m.index[k - 1] + 1 || m.weight[k] != m.weight[k - 1]) return false;
+  return most_taps(m) > kMostEven;
+}
+
+template <class T>
+EG_INLINE T sum_of_run(const T* p, int64_t n) {
+  Vec<T> a = {}, b = {};
+  int64_t i = 0;
+  for (; i + 2 * kLanes<T> <= n; i += 2 * kLanes<T>) {
+    a += load(p + i);
+    b += load(p + i + kLanes<T>);
+  }
+  if (i + kLanes<T> <= n) a += load(p + i), i += kLanes<T>;
+  a += b;
+  T sum = T(0);
+  for (int l = 0; l < kLanes<T>; ++l) sum += a[l];
+  for (; i < n; ++i) sum += p[i];
+  return sum;
+}
+template <class T>
+EG_INLINE void map_runs(const LineMap& m, const T* from, T* to) {
+  for (int64_t o = 0; o < m.out; ++o) {
+    const int64_t first = m.first[o], n = m.first[o + 1] - first;
+    to[o] = n ? T(m.weight[first]) * sum_of_run(from + m.index[first], n) : T(0);
+  }
 }
 
 template <class T>
 void map_columns(const LineMap& m, const EvenMap<T>& even, int64_t rows, const T* from, T* to) {
   const int64_t out = m.out;
   for (int64_t r = 0; r < rows; ++r, from += m.in, to += out) {
-    if (even.taps == 2) {
+    if (even.runs) {
+      map_runs(m, from, to);
+    } else if (even.taps == 2) {
       const int32_t *a = even.index, *b = even.index + out;
       const T *u = even.weight, *v = even.weight + out;
       for (int64_t o = 0; o < out; ++o) to[o] = u[o] * from[a[o]] + v[o] * from[b[o]];
@@ -136,15 +190,10 @@ void resample(const LineMap* m, int64_t planes, const T* x, T* y) {
   EvenMap<T> even{even_taps(m[2]), nullptr, nullptr};
   find_run(m[2], even);
   if (2 * (even.high - even.low) > m[2].out) even.taps = 0;
+  even.runs = has_runs(m[2]);
   Scratch<int32_t> even_index(even.taps * m[2].out);
   Scratch<T> even_weight(even.taps * m[2].out);
-  for (int64_t o = 0; o < m[2].out; ++o) {
-    for (int64_t k = 0; k < even.taps; ++k) {
-      even_index.data()[k * m[2].out + o] = m[2].index[m[2].first[o] + k];
-      even_weight.data()[k * m[2].out + o] = T(m[2].weight[m[2].first[o] + k]);
-    }
-  }
-  even.index = even_index.data(), even.weight = even_weight.data();
+  even.fill(m[2], even_index.data(), even_weight.data());
   parallel_for(planes, grain_of(2 * (in + largest)), [&](int64_t p0, int64_t p1) {
     Scratch<T> scratch(count > 1 ? 2 * largest : 0);
     for (int64_t p = p0; p < p1; ++p) {
@@ -179,11 +228,15 @@ void select(const LineMap* m, int64_t planes, const T* x, T fill, T* y) {
   Scratch<int32_t> columns(width);
   for (int64_t o = 0; o < width; ++o) columns.data()[o] = int32_t(only_index(m[2], o));
   const int32_t* at = columns.data();
-  // The inner run of consecutive columns is copied as a block.
-  int64_t low = 0;
-  while (low < width && at[low] != 0) ++low;
-  int64_t high = low;
-  while (high < width && at[high] == int32_t(high - low)) ++high;
+  // The longest run of consecutive columns is copied as a block.
+  int64_t low = 0, high = 0;
+  for (int64_t o = 0; o < width;) {
+    int64_t end = o + 1;
+    while (at[o] >= 0 && end < width && at[end] == at[o] + int32_t(end - o)) ++end;
+    if (at[o] >= 0 && end - o > high - low) low = o, high = end;
+    o = end;
+  }
+  const int64_t shift = high > low ? at[low] - low : 0;
   parallel_for(planes, grain_of(out), [&](int64_t p0, int64_t p1) {
     for (int64_t p = p0; p < p1; ++p) {
       T* to = y + p * out;
@@ -197,7 +250,7 @@ void select(const LineMap* m, int64_t planes, const T* x, T fill, T* y) {
           }
           const T* from = x + p * in + (iz * m[1].in + ir) * m[2].in;
           for (int64_t o = 0; o < low; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
-          for (int64_t o = low; o < high; ++o) to[o] = from[o - low];
+          for (int64_t o = low; o < high; ++o) to[o] = from[o + shift];
           for (int64_t o = high; o < width; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
         }
       }

@@ -130,7 +130,14 @@ int64_t window_count(const char* op, const Windows& w, int64_t i, int64_t in, In
 struct WindowTables {
   std::vector<int64_t> begin[3], end[3];
   int64_t step[3] = {1, 1, 1};
+
+  bool is_small() const { return begin[0].size() + begin[1].size() + begin[2].size() <= 1 << 12; }
 };
+
+TableCache<WindowTables>& window_cache() {
+  static auto& cache = *new TableCache<WindowTables>;  // outlives threads that still run at exit
+  return cache;
+}
 
 // Extents of an input of these sizes under `dims` pooled dimensions.
 PoolShape pool_shape(const WindowTables& tables, IntSpan sizes, int64_t dims) {
@@ -203,13 +210,8 @@ struct MaxPool {
 
 constexpr const char* kMaxNames[] = {"", "max_pool1d", "max_pool2d", "max_pool3d"};
 
-Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel,
-                   const std::optional<Dims>& stride, const Dims& padding, const Dims& dilation,
-                   bool ceil_mode, Tensor* indices) {
-  const char* op = kMaxNames[dims];
-  const Windows w = windows(op, dims, kernel, stride, padding, dilation, ceil_mode);
-  check_input(op, x, dims);
-  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[", op, "] takes numbers, got bool");
+std::shared_ptr<WindowTables> max_tables(const char* op, int64_t dims, const Tensor& x,
+                                         const Windows& w) {
   auto t = std::make_shared<WindowTables>();
   for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
   for (int64_t i = 0; i < dims; ++i) {
@@ -226,7 +228,23 @@ Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel,
       t->begin[j].push_back(begin), t->end[j].push_back(end);
     }
   }
-  return apply(MaxPool{t, dims, false, indices}, x);
+  return t;
+}
+
+Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel,
+                   const std::optional<Dims>& stride, const Dims& padding, const Dims& dilation,
+                   bool ceil_mode, Tensor* indices) {
+  const char* op = kMaxNames[dims];
+  const Windows w = windows(op, dims, kernel, stride, padding, dilation, ceil_mode);
+  check_input(op, x, dims);
+  EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[", op, "] takes numbers, got bool");
+  TableKey key{0, dims, ceil_mode};
+  for (int64_t i = 0; i < dims; ++i)
+    for (int64_t n :
+         {x.size(x.dim() - dims + i), w.kernel[i], w.stride[i], w.padding[i], w.dilation[i]})
+      key.add(n);
+  const auto tables = window_cache().get(key, [&] { return max_tables(op, dims, x, w); });
+  return apply(MaxPool{tables, dims, false, indices}, x);
 }
 
 template <int N>
@@ -254,20 +272,28 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
   check_floating("adaptive_max_pool", x);
   const int64_t dims = static_cast<int64_t>(size.size());
   check_output_size("adaptive_max_pool", x, size);
-  auto t = std::make_shared<WindowTables>();
   Dims out = x.sizes();
-  for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
   bool any = true;
+  TableKey key{1, dims};
   for (int64_t i = 0; i < dims; ++i) {
-    const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i), n = size[i];
-    out[x.dim() - dims + i] = n;
+    int64_t& n = out[x.dim() - dims + i];
+    for (int64_t number : {n, size[i]}) key.add(number);
+    n = size[i];
     any = any && n > 0;
-    for (int64_t o = 0; o < n; ++o)
-      t->begin[j].push_back(o * in / n), t->end[j].push_back(((o + 1) * in + n - 1) / n);
   }
   if (!any) return {empty(out, x.dtype(), x.device()), empty(out, DType::Int64, x.device())};
+  const auto tables = window_cache().get(key, [&] {
+    auto t = std::make_shared<WindowTables>();
+    for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
+    for (int64_t i = 0; i < dims; ++i) {
+      const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i), n = size[i];
+      for (int64_t o = 0; o < n; ++o)
+        t->begin[j].push_back(o * in / n), t->end[j].push_back(((o + 1) * in + n - 1) / n);
+    }
+    return t;
+  });
   Tensor indices;
-  Tensor y = apply(MaxPool{t, dims, true, &indices}, x);
+  Tensor y = apply(MaxPool{tables, dims, true, &indices}, x);
   return {y, indices};
 }
 
@@ -299,22 +325,9 @@ Tensor max_unpool(const Tensor& x, const Tensor& indices, const Dims& size) {
 
 // --- average -----------------------------------------------------------------------------------------------------------
 
-Tensor avg_pool_nd(const char* op, int64_t dims, const Tensor& x, const Dims& kernel,
-                   const std::optional<Dims>& stride, const Dims& padding, bool ceil_mode,
-                   bool count_include_pad, const std::optional<int64_t>& divisor) {
-  if (x.dtype() == DType::Int64) {  // rounded towards zero
-    const Tensor mean = avg_pool_nd(op, dims, to(x, DType::Float64), kernel, stride, padding,
-                                    ceil_mode, count_include_pad, divisor);
-    // Quotients by n lie 1 / n apart: a quarter of that tells 2.9999 from what lies below 3.
-    double n = divisor ? std::abs(double(*divisor)) : 1;
-    for (int64_t i = 0; !divisor && i < dims; ++i)
-      n *= double(kernel.size() == 1 ? kernel[0] : kernel[i]);
-    return to(trunc(add(mean, mul(sign(mean), Tensor(0.25 / n)))), DType::Int64);
-  }
-  const Windows w = windows(op, dims, kernel, stride, padding, Dims{1}, ceil_mode);
-  check_input(op, x, dims);
-  check_floating(op, x);
-  EG_CHECK(!divisor || *divisor != 0, "[", op, "] divisor_override should not be zero");
+// Which elements each window of a dimension averages.
+LineTables mean_tables(const char* op, int64_t dims, const Tensor& x, const Windows& w,
+                       bool count_include_pad, const std::optional<int64_t>& divisor) {
   LineTables tables;
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t in = x.size(x.dim() - dims + i), n = window_count(op, w, i, in, x.sizes());
@@ -331,7 +344,33 @@ Tensor avg_pool_nd(const char* op, int64_t dims, const Tensor& x, const Dims& ke
     }
     tables.push_back(std::move(t));
   }
-  return resample(pool_title("AvgPool", dims), x, std::move(tables), dims < 3);
+  return tables;
+}
+
+Tensor avg_pool_nd(const char* op, int64_t dims, const Tensor& x, const Dims& kernel,
+                   const std::optional<Dims>& stride, const Dims& padding, bool ceil_mode,
+                   bool count_include_pad, const std::optional<int64_t>& divisor) {
+  if (x.dtype() == DType::Int64) {  // rounded towards zero
+    const Tensor mean = avg_pool_nd(op, dims, to(x, DType::Float64), kernel, stride, padding,
+                                    ceil_mode, count_include_pad, divisor);
+    // Quotients by n lie 1 / n apart: a quarter of that tells 2.9999 from what lies below 3.
+    double n = divisor ? std::abs(double(*divisor)) : 1;
+    for (int64_t i = 0; !divisor && i < dims; ++i)
+      n *= double(kernel.size() == 1 ? kernel[0] : kernel[i]);
+    return to(trunc(add(mean, mul(sign(mean), Tensor(0.25 / n)))), DType::Int64);
+  }
+  const Windows w = windows(op, dims, kernel, stride, padding, Dims{1}, ceil_mode);
+  check_input(op, x, dims);
+  check_floating(op, x);
+  EG_CHECK(!divisor || *divisor != 0, "[", op, "] divisor_override should not be zero");
+  TableKey key{int64_t(TableKind::AvgPool), dims, ceil_mode, count_include_pad,
+               divisor.value_or(0)};
+  for (int64_t i = 0; i < dims; ++i)
+    for (int64_t n : {x.size(x.dim() - dims + i), w.kernel[i], w.stride[i], w.padding[i]})
+      key.add(n);
+  const auto maps =
+      separable(key, [&] { return mean_tables(op, dims, x, w, count_include_pad, divisor); });
+  return resample(pool_title("AvgPool", dims), x, dims, maps, dims < 3);
 }
 
 Tensor avg_pool1d(const Tensor& x, const Dims& kernel, const std::optional<Dims>& stride,
@@ -355,18 +394,24 @@ Tensor adaptive_avg_pool(const Tensor& x, const Dims& size) {
     for (int64_t i = 0; i < dims; ++i) last.push_back(x.dim() - dims + i);
     return mean(x, last, true);
   }
-  LineTables tables;
-  for (int64_t i = 0; i < dims; ++i) {
-    const int64_t in = x.size(x.dim() - dims + i), n = size[i];
-    LineTable t(in, n);
-    for (int64_t o = 0; o < n; ++o) {
-      const int64_t begin = o * in / n, end = ((o + 1) * in + n - 1) / n;
-      for (int64_t k = begin; k < end; ++k) t.add(k, 1 / double(end - begin));
-      t.end_row();
+  TableKey key{int64_t(TableKind::AdaptiveAvgPool), dims};
+  for (int64_t i = 0; i < dims; ++i)
+    for (int64_t n : {x.size(x.dim() - dims + i), size[i]}) key.add(n);
+  const auto maps = separable(key, [&] {
+    LineTables tables;
+    for (int64_t i = 0; i < dims; ++i) {
+      const int64_t in = x.size(x.dim() - dims + i), n = size[i];
+      LineTable t(in, n);
+      for (int64_t o = 0; o < n; ++o) {
+        const int64_t begin = o * in / n, end = ((o + 1) * in + n - 1) / n;
+        for (int64_t k = begin; k < end; ++k) t.add(k, 1 / double(end - begin));
+        t.end_row();
+      }
+      tables.push_back(std::move(t));
     }
-    tables.push_back(std::move(t));
-  }
-  return resample(pool_title("AdaptiveAvgPool", dims), x, std::move(tables), dims < 3);
+    return tables;
+  });
+  return resample(pool_title("AdaptiveAvgPool", dims), x, dims, maps, dims < 3);
 }
 
 // --- sliding blocks ----------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 #include "ops/vision.h"
 
 #include <cmath>
+#include <cstring>
 
 #include "ops/copy.h"
 #include "ops/creation.h"
@@ -43,12 +44,33 @@ LineTable LineTable::transposed() const {
   return t;
 }
 
-namespace {
+Separable::Separable(LineTables tables) : copies(true) {
+  for (size_t i = tables.size(); i < 3; ++i) forward.push_back(LineTable::identity(1));
+  for (LineTable& t : tables) {
+    copies = copies && t.copies();
+    forward.push_back(std::move(t));
+  }
+}
 
-struct Separable {
-  LineTables forward, transposed;  // three each
-  bool copies;
-};
+bool Separable::is_small() const {
+  size_t entries = 0;
+  for (const LineTable& t : forward) entries += t.entries() + size_t(t.out());
+  return entries <= 1 << 12;
+}
+
+const LineTables& Separable::transposes() {
+  std::call_once(transposing_, [this] {
+    for (const LineTable& t : forward) transposed_.push_back(t.transposed());
+  });
+  return transposed_;
+}
+
+TableCache<Separable>& separable_cache() {
+  static auto& cache = *new TableCache<Separable>;  // outlives threads that still run at exit
+  return cache;
+}
+
+namespace {
 
 struct Resample {
   static constexpr const char* name = "Resample";
@@ -59,7 +81,7 @@ struct Resample {
 
   std::string title() const { return shown; }
   Tensor forward(Context&, const Tensor& x) {
-    const LineTables& tables = transpose ? maps->transposed : maps->forward;
+    const LineTables& tables = transpose ? maps->transposes() : maps->forward;
     const LineMap m[3] = {tables[0].map(), tables[1].map(), tables[2].map()};
     Dims sizes = x.sizes();
     for (int64_t i = 0; i < dims; ++i) sizes[sizes.size() - dims + i] = m[3 - dims + i].out;
@@ -82,24 +104,15 @@ struct Resample {
     return keeps ? as_lies(x, y) : y;
   }
   Tensors backward(Context&, const Tensor& g) {
-    if (maps->transposed.empty())
-      for (const LineTable& t : maps->forward) maps->transposed.push_back(t.transposed());
     return {apply(Resample{shown, maps, dims, keeps, !transpose}, g)};
   }
 };
 
 }  // namespace
 
-Tensor resample(std::string title, const Tensor& x, LineTables tables, bool keeps) {
-  const int64_t dims = static_cast<int64_t>(tables.size());
-  auto maps = std::make_shared<Separable>();
-  for (int64_t i = dims; i < 3; ++i) maps->forward.push_back(LineTable::identity(1));
-  maps->copies = true;
-  for (LineTable& t : tables) {
-    maps->copies = maps->copies && t.copies();
-    maps->forward.push_back(std::move(t));
-  }
-  return apply(Resample{std::move(title), maps, dims, keeps, false}, x);
+Tensor resample(std::string title, const Tensor& x, int64_t dims, std::shared_ptr<Separable> maps,
+                bool keeps) {
+  return apply(Resample{std::move(title), std::move(maps), dims, keeps, false}, x);
 }
 
 std::string title_of(const char* op, int64_t dims, const char* rest) {
@@ -214,29 +227,47 @@ std::string upsample_title(const std::string& mode, int64_t dims, bool antialias
   return title_of(str("Upsample", kind).c_str(), dims, antialias ? "Aa" : "");
 }
 
+double factor_of(const std::vector<double>& factors, int64_t i) {
+  return i < int64_t(factors.size()) ? factors[i] : 0;
+}
+
+// A number for the mode of a key.
+int64_t kind_of(const std::string& mode) {
+  return mode == "nearest" ? 0 : mode == "nearest-exact" ? 1 : mode == "bicubic" ? 2 : 3;
+}
+
 // mode: nearest, nearest-exact, linear (of any number of dimensions), bicubic. factors: one a dimension, 0 for none.
 Tensor upsample(const Tensor& input, const Dims& size, const std::vector<double>& factors,
                 const std::string& mode, bool align_corners, bool antialias) {
   const int64_t dims = input.dim() - 2;
   EG_CHECK(dims >= 1 && dims <= 3 && int64_t(size.size()) == dims, "[interpolate] expected ", dims,
            " output sizes for input ", input.sizes(), ", got ", size);
-  LineTables tables;
+  TableKey key{int64_t(TableKind::Resize), kind_of(mode), align_corners, antialias};
   for (int64_t i = 0; i < dims; ++i) {
     const int64_t in = input.size(2 + i);
     EG_CHECK(in > 0 && size[i] > 0,
              "[interpolate] input and output sizes should be greater than 0, got input ",
              input.sizes(), " and size ", size);
-    const double factor = i < int64_t(factors.size()) ? factors[i] : 0;
-    tables.push_back(resize_table({in, size[i], factor, align_corners}, mode, antialias));
+    const double factor = factor_of(factors, i);
+    int64_t bits;
+    std::memcpy(&bits, &factor, sizeof(bits));
+    for (int64_t n : {in, size[i], bits}) key.add(n);
   }
+  const auto maps = separable(key, [&] {
+    LineTables tables;
+    for (int64_t i = 0; i < dims; ++i)
+      tables.push_back(resize_table(
+          {input.size(2 + i), size[i], factor_of(factors, i), align_corners}, mode, antialias));
+    return tables;
+  });
   const bool nearest = mode.rfind("nearest", 0) == 0;
   const std::string title = upsample_title(mode, dims, antialias);
   if (input.is_floating() || (nearest && input.dtype() == DType::UInt8))
-    return resample(title, input, std::move(tables));
+    return resample(title, input, dims, maps);
   EG_CHECK_KIND(NotImplemented, input.dtype() == DType::UInt8, "[interpolate] mode ", mode,
                 " takes floating-point and uint8 inputs, got ", input.dtype(),
                 "; convert it with .float()");
-  const Tensor y = resample(title, cast_data(input, DType::Float32), std::move(tables));
+  const Tensor y = resample(title, cast_data(input, DType::Float32), dims, maps);
   const Tensor rounded = floor(y + Scalar(0.5));
   return cast_data(minimum(maximum(rounded, Tensor(0.0)), Tensor(255.0)), DType::UInt8);
 }
@@ -288,14 +319,20 @@ Tensor pad_mode(const Tensor& input, const Dims& pad, const std::string& mode) {
   EG_CHECK(input.dim() == dims + 1 || input.dim() == dims + 2, "[pad] mode ", mode,
            " with padding ", pad, " expects an input of ", dims + 1, " or ", dims + 2,
            " dimensions, got shape ", input.sizes());
-  LineTables tables;
-  for (int64_t i = 0; i < dims; ++i) {
-    const int64_t j = dims - 1 - i;
-    tables.push_back(pad_table("pad", mode, input.size(input.dim() - dims + i), pad[2 * j],
-                               pad[2 * j + 1], input.sizes()));
-  }
+  TableKey key{int64_t(TableKind::Pad), mode[2], dims};  // refLect, rePlicate, ciRcular
+  for (int64_t n : pad) key.add(n);
+  for (int64_t i = input.dim() - dims; i < input.dim(); ++i) key.add(input.size(i));
+  const auto maps = separable(key, [&] {
+    LineTables tables;
+    for (int64_t i = 0; i < dims; ++i) {
+      const int64_t j = dims - 1 - i;
+      tables.push_back(pad_table("pad", mode, input.size(input.dim() - dims + i), pad[2 * j],
+                                 pad[2 * j + 1], input.sizes()));
+    }
+    return tables;
+  });
   return resample(title_of(mode == "reflect" ? "ReflectionPad" : "ReplicationPad", dims), input,
-                  std::move(tables), mode != "circular");
+                  dims, maps, mode != "circular");
 }
 
 // The part of t that lies inside when `front` elements are cut off before dim and `size` remain.
@@ -311,28 +348,34 @@ struct ConstantPad {
   Dims before, after;  // a dimension each; negative ones crop
   Scalar value;
 
-  // Images: every element is written once. Small ones are not worth the tables.
+  // Images: every element is written once.
   bool pads_planes(const Tensor& x) const {
-    if (x.numel() < 4096) return false;
+    if (x.numel() == 0) return false;
     for (int64_t i = 0; i + 2 < x.dim(); ++i)
       if (before[i] != 0 || after[i] != 0) return false;
     return x.dim() >= 2 &&
            before[x.dim() - 2] + after[x.dim() - 2] + before.back() + after.back() > 0;
   }
   Tensor pad_planes(const Tensor& x) const {
-    LineTables tables;
-    tables.push_back(LineTable::identity(1));
     Dims sizes = x.sizes();
+    TableKey key{int64_t(TableKind::ConstantPad)};
     for (int64_t d = x.dim() - 2; d < x.dim(); ++d) {
-      const int64_t in = x.size(d);
-      sizes[d] = in + before[d] + after[d];
-      LineTable t(in, sizes[d]);
-      for (int64_t o = 0; o < sizes[d]; ++o) {
-        if (o >= before[d] && o < before[d] + in) t.add(o - before[d], 1);
-        t.end_row();
-      }
-      tables.push_back(std::move(t));
+      for (int64_t n : {x.size(d), before[d], after[d]}) key.add(n);
+      sizes[d] += before[d] + after[d];
     }
+    const auto maps = separable(key, [&] {
+      LineTables tables;
+      for (int64_t d = x.dim() - 2; d < x.dim(); ++d) {
+        LineTable t(x.size(d), sizes[d]);
+        for (int64_t o = 0; o < sizes[d]; ++o) {
+          if (o >= before[d] && o < before[d] + x.size(d)) t.add(o - before[d], 1);
+          t.end_row();
+        }
+        tables.push_back(std::move(t));
+      }
+      return tables;
+    });
+    const LineTables& tables = maps->forward;
     const LineMap m[3] = {tables[0].map(), tables[1].map(), tables[2].map()};
     const Tensor cx = contiguous_data(x), fill = scalar_tensor(value, x.dtype());
     Tensor y = empty(sizes, x.dtype());

@@ -9,6 +9,7 @@
 
 #include "core/tensor.h"
 #include "kernels/vision.h"
+#include "ops/table_cache.h"
 
 namespace eg {
 
@@ -29,6 +30,7 @@ class LineTable {
   // Every row has at most one entry, of weight one: the map copies.
   bool copies() const;
   LineTable transposed() const;
+  size_t entries() const { return index_.size(); }
   LineMap map() const {
     return {in_, out_, first_.data(), index_.data(), weight_.data(), identity_};
   }
@@ -44,9 +46,33 @@ class LineTable {
 // The maps of the last one to three dimensions.
 using LineTables = std::vector<LineTable>;
 
+// What a key of tables begins with.
+enum class TableKind : int64_t { Pad, ConstantPad, AvgPool, AdaptiveAvgPool, Resize };
+
+// Maps made ready for resample(), and their transposes when a gradient first asks for them.
+struct Separable {
+  explicit Separable(LineTables tables);
+  bool is_small() const;
+  const LineTables& transposes();
+
+  LineTables forward;  // three
+  bool copies;
+
+ private:
+  LineTables transposed_;
+  std::once_flag transposing_;
+};
 // x (..., in...) -> (..., out...). Recorded. Copying maps take every dtype, others floating point. title: of the op on the
-// tape. keeps: a result of channels last has them last too.
-Tensor resample(std::string title, const Tensor& x, LineTables tables, bool keeps = true);
+// tape. dims: of x that are mapped. keeps: a result of channels last has them last too.
+Tensor resample(std::string title, const Tensor& x, int64_t dims, std::shared_ptr<Separable> maps,
+                bool keeps = true);
+
+TableCache<Separable>& separable_cache();
+// The maps that `make` gives as LineTables, kept under the key.
+template <class F>
+std::shared_ptr<Separable> separable(const TableKey& key, F make) {
+  return separable_cache().get(key, [&make] { return std::make_shared<Separable>(make()); });
+}
 
 // What the tape calls an op that PyTorch has once for each number of dimensions: "AvgPool2D".
 std::string title_of(const char* op, int64_t dims, const char* rest = "");
