@@ -1,6 +1,8 @@
-// Attention on the GPU: eagergrad/cuda/attention.cu, on tensor cores attention_half.cu, of few queries attention_few.cu.
+// Attention on the GPU: eagergrad/cuda/attention.cu, on tensor cores attention_half.cu, of few queries attention_few.cu; of halves
+// by cuDNN where its frontend is installed.
 #include "kernels/attention.h"
 
+#include "cuda/attention_cudnn.h"
 #include "cuda/launch.h"
 #include "kernels/integers.h"
 
@@ -125,9 +127,8 @@ bool takes_halves(const AttentionShape& s, bool backward) {
   return on_tensor_cores(s, backward) || (!backward && has_few_queries(s));
 }
 
-void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
-             HeadMatrix v, HeadMatrix out, void* lse) {
-  check_sizes(s);
+void own_forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+                 HeadMatrix v, HeadMatrix out, void* lse) {
   if (has_few_queries(s)) return forward_few(s, mask, q, k, v, out, lse);
   if (is_reduced(s.dtype)) return forward_half(s, mask, q, k, v, out, lse);
   const int chunks = chunks_of(s.value_width);
@@ -136,10 +137,18 @@ void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, H
                lse);
 }
 
-void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
-              HeadMatrix v, HeadMatrix out, const void* lse, HeadMatrix g, HeadMatrix dq,
-              HeadMatrix dk, HeadMatrix dv) {
+void forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+             HeadMatrix v, HeadMatrix out, void* lse) {
   check_sizes(s);
+  const auto own = [&] { own_forward(s, mask, q, k, v, out, lse); };
+  const bool asked = cuda::only_cudnn_attention() || !has_few_queries(s);
+  if (!asked || !cuda::cudnn_attention(s, mask, cuda::AttentionForward{q, k, v, out, lse}, own))
+    own();
+}
+
+void own_backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+                  HeadMatrix v, HeadMatrix out, const void* lse, HeadMatrix g, HeadMatrix dq,
+                  HeadMatrix dk, HeadMatrix dv) {
   const bool half = is_reduced(s.dtype);
   const int64_t rows = s.batch * s.heads * s.queries;
   const cuda::Scratch scratch(rows * (half ? sizeof(float) : item_size(s.dtype)));
@@ -164,6 +173,16 @@ void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, 
                  grid_of(s.keys, s.batch * s.kv_heads, width, chunks), s, mask, q, k, v, g, lse,
                  along, dk, dv);
   }
+}
+
+void backward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
+              HeadMatrix v, HeadMatrix out, const void* lse, HeadMatrix g, HeadMatrix dq,
+              HeadMatrix dk, HeadMatrix dv) {
+  check_sizes(s);
+  const auto own = [&] { own_backward(s, mask, q, k, v, out, lse, g, dq, dk, dv); };
+  if (!cuda::cudnn_attention(s, mask, cuda::AttentionBackward{q, k, v, out, g, lse, dq, dk, dv},
+                             own))
+    own();
 }
 
 }  // namespace

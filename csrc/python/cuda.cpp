@@ -3,6 +3,7 @@
 #include <pybind11/stl.h>
 
 #include "core/device.h"
+#include "cuda/attention_cudnn.h"
 #include "cuda/cudnn.h"
 #include "cuda/launch.h"
 #include "cuda/memory.h"
@@ -63,6 +64,63 @@ static size_t nvidia(py::object allocate, py::object release, const py::object& 
   return reinterpret_cast<size_t>(cuda::nvidia_driver(std::move(host)));
 }
 
+// A Python object that any thread may let go of.
+static std::shared_ptr<py::object> shared(py::object x) {
+  return {new py::object(std::move(x)), [](py::object* p) {
+            const py::gil_scoped_acquire gil;
+            delete p;
+          }};
+}
+
+// What Python raises in a call goes on as the core's own exceptions do.
+template <class F>
+static auto passing_on(F call) {
+  try {
+    return call();
+  } catch (py::error_already_set& e) {
+    e.restore();
+    throw PythonError();
+  }
+}
+
+// plan(device, backward, dtype, sizes, scale, causal, strides) -> (bytes of workspace, run), or None;
+// run(addresses, workspace, stream) -> what went wrong, if anything. Sizes and strides: cuda/attention_cudnn.h.
+static void set_attention_planner(const py::object& plan, py::object warn) {
+  cuda::AttentionPlanner planner;
+  if (!plan.is_none())
+    planner = [p = shared(plan)](const cuda::AttentionRequest& r) {
+      const py::gil_scoped_acquire gil;
+      const AttentionShape& s = r.shape;
+      const auto sizes =
+          py::make_tuple(s.batch, s.heads, s.kv_heads, s.queries, s.keys, s.width, s.value_width);
+      const py::object made = passing_on([&] {
+        return (*p)(r.device, r.backward, str(s.dtype), sizes, s.scale, s.causal,
+                    py::tuple(py::cast(r.strides)));
+      });
+      std::optional<cuda::AttentionPlan> result;
+      if (made.is_none()) return result;
+      const auto [bytes, run] = made.cast<std::pair<size_t, py::object>>();
+      result = {bytes, [f = shared(run)](const std::vector<const void*>& matrices, void* workspace,
+                                         void* stream) {
+                  const py::gil_scoped_acquire held;
+                  py::tuple addresses(matrices.size());
+                  for (size_t i = 0; i < matrices.size(); ++i)
+                    addresses[i] = reinterpret_cast<size_t>(matrices[i]);
+                  const py::object error = passing_on([&] {
+                    return (*f)(addresses, reinterpret_cast<size_t>(workspace),
+                                reinterpret_cast<size_t>(stream));
+                  });
+                  return error.cast<std::string>();
+                }};
+      return result;
+    };
+  cuda::set_attention_planner(std::move(planner),
+                              [f = shared(std::move(warn))](const std::string& message) {
+                                const py::gil_scoped_acquire gil;
+                                passing_on([&] { return (*f)(message); });
+                              });
+}
+
 // Python has the libraries that factor matrices on a GPU.
 static TensorList factorized(const char* name, const TensorList& inputs, bool flag, bool second) {
   const py::gil_scoped_acquire gil;
@@ -96,6 +154,8 @@ void add_cuda(py::module_& m) {
   m.def("cudnn_set", [](bool enabled, bool allow_tf32, bool benchmark) {
     cuda::set_cudnn({enabled, allow_tf32, benchmark});
   });
+  m.def("cudnn_attention_planner", &set_attention_planner);
+  m.def("cudnn_set_attention", &cuda::set_cudnn_attention);
   m.def("cuda_start", [](size_t driver, py::object compile) {
     cuda::start(reinterpret_cast<const cuda::Driver*>(driver), compiler(std::move(compile)));
   });

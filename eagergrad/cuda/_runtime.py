@@ -269,9 +269,12 @@ def start() -> None:
             f"no CUDA device can be used: {reason}. "
             'Use device="cpu", or guard with eagergrad.cuda.is_available()'
         )
+    from eagergrad.cuda import cudnn_attention
+
     cupy = import_cupy()
     cupy.cuda.runtime.getDeviceCount()
     with cupy.cuda.Device(0):
         cupy.cuda.device.get_cublas_handle()  # loads cuBLAS
     find_cudnn()
+    cudnn_attention.install()
     _C.cuda_start(_C.cuda_nvidia(_allocate, _release, _current_stream()), compile_kernel)
