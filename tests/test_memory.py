@@ -66,7 +66,15 @@ def test_an_emptied_cache_goes_back_to_the_system() -> None:
 @pytest.mark.ours
 def test_too_much_is_refused_and_leaves_the_counts_alone() -> None:
     before = eg.memory.stats()["live"]
-    with pytest.raises(MemoryError, match="cannot allocate"):
+    with pytest.raises(eg.OutOfMemoryError, match="memory: you tried to allocate"):
         eg.empty(2**46)
+    for tables in (
+        lambda: eg.nn.functional.interpolate(eg.ones(1, 1, 4), size=2**44),
+        lambda: eg.nn.functional.pad(eg.ones(1, 1, 4), (0, 2**44), mode="replicate"),
+        lambda: eg.nn.functional.adaptive_max_pool1d(eg.ones(1, 1, 4), 2**44),
+        lambda: eg.combinations(eg.ones(10**5), 9),
+    ):
+        with pytest.raises(eg.OutOfMemoryError, match="can't allocate memory"):
+            tables()
     assert eg.memory.stats()["live"] == before
     assert eg.ones(5).sum() == 5

@@ -64,6 +64,10 @@ struct FreeBlock {
 constexpr int64_t kSlack = int64_t(16) << 20;  // bytes that may be cached beyond the highest use
 constexpr size_t kMidSize = size_t(256) << 10;
 
+// PyTorch's words, which programs that look for a batch size that fits search for.
+constexpr const char* kCannot =
+    "DefaultCPUAllocator: can't allocate memory: you tried to allocate ";
+
 // Blocks of one class are a stack. The lock is held for a few instructions, hence a spin lock.
 class Cache {
  public:
@@ -75,7 +79,7 @@ class Cache {
 
   void* take(size_t asked) {
     const int c = size_class(asked);
-    EG_CHECK_KIND(Memory, c < kClasses, "cannot allocate ", asked, " bytes");
+    EG_CHECK_KIND(Memory, c < kClasses, kCannot, asked, " bytes");
     const size_t bytes = class_bytes(c);
     lock();
     FreeBlock *block = free_[c], *surplus = nullptr;
@@ -166,8 +170,7 @@ class Cache {
       stats_.live -= static_cast<int64_t>(bytes);
       const int64_t live = stats_.live;
       unlock();
-      fail(ErrorKind::Memory, "cannot allocate ", asked, " bytes (", live,
-           " bytes are held by tensors)");
+      fail(ErrorKind::Memory, kCannot, asked, " bytes (", live, " bytes are held by tensors)");
     }
     return p;
   }
@@ -198,7 +201,7 @@ void* allocate(size_t bytes) { return cache().take(bytes); }
 void deallocate(void* p, size_t bytes) { cache().give(p, bytes); }
 
 Ref<Storage> Storage::create(size_t bytes) {
-  EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), "cannot allocate ", bytes, " bytes");
+  EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), kCannot, bytes, " bytes");
   if (bytes >= kHuge) {
     // In a block of its own: 64 bytes more would reach into another huge page, and into a larger class of sizes.
     Ref<Storage> s = create(0);
@@ -217,7 +220,8 @@ Ref<Storage> Storage::create(size_t bytes) {
 
 Ref<Storage> Storage::create(size_t bytes, Device device) {
   check_device(device);
-  EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), "cannot allocate ", bytes, " bytes on ", device);
+  EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), "can't allocate memory: you tried to allocate ",
+                bytes, " bytes on ", device);
   Ref<Storage> s = create(0);
   s->device_ = device;
   s->data_ = device_memory->allocate(device, bytes);

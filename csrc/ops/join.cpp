@@ -437,18 +437,28 @@ Tensor cartesian_prod(const TensorList& tensors) {
   return stack(columns, 1);
 }
 
+// How many sets of r there are of n.
+static int64_t count_of_picks(int64_t n, int64_t r) {
+  if (r > n) return 0;
+  double count = 1;  // exact as long as it is small enough to be allocated
+  for (int64_t i = 1; i <= std::min(r, n - r); ++i) count = count * double(n - i + 1) / double(i);
+  EG_CHECK_KIND(Memory, count * double(r) < 1e14, "can't allocate memory for ", count,
+                " combinations");
+  return static_cast<int64_t>(count + 0.5);
+}
+
 Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
   EG_CHECK(x.dim() == 1, "[combinations] expected a 1-d tensor, got shape ", x.sizes());
-  EG_CHECK(r >= 0, "[combinations] expected r of at least 0, got ", r);
+  EG_CHECK(r >= 0 && r <= INT32_MAX, "[combinations] expected r from 0 to ", INT32_MAX, ", got ",
+           r);
   if (r == 0) return empty({0}, x.dtype(), x.device());
-  const int64_t n = x.numel();
-  std::vector<int64_t> picks, current(r);
+  const int64_t n = x.numel(), rows = count_of_picks(with_replacement ? n + r - 1 : n, r);
+  Tensor index = empty({rows * r}, DType::Int64, Device{});
+  std::vector<int64_t> current(r);
   for (int64_t i = 0; i < r; ++i) current[i] = with_replacement ? 0 : i;
-  int64_t rows = 0;
-  bool more = n > 0 && (with_replacement || r <= n);
-  while (more) {
-    picks.insert(picks.end(), current.begin(), current.end());
-    ++rows;
+  bool more = n > 0 && rows > 0;
+  for (int64_t* pick = index.data<int64_t>(); more; pick += r) {
+    std::copy(current.begin(), current.end(), pick);
     int64_t i = r - 1;
     while (i >= 0 && current[i] == (with_replacement ? n - 1 : n - r + i)) --i;
     more = i >= 0;
@@ -457,8 +467,6 @@ Tensor combinations(const Tensor& x, int64_t r, bool with_replacement) {
     for (int64_t k = i + 1; k < r; ++k)
       current[k] = with_replacement ? current[i] : current[k - 1] + 1;
   }
-  Tensor index = empty({rows * r}, DType::Int64, Device{});
-  std::copy(picks.begin(), picks.end(), index.data<int64_t>());
   return view(index_select(x, 0, device_data(index, x.device())), {rows, r});
 }
 

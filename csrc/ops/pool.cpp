@@ -218,6 +218,7 @@ std::shared_ptr<WindowTables> max_tables(const char* op, int64_t dims, const Ten
     const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i),
                   n = window_count(op, w, i, in, x.sizes());
     t->step[j] = w.dilation[i];
+    t->begin[j].reserve(size_t(n)), t->end[j].reserve(size_t(n));
     for (int64_t o = 0; o < n; ++o) {
       int64_t begin = o * w.stride[i] - w.padding[i];
       const int64_t end = std::min(begin + (w.kernel[i] - 1) * w.dilation[i] + 1, in);
@@ -287,6 +288,7 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
     for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
     for (int64_t i = 0; i < dims; ++i) {
       const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i), n = size[i];
+      t->begin[j].reserve(size_t(n)), t->end[j].reserve(size_t(n));
       for (int64_t o = 0; o < n; ++o)
         t->begin[j].push_back(o * in / n), t->end[j].push_back(((o + 1) * in + n - 1) / n);
     }

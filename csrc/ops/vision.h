@@ -16,7 +16,13 @@ namespace eg {
 // A sparse (out, in) matrix, filled row by row.
 class LineTable {
  public:
-  LineTable(int64_t in, int64_t out) : in_(in), out_(out) {}
+  // Reserves the rows at once, so that a result for which there is no memory is refused before its table fills it.
+  LineTable(int64_t in, int64_t out) : in_(in), out_(out) {
+    EG_CHECK(in <= INT32_MAX, "a dimension of ", in, " elements is too large");
+    first_.reserve(size_t(out) + 1);
+    index_.reserve(size_t(out));
+    weight_.reserve(size_t(out));
+  }
   static LineTable identity(int64_t n);
 
   void add(int64_t index, double weight) {

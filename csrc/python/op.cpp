@@ -4,6 +4,7 @@
 
 #include <cstring>
 #include <memory>
+#include <stdexcept>
 #include <unordered_map>
 
 #include "core/profile.h"
@@ -336,6 +337,10 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
         if (!e.message().empty() && e.message()[0] != '[' && e.kind() != ErrorKind::Interrupt)
           e.set_message(str("[", op->name, "] ", e.message()));
         throw;
+      } catch (const std::bad_alloc&) {
+        fail(ErrorKind::Memory, "[", op->name, "] can't allocate memory for its tables");
+      } catch (const std::length_error&) {
+        fail(ErrorKind::Memory, "[", op->name, "] can't allocate memory for its tables");
       }
       return results.take(keywords.extras, inplace ? &target : nullptr);
     }

@@ -11,7 +11,7 @@ from eagergrad import _C
 
 
 class OutOfMemoryError(RuntimeError, MemoryError):
-    """A GPU has too little memory left."""
+    """Too little memory is left, on a GPU or on the host. A RuntimeError, as PyTorch's, and a MemoryError, as Python's."""
 
 
 _known: dict[str, device] = {}  # by the names that always give the same object
