@@ -29,8 +29,7 @@ void check_sizes(const AttentionShape& s) {
 // --- on tensor cores -----------------------------------------------------------------------------------------------
 
 constexpr const char* kHalfFile = "attention_half.cu";
-constexpr int kHalfThreads = 128, kHalfRows = 64;
-constexpr int kBackwardColumns = 128;  // at most
+constexpr int kHalfThreads = 128;
 
 // The columns of a tile for both widths; 0 where there is none.
 int tile_columns(const AttentionShape& s) {
@@ -43,25 +42,23 @@ int tile_columns(const AttentionShape& s) {
 struct HalfLaunch {
   int columns, sixteens;  // of rows a warp
   cuda::Grid grid;
-  HalfLaunch(const AttentionShape& s, int64_t rows, int64_t heads, int widest)
+  HalfLaunch(const AttentionShape& s, int64_t rows, int64_t heads, int widest, int threads)
       : columns(tile_columns(s)),
         sixteens(columns <= widest &&
-                         ceil_div(rows, 2 * kHalfRows) * heads >= 2 * cuda::driver().multiprocessors
+                         ceil_div(rows, threads) * heads >= 2 * cuda::driver().multiprocessors
                      ? 2
                      : 1),
-        grid(ceil_div(rows, kHalfRows * sixteens) * heads, kHalfThreads) {}
+        grid(ceil_div(rows, threads / 2 * sixteens) * heads, threads) {}
 };
 
-bool on_tensor_cores(const AttentionShape& s, bool backward) {
+bool on_tensor_cores(const AttentionShape& s) {
   const int needed = s.dtype == DType::BFloat16 ? 80 : 75;
-  const int columns = tile_columns(s);
-  return columns > 0 && (!backward || columns <= kBackwardColumns) &&
-         cuda::driver().capability >= needed;
+  return tile_columns(s) > 0 && cuda::driver().capability >= needed;
 }
 
 void forward_half(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
                   HeadMatrix v, HeadMatrix out, void* lse) {
-  const HalfLaunch l(s, s.queries, s.batch * s.heads, 128);
+  const HalfLaunch l(s, s.queries, s.batch * s.heads, 128, kHalfThreads);
   cuda::launch(cuda::kernel(kHalfFile, "eg::attention_half", {s.dtype, l.columns, l.sixteens}),
                l.grid, s, mask, q, k, v, out, lse);
 }
@@ -71,10 +68,19 @@ void gradients_half(const AttentionShape& s, const AttentionMask& mask, bool tur
                     HeadMatrix rows, HeadMatrix beside_rows, HeadMatrix columns,
                     HeadMatrix beside_columns, const void* lse, const void* along, HeadMatrix first,
                     HeadMatrix second) {
-  const HalfLaunch l(s, turned ? s.keys : s.queries, s.batch * (turned ? s.kv_heads : s.heads), 64);
-  cuda::launch(
-      cuda::kernel(kHalfFile, "eg::attention_half_grad", {s.dtype, l.columns, l.sixteens, turned}),
-      l.grid, s, mask, rows, beside_rows, columns, beside_columns, lse, along, first, second);
+  const bool wide = tile_columns(s) > 128;  // registers hold the sums of one gradient
+  const HalfLaunch l(s, turned ? s.keys : s.queries, s.batch * (turned ? s.kv_heads : s.heads), 64,
+                     wide ? kHalfThreads / 2 : kHalfThreads);
+  const auto launch = [&](int sums) {
+    cuda::launch(cuda::kernel(kHalfFile, "eg::attention_half_grad",
+                              {s.dtype, l.columns, l.sixteens, turned, sums}),
+                 l.grid, s, mask, rows, beside_rows, columns, beside_columns, lse, along, first,
+                 second);
+  };
+  if (!turned) return launch(1);
+  if (!wide) return launch(3);
+  if (first.data) launch(1);
+  if (second.data) launch(2);
 }
 
 // --- few queries ---------------------------------------------------------------------------------------------------
@@ -87,7 +93,7 @@ int64_t rows_of_keys(const AttentionShape& s) { return s.heads / s.kv_heads * s.
 
 // Tensor cores do a tile of 64 rows in the time of a few rows here, but do not split the keys.
 bool has_few_queries(const AttentionShape& s) {
-  const bool tiles_win = is_reduced(s.dtype) && on_tensor_cores(s, false) && s.keys < 1024;
+  const bool tiles_win = is_reduced(s.dtype) && on_tensor_cores(s) && s.keys < 1024;
   return rows_of_keys(s) <= (tiles_win ? 4 : kFewRows) &&
          std::max(s.width, s.value_width) <= kFewWidth;
 }
@@ -124,7 +130,7 @@ void forward_few(const AttentionShape& s, const AttentionMask& mask, HeadMatrix 
 // --- all -----------------------------------------------------------------------------------------------------------
 
 bool takes_halves(const AttentionShape& s, bool backward) {
-  return on_tensor_cores(s, backward) || (!backward && has_few_queries(s));
+  return on_tensor_cores(s) || (!backward && has_few_queries(s));
 }
 
 void own_forward(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,

@@ -20,9 +20,10 @@ struct Tile {
     return at[row][run ^ (kRuns % 8 == 0 ? row % 8 : row / 2 % 4)];
   }
   // By all threads of the block; there after wait_for_copies and a barrier.
+  template <int kOfBlock = kThreads>
   __device__ __forceinline__ void fetch(const Rows<T>& from, int width) {
 #pragma unroll
-    for (int i = int(threadIdx.x); i < N * kRuns; i += kThreads) {
+    for (int i = int(threadIdx.x); i < N * kRuns; i += kOfBlock) {
       const int row = i / kRuns, run = i % kRuns;
       Run<T>& to = of(row, run);
       const int left = row < from.count ? width - 8 * run : 0;
@@ -230,13 +231,16 @@ __global__ void __launch_bounds__(kThreads)
 
 // A block has a tile of rows and goes through the columns. Rows are queries and columns are keys, or, kTurned, the other way round;
 // beside a query stands the gradient of its result, beside a key its value. Gradients: `first` of queries; kTurned: `first` of keys
-// and `second` of values, either of which may be null. Blocks: row tiles x batch x heads of the rows.
-template <class T, int D, int M, bool kTurned>
-__global__ void __launch_bounds__(kThreads)
+// and `second` of values, either of which may be null. Blocks: row tiles x batch x heads of the rows. Of more than 128 columns the
+// block is half as large, so that its tiles fit 48 KiB, and has the sums of one gradient: kSums has 1 for `first`, 2 for `second`.
+template <class T, int D, int M, bool kTurned, int kSums>
+__global__ void __launch_bounds__(D <= 128 ? kThreads : kThreads / 2)
     attention_half_grad(AttentionShape s, AttentionMask mask, HeadMatrix rows,
                         HeadMatrix beside_rows, HeadMatrix columns, HeadMatrix beside_columns,
                         const float* lse, const float* along, HeadMatrix first, HeadMatrix second) {
-  constexpr int kRows = 64 * M, kColumns = M == 1 && D <= 64 ? 64 : 32;
+  constexpr bool kFirst = (kSums & 1) != 0, kSecond = (kSums & 2) != 0, kWide = D > 128;
+  constexpr int kOfBlock = kWide ? kThreads / 2 : kThreads, kRows = kOfBlock / 2 * M;
+  constexpr int kColumns = kWide ? 16 : M == 1 && D <= 64 ? 64 : 32;
   constexpr int kBuffers = D <= 96 ? 2 : 1;  // in 48 KiB; with two the next columns arrive early
   __shared__ Tile<T, D, kRows> x, beside_x;
   __shared__ Tile<T, D, kColumns> y[kBuffers], beside_y[kBuffers];
@@ -256,12 +260,14 @@ __global__ void __launch_bounds__(kThreads)
   const auto fetch = [&](int step) {
     const int64_t h = kTurned ? head * group + step / steps_of_head : head / group;
     const int from = begin + step % steps_of_head * kColumns;
-    y[step % kBuffers].fetch(head_rows<T>(columns, b, h, end).from(from), width);
-    beside_y[step % kBuffers].fetch(head_rows<T>(beside_columns, b, h, end).from(from),
-                                    value_width);
+    y[step % kBuffers].template fetch<kOfBlock>(head_rows<T>(columns, b, h, end).from(from), width);
+    beside_y[step % kBuffers].template fetch<kOfBlock>(
+        head_rows<T>(beside_columns, b, h, end).from(from), value_width);
   };
-  x.fetch(head_rows<T>(rows, b, head, count).from(r0), width);
-  beside_x.fetch(head_rows<T>(beside_rows, b, head, count).from(r0), value_width);
+  x.template fetch<kOfBlock>(head_rows<T>(rows, b, head, count).from(r0), width);
+  if (kFirst)
+    beside_x.template fetch<kOfBlock>(head_rows<T>(beside_rows, b, head, count).from(r0),
+                                      value_width);
   if (steps) fetch(0);
 
   Sums<M, D / 8> sum, beside_sum;
@@ -296,8 +302,8 @@ __global__ void __launch_bounds__(kThreads)
       const float score = plain ? v * float(s.scale) : scores.at(v, query, key);
       v = vocabulary::exp2((score - of_query(lse, query)) * kLog2e);
     });
-    if (kTurned && second.data) beside_sum.add_product(p, beside_y[step % kBuffers]);
-    if (first.data) {
+    if (kSecond && second.data) beside_sum.add_product(p, beside_y[step % kBuffers]);
+    if (kFirst && first.data) {
       d.clear();
       d.add_dots(beside_x, row0, beside_y[step % kBuffers]);
       d.each([&](float& v, int m, int n, int i) {
@@ -315,8 +321,8 @@ __global__ void __launch_bounds__(kThreads)
   wait_for_copies();  // of rows that no column met
   __syncthreads();
   sum.each([&](float& v, int, int, int) { v *= float(s.scale); });
-  if (first.data) sum.put(x, row0, head_rows<T>(first, b, head, count).from(r0), width);
-  if (kTurned && second.data)
+  if (kFirst && first.data) sum.put(x, row0, head_rows<T>(first, b, head, count).from(r0), width);
+  if (kSecond && second.data)
     beside_sum.put(beside_x, row0, head_rows<T>(second, b, head, count).from(r0), value_width);
 }
 
