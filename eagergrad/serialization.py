@@ -239,7 +239,7 @@ def save(
 
 def _placer(map_location: Any) -> Callable[[Any, str], Any]:
     def place(t: Any, stored: str) -> Any:
-        if callable(map_location):
+        if callable(map_location) and not isinstance(map_location, eg.device):  # a decorator, too
             moved = map_location(t, stored)
             return t if moved is None else moved
         where = map_location

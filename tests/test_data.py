@@ -134,6 +134,8 @@ def test_samplers_visit_what_they_should():
     assert list(BatchSampler(range(5), 2, True)) == [[0, 1], [2, 3]]
     with pytest.raises(ValueError):
         RandomSampler(data, num_samples=0)
+    with pytest.raises(ValueError, match="positive"):
+        RandomSampler([])
 
 
 def test_generator_fixes_the_order():

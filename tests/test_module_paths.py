@@ -107,6 +107,7 @@ def test_gradients_of_convolutions_alone() -> None:
     y = nn.functional.conv2d(x, w, None, **options)
     g = eg.randn(y.shape)
     y.backward(g)
+    assert nn.functional.grad is nn.grad
     assert eg.allclose(nn.grad.conv2d_input(x.shape, w, g, **options), x.grad, atol=1e-5)
     assert eg.allclose(nn.grad.conv2d_weight(x, w.shape, g, **options), w.grad, atol=1e-5)
 

@@ -1,5 +1,6 @@
 """Namespaces that answer for a machine with one process and no GPU."""
 
+import typing
 import warnings
 
 import pytest
@@ -66,6 +67,28 @@ def test_compiler_names_return_what_they_are_given():
     assert jit.script(f) is f and jit.trace(f, (1,)) is f and jit.ignore(f) is f
     assert jit.ignore(drop=True)(f) is f and jit.unused(f) is f and fx.wrap("f") == "f"
     assert not jit.is_scripting() and not jit.is_tracing()
+    assert jit.interface(eg.nn.Module) is eg.nn.Module and jit.Attribute(2, int).value == 2
+
+
+@pytest.mark.parametrize(
+    ("x", "kind", "fits"),
+    [
+        (1, int, True),
+        (1, (str, int), True),
+        ([1], typing.List[int], True),  # noqa: UP006 - as programs write it
+        ([1, "a"], list[int], False),
+        ((1, "a"), tuple[int, str], True),
+        ((1,), tuple[int, str], False),
+        ((1, 2), tuple[int, ...], True),
+        ({"a": [1]}, dict[str, list[int]], True),
+        ({"a": [1.5]}, dict[str, list[int]], False),
+        (None, typing.Optional[int], True),  # noqa: UP045
+        ("a", int | None, False),
+        (object(), typing.Any, True),
+    ],
+)
+def test_jit_isinstance_looks_into_containers(x, kind, fits):
+    assert jit.isinstance(x, kind) is fits
 
 
 def work(i, expected):

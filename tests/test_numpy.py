@@ -153,6 +153,19 @@ def test_dlpack_round_trip_shares_memory() -> None:
 
 
 @with_numpy
+def test_dlpack_capsules_can_be_read_once() -> None:
+    t = eg.arange(4)
+    capsule = eg.utils.dlpack.to_dlpack(t)
+    u = eg.from_dlpack(capsule)
+    u[0] = 9
+    assert t[0].item() == 9
+    with pytest.raises(RuntimeError, match="once"):
+        eg.from_dlpack(capsule)
+    bits = eg.ones(2, dtype=eg.bfloat16)
+    assert eg.from_dlpack(bits.__dlpack__()).dtype == eg.bfloat16
+
+
+@with_numpy
 def test_dlpack_to_and_from_torch() -> None:
     torch = pytest.importorskip("torch")
     t = torch.arange(4.0)

@@ -236,7 +236,8 @@ def test_partial_of_our_function():
 @pytest.mark.parametrize("name", ["a.pt", "b.pth", "c", "d.tar"])
 def test_any_suffix(tmp_path, name):
     eg.save({"w": eg.arange(3)}, str(tmp_path / name))
-    assert eg.load(tmp_path / name, map_location="cpu")["w"].tolist() == [0, 1, 2]
+    for where in ("cpu", eg.device("cpu"), {"cpu": "cpu"}):
+        assert eg.load(tmp_path / name, map_location=where)["w"].tolist() == [0, 1, 2]
 
 
 @pytest.mark.parametrize("suffix", [".npz", ".h5", ".safetensors"])

@@ -285,6 +285,8 @@ def test_order_of_dimensions():
         eg.empty(1, 2, 3, 4).dim_order(ambiguity_check=True)
     with pytest.raises(RuntimeError, match="unique"):
         eg.empty(2, 1, 3, 4).dim_order(ambiguity_check=both)
+    with pytest.raises(TypeError, match="ambiguity_check"):
+        x.dim_order(ambiguity_check="both")
 
 
 def test_formats_of_tensors_are_those_of_numbers_only():

@@ -336,6 +336,18 @@ def test_the_loop_does_what_a_batch_cannot(f: Any, whole: Any) -> None:
     assert_same(func.vmap(f)(eg.ones(4, 3)), expected * 0 + f(eg.ones(3)), "loop")
 
 
+def test_gradients_that_are_items_walk_the_graph_once_for_each(whole: Any) -> None:
+    x = eg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    y = x**2
+    jacobian = func.vmap(lambda v: eg.autograd.grad(y, x, v)[0])(eg.eye(3))
+    assert eg.equal(jacobian, eg.diag(2 * x.detach())) and whole
+    unused = eg.ones(3, requires_grad=True)
+    g, none = func.vmap(lambda v: eg.autograd.grad(y, (x, unused), v, materialize_grads=True))(
+        2 * eg.eye(3)
+    )
+    assert eg.equal(g, 2 * jacobian) and eg.equal(none, eg.zeros(3, 3))
+
+
 def test_a_write_of_items_into_what_they_share_adds_up() -> None:
     total = eg.zeros(3)
     func.vmap(lambda row: total.add_(row))(eg.ones(4, 3))

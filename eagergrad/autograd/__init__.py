@@ -6,7 +6,7 @@ from typing import Any
 
 from eagergrad import _C
 from eagergrad.autograd import functional, graph
-from eagergrad.autograd.function import Function, once_differentiable
+from eagergrad.autograd.function import Function, once_differentiable, vmaps
 from eagergrad.autograd.grad_mode import (
     enable_grad,
     inference_mode,
@@ -107,6 +107,14 @@ def grad(
         return batched_grad(
             outputs, inputs, _sequence(grad_outputs), retain_graph, create_graph, allow_unused
         )
+    if vmaps.sizes and grad_outputs is not None:
+        from eagergrad.func._batched import each, level_of
+
+        level = level_of(grad_outputs)
+        if level >= 0:  # one walk for each item: the graph stays until the last
+            options = {"create_graph": create_graph, "allow_unused": allow_unused}
+            options.update(retain_graph=True, materialize_grads=materialize_grads)
+            return each(level, grad, (outputs, inputs, grad_outputs), options)
     if allow_unused is None:
         allow_unused = materialize_grads
     retain = create_graph if retain_graph is None else retain_graph

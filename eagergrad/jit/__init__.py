@@ -1,12 +1,16 @@
 """Names of PyTorch's compiler. There is nothing to compile here: a program runs as it is written,
 so these return what they are given."""
 
-from typing import Any, Final, TypeVar
+import builtins
+import types
+import typing
+from typing import Any, Final, NamedTuple, TypeVar
 
 import eagergrad as eg
 from eagergrad.nn import Module
 
 __all__ = [
+    "Attribute",
     "Final",
     "ScriptFunction",
     "ScriptModule",
@@ -15,8 +19,10 @@ __all__ = [
     "fork",
     "freeze",
     "ignore",
+    "interface",
     "is_scripting",
     "is_tracing",
+    "isinstance",
     "load",
     "optimize_for_inference",
     "save",
@@ -108,6 +114,43 @@ def ignore(drop: Any = False, **options: Any) -> Any:
 def annotate(the_type: Any, the_value: T) -> T:
     """Return the value."""
     return the_value
+
+
+class Attribute(NamedTuple):
+    """A value of a module with the type it is compiled as."""
+
+    value: Any
+    type: Any
+
+
+def interface(obj: T) -> T:
+    """Return the class itself."""
+    return obj
+
+
+def isinstance(obj: Any, target_type: Any) -> bool:
+    """Return whether an object is of a type; of containers' type arguments too, down to every item.
+
+    >>> from typing import Dict, List, Optional
+    >>> isinstance([1, 2], List[int]), isinstance({"a": 1.5}, Dict[str, int]), isinstance(None, Optional[str])
+    (True, False, True)
+    """
+    if builtins.isinstance(target_type, tuple):
+        return any(isinstance(obj, t) for t in target_type)
+    origin, wanted = typing.get_origin(target_type), typing.get_args(target_type)
+    if origin in (typing.Union, types.UnionType):
+        return any(isinstance(obj, t) for t in wanted)
+    if target_type is Any:
+        return True
+    if origin is None:
+        return builtins.isinstance(obj, type(None) if target_type is None else target_type)
+    if not builtins.isinstance(obj, origin):
+        return False
+    if origin is dict:
+        return all(isinstance(k, wanted[0]) and isinstance(v, wanted[1]) for k, v in obj.items())
+    if origin is tuple and wanted[-1:] != (...,):
+        return len(obj) == len(wanted) and all(map(isinstance, obj, wanted))
+    return all(isinstance(x, wanted[0]) for x in obj)
 
 
 def freeze(mod: T, *args: Any, **options: Any) -> T:

@@ -100,11 +100,12 @@ def check_info(op: str, info: Any) -> None:
     kind = op.removesuffix("_ex")
     element = f"(Batch element {i}): " if info.dim() else ""
     k = info.reshape(-1)[i].item()
-    detail = {
-        "linalg.cholesky": f" (the leading minor of order {k} is not positive-definite)",
-        "linalg.inv": f" (the diagonal element {k} is zero)",
-    }.get(kind, "")
-    raise LinAlgError(f"{op}: {element}{_TROUBLE.get(kind, _SINGULAR)}{detail}.")
+    trouble = _TROUBLE.get(kind, _SINGULAR)
+    if kind == "linalg.cholesky":
+        trouble += f" (the leading minor of order {k} is not positive-definite)"
+    elif kind == "linalg.inv":
+        trouble = f"The diagonal element {k} is zero, the{trouble[3:]}"
+    raise LinAlgError(f"{op}: {element}{trouble}.")
 
 
 def recorded(*inputs: Any) -> bool:

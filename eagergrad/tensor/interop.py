@@ -350,8 +350,8 @@ def to_dlpack_capsule(
 _INT, _BFLOAT = 0, 4
 
 
-def _element_type(capsule: Any) -> Any:
-    """The bytes (code, bits) of a DLPack capsule's element type."""
+def _device_of(capsule: Any) -> Any:
+    """Where a DLPack capsule's description of its device begins: two integers, then the number of dimensions."""
     import ctypes
 
     api = ctypes.pythonapi
@@ -360,11 +360,37 @@ def _element_type(capsule: Any) -> Any:
     api.PyCapsule_GetPointer.restype = ctypes.c_void_p
     api.PyCapsule_GetPointer.argtypes = [ctypes.py_object, ctypes.c_char_p]
     name = api.PyCapsule_GetName(capsule)
+    if name not in (b"dltensor", b"dltensor_versioned"):
+        raise RuntimeError(
+            f"[from_dlpack] expected a capsule that holds a tensor, got {name!r}; a capsule can be read once"
+        )
     pointer = ctypes.sizeof(ctypes.c_void_p)
-    # version, manager and deleter, flags; then data, device and the number of dimensions
+    # version, manager and deleter, flags; then data and device
     header = 8 + 2 * pointer + 8 if name == b"dltensor_versioned" else 0
-    at = api.PyCapsule_GetPointer(capsule, name) + header + pointer + 8 + 4
-    return (ctypes.c_uint8 * 2).from_address(at)
+    return api.PyCapsule_GetPointer(capsule, name) + header + pointer
+
+
+def _element_type(capsule: Any) -> Any:
+    """The bytes (code, bits) of a DLPack capsule's element type."""
+    import ctypes
+
+    return (ctypes.c_uint8 * 2).from_address(_device_of(capsule) + 8 + 4)
+
+
+class _Capsule:
+    """The exporter of a capsule that is already made, as PyTorch's older interface hands it over."""
+
+    def __init__(self, capsule: Any) -> None:
+        self.capsule = capsule
+
+    def __dlpack__(self) -> Any:
+        return self.capsule
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        import ctypes
+
+        kind, index = (ctypes.c_int32 * 2).from_address(_device_of(self.capsule))
+        return kind, index
 
 
 class _Readable:
@@ -409,7 +435,7 @@ def cuda_array_interface(self: Any) -> dict[str, Any]:
 
 
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Any:
-    """A tensor over the memory of any object with ``__dlpack__``: NumPy, PyTorch, JAX, CuPy.
+    """A tensor over the memory of any object with ``__dlpack__``: NumPy, PyTorch, JAX, CuPy; or of a capsule.
 
     With ``copy`` its values in memory of their own; with ``device`` a tensor there, copied where it must be. ValueError
     where that contradicts ``copy=False``.
@@ -424,6 +450,8 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
 
 
 def _shared(ext_tensor: Any) -> Any:
+    if type(ext_tensor).__name__ == "PyCapsule":
+        ext_tensor = _Capsule(ext_tensor)
     if getattr(ext_tensor, "__dlpack_device__", lambda: (1, 0))()[0] == 2:
         from eagergrad.cuda import _runtime
         from eagergrad.cuda.interop import from_cuda_array

@@ -258,11 +258,15 @@ class Tensor(_C.TensorBase):
                 raise RuntimeError(
                     "The tensor does not have unique dim order, or cannot map to exact one"
                 )
+        elif not isinstance(ambiguity_check, (bool, list)):
+            raise TypeError(
+                f"The ambiguity_check argument must be a bool or a list of memory formats, got {ambiguity_check!r}"
+            )
         elif ambiguity_check:
             fits = [f for f in ambiguity_check if self.is_contiguous(memory_format=f)]
             if len(fits) != 1:
                 raise RuntimeError(
-                    "The tensor does not have unique dim order, or cannot map to exact one"
+                    "The tensor does not have unique dim order, or cannot map to exact one of the given memory formats."
                 )
         return tuple(sorted(range(self.ndim), key=lambda d: -self.stride(d)))
 

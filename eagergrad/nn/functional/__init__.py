@@ -22,6 +22,10 @@ def __getattr__(name: str) -> object:
         from ..modules import utils
 
         return getattr(utils, name)
+    if name == "grad":
+        from eagergrad.nn import grad
+
+        return grad
     if name.endswith("torch_function") or name.startswith("has_torch_function"):
         from eagergrad import overrides
 

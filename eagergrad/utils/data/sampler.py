@@ -79,12 +79,11 @@ class RandomSampler(Sampler[int]):
     ) -> None:
         if not isinstance(replacement, bool):
             raise TypeError(f"[RandomSampler] replacement expected a bool, got {replacement!r}")
-        if num_samples is not None:
-            _positive_int("num_samples", num_samples, "RandomSampler")
         self.data_source = data_source
         self.replacement = replacement
         self._num_samples = num_samples
         self.generator = generator
+        _positive_int("num_samples", self.num_samples, "RandomSampler")
 
     @property
     def num_samples(self) -> int:
