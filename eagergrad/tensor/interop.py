@@ -399,12 +399,14 @@ class _Readable:
     def __init__(self, exporter: Any) -> None:
         self.exporter = exporter
         self.bfloat16 = False
+        self.says_what_is_read_only = False
 
     def __dlpack__(self, **options: Any) -> Any:
         try:
             capsule = self.exporter.__dlpack__(**options)
         except TypeError:  # written before the options were
             capsule = self.exporter.__dlpack__()
+        self.says_what_is_read_only = "versioned" in repr(capsule)
         element = _element_type(capsule)
         if tuple(element) == (_BFLOAT, 16):
             element[0] = _INT
@@ -413,6 +415,15 @@ class _Readable:
 
     def __dlpack_device__(self) -> tuple[int, int]:
         return self.exporter.__dlpack_device__()
+
+
+class _Writable:
+    """An array that NumPy holds to be read-only for want of a word: DLPack had none before version 1."""
+
+    def __init__(self, array: Any) -> None:
+        described = array.__array_interface__
+        self.array = array  # keeps the memory
+        self.__array_interface__ = {**described, "data": (described["data"][0], False)}
 
 
 def dlpack_device(self: Any) -> tuple[int, int]:
@@ -462,7 +473,10 @@ def _shared(ext_tensor: Any) -> Any:
         ext_tensor.__dlpack__()  # its refusals
         return ext_tensor.detach()
     source = _Readable(ext_tensor)
-    tensor = _C.from_array(np.from_dlpack(source))  # before NumPy 2.2.6: read-only
+    array = np.from_dlpack(source)
+    if not array.flags.writeable and not source.says_what_is_read_only:
+        array = np.asarray(_Writable(array))
+    tensor = _C.from_array(array)  # before NumPy 2.2.6: read-only
     return tensor.view(bfloat16) if source.bfloat16 else tensor
 
 
