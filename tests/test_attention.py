@@ -169,7 +169,6 @@ def test_results_do_not_depend_on_the_number_of_threads():
         (((2, 4, 3), (2, 5, 3), (2, 6, 3)), {}),
         (((2, 4, 3), (3, 5, 3), (3, 5, 3)), {}),
         (((4, 3), (5, 3), (5, 3)), {"attn_mask": np.ones((4, 4), bool)}),
-        (((4, 3), (5, 3), (5, 3)), {"attn_mask": np.ones((4, 5), bool), "is_causal": True}),
         (((4, 3), (5, 3), (5, 3)), {"attn_mask": np.ones((4, 5), np.int64)}),
         (((1, 3, 4, 3), (1, 2, 5, 3), (1, 2, 5, 3)), {"enable_gqa": True}),
     ],

@@ -43,6 +43,9 @@ class FunctionCtx:
                 )
         self._to_save = tensors
 
+    def save_for_forward(self, *tensors: Any) -> None:
+        """Nothing to keep: tangents are found by backward, run twice, and ``jvp`` is not called."""
+
     def mark_dirty(self, *tensors: Any) -> None:
         """Says which inputs forward wrote in place."""
         self._dirty = tensors

@@ -231,8 +231,15 @@ _assert = Assert
 
 
 def compile(model: Any = None, **options: Any) -> Any:
-    """The model itself: eager code is already what runs. Also a decorator with or without arguments."""
-    return (lambda function: function) if model is None else model
+    """A function is returned as it is: eager code is already what runs. Also a decorator with or without arguments.
+
+    A module is wrapped, as PyTorch does it, so that its parameters have the names that PyTorch gives them (``_orig_mod.``).
+    """
+    if model is None:
+        return compile
+    from eagergrad.compiler import compiled
+
+    return compiled(model)
 
 
 _deterministic = False

@@ -120,14 +120,75 @@ def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Any, Any]:
     return input * mask * (0.0 if p == 1 else 1 / (1 - p)), mask
 
 
+# --- quantisation as it is trained -------------------------------------------------------------------------------
+
+
+def fake_quantize_per_tensor_affine(
+    input: Any, scale: Any, zero_point: Any, quant_min: int, quant_max: int
+) -> Any:
+    """The numbers that quantisation keeps: whole multiples of `scale`, `zero_point` and the others within the bounds.
+
+    The gradient is 1 where the multiple is within the bounds, 0 elsewhere.
+
+    >>> import eagergrad as eg
+    >>> fake_quantize_per_tensor_affine(eg.tensor([0.24, 9.0]), 0.1, 0, 0, 50)
+    tensor([0.2000, 5.0000])
+    """
+    return _fake_quantized(input, scale, zero_point, quant_min, quant_max)
+
+
+def fake_quantize_per_channel_affine(
+    input: Any, scale: Any, zero_point: Any, axis: int, quant_min: int, quant_max: int
+) -> Any:
+    """`fake_quantize_per_tensor_affine` with a scale and a zero point for each place along `axis`."""
+    sizes = [1] * input.dim()
+    sizes[axis] = -1
+    n = input.shape[axis]
+    if scale.dim() != 1 or zero_point.dim() != 1 or scale.numel() != n or zero_point.numel() != n:
+        raise RuntimeError(
+            f"[fake_quantize_per_channel_affine] expected {n} scales and zero points, "
+            f"got shapes {list(scale.shape)} and {list(zero_point.shape)}"
+        )
+    return _fake_quantized(
+        input, scale.reshape(sizes), zero_point.reshape(sizes), quant_min, quant_max
+    )
+
+
+def _fake_quantized(x: Any, scale: Any, zero_point: Any, low: int, high: int) -> Any:
+    if low > high:
+        raise RuntimeError("`quant_min` should be less than or equal to `quant_max`.")
+    ends = eg.as_tensor(zero_point)
+    if not bool(((ends >= low) & (ends <= high)).all()):
+        raise RuntimeError("`zero_point` must be between `quant_min` and `quant_max`.")
+    return _FakeQuantize.apply(x, scale, zero_point, low, high)
+
+
+class _FakeQuantize(eg.autograd.Function):
+    _title = "FakeQuantizeBackward"
+
+    @staticmethod
+    def forward(ctx: Any, x: Any, scale: Any, zero_point: Any, low: int, high: int) -> Any:
+        whole = (x * (1.0 / scale)).round() + zero_point
+        ctx.save_for_backward((whole >= low) & (whole <= high))
+        return (whole.clamp(low, high) - zero_point) * scale
+
+    @staticmethod
+    def backward(ctx: Any, g: Any) -> Any:
+        (inside,) = ctx.saved_tensors
+        return g * inside, None, None, None, None
+
+
 # --- counting -------------------------------------------------------------------------------------------------------
 
 
-class histogramdd_result(NamedTuple):
+class _Histogram(NamedTuple):
     """Counts, and the edges of each dimension's bins."""
 
     hist: Any
     bin_edges: tuple[Any, ...]
+
+
+_Histogram.__name__ = "histogramdd"  # as PyTorch's result is named
 
 
 def _edges(x: Any, bins: Any, limits: Any) -> Any:
@@ -143,7 +204,7 @@ def _edges(x: Any, bins: Any, limits: Any) -> Any:
 
 def histogramdd(
     input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
-) -> histogramdd_result:
+) -> _Histogram:
     """Counts of the points (..., D) in the cells of D rows of bins: a number of bins, one for each
     dimension, or the edges as tensors. The last bin of a row holds its right edge.
 
@@ -187,7 +248,7 @@ def histogramdd(
             shape = [1] * n
             shape[d] = -1
             hist = hist / e.diff().reshape(shape)
-    return histogramdd_result(hist, edges)
+    return _Histogram(hist, edges)
 
 
 # --- control flow ---------------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ def scaled_dot_product_attention(
     """softmax(query key^T * scale + attn_mask) value: (..., L, E), (..., S, E), (..., S, V) to (..., L, V).
 
     `attn_mask` broadcasts to (..., L, S): bool (True takes part) or added to the scores; `is_causal`: row i sees
-    columns 0 ... i. `scale` defaults to 1/sqrt(E). `enable_gqa`: fewer heads of key and value, each for several
+    columns 0 ... i, of those that the mask leaves. `scale` defaults to 1/sqrt(E). `enable_gqa`: fewer heads of key and value, each for several
     of query. A row that sees nothing gives 0. The scores are never all in memory, save with dropout. RuntimeError
     where shapes or dtypes do not fit. Source: Vaswani et al., 2017.
 
@@ -40,11 +40,19 @@ def scaled_dot_product_attention(
     """
     if not 0.0 <= dropout_p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+    if is_causal and attn_mask is not None and query.dim() > 1 < key.dim():
+        attn_mask, is_causal = _masked_causal(attn_mask, query.shape[-2], key.shape[-2]), False
     if dropout_p > 0.0:
         return _with_dropout(query, key, value, attn_mask, dropout_p, is_causal, scale, enable_gqa)
     return _ops.scaled_dot_product_attention(
         query, key, value, attn_mask, is_causal, scale, enable_gqa
     )
+
+
+def _masked_causal(mask: Tensor, queries: int, keys: int) -> Tensor:
+    """What a mask and causal order leave together."""
+    seen = eg.ones(queries, keys, dtype=eg.bool, device=mask.device).tril()
+    return mask & seen if mask.dtype == eg.bool else mask.masked_fill(~seen, -math.inf)
 
 
 def _with_dropout(
@@ -63,10 +71,6 @@ def _with_dropout(
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
-        if mask is not None:
-            raise RuntimeError(
-                "[scaled_dot_product_attention] expected no attn_mask when is_causal=True"
-            )
         mask = eg.ones(*scores.shape[-2:], dtype=eg.bool, device=scores.device).tril()
     if mask is None:
         weights = softmax(scores, -1)
