@@ -315,9 +315,10 @@ def test_a_copy_has_weights_of_its_own():
     assert other._flat_weights[0] is other.weight_ih_l0
 
 
-def test_results_do_not_depend_on_the_number_of_threads():
-    layer = nn.LSTM(16, 48, bidirectional=True)
-    x = eg.randn(30, 33, 16)
+@pytest.mark.parametrize("dtype", [eg.float32, eg.bfloat16], ids=str)
+def test_results_do_not_depend_on_the_number_of_threads(dtype):
+    layer = nn.LSTM(16, 48, bidirectional=True).to(dtype)
+    x = eg.randn(30, 133, 16).to(dtype)
     before = eg.get_num_threads()
     found = []
     try:
@@ -326,7 +327,9 @@ def test_results_do_not_depend_on_the_number_of_threads():
             layer.zero_grad()
             out, _ = layer(x)
             out.sum().backward()
-            found.append((out.detach().numpy(), layer.weight_hh_l0.grad.numpy().copy()))
+            found.append(
+                (out.detach().float().numpy(), layer.weight_hh_l0.grad.float().numpy().copy())
+            )
     finally:
         eg.set_num_threads(before)
     for out, grad in found[1:]:
@@ -342,6 +345,34 @@ def test_half_precision_follows_float32(name):
     out = half(x.bfloat16())[0]
     assert out.dtype == eg.bfloat16
     np.testing.assert_allclose(out.detach().float().numpy(), expected, atol=3e-2)
+
+
+@pytest.mark.parametrize("name", [*LAYERS, "LSTMCell", "GRUCell", "RNNCell"])
+@pytest.mark.parametrize("inputs, hidden, batch", [(33, 17, 35), (64, 32, 32), (1, 70, 3)])
+def test_bfloat16_rounds_products_only(name, inputs, hidden, batch):
+    """Results and gradients are within the roundings of the state and of the gates' gradients."""
+    cell = name.endswith("Cell")
+    layer = getattr(nn, name)(inputs, hidden, **({} if cell else {"bidirectional": True}))
+    layer.bfloat16()
+    exact = copy.deepcopy(layer).float()
+    x = eg.tensor(real(*(() if cell else (5,)), batch, inputs)).bfloat16()
+    lengths = [5] * (batch // 2) + [4] * (batch - batch // 2 - 1) + [1]
+
+    def run(layer, x):
+        x = x.detach().requires_grad_()
+        if cell:
+            out = layer(x)
+            out = out[0] if name == "LSTMCell" else out
+        else:
+            out = pad_packed_sequence(layer(pack_padded_sequence(x, lengths))[0])[0]
+        g = eg.tensor(np.random.default_rng(0).standard_normal(out.shape))
+        out.backward(g.bfloat16().to(out.dtype))
+        return [out.detach(), x.grad, *(p.grad for p in layer.parameters())]
+
+    for ours, expected in zip(run(layer, x), run(exact, x.float()), strict=True):
+        assert ours.dtype == eg.bfloat16
+        scale = expected.abs().max().item()
+        np.testing.assert_allclose(ours.float().numpy(), expected.numpy(), atol=0.02 * scale)
 
 
 @pytest.mark.parametrize("name", LAYERS)

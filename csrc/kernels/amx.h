@@ -29,7 +29,7 @@ constexpr int64_t kLines = 16, kPairs = 16, kTile = kLines * kPairs;  // pairs, 
 constexpr int64_t kColumns = 2 * kLines;                              // of a panel of B
 
 // Asks Linux for the registers, which it gives to no program unasked.
-bool tiles_available() {
+[[maybe_unused]] bool tiles_available() {
   static const bool granted = [] {
     unsigned a, b, c, d;
     constexpr unsigned kBFloat16 = 1u << 22, kTiles = 1u << 24;
@@ -116,9 +116,11 @@ EG_INLINE Strip32 packed_tiles(const float* at) {
   return {at, kPairs * 4, 2 * kTile * 4, kTile * 4};
 }
 
-// 32 x 32 sums, or 16 x 32 of `one` line of tiles.
-EG_AMX void sum_tiles(const Strip32& a, const float* b, int64_t steps, bool one, float* sums) {
-  constexpr int kRow = kPairs * 4, kSums = kColumns * 4;  // bytes
+// 32 x 32 sums, or 16 x 32 of `one` line of tiles, in rows `ld` apart.
+EG_AMX void sum_tiles(const Strip32& a, const float* b, int64_t steps, bool one, float* sums,
+                      int64_t ld = kColumns) {
+  constexpr int kRow = kPairs * 4;  // bytes
+  const int64_t row = ld * 4;
   const char *upper = static_cast<const char*>(a.at), *lower = upper + a.half;
   settle_memory();
   _tile_zero(0);
@@ -136,11 +138,11 @@ EG_AMX void sum_tiles(const Strip32& a, const float* b, int64_t steps, bool one,
     _tile_dpbf16ps(2, 5, 6);
     _tile_dpbf16ps(3, 5, 7);
   }
-  _tile_stored(0, sums, kSums);
-  _tile_stored(1, sums + kLines, kSums);
+  _tile_stored(0, sums, row);
+  _tile_stored(1, sums + kLines, row);
   if (!one) {
-    _tile_stored(2, sums + kLines * kColumns, kSums);
-    _tile_stored(3, sums + kLines * kColumns + kLines, kSums);
+    _tile_stored(2, sums + kLines * ld, row);
+    _tile_stored(3, sums + kLines * ld + kLines, row);
   }
   settle_memory();
 }

@@ -22,6 +22,9 @@ struct RnnShape {
   int64_t steps, batch, input, hidden;
   int64_t proj;           // 0: the state is as wide as hidden
   const int64_t* offset;  // steps + 1
+  // float32 that holds bfloat16 values in x, the weights and the first state: products round their other factor, too. Only where
+  // AmxKernels are available, without proj.
+  bool halves = false;
   int64_t state() const { return proj ? proj : hidden; }
 };
 

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "kernels/gemm.h"
 #include "ops/matmul.h"
 #include "ops/ops.h"
 #include "ops/recompute.h"
@@ -22,6 +23,11 @@ RnnMode mode_from(const std::string& name) {
 }
 
 DType compute_dtype(DType t) { return is_reduced(t) ? DType::Float32 : t; }
+// Of bfloat16, by tiles.
+bool multiplies_halves(DType t) {
+  const auto available = host_kernels<AmxKernels>().available;
+  return t == DType::BFloat16 && active_device.is_cpu() && available && available();
+}
 Tensor ready(const Tensor& t, DType dtype) {
   return t.defined() ? contiguous_data(cast_data(t, dtype)) : Tensor();
 }
@@ -87,7 +93,9 @@ struct WeightGradients {
   Context& ctx;
   RnnMode mode;
   int64_t hidden;
-  Tensor d;  // [N, saved * hidden]
+  Tensor d_gates;  // [N, saved * hidden]
+  DType dtype;     // of the products
+  Tensor d = cast_data(d_gates, dtype);
 
   Tensor columns(int64_t from, int64_t count) const {
     return narrow(d, 1, from * hidden, count * hidden);
@@ -126,7 +134,7 @@ struct WeightGradients {
   }
   void biases(size_t input, Tensors& out) const {
     if (!ctx.needs(input) && !ctx.needs(input + 1)) return;
-    const Tensor sums = sum(d, {0});
+    const Tensor sums = sum(d_gates, {0});
     const auto gates = [&](int64_t from, int64_t n) {
       return narrow(sums, 0, from * hidden, n * hidden);
     };
@@ -154,7 +162,7 @@ struct Direction {
     RnnForward a{};
     Tensor gx;
     const int64_t weight_bytes = s.input * rnn_gates(s.mode) * s.hidden * item_size(t);
-    if (active_device.is_cpu() && s.steps > 1 && weight_bytes > kLargeInput) {
+    if (active_device.is_cpu() && !s.halves && s.steps > 1 && weight_bytes > kLargeInput) {
       gx = affine(x, w.w_ih, w.b_ih);
       a.gx = gx.raw();
       s.input = 0;
@@ -246,8 +254,9 @@ struct RnnLayer {
   int64_t rows() const { return offset.back(); }
   bool even() const { return rows() == steps * batch; }
 
-  RnnShape shape(int64_t d, DType t, int64_t input) const {
-    return {t, mode, d == 1, steps, batch, input, hidden, proj, offset.data()};
+  RnnShape shape(int64_t d, DType t, const Tensor& x) const {
+    return {t,          mode,   d == 1, steps,         batch,
+            x.size(-1), hidden, proj,   offset.data(), !proj && multiplies_halves(x.dtype())};
   }
   Weights weights(const TensorList& all, int64_t d) const {
     size_t i = first_weight() + d * per_direction();
@@ -264,7 +273,7 @@ struct RnnLayer {
   Direction direction(const TensorList& all, int64_t d, DType t) const {
     const Weights w = weights(all, d);
     return {
-        shape(d, t, all[0].size(-1)),
+        shape(d, t, all[0]),
         {ready(w.w_ih, t), ready(w.w_hh, t), ready(w.b_ih, t), ready(w.b_hh, t), ready(w.w_hr, t)},
         ready(select(all[1], 0, d), t),
         lstm() ? ready(select(all[2], 0, d), t) : Tensor()};
@@ -324,7 +333,7 @@ struct RnnLayer {
     TensorList outs, hs, cs;
     for (int64_t d = 0; d < directions(); ++d) {
       State s{select(in[1], 0, d), lstm() ? select(in[2], 0, d) : Tensor()};
-      outs.push_back(composed_direction(shape(d, x.dtype(), x.size(1)), x, s, weights(in, d)));
+      outs.push_back(composed_direction(shape(d, x.dtype(), x), x, s, weights(in, d)));
       hs.push_back(s.h);
       cs.push_back(s.c);
     }
@@ -372,12 +381,14 @@ struct RnnLayer {
                                       ctx.saved(in.size() + 2 + 2 * d),
                                       g_out.defined() ? g_out.raw() + shift : nullptr, width,
                                       select(dh, 0, d), lstm() ? select(dc, 0, d) : Tensor());
-      const WeightGradients w{ctx, mode, hidden, grads.d_gates};
+      const DType p = dir.shape.halves ? x.dtype() : t;
+      const WeightGradients w{ctx, mode, hidden, grads.d_gates, p};
       if (ctx.needs(0)) {
-        const Tensor dx = mm(w.of_input(), dir.w.w_ih);
+        const Tensor dx = mm(w.of_input(), ready(weights(in, d).w_ih, p));
         out[0] = out[0].defined() ? out[0] + dx : dx;
       }
-      weight_gradients(ctx, d, w, grads, flat, previous(dir, d, all, states), out);
+      const Tensor h = previous(dir, d, all, states);
+      weight_gradients(ctx, d, w, grads, cast_data(flat, p), cast_data(h, p), out);
     }
     if (out[0].defined()) out[0] = reshape(out[0], x.sizes());
     out[1] = dh;
@@ -410,7 +421,8 @@ struct RnnCell {
   static constexpr size_t first_weight() { return Lstm ? 3 : 2; }
   Direction direction(const TensorList& in, DType t) const {
     const size_t i = first_weight();
-    return {{t, mode, false, 1, batch, in[0].size(1), hidden, 0, offset},
+    return {{t, mode, false, 1, batch, in[0].size(1), hidden, 0, offset,
+             multiplies_halves(in[0].dtype())},
             {ready(in[i], t), ready(in[i + 1], t), has_bias ? ready(in[i + 2], t) : Tensor(),
              has_bias ? ready(in[i + 3], t) : Tensor(), Tensor()},
             ready(in[1], t),
@@ -459,13 +471,14 @@ struct RnnCell {
     const auto grads = dir.backward(Lstm ? nullptr : made.raw(), hidden, ctx.saved(in.size()),
                                     Lstm ? made : Tensor(), nullptr, 0, dh, dc);
     Tensors out(in.size());
-    const WeightGradients w{ctx, mode, hidden, grads.d_gates};
+    const DType p = dir.shape.halves ? in[0].dtype() : t;
+    const WeightGradients w{ctx, mode, hidden, grads.d_gates, p};
     const size_t i = first_weight();
-    if (ctx.needs(0)) out[0] = mm(w.of_input(), dir.w.w_ih);
+    if (ctx.needs(0)) out[0] = mm(w.of_input(), ready(in[i], p));
     out[1] = dh;
     if (Lstm) out[2] = dc;
-    if (ctx.needs(i)) w.w_ih(i, ready(in[0], t), out);
-    if (ctx.needs(i + 1)) w.w_hh(i + 1, dir.h0, out);
+    if (ctx.needs(i)) w.w_ih(i, ready(in[0], p), out);
+    if (ctx.needs(i + 1)) w.w_hh(i + 1, cast_data(dir.h0, p), out);
     if (has_bias) w.biases(i + 2, out);
     return out;
   }
