@@ -6,6 +6,8 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from eagergrad import _C
 from eagergrad.cuda import _runtime
 from eagergrad.linalg._factors import by_columns, eye_like
@@ -51,22 +53,27 @@ def arrays() -> Any:
     return None if _runtime.emulated else CupyArrays()
 
 
-def _solve(xp: Any, A: Any, B: Any) -> Any:
-    A, B = of_one_batch(A, B)
-    return xp.linalg.solve(xp.array(A.contiguous()), xp.array(B.contiguous()))
-
-
 def _solve_triangular(xp: Any, A: Any, B: Any, upper: bool, unitriangular: bool) -> Any:
     """As any matrix."""
     T = (A.triu if upper else A.tril)(int(upper) - int(not upper) if unitriangular else 0)
-    return _solve(xp, T + eye_like(A, A.shape[-1]) if unitriangular else T, B)
+    return _named("solve")(xp, T + eye_like(A, A.shape[-1]) if unitriangular else T, B)
 
 
 def _named(name: str) -> Callable[..., Any]:
+    """CuPy's function of that name, of inputs expanded to one batch."""
+
     def call(xp: Any, *inputs: Any, **options: Any) -> Any:
+        if len(inputs) == 2:
+            inputs = of_one_batch(*inputs)
         return getattr(xp.linalg, name)(*(xp.array(x.contiguous()) for x in inputs), **options)
 
     return call
+
+
+def _det(xp: Any, A: Any) -> Any:
+    """By the logarithm, in float64: its digits are the determinant's."""
+    sign, logarithm = _named("slogdet")(xp, A.double())
+    return (sign * np.exp(logarithm)).astype(A.dtype._numpy)
 
 
 def _real_eig(xp: Any, A: Any, vectors: bool = True) -> Any:
@@ -89,36 +96,51 @@ def _geqrf(xp: Any, A: Any) -> Any:
     return packed.swapaxes(-1, -2), tau
 
 
-_WITH_INFO = {f"linalg_{name}_ex": _named(name) for name in ("inv", "cholesky")}
-_WITH_INFO |= {"linalg_solve_ex": _solve}
-_STRICT = {name: _named(name) for name in ("eigh", "eigvalsh", "svd")} | _WITH_INFO
-_STRICT |= {"svdvals": _svdvals, "real_eig": _real_eig, "qr": _qr, "_geqrf": _geqrf}
-_SILENT = {"slogdet": _named("slogdet"), "linalg_solve_triangular": _solve_triangular}
+# What is not CuPy's function of the op's name; None where CuPy's is another.
+_OWN: dict[str, Callable[..., Any] | None] = {
+    "det": _det,
+    "solve_triangular": _solve_triangular,
+    "svdvals": _svdvals,
+    "real_eig": _real_eig,
+    "qr": _qr,
+    "_geqrf": _geqrf,
+    "lstsq": None,
+}
+_SILENT = ("det", "slogdet", "solve_triangular")  # singular matrices have results
 # Which of the results are matrices; else the first.
 _MATRICES = {"qr": (0, 1), "svd": (0, 2), "eigh": (1,), "real_eig": (1,)}
-_MATRICES |= dict.fromkeys(("slogdet", "eigvalsh", "svdvals"), ())
+_MATRICES |= dict.fromkeys(("det", "slogdet", "eigvalsh", "svdvals"), ())
 
 
-def factorized(name: str, *inputs: Any, **options: Any) -> Any:
-    """What linalg._host.function(name) returns, of tensors on a GPU; None if it is not computed there.
+def _function(xp: Any, name: str) -> Callable[..., Any] | None:
+    """What computes it; None if the host does."""
+    if name in _OWN:
+        return _OWN[name] if name != "real_eig" or xp.has_eig() else None
+    return _named(name) if hasattr(xp.linalg, name) else None
 
-    Infinities, as LAPACK's, where a triangle is singular. LinAlgError as NumPy's where an info would not be 0.
+
+def factorized(op: str, *inputs: Any, **options: Any) -> Any:
+    """What linalg._host.function(op) returns, of tensors on a GPU; None if it is not computed there.
+
+    An op linalg_<name>_ex is CuPy's function <name> and an info of zeros: there is no entry for it here. LinAlgError as NumPy's where an
+    info would not be 0. Infinities, as LAPACK's, where a triangle is singular.
     """
-    function = _STRICT.get(name) or _SILENT.get(name)
-    xp = arrays() if function and all(x.numel() for x in inputs) else None
-    if xp is None or function is None or (name == "real_eig" and not xp.has_eig()):
+    name = op.removeprefix("linalg_").removesuffix("_ex")
+    xp = arrays() if all(x.numel() for x in inputs) else None
+    function = None if xp is None else _function(xp, name)
+    if function is None:
         return None
     device = inputs[0].device
     inputs = tuple(x.detach() for x in inputs)
-    with xp.on(device), xp.strict() if name in _STRICT else contextlib.nullcontext():
+    with xp.on(device), contextlib.nullcontext() if name in _SILENT else xp.strict():
         result = function(xp, *inputs, **options)
     several = isinstance(result, tuple)
     made = [xp.tensor(a, device) for a in (result if several else (result,))]
-    if function is _solve_triangular and not options["unitriangular"]:
+    if name == "solve_triangular" and not options["unitriangular"]:
         made[0].masked_fill_((inputs[0].diagonal(0, -2, -1) == 0).any(), float("inf"))
     for i in _MATRICES.get(name, (0,)):
         made[i] = by_columns(made[i])
-    if name in _WITH_INFO:
+    if op.endswith("_ex"):
         batch = tuple(made[0].shape[:-2])
         return made[0], _C.op_table["zeros"](batch, dtype=int32, device=device)
     return tuple(made) if several else made[0]
