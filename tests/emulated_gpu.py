@@ -66,9 +66,31 @@ def missing() -> str:
     return ""
 
 
+@functools.cache
+def quoted(path: Path) -> tuple[str, tuple[Path, ...]]:
+    """A file's text, and the files that it includes in quotes."""
+    text = path.read_text()
+    return text, included(text)
+
+
+def included(text: str) -> tuple[Path, ...]:
+    names = re.findall(r'^[ \t]*#include "([^"]+)"', text, re.MULTILINE)
+    places = (folder / name for name in names for folder in (HERE, CSRC))
+    return tuple(dict.fromkeys(p for p in places if p.is_file()))
+
+
+def with_headers(text: str) -> str:
+    """A text and, behind it, those of all files that it includes in quotes: what its compiled form depends on."""
+    found = list(included(text))
+    for path in found:  # grows
+        found += [p for p in quoted(path)[1] if p not in found]
+    return "\0".join([text, *(quoted(path)[0] for path in found)])
+
+
 def build(name: str, text: str, *flags: str, suffix: str = ".so") -> Path:
     """Compile a C++ text to a shared library or a header, or find the one compiled before."""
-    key = hashlib.sha256("\0".join([text, *FLAGS, *flags]).encode()).hexdigest()[:24]
+    parts = [with_headers(text), *FLAGS, *flags]
+    key = hashlib.sha256("\0".join(parts).encode()).hexdigest()[:24]
     target = cache_folder() / f"{name}-{key}{suffix}"
     if not target.exists():
         source = target.with_suffix(".cpp" if suffix == ".so" else "")
@@ -209,15 +231,19 @@ def stream_queries() -> int:
     return int(_emulator.eg_stream_queries())
 
 
+def load_emulator() -> ctypes.CDLL:
+    """The driver of the emulation."""
+    source = (HERE / "emulator.cpp").read_text()
+    return load(build("emulator", source, f"-I{HERE}", f"-I{CSRC}"), ctypes.RTLD_GLOBAL)
+
+
 def start() -> None:
     """Make the emulation this process's GPU."""
     global _emulator
     _runtime.hidden = False
     if _C.cuda_started():
         return
-    source = (HERE / "emulator.cpp").read_text()
-    source = source.replace('#include "watch.h"', (HERE / "watch.h").read_text())
-    emulator = load(build("emulator", source, f"-I{CSRC}"), ctypes.RTLD_GLOBAL)
+    emulator = load_emulator()
     emulator.eg_emulated_driver.restype = ctypes.c_void_p
     emulator.eg_watch_races.restype = emulator.eg_watch_counts.restype = ctypes.c_char_p
     emulator.eg_watch(watching)

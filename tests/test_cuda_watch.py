@@ -30,11 +30,7 @@ __global__ void reversed(int* sums) { %s; }
 @pytest.fixture
 def watched_launch():
     """Runs a kernel's text over two blocks of 64 threads and returns the races."""
-    source = (emulated_gpu.HERE / "emulator.cpp").read_text()
-    source = source.replace('#include "watch.h"', (emulated_gpu.HERE / "watch.h").read_text())
-    emulator = emulated_gpu.load(
-        emulated_gpu.build("emulator", source, f"-I{emulated_gpu.CSRC}"), ctypes.RTLD_GLOBAL
-    )
+    emulator = emulated_gpu.load_emulator()
     emulator.eg_emulated_driver.restype = ctypes.POINTER(ctypes.c_void_p)
     emulator.eg_watch_races.restype = ctypes.c_char_p
     table = emulator.eg_emulated_driver()
@@ -110,3 +106,15 @@ def test_attention_meets_no_bank_twice():
     assert {k.partition("<")[0] for k in kernels} == ATTENTION
     for kernel in kernels:
         assert counts[kernel]["shared_wavefronts"] == counts[kernel]["shared_phases"], kernel
+
+
+def test_compiled_kernels_depend_on_the_headers(tmp_path, monkeypatch):
+    for name, text in (("a.h", '#include "b.h"\n'), ("b.h", '#include "a.h"\nint b;\n')):
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(emulated_gpu, "HERE", tmp_path)
+    before = emulated_gpu.with_headers('#include "a.h"')
+    assert "int b;" in before
+    (tmp_path / "b.h").write_text("int other;\n")
+    emulated_gpu.quoted.cache_clear()
+    assert "int other;" in emulated_gpu.with_headers('#include "a.h"')
+    emulated_gpu.quoted.cache_clear()
