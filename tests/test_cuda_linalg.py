@@ -160,7 +160,7 @@ def test_results_without_gradients():
 
 def test_errors_are_those_of_the_cpu():
     zeros, ones = eg.zeros(2, 2, device="cuda"), eg.ones(2, 2)
-    with pytest.raises(L.LinAlgError, match=r"singular.*element 1 is zero"):
+    with pytest.raises(L.LinAlgError, match=r"element 1 is zero.*singular"):
         L.inv(zeros)
     with pytest.raises(L.LinAlgError, match="order 1 is not positive-definite"):
         L.cholesky(zeros)
