@@ -59,6 +59,40 @@ def test_attention_of_any_size(queries, keys, width, values):
 
 
 @pytest.mark.parametrize(
+    "queries, keys, width, values", [(1, 5, 3, 2), (33, 70, 40, 65), (200, 257, 64, 32)]
+)
+@pytest.mark.parametrize("kind", ["none", "causal", "keep", "add"])
+@pytest.mark.parametrize("rows_first", [False, True])
+def test_attention_of_bfloat16(queries, keys, width, values, kind, rows_first):
+    sizes = [(2, 4, queries, width), (2, 2, keys, width), (2, 2, keys, values)]
+    inputs = [eg.tensor(real(*s)).bfloat16() for s in sizes]
+    mask = None
+    if kind == "keep":
+        keep = rng.random((2, 1, queries, keys)) > 0.4
+        keep[:, :, 0] = False
+        mask = eg.tensor(keep)
+    elif kind == "add":
+        mask = eg.tensor(real(queries, keys)).bfloat16()
+
+    def run(dtype):
+        tensors = [t.to(dtype) for t in inputs]
+        if rows_first:
+            tensors = [t.transpose(1, 2).contiguous().transpose(1, 2) for t in tensors]
+        tensors = [t.detach().requires_grad_() for t in tensors]
+        add = mask.to(dtype) if kind == "add" else mask
+        y = F.scaled_dot_product_attention(
+            *tensors, attn_mask=add, is_causal=kind == "causal", enable_gqa=True
+        )
+        g = eg.tensor(np.random.default_rng(0).standard_normal(y.shape)).bfloat16().to(dtype)
+        return [y.detach(), *eg.autograd.grad(y, tensors, g)]
+
+    for ours, exact in zip(run(eg.bfloat16), run(eg.float32), strict=True):
+        assert ours.dtype == eg.bfloat16
+        atol = 0.015 * exact.abs().max().item()
+        np.testing.assert_allclose(ours.float().numpy(), exact.numpy(), atol=atol)
+
+
+@pytest.mark.parametrize(
     "shape", [(30, 40), (2, 1, 30, 40), (3, 30, 40), (1, 1, 1, 40), (2, 3, 30, 1)]
 )
 def test_masks_broadcast(shape):

@@ -87,6 +87,15 @@ void pack(const Side& s, int64_t line, int64_t p, float* tile) {
   pack_full<of_a>(padded, ld, s.by_lines, tile);
 }
 
+// `lines` lines from `line` on, 32 of them at a time: their tiles from k = 0 on.
+template <bool of_a>
+void pack_lines(const Side& s, int64_t line, int64_t lines, float* tiles) {
+  for (int64_t i = line; i < line + lines; i += kColumns)
+    for (int64_t p = 0; p < s.k; p += 2 * kPairs, tiles += 2 * kTile)
+      for (int64_t half = 0; half < 2; ++half)
+        if (i + half * kLines < s.lines) pack<of_a>(s, i + half * kLines, p, tiles + half * kTile);
+}
+
 // What comes before is in memory for the tiles, and what they store for what comes after: GCC 12 does not know that they do.
 EG_INLINE void settle_memory() { asm volatile("" ::: "memory"); }
 
@@ -116,9 +125,9 @@ EG_INLINE Strip32 packed_tiles(const float* at) {
   return {at, kPairs * 4, 2 * kTile * 4, kTile * 4};
 }
 
-// 32 x 32 sums, or 16 x 32 of `one` line of tiles, in rows `ld` apart.
+// 32 x 32 sums, or 16 x 32 of `one` line of tiles, in rows `ld` apart; on top of what is there if `add`.
 EG_AMX void sum_tiles(const Strip32& a, const float* b, int64_t steps, bool one, float* sums,
-                      int64_t ld = kColumns) {
+                      int64_t ld = kColumns, bool add = false) {
   constexpr int kRow = kPairs * 4;  // bytes
   const int64_t row = ld * 4;
   const char *upper = static_cast<const char*>(a.at), *lower = upper + a.half;
@@ -127,6 +136,14 @@ EG_AMX void sum_tiles(const Strip32& a, const float* b, int64_t steps, bool one,
   _tile_zero(1);
   _tile_zero(2);
   _tile_zero(3);
+  if (add) {
+    _tile_loadd(0, sums, row);
+    _tile_loadd(1, sums + kLines, row);
+    if (!one) {
+      _tile_loadd(2, sums + kLines * ld, row);
+      _tile_loadd(3, sums + kLines * ld + kLines, row);
+    }
+  }
   for (; steps > 0; --steps, upper += a.step, lower += a.step, b += 2 * kTile) {
     _tile_loadd(4, upper, a.line);
     _tile_loadd(6, b, kRow);

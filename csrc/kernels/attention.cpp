@@ -5,46 +5,14 @@
 // are summed by one thread, in the order of the queries.
 #include "kernels/attention.h"
 
+#include "kernels/attention_rows.h"
+#include "kernels/attention_tiles.h"
 #include "kernels/grain.h"
-#include "kernels/panel.h"
 
 namespace eg {
-
-void* allocate(size_t bytes);
-void deallocate(void* p, size_t bytes);
-
 namespace {
 
-constexpr int64_t kForwardRows = 24, kBackwardRows = 48, kTaskRows = 192;
-
-// Memory of one task, handed out piece by piece.
-template <class T>
-struct Arena {
-  T *base, *next;
-  size_t bytes;
-  explicit EG_INLINE Arena(int64_t elements)
-      : base(static_cast<T*>(allocate(elements * sizeof(T)))),
-        next(base),
-        bytes(elements * sizeof(T)) {}
-  EG_INLINE ~Arena() { deallocate(base, bytes); }
-  Arena(const Arena&) = delete;
-  EG_INLINE T* take(int64_t n) {
-    T* p = next;
-    next += round_up(n, 64);
-    return p;
-  }
-};
-
-template <class T>
-struct Matrix {
-  T* data;
-  int64_t ld;
-  EG_INLINE T* row(int64_t r) const { return data + r * ld; }
-};
-template <class T>
-EG_INLINE Matrix<T> at(const HeadMatrix& m, int64_t b, int64_t h) {
-  return {static_cast<T*>(m.data) + b * m.batch + h * m.head, m.row};
-}
+constexpr int64_t kForwardRows = 24, kBackwardRows = 48;
 
 template <int N>
 struct Columns {
@@ -153,61 +121,6 @@ EG_INLINE void put_vector(T* row, int64_t column, int64_t width, Vec<T> v) {
   for (int64_t l = 0; column + l < width; ++l) row[column + l] = v[l];
 }
 
-template <class T>
-constexpr T kInfinity = T(__builtin_inf());
-
-// f(i, i * step); a loop of its own where the steps are 1, which vectorises.
-template <class F>
-EG_INLINE void along_keys(int64_t step, int64_t n, F f) {
-  if (step == 1)
-#pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) f(i, i);
-  else
-    for (int64_t i = 0; i < n; ++i) f(i, i * step);
-}
-
-template <class T>
-EG_INLINE void apply_mask(const AttentionMask& mask, int64_t b, int64_t h, int64_t row, int64_t n,
-                          T* s) {
-  const int64_t start = b * mask.batch + h * mask.head + row * mask.row;
-  if (mask.boolean) {
-    const auto keep = static_cast<const uint8_t*>(mask.data) + start;
-    along_keys(mask.key, n, [=](int64_t i, int64_t at) { s[i] = keep[at] ? s[i] : -kInfinity<T>; });
-  } else {
-    const T* add = static_cast<const T*>(mask.data) + start;
-    along_keys(mask.key, n, [=](int64_t i, int64_t at) { s[i] += add[at]; });
-  }
-}
-
-// Rows of scores are as long as whole vectors: the tail behind the last key holds -inf, whose exponential is 0.
-template <class T>
-EG_INLINE int64_t close_row(T* s, int64_t n) {
-  const int64_t end = round_up(n, kLanes<T>);
-  for (int64_t i = n; i < end; ++i) s[i] = -kInfinity<T>;
-  return end;
-}
-
-template <class T>
-EG_INLINE T largest(const T* s, int64_t n) {
-  Vec<T> m = load(s);
-  for (int64_t i = kLanes<T>; i < n; i += kLanes<T>) m = larger<T>(m, load(s + i));
-  return lane_max<T>(m);
-}
-
-// s = exp(s - shift); returns the sum.
-template <class T>
-EG_INLINE T exponentials(T* s, int64_t n, T shift) {
-  exp_less(s, n, shift, s);
-  Vec<T> sum{};
-  for (int64_t i = 0; i < n; i += kLanes<T>) sum += load(s + i);
-  return lane_sum<T>(sum);
-}
-
-// Keys that a block ending before query `end` can see.
-EG_INLINE int64_t visible(const AttentionShape& s, int64_t end) {
-  return s.causal ? min64(s.keys, end) : s.keys;
-}
-
 // Scores of queries [row, row + rows): scaled and masked, for the first `keys` keys.
 template <class T>
 EG_INLINE void score_rows(const AttentionShape& s, const AttentionMask& mask, int64_t b, int64_t h,
@@ -219,12 +132,17 @@ EG_INLINE void score_rows(const AttentionShape& s, const AttentionMask& mask, in
     apply_mask(mask, b, h, row + i, visible(s, row + i + 1), scores.row(i));
 }
 
+// s = exp(s - shift); returns the sum.
+template <class T>
+EG_INLINE T exponentials(T* s, int64_t n, T shift) {
+  exp_less(s, n, shift, s);
+  Vec<T> sum{};
+  for (int64_t i = 0; i < n; i += kLanes<T>) sum += load(s + i);
+  return lane_sum<T>(sum);
+}
+
 // Scores of one row to exponentials, 0 up to `keys`; returns their largest score, and their sum: 0 for a row that sees
 // nothing.
-template <class T>
-struct RowSum {
-  T top, sum;
-};
 template <class T>
 EG_INLINE RowSum<T> softmax_row(T* s, int64_t n, int64_t keys) {
   int64_t end = close_row(s, n);
@@ -236,14 +154,6 @@ EG_INLINE RowSum<T> softmax_row(T* s, int64_t n, int64_t keys) {
     sum = exponentials(s, end, top);
   for (int64_t i = end; i < keys; ++i) s[i] = 0;
   return {top, sum};
-}
-
-// lse = top + log(sum)
-template <class T>
-EG_INLINE void log_sums(const T* top, const T* sum, int64_t rows, T* lse) {
-  T logs[kForwardRows];
-  for (int64_t i = 0; i < kForwardRows; ++i) logs[i] = fast_log(sum[i]);
-  for (int64_t i = 0; i < rows; ++i) lse[i] = sum[i] > 0 ? top[i] + logs[i] : kInfinity<T>;
 }
 
 template <class T>
@@ -270,7 +180,7 @@ void forward_task(const AttentionShape& s, const AttentionMask& mask, int64_t b,
       sum[i] = r.sum;
     }
     for (int64_t i = 0; i < kForwardRows; ++i) inverse[i] = sum[i] > 0 ? 1 / sum[i] : T(0);
-    if (lse) log_sums(top, sum, rows, lse + row);
+    if (lse) log_sums<kForwardRows>(top, sum, rows, lse + row);
     times_dense(scores, rows, keys, values, s.value_width, [&](int64_t i, int64_t c, Vec<T> sum) {
       put_vector(result.row(row + i), c, s.value_width, sum * inverse[i]);
     });
@@ -386,6 +296,10 @@ void backward(const AttentionShape& s, const AttentionMask& mask, const HeadMatr
 
 void forward_any(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
                  HeadMatrix v, HeadMatrix out, void* lse) {
+#if defined(EG_AMX)
+  if (s.dtype == DType::BFloat16)
+    return tiled_forward(s, mask, q, k, v, out, static_cast<float*>(lse));
+#endif
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
     forward<T>(s, mask, q, k, v, out, static_cast<T*>(lse));
@@ -394,13 +308,23 @@ void forward_any(const AttentionShape& s, const AttentionMask& mask, HeadMatrix 
 void backward_any(const AttentionShape& s, const AttentionMask& mask, HeadMatrix q, HeadMatrix k,
                   HeadMatrix v, HeadMatrix out, const void* lse, HeadMatrix g, HeadMatrix dq,
                   HeadMatrix dk, HeadMatrix dv) {
+#if defined(EG_AMX)
+  if (s.dtype == DType::BFloat16)
+    return tiled_backward(s, mask, q, k, v, out, static_cast<const float*>(lse), g, dq, dk, dv);
+#endif
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
     backward<T>(s, mask, q, k, v, out, static_cast<const T*>(lse), g, dq, dk, dv);
   });
 }
 
-bool takes_halves(const AttentionShape&, bool) { return false; }
+bool takes_halves(const AttentionShape& s, bool) {
+#if defined(EG_AMX)
+  return s.dtype == DType::BFloat16 && tiles_available();
+#else
+  return false;
+#endif
+}
 
 }  // namespace
 

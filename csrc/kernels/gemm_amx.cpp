@@ -9,15 +9,6 @@ namespace {
 
 constexpr int64_t kPacked = 1 << 17;  // pairs of B packed at a time
 
-// `lines` lines from `line` on, 32 of them at a time: their tiles from k = 0 on.
-template <bool of_a>
-void pack_lines(const Side& s, int64_t line, int64_t lines, float* tiles) {
-  for (int64_t i = line; i < line + lines; i += kColumns)
-    for (int64_t p = 0; p < s.k; p += 2 * kPairs, tiles += 2 * kTile)
-      for (int64_t half = 0; half < 2; ++half)
-        if (i + half * kLines < s.lines) pack<of_a>(s, i + half * kLines, p, tiles + half * kTile);
-}
-
 EG_AMX void finish(const float* sums, int64_t rows, int64_t columns, bool add, BFloat16* c,
                    int64_t ldc) {
   for (int64_t r = 0; r < rows; ++r, sums += kColumns, c += ldc)
