@@ -543,3 +543,57 @@ def test_equal_of_unlike_layouts_and_dtypes():
     y = eg.zeros(10000)
     y[-1] = 1
     assert not eg.equal(y, eg.zeros(10000)) and eg.equal(eg.zeros(0), eg.zeros(0))
+
+
+# --- powers, neighbours, fractions -------------------------------------------------------------------------------
+
+_EXTREMES = [0.0, -0.0, 1, -1, 2, -2, 0.5, -0.5, 3, -3, 1e-45, -1e-40, 3e38, -3e38]
+_EXTREMES += [INF, -INF, NAN, 1.5, 16777217, 1e10, 7, -7, 0.999999]
+
+
+def _every_pair(dtype):
+    values = np.array(_EXTREMES, dtype)
+    return (grid.ravel().copy() for grid in np.meshgrid(values, values))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("name", ["pow", "nextafter"])
+def test_functions_of_every_pair_of_extremes(name, dtype):
+    a, b = _every_pair(dtype)
+    with np.errstate(all="ignore"):
+        wanted = {"pow": np.power, "nextafter": np.nextafter}[name](a, b)
+    found = getattr(eg, name)(eg.from_numpy(a), eg.from_numpy(b)).numpy()
+    np.testing.assert_allclose(found, wanted, rtol=3e-7 if dtype is np.float32 else 1e-15)
+    numbers = ~np.isnan(wanted)
+    assert (np.signbit(found) == np.signbit(wanted))[numbers].all()
+
+
+def test_powers_are_rounded_almost_as_exact_ones():
+    rng = np.random.default_rng(0)
+    a = np.exp(rng.uniform(-80, 80, 20000)).astype(np.float32)
+    b = rng.uniform(-3, 3, 20000).astype(np.float32)
+    with np.errstate(all="ignore"):
+        exact = np.power(a.astype(np.float64), b.astype(np.float64)).astype(np.float32)
+    found = eg.pow(eg.from_numpy(a), eg.from_numpy(b)).numpy()
+    np.testing.assert_allclose(found, exact, rtol=1.2e-7, atol=1.5e-45)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fractions_of_extremes(dtype):
+    a = np.array(_EXTREMES, dtype)
+    mantissa, exponent = eg.frexp(eg.from_numpy(a))
+    wanted, power = np.frexp(a)
+    np.testing.assert_array_equal(mantissa.numpy(), wanted)
+    finite = np.isfinite(a)
+    np.testing.assert_array_equal(exponent.numpy()[finite], power[finite])
+    x = eg.tensor([0.0, 3.0, -5.0], requires_grad=True)
+    eg.frexp(x).mantissa.sum().backward()
+    assert x.grad.tolist() == [1.0, 0.25, 0.125]
+
+
+def test_polynomials_of_fractional_and_negative_orders():
+    x = eg.tensor([0.3, 0.3, 0.3, NAN])
+    n = eg.tensor([-1.0, 0.9, 2.7, 2.0])
+    found = eg.special.chebyshev_polynomial_t(x, n).tolist()
+    assert found[:2] == [0.0, 1.0] and math.isclose(found[2], -0.82, rel_tol=1e-6)
+    assert math.isnan(found[3])

@@ -371,6 +371,105 @@ inline double normal_quantile(double p) {
 EG_SPECIAL(ndtri, normal_quantile(x))
 #undef EG_SPECIAL
 
+// frexp's two results: a number in [0.5, 1) and the power of two that is left, of which 0, infinities and NaN have none.
+#if defined(__CUDACC__)
+template <class T>
+EG_INLINE T mantissa(T x) {
+  int power;
+  return T(::frexp(x, &power));
+}
+template <class T>
+EG_INLINE T exponent(T x) {
+  int power;
+  ::frexp(x, &power);
+  return isfinite(x) ? T(power) : T(0);
+}
+#else
+template <class T>
+EG_INLINE T exponent(T x) {
+  using B = Bits<T>;
+  constexpr T scale = T(typename B::Int(1) << (B::kBits + 1));
+  const T size = abs(x);
+  const bool is_subnormal = size < B::kSmallest * T(typename B::Int(1) << B::kBits);
+  const auto power = (bits_of(is_subnormal ? size * scale : size) >> B::kBits) - (B::kBias - 1) -
+                     (is_subnormal ? B::kBits + 1 : 0);
+  return (size > 0) & (size < T(INFINITY)) ? T(int32_t(power)) : T(0);
+}
+template <class T>
+EG_INLINE T mantissa(T x) {
+  using B = Bits<T>;
+  using Int = typename B::Int;
+  constexpr T scale = T(Int(1) << (B::kBits + 1));
+  constexpr Int half = Int(B::kBias - 1) << B::kBits, most = Int(B::kMost) << B::kBits;
+  const T size = abs(x);
+  const bool is_subnormal = size < B::kSmallest * T(Int(1) << B::kBits);
+  const T m = number_of<T>((bits_of(is_subnormal ? x * scale : x) & ~most) | half);
+  return (size > 0) & (size < T(INFINITY)) ? m : x;
+}
+#endif
+
+// Polynomials of whole orders by their recurrences; orders are cut to whole numbers, of those below 0 the value is 0.
+template <class F>
+EG_INLINE double by_recurrence(double order, double x, double second, F step) {
+  if (!(order >= 0)) return order > -1 ? 1 : 0;
+  if (order < 1) return 1;
+  double before = 1, value = second;
+  const double last = trunc(order);
+  for (double k = 1; k < last && value - value == 0; k += 1) {
+    const double next = step(k, value, before);
+    before = value;
+    value = next;
+  }
+  return x != x ? x : value;
+}
+#define EG_POLYNOMIAL(name, SECOND, STEP)                                                      \
+  inline double name(double x, double order) {                                                 \
+    return by_recurrence(order, x, SECOND,                                                     \
+                         [x]([[maybe_unused]] double k, double p, double q) { return STEP; }); \
+  }                                                                                            \
+  inline float name(float x, float order) { return float(name(double(x), double(order))); }
+EG_POLYNOMIAL(chebyshev_polynomial_t, x, 2 * x * p - q)
+EG_POLYNOMIAL(chebyshev_polynomial_u, 2 * x, 2 * x * p - q)
+EG_POLYNOMIAL(chebyshev_polynomial_v, 2 * x - 1, 2 * x * p - q)
+EG_POLYNOMIAL(chebyshev_polynomial_w, 2 * x + 1, 2 * x * p - q)
+EG_POLYNOMIAL(hermite_polynomial_h, 2 * x, 2 * x * p - 2 * k * q)
+EG_POLYNOMIAL(hermite_polynomial_he, x, x* p - k * q)
+EG_POLYNOMIAL(laguerre_polynomial_l, 1 - x, ((2 * k + 1 - x) * p - k * q) / (k + 1))
+EG_POLYNOMIAL(legendre_polynomial_p, x, ((2 * k + 1) * x * p - k * q) / (k + 1))
+#undef EG_POLYNOMIAL
+
+// Ai: its power series near 0, asymptotic series to their smallest terms beyond (Abramowitz & Stegun 10.4).
+inline double airy_far(double x) {
+  const double size = __builtin_fabs(x), zeta = 2.0 / 3 * size * ::sqrt(size);
+  double term = 1, alternating = 1, sums[2] = {1, 0};
+  for (int k = 1; k < 24; ++k) {
+    const double later =
+        term * ((6.0 * k - 5) * (6.0 * k - 3) * (6.0 * k - 1) / (216.0 * k * (2.0 * k - 1))) / zeta;
+    if (!(later < term)) break;
+    term = later;
+    alternating += k % 2 ? -term : term;
+    sums[k % 2] += k / 2 % 2 ? -term : term;
+  }
+  const double pi = 3.14159265358979323846, scale = ::sqrt(pi) * ::sqrt(::sqrt(size));
+  if (x > 0) return ::exp(-zeta) / (2 * scale) * alternating;
+  const double turned = zeta + pi / 4;
+  return (::sin(turned) * sums[0] - ::cos(turned) * sums[1]) / scale;
+}
+inline double airy_ai(double x) {
+  if (x != x) return x;
+  if (x > 200 || __builtin_fabs(x) > 1e30) return 0;
+  if (!(x > -6.5 && x < 5.5)) return airy_far(x);
+  const double cube = x * x * x;
+  double f = 1, g = 1;
+  for (int k = 60; k > 0; --k) {  // of the last term: 1e-30 at -6.5
+    const double n = 3.0 * k;
+    f = 1 + f * cube / ((n - 1) * n);
+    g = 1 + g * cube / (n * (n + 1));
+  }
+  return 0.355028053887817239 * f - 0.258819403792806798 * x * g;
+}
+inline float airy_ai(float x) { return float(airy_ai(double(x))); }
+
 // Regularised incomplete gamma functions: the power series below a + 1, Lentz's continued fraction above.
 // Abramowitz & Stegun 6.5.29 and 6.5.31.
 inline double incomplete_gamma(double a, double x, bool upper) {

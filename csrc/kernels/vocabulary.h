@@ -51,7 +51,9 @@ EG_MATH1(erfc)
 EG_MATH2(atan2)
 EG_MATH2(hypot)
 EG_MATH2(copysign)
+#if defined(__CUDACC__)
 EG_MATH2(nextafter)
+#endif
 #undef EG_MATH1
 #undef EG_MATH2
 
@@ -67,6 +69,45 @@ EG_BUILTIN1(ceil, ceil)
 EG_BUILTIN1(trunc, trunc)
 EG_BUILTIN1(round, rint)  // ties to even, as IEEE 754 and PyTorch
 #undef EG_BUILTIN1
+
+#if !defined(__CUDACC__)
+// What the bits of a number of this size say, as a whole number: the lowest `kBits` are those behind the point.
+template <class T>
+struct Bits;
+template <>
+struct Bits<float> {
+  using Int = int32_t;
+  static constexpr int kBits = 23, kBias = 127, kMost = 255;
+  static constexpr float kSmallest = 0x1p-149f;
+};
+template <>
+struct Bits<double> {
+  using Int = int64_t;
+  static constexpr int kBits = 52, kBias = 1023, kMost = 2047;
+  static constexpr double kSmallest = 0x1p-1074;
+};
+template <class T>
+EG_INLINE typename Bits<T>::Int bits_of(T x) {
+  typename Bits<T>::Int i;
+  __builtin_memcpy(&i, &x, sizeof(i));
+  return i;
+}
+template <class T>
+EG_INLINE T number_of(typename Bits<T>::Int i) {
+  T x;
+  __builtin_memcpy(&x, &i, sizeof(x));
+  return x;
+}
+// The C library's has no vector form.
+template <class T>
+EG_INLINE T nextafter(T a, T b) {
+  const bool grows = (a < b) == (a > 0);
+  const T next = number_of<T>(bits_of(a) + (grows ? 1 : -1));
+  const T from_zero = copysign(Bits<T>::kSmallest, b);
+  const T moved = a == 0 ? from_zero : next;
+  return (a != a) | (b != b) ? a + b : a == b ? b : moved;
+}
+#endif
 
 EG_INLINE float rsqrt(float x) { return 1 / ::sqrtf(x); }
 EG_INLINE double rsqrt(double x) { return 1 / ::sqrt(x); }
@@ -241,8 +282,35 @@ EG_INLINE T floor_divide(T a, T b) {
     return b == 0 ? a / b : quotient_of(fmod(a, b), a, b);
   }
 }
+#if defined(__CUDACC__)
 EG_INLINE float pow(float a, float b) { return ::powf(a, b); }
 EG_INLINE double pow(double a, double b) { return ::pow(a, b); }
+#else
+// a^b of the power of |a|, in whatever way that was found for |a| neither 0 nor infinite: what C and IEEE 754 say.
+template <class T>
+EG_INLINE T signed_power(T a, T b, T power) {
+  const T size = abs(a);
+  const bool whole = round(b) == b, odd = whole & (round(b * T(0.5)) * 2 != b);
+  power = size == 0 ? (b > 0 ? T(0) : T(INFINITY)) : power;
+  power = size == T(INFINITY) ? (b > 0 ? T(INFINITY) : T(0)) : power;
+  power = (size == 1) & (b == b) ? T(1) : power;
+  power = signbit(a) & odd ? -power : power;
+  power = (a < 0) & !whole & (size < T(INFINITY)) ? T(NAN) : power;
+  power = (a != a) | (b != b) ? T(NAN) : power;
+  return (b == 0) | (a == 1) ? T(1) : power;
+}
+EG_INLINE float pow(float a, float b) {
+  const float size = abs(a);
+  const bool usual = (size > 0) & (size < INFINITY);
+  return signed_power(a, b, float_math::power(usual ? size : 1.0f, b));
+}
+// The C library's vector function leaves its quick path where one number of a vector is not positive.
+EG_INLINE double pow(double a, double b) {
+  const double size = abs(a);
+  const bool usual = (size > 0) & (size < INFINITY);
+  return signed_power(a, b, ::pow(usual ? size : 1.0, b));
+}
+#endif
 template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
 EG_INLINE T pow(T a, T b) {
   if constexpr (std::is_same_v<T, bool>) {

@@ -201,12 +201,20 @@ void add_scaled_(Binary op, const Tensor& input, const Tensor& other, const Scal
   const double factor = alpha.to_double();
   ternary_(Ternary::addcmul, input, other, Tensor(1), op == Binary::sub ? -factor : factor);
 }
+// input + alpha * other in one pass: of floats alike that are not recorded.
+bool adds_scaled(const Tensor& input, const Tensor& other) {
+  const bool recorded = grad_enabled() && (input.requires_grad() || other.requires_grad());
+  return !recorded && !input.is_weak() && !other.is_weak() && input.is_floating() &&
+         input.dtype() == other.dtype() && !may_be_row_sparse(input) && !may_be_row_sparse(other);
+}
 EG_OP(
     +[](const Operand& input, const Operand& other, Scalar alpha) {
+      if (adds_scaled(input, other)) return addcmul(input, other, Tensor(1), alpha.to_double());
       return to(add(input, scaled(other, alpha)), result_type(input, other));
     },
     "add(input, other, *, alpha)", "y = input + alpha * other", kPublic & ~kInplace)
 Tensor without(const Operand& input, const Operand& other, Scalar alpha) {
+  if (adds_scaled(input, other)) return addcmul(input, other, Tensor(1), -alpha.to_double());
   return sub(input, scaled(other, alpha));
 }
 EG_OP(&without, "sub(input, other, *, alpha)", "y = input - alpha * other", kPublic & ~kInplace)
@@ -234,7 +242,7 @@ Tensor subtract_(const Tensor& input, const Operand& other, Scalar alpha) {
 EG_OP(&subtract_, "sub_(input, other, *, alpha)", "input -= alpha * other", kMethodOnly)
 EG_OP(
     +[](const Tensor& input, const Operand& other, Scalar alpha) {
-      return sub(other, scaled(input, alpha));
+      return without({other}, {input}, alpha);
     },
     "rsub(input, other, *, alpha=1)", "y = other - alpha * input")
 
@@ -244,7 +252,7 @@ Tensor div_rounded(const Tensor& a, const Tensor& b, const std::string& mode) {
            "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found '", mode,
            "'");
   const DType common = result_type(a, b);
-  if (is_floating(common)) return trunc(div(a, b));
+  if (is_floating(common)) return named(div_trunc(a, b), "DivBackward1");
   // Whole numbers: exact, towards zero.
   return div_rounded(sub(a, fmod(a, b)), b, "floor");
 }
@@ -259,8 +267,8 @@ Tensor round_to(const Tensor& x, int64_t decimals) {
   const double scale = std::pow(10.0, std::abs(static_cast<double>(decimals)));
   EG_CHECK_KIND(NotImplemented, x.is_floating(), "[round] decimals of ", x.dtype());
   if (decimals == 0) return round(x);
-  return decimals > 0 ? div(round(mul(x, Tensor(scale))), Tensor(scale))
-                      : mul(round(div(x, Tensor(scale))), Tensor(scale));
+  return named(round_scaled(x, decimals > 0 ? scale : 1, decimals > 0 ? 1 : scale),
+               "RoundBackward1");
 }
 EG_OP(&round_to, "round(input, *, decimals)", "Rounds half to even.", kExact)
 
@@ -485,6 +493,25 @@ EG_OP(
       return polygamma(Tensor(static_cast<double>(n)), input);
     },
     "_polygamma(input, n)", "n-th derivative of digamma.", kInternal)
+EG_OP(
+    +[](const Tensor& input) { return angle(input); }, "angle(input)",
+    R"(pi for negative numbers, 0 for others.
+
+>>> eg.angle(eg.tensor([1.0, -1.0]))
+tensor([0.0000, 3.1416])
+)",
+    kOutCasts)
+EG_OP(
+    +[](const Tensor& input) {
+      EG_CHECK(input.is_floating(), "torch.frexp() only supports floating-point dtypes");
+      return std::tuple<Tensor, Tensor>(named(mantissa(input), "FrexpBackward0"),
+                                        cast_data(exponent(input.detach()), DType::Int32));
+    },
+    "frexp(input) -> (mantissa, exponent)",
+    "Mantissa in (-1, -0.5] or [0.5, 1) and exponent: input = mantissa * 2 ** exponent.", kOut)
+EG_OP(
+    +[](const Tensor& input) { return input; }, "conj_physical(input)",
+    "The input: all dtypes are real.", kOutCasts)
 EG_OP(
     +[](const Tensor& input) { return input; }, "real(input)", "The input: all dtypes are real.",
     kFunctionOnly)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from typing import Any
 
@@ -14,12 +13,10 @@ from eagergrad.tensor.tensor import Tensor, _as_dtype
 __all__ = [
     "Assert",
     "_assert",
-    "angle",
     "are_deterministic_algorithms_enabled",
     "binomial",
     "compile",
     "conj",
-    "conj_physical",
     "detach",
     "detach_",
     "empty_permuted",
@@ -111,30 +108,9 @@ def resolve_neg(input: Tensor) -> Tensor:
     return input
 
 
-@with_out(casts=True)
-def conj_physical(input: Tensor, *, out: Any = None) -> Tensor:
-    """The input: all dtypes are real."""
-    return input
-
-
 def imag(input: Tensor) -> Tensor:
     """Raises RuntimeError: all dtypes are real."""
     raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
-
-
-@with_out(casts=True)
-def angle(input: Tensor, *, out: Any = None) -> Tensor:
-    """pi for negative numbers, 0 for others.
-
-    >>> import eagergrad as eg
-    >>> angle(eg.tensor([1.0, -1.0]))
-    tensor([0.0000, 3.1416])
-    """
-    x = input if input.dtype.is_floating_point else input.to(_C.get_default_dtype())
-    where, zero = _C.op_table["where"], _C.op_table["zeros_like"](x)
-    # The input's own place on the tape, with a gradient of 0.
-    flat = where(x.isnan(), x, zero)
-    return where(x < 0, math.pi, flat)
 
 
 def fill(input: Tensor, value: Any) -> Tensor:
