@@ -2,6 +2,7 @@
 #include "core/parallel.h"
 #include "kernels/units.h"
 #include "ops/copy.h"
+#include "ops/ops.h"
 #include "ops/registry.h"
 #include "ops/views.h"
 
@@ -95,6 +96,36 @@ EG_OP(
       return moved(input, r, false);
     },
     "pixel_unshuffle(input, downscale_factor)", "Places in an image to channels.", kInternal)
+
+// Channels g k of (N, C, ...) in the order k g.
+struct ChannelShuffle {
+  static constexpr const char* name = "ChannelShuffle";
+  int64_t groups;
+  Tensor forward(Context&, const Tensor& x) {
+    const Tensor dense = contiguous_data(x);
+    const int64_t n = x.size(0), c = x.size(1), each = c / groups;
+    const int64_t plane = n * c > 0 ? x.numel() / (n * c) : 0;
+    const Tensor turned = contiguous_data(make_view(
+        dense, {n, each, groups, plane}, {c * plane, plane, each * plane, 1}, dense.offset()));
+    const bool shared = &turned.storage() == &x.storage();  // nothing moves
+    const Tensor y = make_view(turned, x.sizes(), contiguous_strides(x.sizes()), turned.offset());
+    return as_lies(x, shared ? clone(y) : y);
+  }
+  Tensors backward(Context&, const Tensor& g) {
+    return {g.size(1) ? apply(ChannelShuffle{g.size(1) / groups}, g) : g};
+  }
+};
+EG_OP(
+    +[](const Tensor& input, int64_t groups) {
+      EG_CHECK(input.dim() >= 3, "[channel_shuffle] expected input with > 2 dims, came ",
+               input.sizes());
+      EG_CHECK(groups > 0, "[channel_shuffle] number of groups must be positive, came ", groups);
+      EG_CHECK(input.size(1) % groups == 0,
+               "[channel_shuffle] number of channels must be divisible by groups, came ",
+               input.size(1), " and ", groups);
+      return apply(ChannelShuffle{groups}, input);
+    },
+    "channel_shuffle(input, groups)", "Channels of groups one by one.", kInternal)
 
 }  // namespace
 }  // namespace eg

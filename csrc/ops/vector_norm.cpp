@@ -57,6 +57,8 @@ struct VectorNorm {
   }
 };
 
+}  // namespace
+
 Tensor vector_norm(const Tensor& x, double p, const std::optional<Dims>& dim, bool keepdim) {
   EG_CHECK(x.is_floating(), "Expected a floating point or complex tensor as input. Got ",
            x.dtype());
@@ -68,6 +70,9 @@ Tensor vector_norm(const Tensor& x, double p, const std::optional<Dims>& dim, bo
   const Tensor y = apply(VectorNorm{p, dims}, x);
   return keepdim ? y : named(squeeze(y, dims), "LinalgVectorNormBackward0");
 }
+
+namespace {
+
 EG_OP(&vector_norm, "_vector_norm(input, p, dim=None, keepdim=False)",
       "(sum |x|^p)^(1/p) along dims.", kInternal)
 

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda, widest_on_cuda
-from eagergrad.tensor.dtype import ALL
 from eagergrad.tensor.out import with_out
-from eagergrad.tensor.size import wrap_dim
 
 _ops = _C.op_table
 _cross = _ops["_cross"]
+_dist = _ops["_dist"]
+_distances = _ops["_distances"]
+_tensordot = _ops["_tensordot"]
 
 __all__ = [
     "cdist",
@@ -22,10 +23,8 @@ __all__ = [
     "cross",
     "dist",
     "einsum",
-    "kron",
     "pdist",
     "tensordot",
-    "trace",
     "vander",
 ]
 
@@ -286,39 +285,7 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
         dims_a, dims_b = list(range(a.dim() - dims, a.dim())), list(range(dims))
     else:
         dims_a, dims_b = ([d] if isinstance(d, int) else list(d) for d in dims)
-    if len(dims_a) != len(dims_b):
-        raise RuntimeError("tensordot expects both dimension lists to have the same length")
-    dims_a = [wrap_dim(d, a.dim()) for d in dims_a]
-    dims_b = [wrap_dim(d, b.dim()) for d in dims_b]
-    for i, j in zip(dims_a, dims_b, strict=True):
-        # A dimension of size 1 stands for a repeated one.
-        if a.shape[i] == 1 != b.shape[j]:
-            b = b.sum(j, True).to(b.dtype)
-        elif b.shape[j] == 1 != a.shape[i]:
-            a = a.sum(i, True).to(a.dtype)
-        if a.shape[i] != b.shape[j]:
-            raise RuntimeError(
-                f"contracted dimensions need to match, but first has size {a.shape[i]} in dim {i} and second has size {b.shape[j]} in dim {j}"
-            )
-    free_a = [d for d in range(a.dim()) if d not in dims_a]
-    free_b = [d for d in range(b.dim()) if d not in dims_b]
-    n = math.prod(a.shape[d] for d in dims_a)
-    left = a.permute(free_a + dims_a).reshape(math.prod(a.shape[d] for d in free_a), n)
-    right = b.permute(dims_b + free_b).reshape(n, math.prod(b.shape[d] for d in free_b))
-    shape = [a.shape[d] for d in free_a] + [b.shape[d] for d in free_b]
-    return (left @ right).reshape(shape)
-
-
-@with_out(casts=True)
-def kron(input: Any, other: Any, *, out: Any = None) -> Any:
-    """Kronecker product of tensors of any dimensions."""
-    n = max(input.dim(), other.dim())
-    a = input.reshape((1,) * (n - input.dim()) + tuple(input.shape))
-    b = other.reshape((1,) * (n - other.dim()) + tuple(other.shape))
-    shape = [i * j for i, j in zip(a.shape, b.shape, strict=True)]
-    wide_a = a.reshape([m for k in a.shape for m in (k, 1)])
-    wide_b = b.reshape([m for k in b.shape for m in (1, k)])
-    return (wide_a * wide_b).reshape(shape)
+    return _tensordot(a, b, dims_a, dims_b)
 
 
 @with_out
@@ -328,15 +295,6 @@ def chain_matmul(*matrices: Any, out: Any = None) -> Any:
     for m in matrices[1:]:
         result = result @ m
     return result
-
-
-def trace(input: Any) -> Any:
-    """Sum of a matrix's diagonal."""
-    if input.dim() != 2:
-        raise RuntimeError(f"trace: expected a matrix, but got tensor with dim {input.dim()}")
-    if input.dtype is ALL[0]:
-        raise NotImplementedError("trace is not implemented for bool")
-    return _C.named(input.diagonal().sum(), "TraceBackward0")
 
 
 @with_out
@@ -358,18 +316,10 @@ def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
 # -- distances ---------------------------------------------------------------------------------------
 
 
-def _norm_of_difference(d: Any, p: float) -> Any:
-    from eagergrad.tensor.statistics import norm
-
-    return norm(d, p, -1)
-
-
 @full_precision_on_cuda
 def dist(input: Any, other: Any, p: float = 2) -> Any:
     """p-norm of input - other."""
-    from eagergrad.tensor.statistics import norm
-
-    return _C.named(norm((input - other).reshape(-1), p), "DistBackward0")
+    return _dist(input, other, float(p))
 
 
 @full_precision
@@ -397,9 +347,8 @@ def cdist(
         # sqrt has no gradient at 0: there it is 0.
         zero = squared == 0
         y = squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
-    else:
-        y = _norm_of_difference(x1.unsqueeze(-2) - x2.unsqueeze(-3), p)
-    return _C.named(y, "CdistBackward0")
+        return _C.named(y, "CdistBackward0")
+    return _distances(x1, x2, float(p), False)
 
 
 @full_precision_on_cuda
@@ -407,6 +356,6 @@ def pdist(input: Any, p: float = 2.0) -> Any:
     """Distances of all pairs of different rows, as one vector."""
     if input.dim() != 2:
         raise RuntimeError(f"pdist only supports 2D tensors, got: {input.dim()}D")
-    n = input.shape[0]
-    i, j = _ops["triu_indices"](n, n, 1, device=input.device).unbind(0)
-    return _C.named(_norm_of_difference(input[i] - input[j], p), "PdistBackward0")
+    if p < 0:
+        raise RuntimeError("pdist only supports non-negative p values")
+    return _distances(input, input, float(p), True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from eagergrad import _C, Tensor
+from eagergrad import Tensor
+from eagergrad._C import ops as _ops
 
 __all__ = ["channel_shuffle", "native_channel_shuffle"]
 
@@ -14,20 +15,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     >>> channel_shuffle(eg.arange(4.0).reshape(1, 4, 1), 2).flatten().tolist()
     [0.0, 2.0, 1.0, 3.0]
     """
-    if input.dim() < 3:
-        raise RuntimeError(
-            f"[channel_shuffle] expected input with > 2 dims, came {tuple(input.shape)}"
-        )
-    if groups <= 0:
-        raise RuntimeError(f"[channel_shuffle] number of groups must be positive, came {groups}")
-    n, channels, *rest = input.shape
-    if channels % groups:
-        raise RuntimeError(
-            f"[channel_shuffle] number of channels must be divisible by groups, came {channels} and {groups}"
-        )
-    split = input.reshape(n, groups, channels // groups, *rest)
-    y = split.transpose(1, 2).reshape(n, channels, *rest)
-    return _C.named(y, "ChannelShuffleBackward0")
+    return _ops.channel_shuffle(input, groups)
 
 
 native_channel_shuffle = channel_shuffle

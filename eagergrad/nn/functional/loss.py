@@ -245,33 +245,7 @@ def multi_margin_loss(
 ) -> Tensor:
     """sum_j max(0, margin - x[y] + x[j])^p / C over the wrong classes j; (N, C) or (C,), p is 1 or 2."""
     reduction = legacy_reduction(size_average, reduce, reduction)
-    _check_margin_loss("multi_margin_loss", input, reduction)
-    if p not in (1, 2):
-        raise ValueError("only p == 1 and p == 2 supported")
-    if weight is not None and weight.dim() != 1:
-        raise ValueError("weight must be one-dimensional")
-    if weight is not None and input.dim() and weight.numel() != input.shape[-1]:
-        raise RuntimeError(
-            f"[multi_margin_loss] inconsistent weight size, expected {input.shape[-1]} but got "
-            f"{list(weight.shape)}"
-        )
-    single = input.dim() < 2
-    x = input.reshape(1, -1) if single else input
-    y = target.reshape(-1, 1)
-    if x.dim() != 2 or y.shape[0] != x.shape[0]:
-        raise RuntimeError(
-            f"[multi_margin_loss] inconsistent target size, got: {tuple(target.shape)} for input "
-            f"{tuple(input.shape)}"
-        )
-    violated = (margin - x.gather(1, y) + x).clamp_min(0)
-    if p == 2:
-        violated = violated * violated
-    if weight is not None:
-        violated = violated * weight[y]
-    wrong = eg.ones_like(x, requires_grad=False).scatter_(1, y, 0.0)
-    loss = (violated * wrong).sum(1) / x.shape[1]
-    losses = loss.reshape(()) if single and target.dim() == 0 else loss
-    return _C.named(_reduced(losses, reduction), "MultiMarginLossBackward0")
+    return _ops.multi_margin_loss(input, target, p, margin, weight, reduction)
 
 
 @full_precision

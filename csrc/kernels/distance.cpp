@@ -1,0 +1,195 @@
+#include "kernels/distance.h"
+
+#include "kernels/grain.h"
+#include "kernels/simd.h"
+#include "kernels/vocabulary.h"
+
+namespace eg {
+namespace {
+
+// --- norms: what an element adds, how sums join, what the sum becomes, and the slope of the norm in an element ----------------------
+
+template <class T>
+EG_INLINE Vec<T> size_of(Vec<T> d) {
+  return d < 0 ? -d : d;
+}
+
+template <class T>
+struct Zero {  // how many are not 0
+  static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) {
+    return sum + (d != 0 ? splat(T(1)) : Vec<T>{});
+  }
+  static EG_INLINE T add(T sum, T d) { return sum + T(d != 0); }
+  static EG_INLINE T join(T a, T b) { return a + b; }
+  static EG_INLINE T finish(T sum) { return sum; }
+  static EG_INLINE T scale(T, T) { return 0; }
+  static EG_INLINE T slope(T, T, T) { return 0; }
+};
+template <class T>
+struct One {
+  static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) { return sum + size_of<T>(d); }
+  static EG_INLINE T add(T sum, T d) { return sum + vocabulary::abs(d); }
+  static EG_INLINE T join(T a, T b) { return a + b; }
+  static EG_INLINE T finish(T sum) { return sum; }
+  static EG_INLINE T scale(T g, T) { return g; }
+  static EG_INLINE T slope(T d, T scale, T) { return d > 0 ? scale : d < 0 ? -scale : T(0); }
+};
+template <class T>
+struct Two {
+  static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) { return sum + d * d; }
+  static EG_INLINE T add(T sum, T d) { return sum + d * d; }
+  static EG_INLINE T join(T a, T b) { return a + b; }
+  static EG_INLINE T finish(T sum) { return vocabulary::sqrt(sum); }
+  static EG_INLINE T scale(T g, T y) { return y == 0 ? T(0) : g / y; }
+  static EG_INLINE T slope(T d, T scale, T) { return d * scale; }
+};
+template <class T>
+struct Largest {
+  static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) {
+    const Vec<T> size = size_of<T>(d);
+    return (size > sum) | (size != size) ? size : sum;
+  }
+  static EG_INLINE T join(T a, T b) { return (b > a) | (b != b) ? b : a; }
+  static EG_INLINE T add(T sum, T d) { return join(sum, vocabulary::abs(d)); }
+  static EG_INLINE T finish(T sum) { return sum; }
+  static EG_INLINE T scale(T g, T) { return g; }
+  static EG_INLINE T slope(T d, T scale, T y) {
+    const T there = vocabulary::abs(d) == y ? scale : T(0);
+    return d > 0 ? there : d < 0 ? -there : T(0);
+  }
+};
+
+template <class N, class T>
+EG_INLINE T distance(const T* a, const T* b, int64_t n) {
+  Vec<T> even = {}, odd = {};
+  int64_t i = 0;
+  for (; i + 2 * kLanes<T> <= n; i += 2 * kLanes<T>) {
+    even = N::add(even, load(a + i) - load(b + i));
+    odd = N::add(odd, load(a + i + kLanes<T>) - load(b + i + kLanes<T>));
+  }
+  if (i + kLanes<T> <= n) even = N::add(even, load(a + i) - load(b + i)), i += kLanes<T>;
+  T sum = 0;
+  for (; i < n; ++i) sum = N::add(sum, T(a[i] - b[i]));
+  if (n >= kLanes<T>)
+    for (int l = 0; l < kLanes<T>; ++l) sum = N::join(sum, N::join(even[l], odd[l]));
+  return N::finish(sum);
+}
+// Of any other p: powers of a strip at a time.
+template <class T>
+EG_INLINE T distance(const T* a, const T* b, int64_t n, T p) {
+  constexpr int64_t kStrip = 64;
+  T sum = 0;
+  for (int64_t i = 0; i < n; i += kStrip) {
+    const int64_t m = min64(kStrip, n - i);
+    T powers[kStrip];
+    for (int64_t k = 0; k < m; ++k)
+      powers[k] = vocabulary::pow(vocabulary::abs(a[i + k] - b[i + k]), p);
+    for (int64_t k = 0; k < m; ++k) sum += powers[k];
+  }
+  return vocabulary::pow(sum, 1 / p);
+}
+
+template <class N, class T>
+EG_INLINE void add_slopes(const T* a, const T* b, int64_t n, T g, T y, T* out) {
+  const T scale = N::scale(g, y);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) out[i] += N::slope(T(a[i] - b[i]), scale, y);
+}
+template <class T>
+EG_INLINE void add_slopes(const T* a, const T* b, int64_t n, T g, T y, T* out, T p) {
+  const T scale = y == 0 ? T(0) : g / vocabulary::pow(y, p - 1);
+  for (int64_t i = 0; i < n; ++i) {
+    const T d = a[i] - b[i], steep = vocabulary::pow(vocabulary::abs(d), p - 1) * scale;
+    out[i] += d > 0 ? steep : d < 0 ? -steep : T(0);
+  }
+}
+
+// f(a, b, n) and the slopes' by the norm that p asks for.
+template <class T, class F>
+EG_INLINE void with_norm(double p, F&& f) {
+  if (p == 0) return f(Zero<T>{});
+  if (p == 1) return f(One<T>{});
+  if (p == 2) return f(Two<T>{});
+  if (p == INFINITY) return f(Largest<T>{});
+  f(nullptr);
+}
+template <class N>
+constexpr bool is_general = std::is_same_v<N, std::nullptr_t>;
+
+// Where the distance of rows i < j stands.
+EG_INLINE int64_t pair_index(int64_t n, int64_t i, int64_t j) {
+  return i * n - i * (i + 1) / 2 + j - i - 1;
+}
+
+template <class N, class T>
+void forward(const DistanceShape& s, const T* a, const T* b, T* y) {
+  const T p = T(s.p);
+  parallel_for(s.batch * s.a_rows, grain_of(s.b_rows * s.width), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t i = r % s.a_rows;
+      const T* row = a + r * s.width;
+      const T* others = b + r / s.a_rows * s.b_rows * s.width;
+      const int64_t first = s.pairs ? i + 1 : 0;
+      T* to = s.pairs ? y + pair_index(s.a_rows, i, i + 1) - first : y + r * s.b_rows;
+      for (int64_t j = first; j < s.b_rows; ++j) {
+        if constexpr (is_general<N>)
+          to[j] = distance(row, others + j * s.width, s.width, p);
+        else
+          to[j] = distance<N>(row, others + j * s.width, s.width);
+      }
+    }
+  });
+}
+
+template <class N, class T>
+void backward(const DistanceShape& s, bool of_b, const T* g, const T* a, const T* b, const T* y,
+              T* gradient) {
+  const T p = T(s.p);
+  const int64_t rows = of_b ? s.b_rows : s.a_rows, others = of_b ? s.a_rows : s.b_rows;
+  parallel_for(s.batch * rows, grain_of(others * s.width), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r) {
+      const int64_t batch = r / rows, i = r % rows;
+      const T* row = (of_b ? b : a) + r * s.width;
+      T* to = gradient + r * s.width;
+      for (int64_t k = 0; k < s.width; ++k) to[k] = T(0);
+      for (int64_t j = 0; j < others; ++j) {
+        if (s.pairs && i == j) continue;
+        const T* other = (of_b ? a : b) + (batch * others + j) * s.width;
+        const int64_t at = s.pairs ? pair_index(rows, min64(i, j), max64(i, j))
+                           : of_b  ? (batch * others + j) * rows + i
+                                   : r * others + j;
+        if constexpr (is_general<N>)
+          add_slopes(row, other, s.width, g[at], y[at], to, p);
+        else
+          add_slopes<N>(row, other, s.width, g[at], y[at], to);
+      }
+    }
+  });
+}
+
+void forward_any(const DistanceShape& s, DType dtype, const void* a, const void* b, void* y) {
+  visit_float(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_norm<T>(s.p, [&](auto norm) {
+      forward<decltype(norm)>(s, static_cast<const T*>(a), static_cast<const T*>(b),
+                              static_cast<T*>(y));
+    });
+  });
+}
+void backward_any(const DistanceShape& s, DType dtype, bool of_b, const void* g, const void* a,
+                  const void* b, const void* y, void* gradient) {
+  visit_float(dtype, [&](auto zero) {
+    using T = decltype(zero);
+    with_norm<T>(s.p, [&](auto norm) {
+      backward<decltype(norm)>(s, of_b, static_cast<const T*>(g), static_cast<const T*>(a),
+                               static_cast<const T*>(b), static_cast<const T*>(y),
+                               static_cast<T*>(gradient));
+    });
+  });
+}
+
+}  // namespace
+
+EG_KERNELS(DistanceKernels, {&forward_any, &backward_any})
+
+}  // namespace eg
