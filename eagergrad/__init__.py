@@ -212,7 +212,7 @@ _ELSEWHERE = {
         "bartlett_window blackman_window hamming_window hann_window kaiser_window".split(),
         "eagergrad.tensor.windows",
     ),
-    **dict.fromkeys(["expit", "frexp", "logit", "mvlgamma", "polygamma"], "eagergrad.special"),
+    **dict.fromkeys(["expit", "logit", "mvlgamma", "polygamma"], "eagergrad.special"),
     "adaptive_avg_pool1d": "eagergrad.nn.functional",
     "channel_shuffle": "eagergrad.nn.functional",
     "conv_tbc": "eagergrad.nn.functional",

@@ -137,7 +137,6 @@ from eagergrad.sparse.construct import sparse_csc_tensor as sparse_csc_tensor
 from eagergrad.sparse.construct import sparse_csr_tensor as sparse_csr_tensor
 from eagergrad.sparse.products import mm as hspmm
 from eagergrad.sparse.products import mm as spmm
-from eagergrad.special import frexp as frexp
 from eagergrad.special import logit as logit
 from eagergrad.special import mvlgamma as mvlgamma
 from eagergrad.special import polygamma as polygamma
@@ -157,12 +156,10 @@ from eagergrad.tensor.dtype import dtype as dtype
 from eagergrad.tensor.dtype import finfo as finfo
 from eagergrad.tensor.dtype import iinfo as iinfo
 from eagergrad.tensor.functions import Assert as Assert
-from eagergrad.tensor.functions import angle as angle
 from eagergrad.tensor.functions import are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled
 from eagergrad.tensor.functions import binomial as binomial
 from eagergrad.tensor.functions import compile as compile
 from eagergrad.tensor.functions import conj as conj
-from eagergrad.tensor.functions import conj_physical as conj_physical
 from eagergrad.tensor.functions import detach as detach
 from eagergrad.tensor.functions import detach_ as detach_
 from eagergrad.tensor.functions import empty_permuted as empty_permuted
@@ -226,10 +223,8 @@ from eagergrad.tensor.products import chain_matmul as chain_matmul
 from eagergrad.tensor.products import cross as cross
 from eagergrad.tensor.products import dist as dist
 from eagergrad.tensor.products import einsum as einsum
-from eagergrad.tensor.products import kron as kron
 from eagergrad.tensor.products import pdist as pdist
 from eagergrad.tensor.products import tensordot as tensordot
-from eagergrad.tensor.products import trace as trace
 from eagergrad.tensor.products import vander as vander
 from eagergrad.tensor.size import Size as Size
 from eagergrad.tensor.statistics import allclose as allclose
@@ -240,15 +235,11 @@ from eagergrad.tensor.statistics import cov as cov
 from eagergrad.tensor.statistics import cumulative_trapezoid as cumulative_trapezoid
 from eagergrad.tensor.statistics import equal as equal
 from eagergrad.tensor.statistics import gradient as gradient
-from eagergrad.tensor.statistics import is_same_size as is_same_size
 from eagergrad.tensor.statistics import isclose as isclose
 from eagergrad.tensor.statistics import nanquantile as nanquantile
 from eagergrad.tensor.statistics import norm as norm
-from eagergrad.tensor.statistics import promote_types as promote_types
 from eagergrad.tensor.statistics import quantile as quantile
 from eagergrad.tensor.statistics import renorm as renorm
-from eagergrad.tensor.statistics import result_type as result_type
-from eagergrad.tensor.statistics import scalar_tensor as scalar_tensor
 from eagergrad.tensor.statistics import segment_reduce as segment_reduce
 from eagergrad.tensor.statistics import trapezoid as trapezoid
 from eagergrad.tensor.statistics import trapezoid as trapz
@@ -351,6 +342,7 @@ def all(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool 
 def amax(input: Tensor, dim: _int | Sequence[_int] | None = (), keepdim: _bool = False, *, out: Any = None) -> Tensor: r"""Largest element; equal ones share the gradient."""
 def amin(input: Tensor, dim: _int | Sequence[_int] | None = (), keepdim: _bool = False, *, out: Any = None) -> Tensor: r"""Smallest element; equal ones share the gradient."""
 def aminmax(input: Tensor, *, dim: _int | None = None, keepdim: _bool = False, out: Any = None) -> tuple[Tensor, Tensor]: r"""Smallest and largest element."""
+def angle(input: Tensor, *, out: Any = None) -> Tensor: r"""y = where(x != x, x, where(x < 0, T(3.141592653589793), T(0)))"""
 def any(input: Tensor, dim: _int | Sequence[_int] | None = None, keepdim: _bool = False, *, out: Any = None) -> Tensor: r"""Whether any element is true."""
 @overload
 def arange(end: _float, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""0, 1, ... below end."""
@@ -437,6 +429,7 @@ def column_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""J
 def combinations(input: Tensor, r: _int = 2, with_replacement: _bool = False) -> Tensor: r"""Every choice of r elements of a vector, one a row."""
 def concat(tensors: Sequence[Tensor], dim: _int = 0, *, out: Any = None) -> Tensor: r"""Another name of cat()."""
 def concatenate(tensors: Sequence[Tensor], dim: _int = 0, *, out: Any = None) -> Tensor: r"""Another name of cat()."""
+def conj_physical(input: Tensor, *, out: Any = None) -> Tensor: r"""The input: all dtypes are real."""
 def constant_pad_nd(input: Tensor, pad: _int | Sequence[_int], value: _float = 0) -> Tensor: r"""Pads with a constant: pad lists (before, after) of the last dimension, of the one before it and so on; negative numbers crop."""
 @overload
 def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: _int | Sequence[_int] = 1, padding: _int | Sequence[_int] = 0, dilation: _int | Sequence[_int] = 1, groups: _int = 1) -> Tensor: r"""Cross-correlates input (batch, in_channels, length) with weight (out_channels, in_channels / groups, kernel sizes); the batch dimension may be absent. padding is a number, a sequence, 'same' or 'valid'."""
@@ -540,6 +533,7 @@ def fmin(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -
 def fmod(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = fmod(a, b)"""
 def frac(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x - trunc(x)"""
 def frac_(input: Tensor) -> Tensor: r"""In-place version of frac."""
+def frexp(input: Tensor, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""Mantissa in (-1, -0.5] or [0.5, 1) and exponent: input = mantissa * 2 ** exponent."""
 def full(size: _int | Sequence[_int], fill_value: _float, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""One value everywhere."""
 def full_like(input: Tensor, fill_value: _float, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""One value in the same shape."""
 def gather(input: Tensor, dim: _int, index: Tensor, *, sparse_grad: _bool = False, out: Any = None) -> Tensor: r"""out[i][j] = input[index[i][j]][j] for dim 0, and so on: one element for each index."""
@@ -586,6 +580,7 @@ def index_reduce(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce
 def index_reduce_(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = True) -> Tensor: r"""A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names."""
 def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Any = None) -> Tensor: r"""The entries of a dimension that a vector of indices names, in that order. Raises IndexError out of range."""
 def inner(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Inner products along the last dimensions."""
+def is_same_size(input: Tensor, other: Tensor) -> _bool: r"""Whether the shapes are equal."""
 def isfinite(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isfinite(x)"""
 def isin(elements: Tensor | complex, test_elements: Tensor | complex, *, assume_unique: _bool = False, invert: _bool = False, out: Any = None) -> Tensor: r"""Which elements are among the test elements."""
 def isinf(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isinf(x)"""
@@ -593,6 +588,7 @@ def isnan(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x != x"""
 def isneginf(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isneginf(x)"""
 def isposinf(input: Tensor, *, out: Any = None) -> Tensor: r"""y = isposinf(x)"""
 def isreal(input: Tensor) -> Tensor: r"""True everywhere: all dtypes here are real."""
+def kron(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Kronecker product of tensors of any dimensions."""
 def kthvalue(input: Tensor, k: _int, dim: _int = -1, keepdim: _bool = False, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""The k-th smallest element along a dimension, counted from 1, and where it was."""
 def lcm(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = lcm(a, b)"""
 def lcm_(input: Tensor, other: Tensor | complex) -> Tensor: r"""In-place version of lcm."""
@@ -720,6 +716,7 @@ def pow_(input: Tensor | complex, exponent: Tensor | complex) -> Tensor: ...
 def prod(input: Tensor, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: r"""Product of all elements."""
 @overload
 def prod(input: Tensor, dim: _int, keepdim: _bool = False, *, dtype: _dtype | None = None, out: Any = None) -> Tensor: ...
+def promote_types(type1: _dtype, type2: _dtype) -> Tensor: r"""The smallest dtype that both convert to."""
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with source at positions of the flattened tensor, or added there."""
 def put_(input: Tensor, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with source at positions of the flattened tensor, or added there."""
 def rad2deg(input: Tensor, *, out: Any = None) -> Tensor: r"""y = x * T(57.29577951308232)"""
@@ -752,6 +749,7 @@ def repeat_interleave(input: Tensor, repeats: Tensor, dim: _int | None = None, *
 @overload
 def repeat_interleave(repeats: Tensor, *, output_size: _int | None = None) -> Tensor: ...
 def reshape(input: Tensor, *shape: _int | Sequence[_int]) -> Tensor: r"""The same elements in another shape, as a view where strides allow it, else as a copy; one size may be -1."""
+def result_type(tensor1: Tensor | complex, tensor2: Tensor | complex) -> Tensor: r"""The dtype of an arithmetic operation of the two (tensors or numbers)."""
 def rnn_relu_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Tensor: r"""relu(input @ w_ih.T + b_ih + hx @ w_hh.T + b_hh)."""
 def rnn_tanh_cell(input: Tensor, hx: Tensor, w_ih: Tensor, w_hh: Tensor, b_ih: Tensor | None = None, b_hh: Tensor | None = None) -> Tensor: r"""tanh(input @ w_ih.T + b_ih + hx @ w_hh.T + b_hh)."""
 def roll(input: Tensor, shifts: _int | Sequence[_int], dims: _int | Sequence[_int] | None = None) -> Tensor: r"""A copy shifted along dims, entries re-entering at the other end; without dims, the flattened tensor is shifted."""
@@ -768,6 +766,7 @@ def row_stack(tensors: Sequence[Tensor], *, out: Any = None) -> Tensor: r"""Anot
 def rsqrt(input: Tensor, *, out: Any = None) -> Tensor: r"""y = 1 / sqrt(x)"""
 def rsqrt_(input: Tensor) -> Tensor: r"""In-place version of rsqrt."""
 def rsub(input: Tensor, other: Tensor | complex, *, alpha: _float = 1) -> Tensor: r"""y = other - alpha * input"""
+def scalar_tensor(s: _float, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""A 0-d tensor of a number."""
 @overload
 def scatter(input: Tensor, dim: _int, index: Tensor, src: Tensor | complex, *, reduce: _str | None = None, out: Any = None) -> Tensor: r"""A copy of input with input[index[i][j]][j] = src[i][j] for dim 0, and so on; src may be a number. `reduce` may be 'add' or 'multiply'."""
 @overload
@@ -863,13 +862,12 @@ def tensor_split(input: Tensor, indices: _int | Sequence[_int], dim: _int = 0) -
 def tensor_split(input: Tensor, tensor_indices_or_sections: Tensor, dim: _int = 0) -> tuple[Tensor, ...]: ...
 def tile(input: Tensor, *dims: _int | Sequence[_int]) -> Tensor: r"""repeat(), with missing leading repeats taken as 1."""
 def topk(input: Tensor, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True, *, out: Any = None) -> tuple[Tensor, Tensor]: r"""The k largest (or smallest) elements along a dimension, in order, and where they were."""
+def trace(input: Tensor) -> Tensor: r"""Sum of a matrix's diagonal."""
 def transpose(input: Tensor, dim0: _int, dim1: _int) -> Tensor: r"""A view with two dimensions swapped."""
 def transpose_copy(input: Tensor, dim0: _int, dim1: _int, *, out: Any = None) -> Tensor: r"""A copy of transpose()."""
 def tril(input: Tensor, diagonal: _int = 0, *, out: Any = None) -> Tensor: r"""The lower triangle of matrices, up to a diagonal; zero elsewhere."""
-def tril_(input: Tensor, diagonal: _int = 0) -> Tensor: r"""The lower triangle of matrices, up to a diagonal; zero elsewhere."""
 def tril_indices(row: _int, col: _int, offset: _int = 0, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Row and column numbers of the lower triangle, a 2 by n integer tensor."""
 def triu(input: Tensor, diagonal: _int = 0, *, out: Any = None) -> Tensor: r"""The upper triangle of matrices, from a diagonal on; zero elsewhere."""
-def triu_(input: Tensor, diagonal: _int = 0) -> Tensor: r"""The upper triangle of matrices, from a diagonal on; zero elsewhere."""
 def triu_indices(row: _int, col: _int, offset: _int = 0, *, dtype: _dtype | None = None, device: _device | _str | None = None, requires_grad: _bool = False, layout: Any = None, pin_memory: _bool = False) -> Tensor: r"""Row and column numbers of the upper triangle, a 2 by n integer tensor."""
 def true_divide(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""The same as div."""
 def true_divide_(input: Tensor | complex, other: Tensor | complex) -> Tensor: r"""The same as div."""

@@ -94,11 +94,11 @@ void triangle(size_t item, char* dst, const char* src, int64_t matrices, int64_t
       char* d = dst + r * width;
       const char* s = src + r * width;
       if (lower) {
-        std::memcpy(d, s, left);
+        if (d != s) std::memcpy(d, s, left);
         std::memset(d + left, 0, width - left);
       } else {
         std::memset(d, 0, left);
-        std::memcpy(d + left, s + left, width - left);
+        if (d != s) std::memcpy(d + left, s + left, width - left);
       }
     }
   });

@@ -541,19 +541,36 @@ int64_t count_up_to(const Key* keys, int64_t n, Key limit) {
   return count;
 }
 
-// Halves the keys' range by counting.
+// Position of the first key in [low, high], which the row has.
+template <class Key>
+int64_t position_within(const Key* keys, Key low, Key high) {
+  const Key most = static_cast<Key>(high - low);
+  int64_t i = 0;
+  for (;; i += kKeyPadding) {
+    Key found = 0;
+    for (int64_t j = 0; j < kKeyPadding; ++j)
+      found |= static_cast<Key>(static_cast<Key>(keys[i + j] - low) <= most);
+    if (found) break;
+  }
+  while (static_cast<Key>(keys[i] - low) > most) ++i;
+  return i;
+}
+
+// Halves the keys' range by counting, until one is left in it: some ten times, where keys have 32 bits.
 template <class Key>
 int64_t bisected_position(const KeySpan<Key>& span, int64_t n, int64_t k) {
   Key low = span.low, high = span.high;
-  int64_t before = 0;  // keys below low
-  while (low < high) {
+  int64_t before = 0, within = n - span.nans;  // keys below low, and from low to high
+  while (low < high && within > 1) {
     const Key middle = low + (high - low) / 2;
     const int64_t count = count_up_to(span.keys, n, middle);
     const bool above = count <= k;
+    within = above ? within - (count - before) : count - before;
     before = above ? count : before;
     low = above ? middle + 1 : low;
     high = above ? high : middle;
   }
+  if (low < high) return position_within(span.keys, low, high);
   return position_of(span.keys, low, k - before);
 }
 
@@ -692,6 +709,12 @@ int64_t run_starts(DType dtype, const char* x, const int64_t* order, bool* first
   visit_all(dtype, [&](auto zero) {
     using T = decltype(zero);
     const T* data = reinterpret_cast<const T*>(x);
+    if (width == 1 && !order && rows > 0) {
+      first[0] = true;
+      for (int64_t i = 1; i < rows; ++i) first[i] = !equal(data[i], data[i - 1]);
+      for (int64_t i = 0; i < rows; ++i) runs += first[i];
+      return;
+    }
     for (int64_t i = 0; i < rows; ++i) {
       bool differs = i == 0;
       if (!differs) {

@@ -417,6 +417,14 @@ EG_OP(
     "to(input, other, non_blocking=False, copy=False, *, memory_format=None)",
     "This tensor with the other's dtype, on its device.", kMethodOnly)
 EG_OP(
+    +[](const Tensor& input, const Tensor& other) {
+      return to_all(input, other.dtype(), other.device(), false, std::nullopt);
+    },
+    "type_as(input, other)", "This tensor cast to the other's dtype.", kMethodOnly)
+EG_OP(
+    +[](const Tensor& input, const Tensor& other) { return input.sizes() == other.sizes(); },
+    "is_same_size(input, other)", "Whether the shapes are equal.")
+EG_OP(
     +[](const Tensor& input, const Operand& src, bool) {
       Tensor self = input;
       return copy_(self, src);

@@ -3,7 +3,6 @@
 
 #include <cmath>
 
-#include "core/parallel.h"
 #include "ops/ops.h"
 #include "ops/registry.h"
 
@@ -138,20 +137,10 @@ EG_OP(
 
 // --- sequences -----------------------------------------------------------------------------------------------
 
-void fill_sequence(const Sequence& s, DType, void* out) {
-  parallel_for(s.count, kParallelGrain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      if (s.whole) {
-        static_cast<int64_t*>(out)[i] = s.whole_at(i);
-      } else {
-        static_cast<double*>(out)[i] = s.at(i);
-      }
-    }
-  });
-}
-
 Tensor sequence(const Sequence& s, DType dtype) {
-  const DType exact = s.whole ? DType::Int64 : DType::Float64;
+  const DType exact = s.whole                   ? DType::Int64
+                      : dtype == DType::Float32 ? DType::Float32
+                                                : DType::Float64;
   Tensor t = empty({s.count}, active_device.is_cpu() ? exact : dtype);
   kernels<SequenceKernels>().fill(s, t.dtype(), t.raw());
   return cast_data(t, dtype);
@@ -256,6 +245,19 @@ Tensor eye(int64_t n, int64_t m, OptDType dtype, OptDevice device) {
   return t;
 }
 EG_OP(
+    +[](Scalar s, OptDType dtype, OptDevice device) {
+      const DType t = dtype.value_or(default_dtype());
+      check_fits("scalar_tensor", s, t);
+      return filled({}, s, t, device);
+    },
+    "scalar_tensor(s, *, dtype=None, device=None)", "A 0-d tensor of a number.", kCreates)
+EG_OP(&promote, "promote_types(type1, type2)", "The smallest dtype that both convert to.",
+      kFunctionOnly)
+EG_OP(
+    +[](const Operand& a, const Operand& b) { return result_type(a, b); },
+    "result_type(tensor1, tensor2)",
+    "The dtype of an arithmetic operation of the two (tensors or numbers).", kFunctionOnly)
+EG_OP(
     +[](int64_t n, OptDType dtype, OptDevice device) { return eye(n, n, dtype, device); },
     "eye(n, *, dtype=None, device=None)", "Identity matrix.", kCreates)
 EG_OP(&eye, "eye(n, m, *, dtype=None, device=None)", "Ones on the diagonal.", kCreates)
@@ -263,7 +265,5 @@ EG_OP(&eye, "eye(n, m, *, dtype=None, device=None)", "Ones on the diagonal.", kC
 }  // namespace
 
 Tensor arange(int64_t n) { return sequence({true, 0, 1, 0, 0, 0, n, n}, DType::Int64); }
-
-EG_KERNELS(SequenceKernels, {&fill_sequence})
 
 }  // namespace eg

@@ -2,14 +2,9 @@
 
 #include "core/tensor.h"
 #include "kernels/registry.h"
-#include "kernels/sequence.h"
+#include "kernels/sequence_kernels.h"
 
 namespace eg {
-
-struct SequenceKernels {
-  // type: int64 if the sequence is whole, else float64; on the GPU any.
-  void (*fill)(const Sequence&, DType type, void* out);
-};
 
 // RuntimeError where a number is beyond a dtype: integers out of range (negative ones may wrap in uint8), finite floats past the
 // largest. The second form asks only of weak tensors, which Python numbers are.

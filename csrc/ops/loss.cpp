@@ -330,7 +330,13 @@ Tensor distance(DistanceOf of, const Tensor& a, const Tensor& b, const std::stri
     const char* const shown = title ? title : mean ? "MeanBackward0" : "SumBackward0";
     return apply(TotalDistance{of, unit * (mean ? double(a.numel()) : 1), shown}, a, b);
   }
-  const Tensor total = reduced(of(sub(a, b)), reduction);
+  const Tensor difference = sub(a, b);
+  if (reduction == "none" && unit == 1 && of.op == Unary::square && difference.is_floating() &&
+      !(grad_enabled() && difference.requires_grad())) {
+    unary_(of.op, difference);  // of memory that is in the caches
+    return difference;
+  }
+  const Tensor total = reduced(of(difference), reduction);
   const Tensor y = unit == 1 ? total : mul(total, Tensor(1 / unit));
   return title ? named(y, title) : y;
 }

@@ -366,6 +366,12 @@ EG_OP(
     kInplace | kOut)
 EG_OP(
     +[](const Tensor& input, const Tensor& vec1, const Tensor& vec2, Scalar beta, Scalar alpha) {
+      const bool recorded =
+          grad_enabled() && (input.requires_grad() || vec1.requires_grad() || vec2.requires_grad());
+      if (!recorded && beta.to_double() == 1 && input.is_floating() &&
+          input.dtype() == vec1.dtype() && input.dtype() == vec2.dtype() && vec1.dim() == 1 &&
+          vec2.dim() == 1 && input.sizes() == Dims{vec1.numel(), vec2.numel()})
+        return addcmul(input, unsqueeze(vec1, 1), unsqueeze(vec2, 0), alpha.to_double());
       return combine("AddrBackward0", input, outer(vec1, vec2), beta, alpha);
     },
     "addr(input, vec1, vec2, *, beta=1, alpha=1)", "beta * input + alpha * outer(vec1, vec2)",

@@ -173,17 +173,23 @@ struct Triangle {
   static constexpr const char* name = "Triangle";
   int64_t diagonal;
   bool lower;
+  bool in_place = false;
   std::string title() const { return lower ? "Tril" : "Triu"; }
 
   Tensor forward(Context&, const Tensor& x) {
     const Tensor from = contiguous_data(x);
-    Tensor out = empty(x.sizes(), x.dtype(), x.device());
+    const bool stays = in_place && x.is_contiguous();
+    Tensor out = stays ? make_view(x, x.sizes(), x.strides(), x.offset())
+                       : empty(x.sizes(), x.dtype(), x.device());
     const int64_t rows = x.size(-2), columns = x.size(-1);
     if (out.numel())
       kernels<ShapeKernels>().triangle(x.item_size(), out.raw(), from.raw(),
                                        x.numel() / (rows * columns), rows, columns, diagonal,
                                        lower);
-    return out;
+    if (!in_place || stays) return out;
+    Tensor target = make_view(x, x.sizes(), x.strides(), x.offset());
+    copy_into(target, out);
+    return target;
   }
   Tensors backward(Context&, const Tensor& g) { return {apply(Triangle{diagonal, lower}, g)}; }
 };
@@ -194,6 +200,14 @@ Tensor tril(const Tensor& x, int64_t diagonal) {
   EG_CHECK(x.dim() >= 2, "[tril] expected at least 2 dimensions, got shape ", x.sizes());
   return apply(Triangle{diagonal, true}, x);
 }
+namespace {
+template <bool lower>
+Tensor triangle_(const Tensor& x, int64_t diagonal) {
+  const char* op = lower ? "tril_" : "triu_";
+  EG_CHECK(x.dim() >= 2, "[", op, "] expected at least 2 dimensions, got shape ", x.sizes());
+  return apply_inplace(op, Triangle{diagonal, lower}, x);
+}
+}  // namespace
 Tensor triu(const Tensor& x, int64_t diagonal) {
   EG_CHECK(x.dim() >= 2, "[triu] expected at least 2 dimensions, got shape ", x.sizes());
   return apply(Triangle{diagonal, false}, x);
@@ -404,14 +418,16 @@ EG_OP(&tril, "tril(input, diagonal=0)",
 >>> eg.ones(2, 2).tril().tolist()
 [[1.0, 0.0], [1.0, 1.0]]
 )",
-      kInplace | kOut)
+      kOut)
+EG_OP(&triangle_<true>, "tril_(input, diagonal=0)", "In-place version of tril.", kMethodOnly)
+EG_OP(&triangle_<false>, "triu_(input, diagonal=0)", "In-place version of triu.", kMethodOnly)
 EG_OP(&triu, "triu(input, diagonal=0)",
       R"(The upper triangle of matrices, from a diagonal on; zero elsewhere.
 
 >>> eg.ones(2, 2).triu(1).tolist()
 [[0.0, 1.0], [0.0, 0.0]]
 )",
-      kInplace | kOut)
+      kOut)
 EG_OP(
     +[](int64_t row, int64_t col, int64_t offset, std::optional<DType> dtype,
         std::optional<Device> device) {

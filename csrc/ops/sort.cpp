@@ -174,6 +174,24 @@ Tensor median_of_all(const Tensor& x) {
 }
 
 // --- unique -------------------------------------------------------------------------------------------------------
+// The elements of which the one before is another: what is left where nothing else is asked for.
+Tensor without_repeats(const Tensor& rows) {
+  Tensor first = empty({rows.numel()}, DType::Bool, rows.device());
+  if (rows.numel() == 0) return rows;
+  kernels<SortKernels>().run_starts(rows.dtype(), rows.raw(), nullptr, first.data<bool>(),
+                                    rows.numel(), 1);
+  return index(rows, {first});
+}
+
+// Of bools there are two at most.
+Tensor distinct_bools(const Tensor& rows) {
+  const bool low = amin(rows, {}).item().to_bool(), high = amax(rows, {}).item().to_bool();
+  Tensor values = empty({low == high ? 1 : 2}, DType::Bool, Device{});
+  values.data<bool>()[0] = low;
+  if (low != high) values.data<bool>()[1] = high;
+  return device_data(values, rows.device());
+}
+
 // Runs of equal rows, met in an order (null: as they stand).
 struct Runs {
   Tensor starts;   // row numbers of the first of each run
@@ -216,6 +234,10 @@ detail::TensorOrTuple distinct(const Tensor& x, bool sorted, bool return_inverse
   const int64_t count = rows.sizes()[0], width = count ? rows.numel() / count : 0;
   EG_CHECK(flat || count == 0 || width > 0 || x.dim() == 1,
            "[unique] there are 0-sized dimensions besides dim ", d, " of shape ", x.sizes());
+  if (flat && !return_inverse && !return_counts && count > 0) {
+    if (!sorted) return {without_repeats(rows), {}};
+    if (x.dtype() == DType::Bool) return {distinct_bools(rows), {}};
+  }
   Tensor order;
   if (sorted) {
     order = empty({count}, DType::Int64);

@@ -41,7 +41,7 @@ def find_op(name: str) -> Any:
 
 # Python functions that PyTorch also has as methods.
 _METHODS = (
-    "allclose corrcoef cov cross dist equal isclose is_nonzero is_same_size kron nanquantile quantile renorm trace"
+    "allclose corrcoef cov cross dist equal isclose is_nonzero nanquantile quantile renorm"
 ).split()
 
 # In-place methods that PyTorch also has as functions.
@@ -66,14 +66,14 @@ def attach_methods(tensor_class: type) -> None:
         for module in (functions, products, statistics):
             if hasattr(module, name):
                 setattr(tensor_class, name, getattr(module, name))
-    for name in ("logit", "mvlgamma", "frexp"):
+    for name in ("logit", "mvlgamma"):
         setattr(tensor_class, name, _later("eagergrad.special", name))
     for name in ("to_sparse", "to_sparse_coo", "to_sparse_csc", "to_sparse_csr"):
         setattr(tensor_class, name, _later("eagergrad.sparse.construct", name))
     tensor_class.sparse_mask = _later("eagergrad.sparse.dispatch", "sparse_mask")  # type: ignore[attr-defined]
     for name in ("logit", "mvlgamma", "polygamma", "renorm"):
         setattr(tensor_class, name + "_", _writing(name))
-    for name in "angle conj conj_physical is_conj is_neg resolve_conj resolve_neg".split():
+    for name in "conj is_conj is_neg resolve_conj resolve_neg".split():
         setattr(tensor_class, name, getattr(functions, name))
     tensor_class.conj_physical_ = functions.conj  # type: ignore[attr-defined]
     tensor_class.prelu = _later("eagergrad.nn.functional", "prelu")  # type: ignore[attr-defined]

@@ -22,15 +22,11 @@ __all__ = [
     "cumulative_trapezoid",
     "equal",
     "gradient",
-    "is_same_size",
     "isclose",
     "nanquantile",
     "norm",
-    "promote_types",
     "quantile",
     "renorm",
-    "result_type",
-    "scalar_tensor",
     "segment_reduce",
     "trapezoid",
     "trapz",
@@ -83,16 +79,7 @@ def norm(
 @full_precision_on_cuda
 def renorm(input: Any, p: float, dim: int, maxnorm: float, *, out: Any = None) -> Any:
     """Slices along dim scaled down so that none has a p-norm above maxnorm."""
-    if input.dim() < 2:
-        raise RuntimeError(
-            f"renorm: input needs at least 2 dimensions, got {input.dim()} dimensions"
-        )
-    if p <= 0 or maxnorm < 0:
-        raise RuntimeError(f"renorm: expected p > 0 and maxnorm >= 0, got {p} and {maxnorm}")
-    others = [d for d in range(input.dim()) if d != wrap_dim(dim, input.dim())]
-    lengths = norm(input, p, others, True)
-    scale = _ops["where"](lengths > maxnorm, maxnorm / (lengths + 1e-7), _ops["ones_like"](lengths))
-    return _C.named(input * scale, "RenormBackward0")
+    return _ops["_renorm"](input, float(p), dim, float(maxnorm))
 
 
 # -- order statistics --------------------------------------------------------------------------------
@@ -249,6 +236,12 @@ def corrcoef(input: Any) -> Any:
 # -- integrals and derivatives of samples --------------------------------------------------------------
 
 
+def _neighbours(y: Any, dim: int) -> Any:
+    """Sums of neighbours along dim."""
+    n = y.shape[dim]
+    return y.narrow(dim, 0, n - 1) + y.narrow(dim, 1, n - 1)
+
+
 def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
     if y.dim() == 0:
         raise IndexError(f"Dimension specified as {dim} but tensor has no dimensions")
@@ -256,7 +249,7 @@ def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
     n = y.shape[dim]
     if n == 0:
         return y
-    mean = (y.narrow(dim, 0, n - 1) + y.narrow(dim, 1, n - 1)) / 2
+    mean = _neighbours(y, dim) / 2
     if x is None:
         return mean * dx
     if x.dim() == 1 and y.dim() > 1:
@@ -270,6 +263,8 @@ def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
 @with_numpy_names
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """Integral by the trapezoidal rule."""
+    if x is None and y.shape[wrap_dim(dim, y.dim())] > 0:
+        return _neighbours(y, dim).sum(dim) * ((1 if dx is None else dx) / 2)
     return _areas(y, x, 1 if dx is None else dx, dim).sum(dim)
 
 
@@ -324,11 +319,7 @@ def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
         h = spacing.to(f.dtype).diff().reshape(shape)
         h0, h1 = h.narrow(dim, 0, n - 2), h.narrow(dim, 1, n - 2)
     else:
-        value = float(spacing)
-        shape = [1] * f.dim()
-        shape[dim] = n - 1
-        h = f.new_full(shape, value)
-        h0, h1 = h.narrow(dim, 0, max(n - 2, 0)), h.narrow(dim, 0, max(n - 2, 0))
+        return _even_derivative(at, n, float(spacing), dim, edge_order)
 
     def step(i: int) -> Any:
         return h.narrow(dim, i, 1)
@@ -355,6 +346,17 @@ def _derivative(f: Any, spacing: Any, dim: int, edge_order: int) -> Any:
             - at(n - 2) * ((a + b) / (a * b))
             + at(n - 1) * ((2 * b + a) / (b * (a + b)))
         )
+    return _ops["cat"]([first, inside, last], dim)
+
+
+def _even_derivative(at: Any, n: int, h: float, dim: int, edge_order: int) -> Any:
+    """The same of samples that lie h apart; at(i, length) are those from i on."""
+    inside = (at(2, n - 2) - at(0, n - 2)) / (2 * h)
+    if edge_order == 1:
+        first, last = (at(1) - at(0)) / h, (at(n - 1) - at(n - 2)) / h
+    else:
+        first = at(0) * (-1.5 / h) + at(1) * (2 / h) - at(2) * (0.5 / h)
+        last = at(n - 3) * (0.5 / h) - at(n - 2) * (2 / h) + at(n - 1) * (1.5 / h)
     return _ops["cat"]([first, inside, last], dim)
 
 
@@ -398,11 +400,6 @@ def equal(input: Any, other: Any) -> bool:
     return _ops["_equal"](input, other)
 
 
-def is_same_size(input: Any, other: Any) -> bool:
-    """Whether the shapes are equal."""
-    return input.shape == other.shape
-
-
 def broadcast_shapes(*shapes: Any) -> Size:
     """The shape that all the shapes broadcast to."""
     tuples = [(s,) if isinstance(s, int) else tuple(s) for s in shapes]
@@ -426,42 +423,11 @@ def broadcast_shapes(*shapes: Any) -> Size:
 # -- types -----------------------------------------------------------------------------------------------
 
 
-def _probe(x: Any) -> Any:
-    if isinstance(x, _C.TensorBase):
-        return _ops["empty"]((0,) * bool(x.dim()) if x.dim() else (), dtype=x.dtype)
-    return x
-
-
-def result_type(tensor1: Any, tensor2: Any) -> dtype:
-    """The dtype of an arithmetic operation of the two (tensors or numbers)."""
-    return _ops["add"](_probe(tensor1), _probe(tensor2)).dtype
-
-
-def promote_types(type1: dtype, type2: dtype) -> dtype:
-    """The smallest dtype that both convert to."""
-    return result_type(_ops["empty"](1, dtype=type1), _ops["empty"](1, dtype=type2))
-
-
 def can_cast(from_: dtype, to: dtype) -> bool:
     """Whether results of one dtype may be written to tensors of the other."""
     if from_.is_floating_point:
         return to.is_floating_point
     return from_ is ALL[0] or to is not ALL[0]
-
-
-def scalar_tensor(
-    s: Any,
-    *,
-    dtype: Any = None,
-    layout: Any = None,
-    device: Any = None,
-    pin_memory: bool = False,
-    requires_grad: bool = False,
-) -> Any:
-    """A 0-d tensor of a number, in the default dtype."""
-    return _tensor(
-        s, dtype=dtype or _C.get_default_dtype(), device=device, requires_grad=requires_grad
-    )
 
 
 _SEGMENTS = {

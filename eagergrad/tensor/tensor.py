@@ -87,10 +87,6 @@ class Tensor(_C.TensorBase):
             return f"eagergrad.{_NAME_OF_TYPE[self.dtype]}"
         return _cast(self, _as_dtype(dtype))
 
-    def type_as(self, other: Tensor) -> Tensor:
-        """This tensor cast to the other's dtype."""
-        return self.to(other)
-
     def float(self, memory_format: Any = None) -> Tensor:
         return _formatted(_cast(self, ALL[8]), memory_format)
 
@@ -312,9 +308,6 @@ class Tensor(_C.TensorBase):
 
     def _is_view(self) -> Any:
         return self._is_view_flag
-
-    def is_same_size(self, other: Tensor) -> Any:
-        return self.shape == other.shape
 
     def __contains__(self, item: Any) -> Any:
         if not isinstance(item, (_C.TensorBase, numbers.Number)):
