@@ -21,6 +21,7 @@ from eagergrad import functional as functional
 from eagergrad import fx as fx
 from eagergrad import hub as hub
 from eagergrad import jit as jit
+from eagergrad import library as library
 from eagergrad import linalg as linalg
 from eagergrad import masked as masked
 from eagergrad import memory as memory
@@ -31,6 +32,7 @@ from eagergrad import onnx as onnx
 from eagergrad import optim as optim
 from eagergrad import overrides as overrides
 from eagergrad import profiler as profiler
+from eagergrad import quasirandom as quasirandom
 from eagergrad import random as random
 from eagergrad import serialization as serialization
 from eagergrad import signal as signal
@@ -197,6 +199,8 @@ from eagergrad.tensor.interop import from_dlpack as from_dlpack
 from eagergrad.tensor.layout import layout as layout
 from eagergrad.tensor.layout import memory_format as memory_format
 from eagergrad.tensor.names import cond as cond
+from eagergrad.tensor.names import fake_quantize_per_channel_affine as fake_quantize_per_channel_affine
+from eagergrad.tensor.names import fake_quantize_per_tensor_affine as fake_quantize_per_tensor_affine
 from eagergrad.tensor.names import frobenius_norm as frobenius_norm
 from eagergrad.tensor.names import from_file as from_file
 from eagergrad.tensor.names import get_deterministic_debug_mode as get_deterministic_debug_mode
