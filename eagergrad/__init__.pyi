@@ -208,6 +208,7 @@ from eagergrad.tensor.names import histogramdd as histogramdd
 from eagergrad.tensor.names import is_anomaly_enabled as is_anomaly_check_nan_enabled
 from eagergrad.tensor.names import is_anomaly_enabled as is_anomaly_enabled
 from eagergrad.tensor.names import is_distributed as is_distributed
+from eagergrad.tensor.names import native_batch_norm as native_batch_norm
 from eagergrad.tensor.names import native_dropout as native_dropout
 from eagergrad.tensor.names import native_group_norm as native_group_norm
 from eagergrad.tensor.names import native_layer_norm as native_layer_norm

@@ -208,6 +208,26 @@ def test_trees():
         tree_map(lambda a, b: a, [1, 2], [3])
     with pytest.raises(ValueError, match="4 leaves"):
         tree_unflatten([1], form)
+    from eagergrad.utils import _pytree
+
+    assert _pytree.tree_structure(tree) == form
+    assert _pytree.tree_map_only((int, str), str, [1, None, "a"]) == ["1", None, "a"]
+    assert _pytree.tree_any(lambda x: x == 3, tree) and not _pytree.tree_all(bool, tree)
+
+
+def test_classes_can_be_nodes_of_trees():
+    from eagergrad.utils import _pytree
+
+    class Pair:
+        def __init__(self, a, b, name):
+            self.a, self.b, self.name = a, b, name
+
+    parts = (lambda p: ([p.a, p.b], p.name), lambda items, name: Pair(*items, name))
+    _pytree.register_pytree_node(Pair, *parts)
+    twice = _pytree.tree_map(lambda x: 2 * x, {"p": Pair(1, [2], "n")})["p"]
+    assert (twice.a, twice.b, twice.name) == (2, [4], "n")
+    with pytest.raises(ValueError, match="already"):
+        _pytree.register_pytree_node(Pair, *parts)
 
 
 def test_cotangents_nest_as_the_outputs_do():

@@ -1,4 +1,5 @@
-"""Ops of a program's own (eagergrad.library), compiled modules, quasi-random points and quantisation as it is trained."""
+"""Ops of a program's own (eagergrad.library), compiled modules, quasi-random points, quantisation as it is trained, attention
+by functions of the position, and single names of other modules."""
 
 import copy
 import math
@@ -9,6 +10,7 @@ import pytest
 import eagergrad as eg
 from eagergrad import library, nn
 from eagergrad.nn.attention import bias
+from eagergrad.nn.attention import flex_attention as flex
 
 
 @library.custom_op("tests::sine", mutates_args=())
@@ -224,3 +226,120 @@ def test_a_mask_and_causal_order_leave_what_both_do() -> None:
     both = attend(q, q, q, attn_mask=added, is_causal=True)
     assert eg.equal(both, attend(q, q, q, attn_mask=added.masked_fill(~seen, -eg.inf)))
     assert attend(q, q, q, attn_mask=mask, dropout_p=0.5, is_causal=True).shape == q.shape
+
+
+# ---- attention by functions of the position -----------------------------------------------------------------------
+
+
+def causal(b, h, q_idx, kv_idx):
+    return q_idx >= kv_idx
+
+
+@pytest.mark.parametrize(
+    ("mask_mod", "sizes"),
+    [
+        (causal, (None, None)),
+        (flex.and_masks(causal, lambda b, h, q, k: q - k < 2), (None, None)),
+        (flex.or_masks(lambda b, h, q, k: k < 1, lambda b, h, q, k: q == k), (None, None)),
+        (lambda b, h, q, k: k <= b + h, (2, 4)),
+        (flex.noop_mask, (None, None)),
+    ],
+)
+def test_flexible_attention_is_attention_with_the_mask(mask_mod, sizes) -> None:
+    q, k, v = eg.randn(2, 4, 5, 8), eg.randn(2, 2, 6, 8), eg.randn(2, 2, 6, 3)
+    mask = flex.create_mask(mask_mod, *sizes, 5, 6)
+    attend = nn.functional.scaled_dot_product_attention
+    want = attend(q, k, v, mask, enable_gqa=True, scale=0.4)
+    block = flex.create_block_mask(mask_mod, *sizes, 5, 6)
+    options = {"block_mask": block, "enable_gqa": True, "scale": 0.4}
+    assert eg.allclose(flex.flex_attention(q, k, v, **options), want, atol=1e-5)
+    out, lse = flex.flex_attention(q, k, v, return_lse=True, **options)
+    assert eg.allclose(out, want, atol=1e-5)
+    scores = (q @ k.repeat_interleave(2, 1).mT * 0.4).masked_fill(~mask, -math.inf)
+    assert eg.allclose(lse, scores.logsumexp(-1), atol=1e-5)
+
+
+def test_flexible_attention_changes_scores_and_is_recorded() -> None:
+    q = eg.randn(1, 2, 4, 3, dtype=eg.float64, requires_grad=True)
+    slopes = eg.tensor([0.5, 0.25], dtype=eg.float64, requires_grad=True)
+
+    def alibi(score, b, h, q_idx, kv_idx):
+        return score + slopes[h] * (kv_idx - q_idx)
+
+    def attend(q, slopes):
+        return flex.flex_attention(q, q, q, score_mod=alibi)
+
+    distance = (eg.arange(4) - eg.arange(4)[:, None]).double()
+    added = slopes.detach()[:, None, None] * distance
+    want = nn.functional.scaled_dot_product_attention(q, q, q, added)
+    assert eg.allclose(attend(q, slopes), want)
+    assert eg.autograd.gradcheck(attend, (q, slopes))
+
+
+def test_rows_without_keys_and_what_flexible_attention_tells() -> None:
+    q = eg.randn(1, 1, 3, 4)
+    nothing = flex.create_block_mask(lambda b, h, i, j: (i > 0) & (j < 2), None, None, 3, 3)
+    out, aux = flex.flex_attention(
+        q, q, q, block_mask=nothing, return_aux=flex.AuxRequest(lse=True, max_scores=True)
+    )
+    assert (
+        out[0, 0, 0].tolist() == [0.0] * 4
+        and aux.lse[0, 0, 0] == aux.max_scores[0, 0, 0] == -math.inf
+    )
+    half = flex.flex_attention(q.half(), q.half(), q.half(), score_mod=lambda s, *at: s)
+    assert half.dtype == eg.float16
+
+
+def test_blocks_of_a_mask() -> None:
+    block = flex.create_block_mask(causal, None, 2, 5, 6, BLOCK_SIZE=2)
+    assert block.to_dense()[0, 1].tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1]]
+    assert block.shape == (1, 2, 5, 6) and block.seq_lengths == (5, 6) and block.numel() == 60
+    assert block.sparsity() == pytest.approx(100 * (1 - 2 * 6 * 4 / 60))
+    assert block.to("cpu").mask_mod is causal and "sparsity" in repr(block)
+
+
+def test_flexible_attention_says_what_does_not_fit() -> None:
+    q, k = eg.ones(1, 4, 3, 2), eg.ones(1, 2, 3, 2)
+    for args, options, match in [
+        ((q[0], q[0], q[0]), {}, "4D"),
+        ((q, k, k), {}, "enable_gqa"),
+        ((k, q[:, :3], q[:, :3]), {"enable_gqa": True}, "multiple"),
+        ((q, q[..., :1], q), {}, "sizes"),
+        ((q, q.expand(2, 4, 3, 2), q.expand(2, 4, 3, 2)), {}, "samples"),
+        ((q, q, q), {"block_mask": flex.create_block_mask(causal, None, None, 2, 3)}, "q_len=3"),
+    ]:
+        with pytest.raises(ValueError, match=match):
+            flex.flex_attention(*args, **options)
+
+
+# ---- names --------------------------------------------------------------------------------------------------------
+
+
+def test_names_and_arguments_of_other_modules() -> None:
+    layer = nn.Linear(2, 2)
+    both = nn.Sequential(layer, layer)
+    assert len(list(both.modules())) == 2 and len(list(both.modules(remove_duplicate=False))) == 3
+    assert nn.ModuleList([layer]).pop(key=0) is layer
+    x = eg.ones(1, 2)
+    dicts = [dict(layer.named_parameters())]
+    called = eg.func.functional_call(layer, parameter_and_buffer_dicts=dicts, args=x)
+    assert eg.equal(called, layer(x))
+    if not eg.cuda.is_available():
+        assert eg.cuda.get_rng_state_all() == []
+        with pytest.raises(RuntimeError), eg.accelerator.device_index(0):
+            pass
+    eg.cuda.set_rng_state_all(eg.cuda.get_rng_state_all())
+    with eg.accelerator.device_index(None):
+        assert eg.accelerator.memory_allocated() >= 0
+
+
+def test_native_batch_norm() -> None:
+    x, w = eg.randn(4, 3, 2), eg.ones(3)
+    mean, var = eg.zeros(3), eg.ones(3)
+    y, m, r = eg.native_batch_norm(x, w, None, mean, var, True, 0.1, 1e-5)
+    assert eg.allclose(y, (x - m[:, None]) * r[:, None], atol=1e-5)
+    assert eg.allclose(mean, 0.1 * m) and eg.allclose(r, (x.var((0, 2), False) + 1e-5).rsqrt())
+    y, m, r = eg.native_batch_norm(x, w, None, mean, var, False, 0.1, 1e-5)
+    assert m.numel() == r.numel() == 0 and eg.allclose(
+        y[:, 0], (x[:, 0] - mean[0]) / (var[0] + 1e-5).sqrt(), atol=1e-5
+    )

@@ -53,6 +53,7 @@ __all__ = [
     "get_device_name",
     "get_device_properties",
     "get_rng_state",
+    "get_rng_state_all",
     "init",
     "initial_seed",
     "ipc_collect",
@@ -74,6 +75,7 @@ __all__ = [
     "seed_all",
     "set_device",
     "set_rng_state",
+    "set_rng_state_all",
     "set_stream",
     "stream",
     "synchronize",
@@ -213,6 +215,17 @@ def initial_seed() -> int:
 def get_rng_state(device: Any = None) -> Any:
     """Return the generator's state."""
     return _C.default_generator.get_state()
+
+
+def get_rng_state_all() -> list[Any]:
+    """`get_rng_state` of every device; an empty list where there is none."""
+    return [get_rng_state(i) for i in range(device_count())]
+
+
+def set_rng_state_all(new_states: Any) -> None:
+    """Continue from the states of `get_rng_state_all`."""
+    for i, state in enumerate(new_states):
+        set_rng_state(state, i)
 
 
 def set_rng_state(new_state: Any, device: Any = None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from eagergrad.nn.utils.stateless import functional_call
+from typing import Any
+
+from eagergrad.nn.utils import stateless
 
 from ._derivatives import (
     grad,
@@ -29,3 +31,18 @@ __all__ = [
     "vjp",
     "vmap",
 ]
+
+
+def functional_call(
+    module: Any,
+    parameter_and_buffer_dicts: Any,
+    args: Any = None,
+    kwargs: dict[str, Any] | None = None,
+    *,
+    tie_weights: bool = True,
+    strict: bool = False,
+) -> Any:
+    """`eagergrad.nn.utils.stateless.functional_call`, whose second argument has another name here, as in PyTorch."""
+    return stateless.functional_call(
+        module, parameter_and_buffer_dicts, args, kwargs, tie_weights=tie_weights, strict=strict
+    )

@@ -112,6 +112,27 @@ def native_group_norm(
     return result, mean, (variance + eps).rsqrt()
 
 
+def native_batch_norm(
+    input: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> tuple[Any, Any, Any]:
+    """`batch_norm` with, in training, the means and the reciprocals of the deviations; else with two empty tensors."""
+    result = eg.nn.functional.batch_norm(
+        input, running_mean, running_var, weight, bias, training, momentum, eps
+    )
+    if not training:
+        return result, input.new_empty(0), input.new_empty(0)
+    dims = [d for d in range(input.dim()) if d != 1]
+    variance, mean = eg.var_mean(input.detach(), dims, correction=0)
+    return result, mean, (variance + eps).rsqrt()
+
+
 def native_dropout(input: Any, p: float, train: bool | None) -> tuple[Any, Any]:
     """`dropout` with the mask of what stayed."""
     if not train or p == 0:

@@ -6,7 +6,18 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-__all__ = ["TreeSpec", "tree_flatten", "tree_leaves", "tree_map", "tree_unflatten"]
+__all__ = [
+    "TreeSpec",
+    "register_pytree_node",
+    "tree_all",
+    "tree_any",
+    "tree_flatten",
+    "tree_leaves",
+    "tree_map",
+    "tree_map_only",
+    "tree_structure",
+    "tree_unflatten",
+]
 
 
 class TreeSpec(NamedTuple):
@@ -53,7 +64,35 @@ def _node(tree: Any) -> tuple[tuple[Any, ...], list[Any], Callable[[list[Any]], 
         return (kind,), list(tree), lambda items: kind(*items)
     if kind in (tuple, list):
         return (kind, len(tree)), list(tree), kind
+    if kind in _registered:
+        flatten, unflatten = _registered[kind]
+        items, context = flatten(tree)
+        return (kind, context), list(items), lambda items: unflatten(items, context)
     return None
+
+
+_registered: dict[type, tuple[Callable[[Any], Any], Callable[[Any, Any], Any]]] = {}
+
+
+def register_pytree_node(
+    cls: type,
+    flatten_fn: Callable[[Any], tuple[Any, Any]],
+    unflatten_fn: Callable[[Any, Any], Any],
+    **names: Any,
+) -> None:
+    """Makes a class a node of trees: its children and a context, and what makes an object of them again.
+
+    ValueError for a class that is one. PyTorch's names for stored trees (``serialized_type_name``, ...) are not needed.
+
+    >>> class Pair:
+    ...     def __init__(self, a, b): self.a, self.b = a, b
+    >>> register_pytree_node(Pair, lambda p: ([p.a, p.b], None), lambda items, context: Pair(*items))
+    >>> tree_leaves([Pair(1, 2), 3])
+    [1, 2, 3]
+    """
+    if cls in _registered:
+        raise ValueError(f"[register_pytree_node] {cls!r} is already registered")
+    _registered[cls] = (flatten_fn, unflatten_fn)
 
 
 def tree_flatten(
@@ -117,3 +156,29 @@ def tree_map(
             raise ValueError("[tree_map] expected trees of the same form")
         others.append(found)
     return tree_unflatten([func(*items) for items in zip(leaves, *others, strict=True)], spec)
+
+
+def tree_structure(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> TreeSpec:
+    """The form alone."""
+    return tree_flatten(tree, is_leaf)[1]
+
+
+def tree_map_only(
+    kind: Any, func: Callable[[Any], Any], tree: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> Any:
+    """`tree_map` over the leaves of a type (or of several); the others stay.
+
+    >>> tree_map_only(int, lambda x: x + 1, [1, "a"])
+    [2, 'a']
+    """
+    return tree_map(lambda x: func(x) if isinstance(x, kind) else x, tree, is_leaf=is_leaf)
+
+
+def tree_all(pred: Callable[[Any], bool], tree: Any, is_leaf: Any = None) -> bool:
+    """Whether it holds for all leaves."""
+    return all(map(pred, tree_leaves(tree, is_leaf)))
+
+
+def tree_any(pred: Callable[[Any], bool], tree: Any, is_leaf: Any = None) -> bool:
+    """Whether it holds for one of the leaves."""
+    return any(map(pred, tree_leaves(tree, is_leaf)))

@@ -17,7 +17,13 @@ from typing import Any
 
 import eagergrad as eg
 
-__all__ = ["CheckpointError", "checkpoint", "checkpoint_sequential", "noop_context_fn"]
+__all__ = [
+    "CheckpointError",
+    "checkpoint",
+    "checkpoint_sequential",
+    "noop_context_fn",
+    "set_checkpoint_early_stop",
+]
 
 
 class CheckpointError(RuntimeError):
@@ -27,6 +33,15 @@ class CheckpointError(RuntimeError):
 def noop_context_fn() -> tuple[Any, Any]:
     """The default of ``context_fn``: contexts that change nothing."""
     return nullcontext(), nullcontext()
+
+
+def set_checkpoint_early_stop(enable: bool) -> Any:
+    """A region for PyTorch's sake: the second run is always complete, see ``early_stop`` of `checkpoint`.
+
+    >>> with set_checkpoint_early_stop(False):
+    ...     pass
+    """
+    return nullcontext()
 
 
 def _flatten(value: Any, tensors: list) -> Any:

@@ -64,10 +64,10 @@ class _NumberedModules(Module):
     def __dir__(self) -> list[str]:
         return [name for name in super().__dir__() if not name.isdigit()]
 
-    def pop(self, index: Any) -> Any:
-        """Take the module at `index` out and return it."""
-        module = self[index]  # type: ignore[index]
-        del self[index]
+    def pop(self, key: Any) -> Any:
+        """Take the module at `key` out and return it."""
+        module = self[key]  # type: ignore[index]
+        del self[key]
         return module
 
     def insert(self, index: int, module: Module) -> Any:
