@@ -46,8 +46,21 @@ void cast_line(char* dst, int64_t ds, const char* src, int64_t ss, int64_t n) {
         convert<To>(*reinterpret_cast<const From*>(src + i * ss));
 }
 
+// Every `apart`-th element, to dense memory: shuffles, where the number is known.
+template <int apart, class T>
+EG_INLINE void collect(T* dst, const T* src, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) dst[i] = src[i * apart];
+}
+
 template <class T>
 void move_line(char* dst, int64_t ds, const char* src, int64_t ss, int64_t n) {
+  if (ds == sizeof(T) && ss > 0 && ss <= 4 * int64_t(sizeof(T)) && ss % sizeof(T) == 0) {
+    T* d = reinterpret_cast<T*>(dst);
+    const T* s = reinterpret_cast<const T*>(src);
+    if (ss == 2 * sizeof(T)) return collect<2>(d, s, n);
+    if (ss == 3 * sizeof(T)) return collect<3>(d, s, n);
+    if (ss == 4 * sizeof(T)) return collect<4>(d, s, n);
+  }
   if (ss == 0 && ds == sizeof(T)) {
     const T v = *reinterpret_cast<const T*>(src);
     for (int64_t i = 0; i < n; ++i) reinterpret_cast<T*>(dst)[i] = v;

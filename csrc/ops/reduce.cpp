@@ -50,6 +50,48 @@ Layout::Layout(const Tensor& x, const Dims& dims) {
   for (int64_t s : squeezed) outer *= s;
 }
 
+Dims memory_order(const Tensor& x, const Dims& dims) {
+  if (x.is_contiguous() || x.numel() == 0) return {};
+  Dims order;
+  for (int64_t d = 0; d < x.dim(); ++d) order.push_back(d);
+  // A single element's stride means nothing: it stands first.
+  const auto apart = [&](int64_t d) {
+    return x.sizes()[d] == 1 ? std::numeric_limits<int64_t>::max() : x.strides()[d];
+  };
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return apart(a) > apart(b); });
+  int64_t step = 1, last_kept = x.dim();
+  for (size_t i = order.size(); i-- > 0;) {
+    const int64_t d = order[i];
+    if (x.sizes()[d] != 1 && x.strides()[d] != step) return {};
+    step *= x.sizes()[d];
+    if (std::find(dims.begin(), dims.end(), d) != dims.end() || x.sizes()[d] == 1) continue;
+    if (d > last_kept) return {};
+    last_kept = d;
+  }
+  return order;
+}
+
+Layout::Layout(const Tensor& x, const Dims& dims, const Dims& order)
+    : Layout([&] {
+        if (order.empty()) return Layout(x, dims);
+        Dims sizes, strides, reduced;
+        for (size_t i = 0; i < order.size(); ++i) {
+          sizes.push_back(x.sizes()[order[i]]);
+          strides.push_back(x.strides()[order[i]]);
+          if (std::find(dims.begin(), dims.end(), order[i]) != dims.end())
+            reduced.push_back(int64_t(i));
+        }
+        Layout l(alias(x, sizes, strides, x.offset()), reduced);
+        l.kept = x.sizes();
+        for (int64_t d : dims) l.kept[d] = 1;
+        l.squeezed.clear();
+        for (int64_t d = 0; d < x.dim(); ++d)
+          if (std::find(dims.begin(), dims.end(), d) == dims.end())
+            l.squeezed.push_back(x.sizes()[d]);
+        return l;
+      }()) {}
+
 namespace {
 
 DType compute_type(DType t) { return is_reduced(t) ? DType::Float32 : t; }
@@ -207,7 +249,8 @@ struct Variance {
   std::tuple<Tensor, Tensor> forward(Context& ctx, const Tensor& x) {
     ctx.save(x);
     const DType compute = compute_type(x.dtype());
-    Layout l(cast_data(x, compute), dims);
+    const Tensor cx = cast_data(x, compute);
+    Layout l(cx, dims, memory_order(cx, dims));
     if (l.inner != 1) l = l.lines();
     count = static_cast<double>(l.length);
     Tensor mean = empty(keepdim ? l.kept : l.squeezed, compute), m2 = empty_like(mean);
@@ -241,7 +284,8 @@ struct LogSumExp {
   Tensor forward(Context& ctx, const Tensor& x) {
     ctx.save(x);
     const DType type = line_type(x.dtype());
-    Layout l(cast_data(x, type), dims);
+    const Tensor cx = cast_data(x, type);
+    Layout l(cx, dims, memory_order(cx, dims));
     if (!active_device.is_cpu() && l.inner != 1) l = l.lines();
     Tensor y = empty(keepdim ? l.kept : l.squeezed, compute_type(type));
     kernels<SoftmaxKernels>().logsumexp(type, l.data.raw(), y.raw(), l.outer, l.length, l.inner);
@@ -441,7 +485,8 @@ EG_OP(
 template <Arg op>
 std::tuple<Tensor, Tensor> extreme_of(const Tensor& x, int64_t dim) {
   const DType type = ordered_type(x.dtype());
-  const Layout l(cast_data(x, type), {dim});
+  const Tensor cx = cast_data(x, type);
+  const Layout l(cx, {dim}, memory_order(cx, {dim}));
   Tensor at = empty(l.kept, DType::Int64), values = empty(l.kept, compute_type(type));
   kernels<ReduceKernels>().arg(op, type, l.data.raw(), at.data<int64_t>(), values.raw(), l.outer,
                                l.length, l.inner);

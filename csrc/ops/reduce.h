@@ -9,6 +9,8 @@ namespace eg {
 // The dimensions of an op as the middle one of a dense (outer, length, inner) array.
 struct Layout {
   Layout(const Tensor& x, const Dims& dims);
+  // Of x with its dimensions in another order, which leaves those that are kept in theirs. Of no order: as x stands.
+  Layout(const Tensor& x, const Dims& dims, const Dims& order);
   // The same numbers with inner = 1.
   Layout lines() const;
 
@@ -17,6 +19,10 @@ struct Layout {
   Dims kept;      // x's sizes with the dimensions as 1
   Dims squeezed;  // without them
 };
+
+// The order in which the dimensions of a dense x lie in memory, if x is not contiguous and a reduction over dims of x in that
+// order has the same result; otherwise none.
+Dims memory_order(const Tensor& x, const Dims& dims);
 
 // What kernels that run along lines read: on the GPU halves as they are, on the CPU float32 instead.
 inline DType line_type(DType t) {

@@ -125,13 +125,15 @@ Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, D
                                                                         : line_type(type);
   if (counts) op = Reduce::Count;
   const bool strips = host && t.a.numel() > 0 && !(plain && t.a.dtype() == wanted);
-  const Layout l(strips ? t.a : written(t, type, wanted), dims);
+  const Tensor read = strips ? t.a : written(t, type, wanted);
+  const Dims order = memory_order(read, dims);
+  const Layout l(read, dims, order);
   Tensor result = empty(keepdim ? l.kept : l.squeezed, reduced_type(op, wanted));
   if (strips && sums && wanted == DType::Float32 && plain && is_reduced(type) && l.inner > 1) {
     kernels<ReduceKernels>().reduce(op, type, l.data.raw(), result.raw(), l.outer, l.length,
                                     l.inner);
   } else if (strips) {
-    const Tensor b = t.b.defined() ? Layout(t.b, dims).data : t.b;
+    const Tensor b = t.b.defined() ? Layout(t.b, dims, order).data : t.b;
     reduce_strips(op, Source(t, l.data, b, type, wanted), result.raw(), l.outer, l.length, l.inner);
   } else {
     kernels<ReduceKernels>().reduce(op, wanted, l.data.raw(), result.raw(), l.outer, l.length,

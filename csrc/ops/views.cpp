@@ -266,7 +266,19 @@ void copy_flipped(const Tensor& dst, const Tensor& src, IntSpan flipped) {
     start += (dst.sizes()[d] - 1) * strides[d] * static_cast<int64_t>(src.item_size());
     strides[d] = -strides[d];
   }
-  kernels<ShapeKernels>().copy(dst.item_size(), strided_pair(dst, strides, start));
+  // Dimensions in the order in which dst lies: what runs along its lines runs along the source's too.
+  Dims order;
+  for (int64_t d = 0; d < dst.dim(); ++d) order.push_back(d);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](int64_t a, int64_t b) { return dst.strides()[a] > dst.strides()[b]; });
+  Dims sizes, to, from;
+  for (int64_t d : order) {
+    sizes.push_back(dst.sizes()[d]);
+    to.push_back(dst.strides()[d]);
+    from.push_back(strides[d]);
+  }
+  kernels<ShapeKernels>().copy(dst.item_size(),
+                               strided_pair(make_view(dst, sizes, to, dst.offset()), from, start));
 }
 
 bool add_to_accumulator(Context& ctx, size_t input, const Tensor& g, const Region& region) {

@@ -1,0 +1,82 @@
+"""Reductions, flips, comparisons and copies of tensors whose dimensions do not lie in their order."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+import eagergrad as eg
+
+SHAPES = [(4, 5), (3, 4, 5), (1, 3, 4), (2, 3, 1, 4), (3, 64, 300)]
+
+
+def permuted(shape, dtype):
+    base = (np.random.default_rng(0).standard_normal(shape) * 3).astype(dtype)
+    for order in itertools.permutations(range(len(shape))):
+        yield base.transpose(order), eg.from_numpy(base).permute(*order)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("dtype", ["float64", "int64"])
+def test_reductions(shape, dtype):
+    for array, x in permuted(shape, dtype):
+        for count in range(1, len(shape) + 1):
+            for dims in itertools.combinations(range(len(shape)), count):
+                np.testing.assert_allclose(x.sum(dims).numpy(), array.sum(dims), rtol=1e-9)
+                np.testing.assert_array_equal(x.amax(dims).numpy(), array.max(dims))
+                if dtype == "float64":
+                    np.testing.assert_allclose(
+                        x.var(dims, unbiased=False).numpy(), array.var(dims), rtol=1e-9, atol=1e-15
+                    )
+                    np.testing.assert_allclose(
+                        x.logsumexp(dims).numpy(), np.log(np.exp(array).sum(dims)), rtol=1e-9
+                    )
+        for d in range(len(shape)):
+            np.testing.assert_array_equal(x.argmin(d).numpy(), array.argmin(d))
+            values, places = x.max(d)
+            np.testing.assert_array_equal(values.numpy(), array.max(d))
+            np.testing.assert_array_equal(places.numpy(), array.argmax(d))
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_flips_keep_the_order(shape):
+    for array, x in permuted(shape, "float32"):
+        for count in range(1, len(shape) + 1):
+            for dims in itertools.combinations(range(len(shape)), count):
+                y = x.flip(dims)
+                np.testing.assert_array_equal(y.numpy(), np.flip(array, dims))
+                if 1 not in shape:
+                    assert y.stride() == x.stride()
+
+
+def test_losses_of_operands_that_lie_differently():
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((30, 20)), rng.standard_normal((20, 30))
+    wanted = ((a.T - b) ** 2).mean()
+    x, y = eg.tensor(a).t(), eg.tensor(b)
+    turned = y.t().contiguous().t()
+    for left, right in ((x, y), (y, x), (x, turned), (turned, x)):
+        loss = eg.nn.functional.mse_loss(left, right)
+        np.testing.assert_allclose(loss.item(), wanted, rtol=1e-12)
+
+
+def test_comparisons_see_every_element():
+    x = eg.rand(300, 200).t()
+    y = x.clone()
+    assert eg.equal(x, y) and eg.equal(x[::2], y[::2]) and eg.equal(x, y.contiguous())
+    for place in ((0, 0), (199, 299), (100, 1)):
+        z = y.clone()
+        z[place] += 1
+        assert not eg.equal(x, z)
+    y[0, 0] = float("nan")
+    assert not eg.equal(y, y.clone())
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "float32", "float64"])
+@pytest.mark.parametrize("step", [2, 3, 4, 5])
+def test_copies_of_every_so_many_elements(dtype, step):
+    for n in (1, 2, 7, 16, 17, 33, 100):
+        a = (np.random.default_rng(n).standard_normal(n * step) * 9).astype(dtype)
+        x = eg.from_numpy(a)[::step]
+        np.testing.assert_array_equal(x.contiguous().numpy(), a[::step])
+        np.testing.assert_array_equal((x + x).numpy(), a[::step] + a[::step])
