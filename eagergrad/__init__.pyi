@@ -15,6 +15,7 @@ from eagergrad import cpu as cpu
 from eagergrad import cuda as cuda
 from eagergrad import distributed as distributed
 from eagergrad import distributions as distributions
+from eagergrad import export as export
 from eagergrad import fft as fft
 from eagergrad import func as func
 from eagergrad import functional as functional
@@ -70,6 +71,7 @@ from eagergrad.autograd.grad_mode import enable_grad as enable_grad
 from eagergrad.autograd.grad_mode import inference_mode as inference_mode
 from eagergrad.autograd.grad_mode import no_grad as no_grad
 from eagergrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from eagergrad.export._export import export_numpy as export_numpy
 from eagergrad.func._vmap import vmap as vmap
 from eagergrad.linalg import det as det
 from eagergrad.linalg import lu_unpack as lu_unpack

@@ -11,16 +11,13 @@ function item by item, as it is written.
 
 from __future__ import annotations
 
-import inspect
-import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import eagergrad as eg
-from eagergrad import _C, Tensor
-from eagergrad._C import ops as _ops
+from eagergrad import Tensor
 from eagergrad.autograd.function import vmaps
-from eagergrad.tensor.stand_in import StandIn
+from eagergrad.tensor.stand_in import Proxy
 
 __all__ = [
     "Batched",
@@ -39,7 +36,6 @@ __all__ = [
 
 # How an op, by its name, runs on the whole batch: rule(level, op, *args, **kwargs). Those at `level` are batched there.
 RULES: dict[str, Callable[..., Any]] = {}
-_METHODS: dict[str, Any] = {"where": _C.op_table["_where_method"]}
 
 
 class NoRule(RuntimeError):
@@ -53,28 +49,10 @@ def _refuse(what: str) -> Callable[..., Any]:
     return refuse
 
 
-def _operator(name: str, reflected: bool = False) -> Callable[..., Any]:
-    op = getattr(_ops, name)
-
-    def apply(self: Batched, other: Any) -> Any:
-        if not isinstance(other, (Tensor, bool, int, float)):
-            return NotImplemented
-        return call(op, (other, self) if reflected else (self, other), {})
-
-    return apply
-
-
-def _unary(name: str) -> Callable[[Batched], Any]:
-    op = getattr(_ops, name)
-    return lambda self: call(op, (self,), {})
-
-
-class Batched(StandIn):
+class Batched(Proxy):
     """One item of a batch. See Note [Batched tensors]."""
 
     __slots__ = ("__weakref__", "level", "value")
-    is_sparse = is_sparse_csr = False
-    layout = eg.strided
 
     def __init__(self, value: Any, level: int) -> None:
         self.value = value
@@ -86,21 +64,11 @@ class Batched(StandIn):
 
     @staticmethod
     def _call(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        return call(getattr(_ops, func) if isinstance(func, str) else func, args, kwargs)
+        return call(func, args, kwargs)
 
-    def __getattr__(self, name: str) -> Any:
-        op = _METHODS.get(name)
-        if op is None and name in RULES:
-            op = _C.op_table.get(name)
-        if op is not None:
-            return lambda *args, **kwargs: call(op, (self, *args), kwargs)
-        found = inspect.getattr_static(Tensor, name, None)
-        if isinstance(found, types.FunctionType) and not name.startswith("_"):
-            return types.MethodType(found, self)
-        op = _C.op_table.get(name)
-        if op is not None and found is not None:
-            return lambda *args, **kwargs: call(op, (self, *args), kwargs)
-        raise AttributeError(f"[vmap] '{name}' of a batch of items")
+    @staticmethod
+    def _prefers(name: str) -> bool:
+        return name in RULES
 
     # -- what can be said of every item --------------------------------------------------------------------
 
@@ -108,35 +76,8 @@ class Batched(StandIn):
     def shape(self) -> Any:  # type: ignore[override]
         return eg.Size(self.value.shape[1:])
 
-    @property
-    def requires_grad(self) -> bool:
-        return self.value.requires_grad
-
-    @property
-    def is_leaf(self) -> bool:
-        return self.value.is_leaf
-
-    @property
-    def grad_fn(self) -> Any:
-        return self.value.grad_fn
-
     def dim(self) -> int:
         return self.value.dim() - 1
-
-    def is_contiguous(self, memory_format: Any = None) -> bool:
-        return self.value.is_contiguous()
-
-    def requires_grad_(self, requires_grad: bool = True) -> Batched:
-        self.value.requires_grad_(requires_grad)
-        return self
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.ndim:
-            raise TypeError("iteration over a 0-d tensor")
-        return iter(call(_ops.unbind, (self, 0), {}))
-
-    def __hash__(self) -> int:
-        return id(self)
 
     def __repr__(self) -> str:
         return f"Batched(item shape {tuple(self.shape)}, {self.value.shape[0]} items)"
@@ -158,30 +99,6 @@ class Batched(StandIn):
         "the values"
     )
     data_ptr = storage = register_hook = retain_grad = backward = _refuse("the memory or graph")
-
-    # -- operators -----------------------------------------------------------------------------------------
-
-    __add__, __radd__ = _operator("add"), _operator("add", True)
-    __sub__, __rsub__ = _operator("sub"), _operator("sub", True)
-    __mul__, __rmul__ = _operator("mul"), _operator("mul", True)
-    __truediv__, __rtruediv__ = _operator("div"), _operator("div", True)
-    __pow__, __rpow__ = _operator("pow"), _operator("pow", True)
-    __mod__, __rmod__ = _operator("remainder"), _operator("remainder", True)
-    __floordiv__, __rfloordiv__ = _operator("floor_divide"), _operator("floor_divide", True)
-    __matmul__, __rmatmul__ = _operator("matmul"), _operator("matmul", True)
-    __and__, __rand__ = _operator("bitwise_and"), _operator("bitwise_and", True)
-    __or__, __ror__ = _operator("bitwise_or"), _operator("bitwise_or", True)
-    __xor__, __rxor__ = _operator("bitwise_xor"), _operator("bitwise_xor", True)
-    __lt__, __le__, __gt__, __ge__ = (_operator(n) for n in ("lt", "le", "gt", "ge"))
-    __eq__, __ne__ = _operator("eq"), _operator("ne")  # type: ignore[assignment]
-    __iadd__, __isub__, __imul__, __itruediv__ = (
-        _operator(n) for n in ("add_", "sub_", "mul_", "div_")
-    )
-    __neg__, __abs__, __invert__ = _unary("neg"), _unary("abs"), _unary("bitwise_not")
-    __pos__ = lambda self: self  # noqa: E731
-
-    T = property(lambda self: self if self.ndim < 2 else self.permute(*reversed(range(self.ndim))))
-    mT = property(lambda self: self.transpose(-2, -1))
 
     def __getitem__(self, index: Any) -> Any:
         if type(index) is int or type(index) is slice:

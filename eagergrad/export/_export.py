@@ -1,0 +1,484 @@
+"""`export_numpy`: traces a model, writes what it computes and runs what was written, without eagergrad."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import subprocess
+import sys
+import tempfile
+import textwrap
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import eagergrad as eg
+from eagergrad import Tensor, nn
+from eagergrad._version import __version__
+from eagergrad.export._trace import ExportError, Ref, Size, Trace, Traced, joined, size_of
+from eagergrad.export._write import Writer, numpy_name, parameter, size_text
+from eagergrad.nn.modules._hooks import (
+    register_module_forward_hook,
+    register_module_forward_pre_hook,
+)
+from eagergrad.serialization import _atomic
+from eagergrad.utils._pytree import tree_flatten, tree_unflatten
+
+_TOLERANCE = 1e-5
+
+
+def export_numpy(
+    model: Callable[..., Any],
+    example: Any,
+    path: Any,
+    *,
+    batch: int | tuple[int | None, ...] | None = 0,
+    check: bool = True,
+) -> Path:
+    """Writes ``<path>.py`` and ``<path>.npz``: a function ``predict`` that computes what the model does, with NumPy alone.
+
+    Args:
+        model: a Module, which is put into evaluation mode for the while, or a function of tensors.
+        example: what it is called with: a tensor, a tuple of arguments, or a dict of them by name; tensors may lie in tuples and
+            lists. They give dtypes and sizes; other arguments are written down as they are.
+        path: of the module to write; its folder must exist. A suffix .py is left out.
+        batch: the dimension along which inputs hold a batch, whose size is then left open; a tuple has one (or None) for each
+            tensor of the example. None keeps all sizes of the example.
+        check: whether to run the module in an interpreter of its own that cannot import eagergrad, and to compare.
+
+    Returns:
+        The path of the module.
+
+    The model is run as it is written, and each op of the core that meets the input is written down: loops come unrolled, layers
+    of recurrent nets as loops. Weights keep their names of ``state_dict()``. The module says what it takes, and refuses other
+    shapes and dtypes with ValueError.
+
+    Raises:
+        ExportError: a value of the input decides what is computed (``if x.sum() > 0``), an op has no form in NumPy, a dtype is not
+            NumPy's, or the module that was written gives other results than the model. It names the line of the model.
+
+    >>> import eagergrad as eg, tempfile
+    >>> net = eg.nn.Sequential(eg.nn.Linear(3, 4), eg.nn.Tanh())
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     text = export_numpy(net, eg.ones(2, 3), f"{folder}/net").read_text()
+    >>> print(text.partition("def _compute")[2].strip())
+    (input):
+        # 0
+        v1 = linear(input, W['0.weight'], W['0.bias'])
+        # 1
+        v1 = tanh(v1)
+        return v1
+    """
+    target = Path(path)
+    target = target.with_suffix("") if target.suffix == ".py" else target
+    if not target.name.isidentifier():
+        raise ValueError(
+            f"[export_numpy] a module's name must be an identifier, got {target.name!r}"
+        )
+    given = _Example(model, example, batch)
+    with eg.no_grad(), _evaluating(model):
+        sizes = (
+            [given.batch]
+            if given.batch is None
+            else [given.batch, given.batch + 1, 2 * given.batch + 3]
+        )
+        runs = [_run(model, given, size) for size in sizes]
+        text, arrays = _written(model, given, runs, sizes, target.name)
+    with _atomic(target.with_suffix(".npz")) as f:
+        np.savez(f, **arrays)
+    with _atomic(target.with_suffix(".py")) as f:
+        f.write(text.encode())
+    if check:
+        for run in runs[:: len(runs) - 1 or 1]:
+            _compare(target, run)
+    return target.with_suffix(".py")
+
+
+# ---- the example ------------------------------------------------------------------------------------------------------
+
+
+class _Example:
+    """Arguments of the model by their names, and the size of the batch."""
+
+    def __init__(self, model: Any, example: Any, batch: Any) -> None:
+        self.by_name = isinstance(example, dict)
+        args = (
+            ()
+            if self.by_name
+            else tuple(example)
+            if isinstance(example, (tuple, list))
+            else (example,)
+        )
+        function = model.forward if isinstance(model, nn.Module) else model
+        try:
+            bound = inspect.signature(function).bind(*args, **(example if self.by_name else {}))
+        except TypeError as error:
+            raise TypeError(
+                f"[export_numpy] the example is no call of the model: {error}"
+            ) from None
+        kinds = inspect.signature(function).parameters
+        self.arguments: list[tuple[str, Any]] = []
+        for name, value in bound.arguments.items():
+            kind = kinds[name].kind
+            many = (
+                {f"{name}{k}": v for k, v in enumerate(value)}
+                if kind is kind.VAR_POSITIONAL
+                else None
+            )
+            many = value if kind is kind.VAR_KEYWORD else many
+            self.arguments += ({name: value} if many is None else many).items()
+        self.leaves, self.form = tree_flatten([v for _, v in self.arguments])
+        tensors = [x for x in self.leaves if isinstance(x, Tensor)]
+        if not tensors:
+            raise ValueError("[export_numpy] expected an example with a tensor at least")
+        dims = batch if isinstance(batch, tuple) else (batch,) * len(tensors)
+        if len(dims) != len(tensors):
+            raise ValueError(
+                f"[export_numpy] expected a batch dimension for each of {len(tensors)} tensors, got {dims}"
+            )
+        self.dims = [
+            None if d is None or not x.dim() else d % x.dim()
+            for d, x in zip(dims, tensors, strict=True)
+        ]
+        found = {x.shape[d] for d, x in zip(self.dims, tensors, strict=True) if d is not None}
+        if len(found) > 1:
+            raise ValueError(
+                f"[export_numpy] the example's tensors have batches of {sorted(found)}"
+            )
+        self.batch: int | None = found.pop() if found else None
+        if self.batch == 0:
+            raise ValueError("[export_numpy] the example's batch is empty")
+
+    def tensors(self, size: int | None) -> list[Tensor]:
+        """The example's tensors for another size of the batch: items come again."""
+        tensors = [x.detach() for x in self.leaves if isinstance(x, Tensor)]
+        if size is None or size == self.batch:
+            return tensors
+        assert self.batch is not None
+        again = eg.arange(size) % self.batch
+        return [
+            x if d is None else x.index_select(d, again.to(x.device))
+            for d, x in zip(self.dims, tensors, strict=True)
+        ]
+
+    def call(self, model: Any, tensors: list[Any]) -> Any:
+        left = iter(tensors)
+        leaves = [next(left) if isinstance(x, Tensor) else x for x in self.leaves]
+        values = tree_unflatten(leaves, self.form)
+        if self.by_name:
+            return model(**dict(zip((name for name, _ in self.arguments), values, strict=True)))
+        return model(*values)
+
+
+@contextlib.contextmanager
+def _evaluating(model: Any) -> Iterator[None]:
+    modules = list(model.modules()) if isinstance(model, nn.Module) else []
+    before = [m.training for m in modules]
+    for m in modules:
+        m.training = False
+    try:
+        yield
+    finally:
+        for m, training in zip(modules, before, strict=True):
+            m.training = training
+
+
+class _Run:
+    """One traced call: inputs and outputs with their values."""
+
+    def __init__(self, trace: Trace, inputs: list[Traced], outputs: list[Any], form: Any) -> None:
+        self.trace = trace
+        self.given = [x.value.detach().cpu().numpy().copy() for x in inputs]
+        self.outputs, self.form = [trace.noted(x) for x in outputs], form
+        self.results = [
+            _array(x.value if type(x) is Traced else x) for x in outputs if isinstance(x, Tensor)
+        ]
+
+
+def _array(x: Tensor) -> np.ndarray:
+    numpy_name(x.dtype)
+    return x.detach().cpu().numpy().copy()
+
+
+def _run(model: Any, example: _Example, size: int | None) -> _Run:
+    trace = Trace()
+    tensors = [x.clone() for x in example.tensors(size)]
+    for x in tensors:
+        numpy_name(x.dtype)
+    given = [_array(x) for x in tensors]
+    inputs = [trace.value(x) for x in tensors]
+    names = {id(m): n for n, m in model.named_modules()} if isinstance(model, nn.Module) else {}
+    enter = register_module_forward_pre_hook(
+        lambda m, _: trace.modules.append(names.get(id(m), ""))
+    )
+
+    def leave(m: Any, _: Any, result: Any) -> None:
+        trace.modules.pop()
+
+    exits = register_module_forward_hook(leave)
+    try:
+        outputs, form = tree_flatten(example.call(model, inputs))
+    finally:
+        enter.remove()
+        exits.remove()
+    if not any(type(x) is Traced for x in outputs):
+        raise ExportError("[export_numpy] nothing that the model returns depends on the input")
+    run = _Run(trace, inputs, outputs, form)
+    run.given = given  # as they were before anything wrote into them
+    return run
+
+
+# ---- the text ---------------------------------------------------------------------------------------------------------
+
+
+def _constants(
+    model: Any, runs: list[_Run], sizes: list[Any]
+) -> tuple[list[str], dict[str, np.ndarray]]:
+    """What stands for the constants in the text, and the arrays of the file."""
+    names: dict[int, str] = {}
+    if isinstance(model, nn.Module):
+        for group in (model.named_buffers(), model.named_parameters()):
+            names |= {id(x): name for name, x in group}
+    texts, arrays = [], {}
+    for k, same in enumerate(zip(*(r.trace.constants for r in runs), strict=True)):
+        x, line = same[0], runs[0].trace.lines[k]
+        name = names.get(id(x), f"constant_{k}")
+        array = _array(x)
+        if all(t is x or (t.shape == x.shape and eg.equal(t, x)) for t in same[1:]):
+            texts.append(f"W[{name!r}]")
+            arrays[name] = array
+            continue
+        shape = [size_of(list(n), sizes) for n in zip(*(t.shape for t in same), strict=True)]
+        if None in shape or any(t.dim() != x.dim() for t in same):
+            raise ExportError(
+                f"[export_numpy] {line}: a tensor that the model makes depends on the batch's size"
+            )
+        # Either one number everywhere, or the same along the dimensions that follow the batch.
+        follow = [d for d, n in enumerate(shape) if isinstance(n, Size)]
+        core = [_first(t, follow) for t in same]
+        if any(not eg.equal(c.expand_as(t), t) for c, t in zip(core, same, strict=True)) or any(
+            not eg.equal(c, core[0]) for c in core
+        ):
+            raise ExportError(
+                f"[export_numpy] {line}: the values of a tensor that the model makes depend on the batch's size"
+            )
+        arrays[name] = _array(core[0])
+        size = ", ".join(map(size_text, shape)) + ("," if len(shape) == 1 else "")
+        texts.append(f"np.broadcast_to(W[{name!r}], ({size}))")
+    return texts, arrays
+
+
+def _first(x: Tensor, dims: list[int]) -> Tensor:
+    for d in dims:
+        x = x.narrow(d, 0, 1)
+    return x.contiguous()
+
+
+def _written(
+    model: Any, example: _Example, runs: list[_Run], sizes: list[Any], name: str
+) -> tuple[str, dict[str, np.ndarray]]:
+    run = runs[0]
+    if any(len(r.trace.constants) != len(run.trace.constants) for r in runs):
+        raise ExportError(
+            "[export_numpy] how many tensors the model makes depends on the batch's size"
+        )
+    trace = joined([r.trace for r in runs], sizes) if len(runs) > 1 else run.trace
+    texts, arrays = _constants(model, runs, sizes)
+    arguments, unpacking, inputs = _signature(example)
+    outputs = {x.number for x in run.outputs if isinstance(x, Ref)}
+    values: dict[str, Any] = {n: a.copy() for n, a in zip(inputs, run.given, strict=True)}
+    values |= {"W": arrays, "batch": example.batch}
+    writer = Writer(trace, dict(enumerate(texts)), dict(enumerate(inputs)), outputs, values)
+    writer.write()
+    result = _packed(run, writer)
+    shapes = [
+        tuple("batch" if d == k and example.batch is not None else n for k, n in enumerate(a.shape))
+        for d, a in zip(example.dims, run.given, strict=True)
+    ]
+    checks = [
+        f"{n} = _input({n}, {n!r}, np.{a.dtype.name.replace('bool', 'bool_')}, {_shape_text(shape)}, {writer.writes})"
+        for n, a, shape in zip(inputs, run.given, shapes, strict=True)
+    ]
+    first = next((k for k, d in enumerate(example.dims) if d is not None), None)
+    size = (
+        []
+        if first is None or example.batch is None or not any("batch" in x for x in writer.lines)
+        else [f"batch = {inputs[first]}.shape[{example.dims[first]}]"]
+    )
+    described = [
+        f"    {n}: {a.dtype}, {_shape_text(s)}"
+        for n, a, s in zip(inputs, run.given, shapes, strict=True)
+    ]
+    text = _TEMPLATE.format(
+        what=type(model).__name__
+        if isinstance(model, nn.Module)
+        else getattr(model, "__name__", "a function"),
+        version=__version__,
+        name=name,
+        described="\n".join(described),
+        functions="\n\n".join(s.strip() + "\n" for s in writer.functions.sources.values()),
+        signature=", ".join(arguments),
+        unpack=textwrap.indent("\n".join([*unpacking, *checks]), "    "),
+        inputs=", ".join(inputs),
+        lines=textwrap.indent("\n".join([*size, *writer.lines, f"return {result}"]), "    "),
+    )
+    return text, {k: v for k, v in arrays.items() if f"W[{k!r}]" in text}
+
+
+def _shape_text(shape: tuple[Any, ...]) -> str:
+    return (
+        "("
+        + ", ".join("None" if n == "batch" else str(n) for n in shape)
+        + ("," if len(shape) == 1 else "")
+        + ")"
+    )
+
+
+def _signature(example: _Example) -> tuple[list[str], list[str], list[str]]:
+    """Parameters of predict, lines that take nested ones apart, and names of the tensors."""
+    arguments, unpacking, inputs = [], [], []
+
+    def pattern(x: Any, name: str) -> str:
+        if isinstance(x, Tensor):
+            inputs.append(name)
+            return name
+        if isinstance(x, (tuple, list)):
+            return (
+                "("
+                + "".join(pattern(v, f"{name}_{k}") + ", " for k, v in enumerate(x)).strip()
+                + ")"
+            )
+        if isinstance(x, dict):
+            raise ExportError(
+                "[export_numpy] expected an example of tensors, tuples and lists, got a dict inside"
+            )
+        return "_"
+
+    for name, value in example.arguments:
+        own = parameter(name)
+        taken = pattern(value, own)
+        if taken == "_":
+            continue  # written down as it is
+        arguments.append(own)
+        if taken != own:
+            unpacking.append(f"{taken} = {own}")
+    return arguments, unpacking, inputs
+
+
+def _packed(run: _Run, writer: Writer) -> str:
+    left = iter(run.outputs)
+
+    def text(spec: Any) -> str:
+        if spec.rebuild is None:
+            return writer.text(next(left))
+        items = [text(child) for child in spec.children]
+        kind, *keys = spec.keys
+        if isinstance(kind, type) and issubclass(kind, dict):
+            return "{" + ", ".join(f"{k!r}: {v}" for k, v in zip(keys, items, strict=True)) + "}"
+        if kind is list:
+            return f"[{', '.join(items)}]"
+        return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
+
+    return text(run.form)
+
+
+_TEMPLATE = '''"""What {what} computes, with NumPy alone. Written by eagergrad {version}; the weights are in {name}.npz.
+
+    from {name} import predict
+
+{described}
+"""
+
+import builtins
+import math
+import os.path
+
+import numpy as np
+
+with np.load(os.path.splitext(__file__)[0] + ".npz") as _file:
+    W = dict(_file)
+
+
+def _input(x, name, dtype, shape, is_written):
+    x = np.array(x) if is_written else np.asarray(x)
+    if x.dtype != dtype:
+        raise ValueError(f"{{name}}: expected {{np.dtype(dtype)}}, got {{x.dtype}}")
+    if x.ndim != len(shape) or any_differs(shape, x.shape):
+        raise ValueError(f"{{name}}: expected shape {{shape}}, None for any size, got {{x.shape}}")
+    return x
+
+
+def any_differs(wanted, found):
+    return builtins.any(n is not None and n != m for n, m in zip(wanted, found))
+
+
+{functions}
+
+def predict({signature}):
+{unpack}
+    with np.errstate(all="ignore"):
+        return _compute({inputs})
+
+
+def _compute({inputs}):
+{lines}
+'''
+
+
+# ---- the proof --------------------------------------------------------------------------------------------------------
+
+_PROOF = """
+import sys
+sys.modules["eagergrad"] = None
+sys.path.insert(0, {folder!r})
+import importlib
+import numpy as np
+module = importlib.import_module({name!r})
+with np.load({given!r}) as f:
+    inputs = [f[f"arr_{{k}}"] for k in range(len(f.files))]
+inputs = [module._input(x, "input", x.dtype, x.shape, True) for x in inputs]
+with np.errstate(all="ignore"):
+    result = module._compute(*inputs)
+def leaves(x):
+    if isinstance(x, dict):
+        x = list(x.values())
+    if isinstance(x, (tuple, list)):
+        return [y for item in x for y in leaves(item)]
+    return [np.asarray(x)] if hasattr(x, "dtype") else []
+np.savez({found!r}, *leaves(result))
+"""
+
+
+def _compare(target: Path, run: _Run) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        given, found = f"{folder}/given.npz", f"{folder}/found.npz"
+        np.savez(given, *run.given)
+        code = _PROOF.format(
+            folder=str(target.resolve().parent), name=target.name, given=given, found=found
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder
+        )
+        if done.returncode:
+            raise ExportError(f"[export_numpy] {target}.py does not run:\n{done.stderr[-2000:]}")
+        with np.load(found) as f:
+            results = [f[f"arr_{k}"] for k in range(len(f.files))]
+    for ours, theirs in zip(run.results, results, strict=True):
+        _same(target, ours, theirs)
+
+
+def _same(target: Path, ours: np.ndarray, theirs: np.ndarray) -> None:
+    if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
+        raise ExportError(
+            f"[export_numpy] {target}.py gives {theirs.dtype} {theirs.shape}, the model {ours.dtype} {ours.shape}"
+        )
+    tolerance = 1e-2 if ours.dtype == np.float16 else _TOLERANCE
+    finite = np.abs(ours[np.isfinite(ours)])
+    scale = max(1.0, float(finite.max())) if finite.size else 1.0
+    if not np.allclose(ours, theirs, rtol=tolerance, atol=tolerance * scale, equal_nan=True):
+        worst = np.nanmax(np.abs(ours.astype(np.float64) - theirs.astype(np.float64)))
+        raise ExportError(
+            f"[export_numpy] {target}.py gives other results than the model: up to {worst:.3g} apart"
+        )
