@@ -1,5 +1,7 @@
 """Namespaces that answer for a machine with one process and no GPU."""
 
+import copy
+import pickle
 import typing
 import warnings
 
@@ -68,6 +70,39 @@ def test_compiler_names_return_what_they_are_given():
     assert jit.ignore(drop=True)(f) is f and jit.unused(f) is f and fx.wrap("f") == "f"
     assert not jit.is_scripting() and not jit.is_tracing()
     assert jit.interface(eg.nn.Module) is eg.nn.Module and jit.Attribute(2, int).value == 2
+
+
+class Scripted(eg.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = eg.nn.Linear(2, 2)
+
+    def forward(self, x):
+        return self.layer(x).relu()
+
+    def twice(self, x):
+        return self(self(x))
+
+
+def test_scripted_modules_are_the_modules_and_can_be_saved(tmp_path):
+    net, x = Scripted(), eg.ones(1, 2)
+    made = jit.script(net)
+    assert isinstance(made, jit.ScriptModule) and jit.script(made) is made
+    assert eg.equal(made.twice(x), net.twice(x)) and made.layer is net.layer
+    assert list(made.state_dict()) == list(net.state_dict())
+    made.eval()
+    assert not net.training
+    assert "original_name=Scripted" in repr(made) and "Traced" in repr(jit.trace(net, x))
+    made.save(tmp_path / "net.pt")
+    jit.save(jit.trace_module(net, {"forward": x}), str(tmp_path / "traced.pt"))
+    for name in ("net.pt", "traced.pt"):
+        back = jit.load(tmp_path / name)
+        assert eg.equal(back(x), net(x)) and isinstance(back, jit.ScriptModule)
+    for twin in (copy.deepcopy(made), pickle.loads(pickle.dumps(made))):
+        assert type(twin) is type(made) and twin.layer is not net.layer
+        assert eg.equal(twin(x), net(x))
+    with pytest.raises(ValueError, match="does not exist"):
+        jit.load(tmp_path / "none.pt")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 so these return what they are given."""
 
 import builtins
+import functools
+import os
 import types
 import typing
 from typing import Any, Final, NamedTuple, TypeVar
@@ -39,7 +41,48 @@ T = TypeVar("T")
 
 
 class ScriptModule(Module):
-    """The base of compiled modules: an ordinary module. What `script` returns is the module it was given."""
+    """The base of compiled modules: an ordinary module that `save` writes to a file."""
+
+    def save(self, f: Any, _extra_files: Any = None) -> None:
+        """Save the whole module, as `eagergrad.jit.save` does."""
+        save(self, f)
+
+
+@functools.cache
+def _scripted_class(kind: type[Module], named: str) -> Any:
+    """A module class with `ScriptModule`'s methods; objects share all their attributes with the module they are made of."""
+
+    def _get_name(self: Any) -> str:
+        return named
+
+    def extra_repr(self: Any) -> str:
+        own = kind.extra_repr(self)
+        return f"original_name={kind.__name__}" + (f", {own}" if own else "")
+
+    def __reduce__(self: Any) -> Any:
+        return _scripted, (_plain(self), named)
+
+    methods = {f.__name__: f for f in (_get_name, extra_repr, __reduce__)}
+    return type(named, (kind, ScriptModule), {**methods, "_original_class": kind})
+
+
+def _scripted(module: Any, named: str = "RecursiveScriptModule") -> Any:
+    """A module as a `ScriptModule` over the same parameters and children; anything else as it is."""
+    if not builtins.isinstance(module, Module) or builtins.isinstance(module, ScriptModule):
+        return module
+    made = object.__new__(_scripted_class(type(module), named))
+    object.__setattr__(made, "__dict__", module.__dict__)
+    return made
+
+
+def _plain(module: Any) -> Any:
+    """The module that `_scripted` was given, or its equal."""
+    kind = getattr(type(module), "_original_class", None)
+    if kind is None:
+        return module
+    made = object.__new__(kind)
+    object.__setattr__(made, "__dict__", module.__dict__)
+    return made
 
 
 class ScriptFunction:
@@ -68,22 +111,24 @@ def wait(future: Any) -> Any:
 
 
 def script(obj: T, optimize: Any = None, example_inputs: Any = None, **options: Any) -> T:
-    """Return the function, class or module itself.
+    """Return a function or class itself, a module as a `ScriptModule` of the same parameters, attributes and methods.
 
     >>> script(len) is len
     True
+    >>> script(eg.nn.ReLU())
+    RecursiveScriptModule(original_name=ReLU)
     """
-    return obj
+    return _scripted(obj)
 
 
 def trace(func: T, example_inputs: Any = None, *args: Any, **options: Any) -> T:
-    """Return the function or module itself; it stays free to branch on its data."""
-    return func
+    """Return a function itself, a module as `script` does; it stays free to branch on its data."""
+    return _scripted(func, "TopLevelTracedModule")
 
 
 def trace_module(mod: T, inputs: Any, *args: Any, **options: Any) -> T:
-    """Return the module itself."""
-    return mod
+    """Return the module as `trace` does."""
+    return _scripted(mod, "TopLevelTracedModule")
 
 
 def script_method(fn: T) -> T:
@@ -175,9 +220,14 @@ def is_tracing() -> bool:
 
 def save(m: Any, f: Any, _extra_files: Any = None) -> None:
     """Save a whole module, as `eagergrad.save` does."""
-    eg.save(m, f)
+    eg.save(_plain(m), f)
 
 
 def load(f: Any, map_location: Any = None, *args: Any, **options: Any) -> Any:
-    """Load a whole module whose class the program has imported, as `eagergrad.load` does."""
-    return eg.load(f, map_location)
+    """Load what `save` wrote, as `eagergrad.load` does: the program has imported the module's class.
+
+    ValueError if there is no file of that name.
+    """
+    if builtins.isinstance(f, (str, os.PathLike)) and not os.path.exists(f):
+        raise ValueError(f"The provided filename {os.fspath(f)} does not exist")
+    return _scripted(eg.load(f, map_location))
