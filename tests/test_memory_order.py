@@ -80,3 +80,28 @@ def test_copies_of_every_so_many_elements(dtype, step):
         x = eg.from_numpy(a)[::step]
         np.testing.assert_array_equal(x.contiguous().numpy(), a[::step])
         np.testing.assert_array_equal((x + x).numpy(), a[::step] + a[::step])
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int64", "bool"])
+@pytest.mark.parametrize(
+    "shape, part",
+    [
+        ((300, 200), np.s_[:, 3:150]),
+        ((20, 30, 100), np.s_[:, :, :77]),
+        ((40, 30, 100), np.s_[:, :, 5:90]),
+        ((30, 5000), np.s_[:, :4999]),
+        ((4, 5, 6, 300), np.s_[..., 1:-1]),
+    ],
+)
+def test_reductions_of_rows_apart_from_each_other(shape, part, dtype):
+    array = (np.random.default_rng(0).standard_normal(shape) * 3).astype(dtype)
+    wanted, x = array[part], eg.from_numpy(array)[part]
+    rtol = 1e-4 if dtype == "float32" else 1e-9
+    for count in range(1, len(shape) + 1):
+        for dims in itertools.combinations(range(len(shape)), count):
+            exact = wanted.astype("float64").sum(dims)
+            np.testing.assert_allclose(x.sum(dims).numpy(), exact, rtol=rtol, atol=1e-2)
+            np.testing.assert_array_equal(x.amax(dims).numpy(), wanted.max(dims))
+            np.testing.assert_array_equal(
+                x.count_nonzero(dims).numpy(), np.count_nonzero(wanted, dims)
+            )

@@ -12,9 +12,22 @@ constexpr int64_t kStrip = 4096;   // terms written at once
 constexpr int64_t kColumns = 256;  // of a strip, at most
 using Buffer = char[kStrip * sizeof(double)];
 
-// Dense arrays and the loops that make terms of them.
+// Dense rows of `width` elements, `stride` apart; no width: all of them are dense.
+struct Rows {
+  int64_t width = 0, stride = 0;
+};
+Rows rows_of(const Tensor& x) {
+  const int64_t last = x.dim() - 1;
+  if (last < 1 || x.is_contiguous() || x.strides()[last] != 1) return {};
+  for (int64_t d = 0; d + 1 < last; ++d)
+    if (x.strides()[d] != x.strides()[d + 1] * x.sizes()[d + 1]) return {};
+  return {x.sizes()[last], x.strides()[last - 1]};
+}
+
+// Arrays and the loops that make terms of them.
 struct Source {
   Tensor in[2];
+  Rows rows[2];
   DType type;    // that loops compute in
   DType wanted;  // of the terms
   ElementwiseLoop join, then;
@@ -30,7 +43,7 @@ struct Source {
 
   // n terms from position `at` on, n <= kStrip.
   void write(char* to, int64_t at, int64_t n) const {
-    if (!then) return cast(to, wanted, place(0, at), in[0].dtype(), n);
+    if (!then) return fetch(0, at, n, to, wanted);
     alignas(64) Buffer strips[3];
     constexpr int64_t step[] = {1, 1, 1};
     constexpr double none[] = {0, 0, 0};
@@ -52,10 +65,21 @@ struct Source {
                                      int64_t(item_size(had)), had, n);
   }
   char* place(int i, int64_t at) const { return in[i].raw() + at * int64_t(in[i].item_size()); }
+  void fetch(int i, int64_t at, int64_t n, char* to, DType as) const {
+    const auto [width, stride] = rows[i];
+    if (!width) return cast(to, as, place(i, at), in[i].dtype(), n);
+    while (n > 0) {
+      const int64_t column = at % width, m = std::min(n, width - column);
+      cast(to, as, place(i, at / width * stride + column), in[i].dtype(), m);
+      to += m * int64_t(item_size(as));
+      at += m;
+      n -= m;
+    }
+  }
   // Input i as the loops take it: where it lies, or cast to a buffer.
   char* read(int i, int64_t at, int64_t n, char* buffer) const {
-    if (in[i].dtype() == type) return place(i, at);
-    cast(buffer, type, place(i, at), in[i].dtype(), n);
+    if (in[i].dtype() == type && !rows[i].width) return place(i, at);
+    fetch(i, at, n, buffer, type);
     return buffer;
   }
 };
@@ -104,6 +128,22 @@ void reduce_strips(Reduce op, const Source& s, char* out, int64_t outer, int64_t
   reduce(op == Reduce::Count ? Reduce::Sum : op, type, partial.raw(), out, outer, pieces, inner);
 }
 
+// out[outer] of lines that are whole rows apart from each other: each where it lies.
+void reduce_rows(Reduce op, const Tensor& x, const Rows& rows, char* out, int64_t outer,
+                 int64_t length) {
+  const auto reduce = host_kernels<ReduceKernels>().reduce;
+  const DType type = x.dtype(), result = reduced_type(op, type);
+  const int64_t each = length / rows.width, step = rows.stride * int64_t(x.item_size());
+  const Tensor partial = each > 1 ? empty({outer, each}, result) : Tensor();
+  char* const to = each > 1 ? partial.raw() : out;
+  parallel_for(outer * each, grain_of(rows.width), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      reduce(op, type, x.raw() + r * step, to + r * int64_t(item_size(result)), 1, rows.width, 1);
+  });
+  if (each > 1)
+    reduce(op == Reduce::Count ? Reduce::Sum : op, result, partial.raw(), out, outer, each, 1);
+}
+
 // The terms as a tensor, for kernels that find them in memory.
 Tensor written(const Terms& t, DType type, DType wanted) {
   if (t.then == Unary::count)
@@ -115,6 +155,15 @@ Tensor written(const Terms& t, DType type, DType wanted) {
 
 }  // namespace
 
+// Elements from which on rows are fetched a strip at a time instead of being copied before.
+constexpr int64_t kScattered = 16384;
+constexpr int64_t kWholeRows = 64;  // elements of rows that are reduced one by one
+
+static bool are_neighbours(const Dims& dims) {
+  const auto [low, high] = std::minmax_element(dims.begin(), dims.end());
+  return dims.empty() || *high - *low + 1 == int64_t(dims.size());
+}
+
 Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, DType out) {
   const bool plain = t.then == Unary::count;
   const DType type = !plain && is_reduced(t.a.dtype()) ? DType::Float32 : t.a.dtype();
@@ -124,17 +173,28 @@ Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, D
                        : sums && out == DType::Int64                    ? DType::Int64
                                                                         : line_type(type);
   if (counts) op = Reduce::Count;
-  const bool strips = host && t.a.numel() > 0 && !(plain && t.a.dtype() == wanted);
+  const Rows rows =
+      host && t.a.numel() >= kScattered && are_neighbours(dims) ? rows_of(t.a) : Rows();
+  const bool strips = host && t.a.numel() > 0 && (!(plain && t.a.dtype() == wanted) || rows.width);
   const Tensor read = strips ? t.a : written(t, type, wanted);
   const Dims order = memory_order(read, dims);
-  const Layout l(read, dims, order);
+  // Of rows apart from each other, the layout that they have once they are fetched.
+  const Layout l(rows.width
+                     ? alias(read, read.sizes(), contiguous_strides(read.sizes()), read.offset())
+                     : read,
+                 dims, order);
   Tensor result = empty(keepdim ? l.kept : l.squeezed, reduced_type(op, wanted));
-  if (strips && sums && wanted == DType::Float32 && plain && is_reduced(type) && l.inner > 1) {
+  if (strips && !rows.width && sums && wanted == DType::Float32 && plain && is_reduced(type) &&
+      l.inner > 1) {
     kernels<ReduceKernels>().reduce(op, type, l.data.raw(), result.raw(), l.outer, l.length,
                                     l.inner);
+  } else if (rows.width >= kWholeRows && plain && t.a.dtype() == wanted && l.inner == 1) {
+    reduce_rows(op, t.a, rows, result.raw(), l.outer, l.length);
   } else if (strips) {
     const Tensor b = t.b.defined() ? Layout(t.b, dims, order).data : t.b;
-    reduce_strips(op, Source(t, l.data, b, type, wanted), result.raw(), l.outer, l.length, l.inner);
+    Source source(t, l.data, b, type, wanted);
+    source.rows[0] = rows;
+    reduce_strips(op, source, result.raw(), l.outer, l.length, l.inner);
   } else {
     kernels<ReduceKernels>().reduce(op, wanted, l.data.raw(), result.raw(), l.outer, l.length,
                                     l.inner);

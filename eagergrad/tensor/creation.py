@@ -38,6 +38,13 @@ def plain_array(a: Any) -> np.ndarray:
     return np.array(a, order="C", copy=True) if any(s < 0 for s in a.strides) else np.array(a)
 
 
+def _sharable(a: Any) -> np.ndarray:
+    """The array itself where its memory can be read as it lies, else a plain one."""
+    if isinstance(a, np.ndarray) and a.dtype in _NUMPY_KINDS and min(a.strides, default=0) >= 0:
+        return a
+    return plain_array(a)
+
+
 def from_numpy(array: np.ndarray) -> Any:
     """A tensor that shares the array's memory.
 
@@ -203,7 +210,7 @@ def tensor(
         )
         result = data.detach().clone()
     elif isinstance(data, (np.ndarray, np.generic)):
-        result = _C.from_array(plain_array(data)).clone()
+        result = _C.from_array(_sharable(data)).clone()
     elif hasattr(data, "__cuda_array_interface__"):
         result = _from_cuda_array(data).clone()
     elif hasattr(data, "__dlpack__") or hasattr(data, "__array__"):
