@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import subprocess
 import sys
 import tempfile
 import textwrap
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import eagergrad as eg
 from eagergrad import Tensor, nn
 from eagergrad._version import __version__
-from eagergrad.export._trace import ExportError, Ref, Size, Trace, Traced, joined, size_of
-from eagergrad.export._write import Writer, numpy_name, parameter, size_text
-from eagergrad.nn.modules._hooks import (
-    register_module_forward_hook,
-    register_module_forward_pre_hook,
-)
+from eagergrad.export._model import Call, Example, Run, traced
+from eagergrad.export._trace import ExportError, Ref
+from eagergrad.export._write import Writer, parameter, size_text
 from eagergrad.serialization import _atomic
-from eagergrad.utils._pytree import tree_flatten, tree_unflatten
 
 _TOLERANCE = 1e-5
 
@@ -77,220 +70,35 @@ def export_numpy(
         raise ValueError(
             f"[export_numpy] a module's name must be an identifier, got {target.name!r}"
         )
-    given = _Example(model, example, batch)
-    with eg.no_grad(), _evaluating(model):
-        sizes = (
-            [given.batch]
-            if given.batch is None
-            else [given.batch, given.batch + 1, 2 * given.batch + 3]
-        )
-        runs = [_run(model, given, size) for size in sizes]
-        text, arrays = _written(model, given, runs, sizes, target.name)
+    call = traced(model, example, batch)
+    text, arrays = _written(model, call, target.name)
     with _atomic(target.with_suffix(".npz")) as f:
         np.savez(f, **arrays)
     with _atomic(target.with_suffix(".py")) as f:
         f.write(text.encode())
     if check:
-        for run in runs[:: len(runs) - 1 or 1]:
+        for run in call.runs[:: len(call.runs) - 1 or 1]:
             _compare(target, run)
     return target.with_suffix(".py")
-
-
-# ---- the example ------------------------------------------------------------------------------------------------------
-
-
-class _Example:
-    """Arguments of the model by their names, and the size of the batch."""
-
-    def __init__(self, model: Any, example: Any, batch: Any) -> None:
-        self.by_name = isinstance(example, dict)
-        args = (
-            ()
-            if self.by_name
-            else tuple(example)
-            if isinstance(example, (tuple, list))
-            else (example,)
-        )
-        function = model.forward if isinstance(model, nn.Module) else model
-        try:
-            bound = inspect.signature(function).bind(*args, **(example if self.by_name else {}))
-        except TypeError as error:
-            raise TypeError(
-                f"[export_numpy] the example is no call of the model: {error}"
-            ) from None
-        kinds = inspect.signature(function).parameters
-        self.arguments: list[tuple[str, Any]] = []
-        for name, value in bound.arguments.items():
-            kind = kinds[name].kind
-            many = (
-                {f"{name}{k}": v for k, v in enumerate(value)}
-                if kind is kind.VAR_POSITIONAL
-                else None
-            )
-            many = value if kind is kind.VAR_KEYWORD else many
-            self.arguments += ({name: value} if many is None else many).items()
-        self.leaves, self.form = tree_flatten([v for _, v in self.arguments])
-        tensors = [x for x in self.leaves if isinstance(x, Tensor)]
-        if not tensors:
-            raise ValueError("[export_numpy] expected an example with a tensor at least")
-        dims = batch if isinstance(batch, tuple) else (batch,) * len(tensors)
-        if len(dims) != len(tensors):
-            raise ValueError(
-                f"[export_numpy] expected a batch dimension for each of {len(tensors)} tensors, got {dims}"
-            )
-        self.dims = [
-            None if d is None or not x.dim() else d % x.dim()
-            for d, x in zip(dims, tensors, strict=True)
-        ]
-        found = {x.shape[d] for d, x in zip(self.dims, tensors, strict=True) if d is not None}
-        if len(found) > 1:
-            raise ValueError(
-                f"[export_numpy] the example's tensors have batches of {sorted(found)}"
-            )
-        self.batch: int | None = found.pop() if found else None
-        if self.batch == 0:
-            raise ValueError("[export_numpy] the example's batch is empty")
-
-    def tensors(self, size: int | None) -> list[Tensor]:
-        """The example's tensors for another size of the batch: items come again."""
-        tensors = [x.detach() for x in self.leaves if isinstance(x, Tensor)]
-        if size is None or size == self.batch:
-            return tensors
-        assert self.batch is not None
-        again = eg.arange(size) % self.batch
-        return [
-            x if d is None else x.index_select(d, again.to(x.device))
-            for d, x in zip(self.dims, tensors, strict=True)
-        ]
-
-    def call(self, model: Any, tensors: list[Any]) -> Any:
-        left = iter(tensors)
-        leaves = [next(left) if isinstance(x, Tensor) else x for x in self.leaves]
-        values = tree_unflatten(leaves, self.form)
-        if self.by_name:
-            return model(**dict(zip((name for name, _ in self.arguments), values, strict=True)))
-        return model(*values)
-
-
-@contextlib.contextmanager
-def _evaluating(model: Any) -> Iterator[None]:
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    before = [m.training for m in modules]
-    for m in modules:
-        m.training = False
-    try:
-        yield
-    finally:
-        for m, training in zip(modules, before, strict=True):
-            m.training = training
-
-
-class _Run:
-    """One traced call: inputs and outputs with their values."""
-
-    def __init__(self, trace: Trace, inputs: list[Traced], outputs: list[Any], form: Any) -> None:
-        self.trace = trace
-        self.given = [x.value.detach().cpu().numpy().copy() for x in inputs]
-        self.outputs, self.form = [trace.noted(x) for x in outputs], form
-        self.results = [
-            _array(x.value if type(x) is Traced else x) for x in outputs if isinstance(x, Tensor)
-        ]
-
-
-def _array(x: Tensor) -> np.ndarray:
-    numpy_name(x.dtype)
-    return x.detach().cpu().numpy().copy()
-
-
-def _run(model: Any, example: _Example, size: int | None) -> _Run:
-    trace = Trace()
-    tensors = [x.clone() for x in example.tensors(size)]
-    for x in tensors:
-        numpy_name(x.dtype)
-    given = [_array(x) for x in tensors]
-    inputs = [trace.value(x) for x in tensors]
-    names = {id(m): n for n, m in model.named_modules()} if isinstance(model, nn.Module) else {}
-    enter = register_module_forward_pre_hook(
-        lambda m, _: trace.modules.append(names.get(id(m), ""))
-    )
-
-    def leave(m: Any, _: Any, result: Any) -> None:
-        trace.modules.pop()
-
-    exits = register_module_forward_hook(leave)
-    try:
-        outputs, form = tree_flatten(example.call(model, inputs))
-    finally:
-        enter.remove()
-        exits.remove()
-    if not any(type(x) is Traced for x in outputs):
-        raise ExportError("[export_numpy] nothing that the model returns depends on the input")
-    run = _Run(trace, inputs, outputs, form)
-    run.given = given  # as they were before anything wrote into them
-    return run
 
 
 # ---- the text ---------------------------------------------------------------------------------------------------------
 
 
-def _constants(
-    model: Any, runs: list[_Run], sizes: list[Any]
-) -> tuple[list[str], dict[str, np.ndarray]]:
-    """What stands for the constants in the text, and the arrays of the file."""
-    names: dict[int, str] = {}
-    if isinstance(model, nn.Module):
-        for group in (model.named_buffers(), model.named_parameters()):
-            names |= {id(x): name for name, x in group}
-    texts, arrays = [], {}
-    for k, same in enumerate(zip(*(r.trace.constants for r in runs), strict=True)):
-        x, line = same[0], runs[0].trace.lines[k]
-        name = names.get(id(x), f"constant_{k}")
-        array = _array(x)
-        if all(t is x or (t.shape == x.shape and eg.equal(t, x)) for t in same[1:]):
-            texts.append(f"W[{name!r}]")
-            arrays[name] = array
-            continue
-        shape = [size_of(list(n), sizes) for n in zip(*(t.shape for t in same), strict=True)]
-        if None in shape or any(t.dim() != x.dim() for t in same):
-            raise ExportError(
-                f"[export_numpy] {line}: a tensor that the model makes depends on the batch's size"
-            )
-        # Either one number everywhere, or the same along the dimensions that follow the batch.
-        follow = [d for d, n in enumerate(shape) if isinstance(n, Size)]
-        core = [_first(t, follow) for t in same]
-        if any(not eg.equal(c.expand_as(t), t) for c, t in zip(core, same, strict=True)) or any(
-            not eg.equal(c, core[0]) for c in core
-        ):
-            raise ExportError(
-                f"[export_numpy] {line}: the values of a tensor that the model makes depend on the batch's size"
-            )
-        arrays[name] = _array(core[0])
-        size = ", ".join(map(size_text, shape)) + ("," if len(shape) == 1 else "")
-        texts.append(f"np.broadcast_to(W[{name!r}], ({size}))")
-    return texts, arrays
-
-
-def _first(x: Tensor, dims: list[int]) -> Tensor:
-    for d in dims:
-        x = x.narrow(d, 0, 1)
-    return x.contiguous()
-
-
-def _written(
-    model: Any, example: _Example, runs: list[_Run], sizes: list[Any], name: str
-) -> tuple[str, dict[str, np.ndarray]]:
-    run = runs[0]
-    if any(len(r.trace.constants) != len(run.trace.constants) for r in runs):
-        raise ExportError(
-            "[export_numpy] how many tensors the model makes depends on the batch's size"
-        )
-    trace = joined([r.trace for r in runs], sizes) if len(runs) > 1 else run.trace
-    texts, arrays = _constants(model, runs, sizes)
+def _written(model: Any, call: Call, name: str) -> tuple[str, dict[str, np.ndarray]]:
+    example, run = call.example, call.runs[0]
+    arrays = {c.name: c.array for c in call.constants}
+    texts = [
+        f"W[{c.name!r}]"
+        if c.shape is None
+        else f"np.broadcast_to(W[{c.name!r}], {size_text(c.shape)})"
+        for c in call.constants
+    ]
     arguments, unpacking, inputs = _signature(example)
     outputs = {x.number for x in run.outputs if isinstance(x, Ref)}
     values: dict[str, Any] = {n: a.copy() for n, a in zip(inputs, run.given, strict=True)}
     values |= {"W": arrays, "batch": example.batch}
-    writer = Writer(trace, dict(enumerate(texts)), dict(enumerate(inputs)), outputs, values)
+    writer = Writer(call.trace, dict(enumerate(texts)), dict(enumerate(inputs)), outputs, values)
     writer.write()
     result = _packed(run, writer)
     shapes = [
@@ -336,7 +144,7 @@ def _shape_text(shape: tuple[Any, ...]) -> str:
     )
 
 
-def _signature(example: _Example) -> tuple[list[str], list[str], list[str]]:
+def _signature(example: Example) -> tuple[list[str], list[str], list[str]]:
     """Parameters of predict, lines that take nested ones apart, and names of the tensors."""
     arguments, unpacking, inputs = [], [], []
 
@@ -367,7 +175,7 @@ def _signature(example: _Example) -> tuple[list[str], list[str], list[str]]:
     return arguments, unpacking, inputs
 
 
-def _packed(run: _Run, writer: Writer) -> str:
+def _packed(run: Run, writer: Writer) -> str:
     left = iter(run.outputs)
 
     def text(spec: Any) -> str:
@@ -451,7 +259,7 @@ np.savez({found!r}, *leaves(result))
 """
 
 
-def _compare(target: Path, run: _Run) -> None:
+def _compare(target: Path, run: Run) -> None:
     with tempfile.TemporaryDirectory() as folder:
         given, found = f"{folder}/given.npz", f"{folder}/found.npz"
         np.savez(given, *run.given)

@@ -857,6 +857,35 @@ def addr(input, vec1, vec2, beta=1, alpha=1):
     return addmm(input, vec1[:, None], vec2[None], beta, alpha)
 
 
+def kron(input, other):
+    return np.kron(input, other)
+
+
+def trace(input):
+    return np.trace(input)
+
+
+def _tensordot(input, other, dims_a, dims_b):
+    return np.tensordot(input, other, (tuple(dims_a), tuple(dims_b)))
+
+
+def _dist(input, other, p):
+    return _vector_norm(input - other, p)
+
+
+def _distances(input, other, p, pairs):
+    if not pairs:
+        return _vector_norm(input[..., :, None, :] - other[..., None, :, :], p, -1)
+    a, b = np.triu_indices(len(input), 1)
+    return _vector_norm(input[a] - input[b], p, -1)
+
+
+def _renorm(input, p, dim, maxnorm):
+    axes = tuple(d for d in range(input.ndim) if d != dim % input.ndim)
+    norm = _vector_norm(input, p, axes, True)
+    return np.where(norm > maxnorm, input * (maxnorm / (norm + 1e-7)), input)
+
+
 def inner(input, other):
     return np.inner(input, other)
 
@@ -1267,6 +1296,11 @@ def pixel_unshuffle(input, downscale_factor):
     return x.transpose(*range(k), k, k + 2, k + 4, k + 1, k + 3).reshape(
         *lead, c * r**2, h // r, w // r
     )
+
+
+def channel_shuffle(input, groups):
+    parts = input.reshape(input.shape[0], groups, -1, *input.shape[2:])
+    return parts.swapaxes(1, 2).reshape(input.shape)
 
 
 def im2col(input, kernel_size, dilation=1, padding=0, stride=1):

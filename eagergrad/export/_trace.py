@@ -116,7 +116,7 @@ class Trace:
         if name.endswith("_"):
             if type(args[0]) is not Traced:
                 raise ExportError(
-                    f"[export_numpy] {call.where}: what depends on the input is written into a tensor that does not; make that "
+                    f"[export] {call.where}: what depends on the input is written into a tensor that does not; make that "
                     "with new_zeros(), new_empty() or new_full() of one that does"
                 )
             call.written = args[0].number
@@ -139,7 +139,7 @@ class Trace:
             if call.op in _CHECKS:
                 self.calls.pop()  # of the example alone
                 return result
-            raise ExportError(f"[export_numpy] {call.where}: {call.op} gives no tensor: {result!r}")
+            raise ExportError(f"[export] {call.where}: {call.op} gives no tensor: {result!r}")
         call.packed = True
         parts = [self.value(x) if isinstance(x, Tensor) else x for x in result]
         call.results = [x.number if type(x) is Traced else None for x in parts]
@@ -180,7 +180,7 @@ def users_line() -> str:
 def _refuse(what: str) -> Callable[..., Any]:
     def refuse(self: Traced, *args: Any, **kwargs: Any) -> Any:
         raise ExportError(
-            f"[export_numpy] {users_line()}: {what} of a value that depends on the input is asked for; the file that is written "
+            f"[export] {users_line()}: {what} of a value that depends on the input is asked for; the file that is written "
             "computes the same whatever the input is"
         )
 
@@ -257,15 +257,13 @@ def joined(traces: list[Trace], batches: list[int]) -> Trace:
     first = traces[0]
     if any(len(t.calls) != len(first.calls) for t in traces):
         raise ExportError(
-            f"[export_numpy] the model makes {[len(t.calls) for t in traces]} calls for batches of {batches}: what it does "
+            f"[export] the model makes {[len(t.calls) for t in traces]} calls for batches of {batches}: what it does "
             "depends on the batch's size; give batch=None to export it for the example's sizes alone"
         )
     for calls in zip(*(t.calls for t in traces), strict=True):
         call = calls[0]
         if any((c.op, c.results) != (call.op, call.results) for c in calls):
-            raise ExportError(
-                f"[export_numpy] {call.where}: which op runs depends on the batch's size"
-            )
+            raise ExportError(f"[export] {call.where}: which op runs depends on the batch's size")
         call.args = _follow([c.args for c in calls], batches, call.where)
         call.kwargs = _follow([c.kwargs for c in calls], batches, call.where)
     return first
@@ -278,7 +276,7 @@ def _follow(xs: list[Any], batches: list[int], where: str) -> Any:
     if isinstance(x, tuple):
         if any(len(v) != len(x) for v in xs):
             raise ExportError(
-                f"[export_numpy] {where}: how many arguments there are depends on the batch's size"
+                f"[export] {where}: how many arguments there are depends on the batch's size"
             )
         return tuple(_follow(list(items), batches, where) for items in zip(*xs, strict=True))
     if isinstance(x, slice):
@@ -293,7 +291,7 @@ def _follow(xs: list[Any], batches: list[int], where: str) -> Any:
         if found is not None:
             return found
     raise ExportError(
-        f"[export_numpy] {where}: an argument depends on the batch's size: {xs} for {batches}"
+        f"[export] {where}: an argument depends on the batch's size: {xs} for {batches}"
     )
 
 

@@ -16,21 +16,11 @@ import numpy as np
 import eagergrad as eg
 from eagergrad import _C
 from eagergrad.export import _numpy_ops
+from eagergrad.export._model import numpy_name
 from eagergrad.export._numpy_text import function_of
 from eagergrad.export._trace import Call, Const, ExportError, Ref, Size, Trace
 
 _OURS = dict(inspect.getmembers(_numpy_ops, inspect.isfunction))
-_DTYPES = {
-    getattr(eg, n): n for n in "float16 float32 float64 uint8 int8 int16 int32 int64".split()
-} | {eg.bool: "bool_"}
-
-
-def numpy_name(dtype: Any) -> str:
-    if dtype not in _DTYPES:
-        raise ExportError(
-            f"[export_numpy] NumPy has no {dtype}: convert the model and its input, with .float()"
-        )
-    return _DTYPES[dtype]
 
 
 class Functions:
@@ -116,6 +106,9 @@ def refs(x: Any) -> Iterator[int]:
 
 
 def size_text(s: Any) -> str:
+    """A size, or a shape, as an expression of the batch's."""
+    if isinstance(s, tuple):
+        return f"({', '.join(map(size_text, s))}{',' if len(s) == 1 else ''})"
     if not isinstance(s, Size):
         return repr(s)
     text = "batch" if s.factor == 1 else f"{s.factor} * batch"
@@ -163,7 +156,7 @@ class Writer:
         if x is ... or x is None or isinstance(x, (bool, int, float, str)):
             return "..." if x is ... else repr(x)
         raise ExportError(
-            f"[export_numpy] an argument of type {type(x).__name__} cannot be written down: {x!r}"
+            f"[export] an argument of type {type(x).__name__} cannot be written down: {x!r}"
         )
 
     def write(self) -> None:
@@ -197,13 +190,13 @@ class Writer:
             return f"{place}[{index}] = {value}"
         name = self.functions.add(call.op if call.written is None else call.op[:-1])
         if name is None:
-            raise ExportError(f"[export_numpy] {call.where}: {call.op} has no form in NumPy")
+            raise ExportError(f"[export] {call.where}: {call.op} has no form in NumPy")
         if name == "where" and call.op == "_where_method":
             call.args = (call.args[1], call.args[0], *call.args[2:])
         args = [self.text(x) for x in call.args]
         if call.kwargs.get("out") is not None:
             raise ExportError(
-                f"[export_numpy] {call.where}: {call.op} writes into out=, for which there is no form in NumPy"
+                f"[export] {call.where}: {call.op} writes into out=, for which there is no form in NumPy"
             )
         for key, x in call.kwargs.items():
             if key not in _MEANINGLESS:
@@ -220,9 +213,7 @@ class Writer:
             with np.errstate(all="ignore"):
                 exec(compile(line, "<export>", "exec"), self.functions.namespace)
         except Exception as error:
-            raise ExportError(
-                f"[export_numpy] {call.where}: {call.op} as `{line}`: {error}"
-            ) from error
+            raise ExportError(f"[export] {call.where}: {call.op} as `{line}`: {error}") from error
 
     def settle(self, name: str, number: int, call: Call) -> None:
         """What NumPy gives has the shape that the model's op gave, and gets its dtype."""
@@ -230,11 +221,11 @@ class Writer:
         found = self.functions.namespace[name]
         if found is None:
             raise ExportError(
-                f"[export_numpy] {call.where}: result {call.results.index(number)} of {call.op} has no form in NumPy"
+                f"[export] {call.where}: result {call.results.index(number)} of {call.op} has no form in NumPy"
             )
         if np.shape(found) != shape:
             raise ExportError(
-                f"[export_numpy] {call.where}: {call.op} gives shape {shape}, and {np.shape(found)} in NumPy"
+                f"[export] {call.where}: {call.op} gives shape {shape}, and {np.shape(found)} in NumPy"
             )
         if found.dtype != np.dtype(numpy_name(dtype)):
             line = self.lines.pop()
