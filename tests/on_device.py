@@ -52,7 +52,9 @@ def asked_by_the_package() -> bool:
 
     frame = sys._getframe(1)
     while frame.f_back and (
-        "/numpy/" in frame.f_code.co_filename or frame.f_code.co_filename == __file__
+        "/numpy/" in frame.f_code.co_filename
+        or frame.f_code.co_filename == __file__
+        or frame.f_code.co_name in ("__array__", "numpy")  # a subclass's, which hands it on
     ):
         frame = frame.f_back
     return frame.f_code.co_filename.startswith(os.path.dirname(eg.__file__))
