@@ -247,3 +247,19 @@ def test_ctc_loss_of_targets_that_do_not_fit():
             ),
             draw(9, 3, 5) - 1.5,
         )
+
+
+def test_a_mask_is_looked_at_once_whether_it_is_causal():
+    layer = eg.nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+    net = eg.nn.TransformerEncoder(layer, 1).cuda()
+    x, mask = draw(2, 3, 8).cuda(), eg.nn.Transformer.generate_square_subsequent_mask(3).cuda()
+    expected = net(x, mask)
+    place = eg.zeros(2, dtype=eg.int64, device="cuda")
+    assert not eg.cuda.is_current_stream_capturing()
+    with emulated_gpu.capturing(place):  # which nobody may wait in
+        assert eg.cuda.is_current_stream_capturing()
+        assert net(x, mask).shape == expected.shape
+    mask[0, 1] = 0.0
+    changed = net(x, mask)
+    assert (changed[:, 0] != expected[:, 0]).any()
+    assert (changed == net(x, mask.clone())).all()

@@ -24,6 +24,7 @@ CASES = [
     ("Rprop", {}),
     ("ASGD", {"t0": 2}),
     ("Lion", {}),
+    ("Adafactor", {"lr": 0.1, "weight_decay": 0.1}),
 ]
 
 
@@ -237,3 +238,17 @@ def test_loss_scaling():
     scaler.update()
     assert p.item() == 1
     assert scaler.get_scale() == 4
+
+
+def test_adafactor_waits_for_nothing_but_refuses_to_be_captured():
+    (p,) = parameters("cuda", sizes=((3, 4),))
+    optimizer = eg.optim.Adafactor([p])
+    place = eg.zeros(2, dtype=eg.int64, device="cuda")
+    p.grad = draw(3, 4).cuda()
+    optimizer.step()
+    with emulated_gpu.capturing(place):
+        with pytest.raises(RuntimeError, match="depends on its number"):
+            optimizer.step()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(eg.cuda, "is_current_stream_capturing", lambda: False)
+            optimizer.step()  # a read would raise here

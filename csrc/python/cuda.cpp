@@ -175,6 +175,7 @@ void add_cuda(py::module_& m) {
   m.def("cuda_begin_capture",
         [](size_t random) { cuda::begin_capture(reinterpret_cast<const RandomPlace*>(random)); });
   m.def("cuda_end_capture", &cuda::end_capture);
+  m.def("cuda_capturing", &cuda::capturing);
   // The graph of that address will not be replayed any more.
   m.def("cuda_drop_graph",
         [](size_t random) { cuda::drop_graph_memory(reinterpret_cast<const void*>(random)); });

@@ -59,6 +59,7 @@ __all__ = [
     "ipc_collect",
     "is_available",
     "is_bf16_supported",
+    "is_current_stream_capturing",
     "is_initialized",
     "manual_seed",
     "manual_seed_all",
@@ -97,6 +98,11 @@ def is_available() -> bool:
 def is_initialized() -> bool:
     """Return whether a GPU is in use."""
     return _runtime.started()
+
+
+def is_current_stream_capturing() -> bool:
+    """Return whether work is recorded to a `CUDAGraph` instead of done."""
+    return _C.cuda_capturing()
 
 
 def is_bf16_supported(including_emulation: bool = True) -> bool:

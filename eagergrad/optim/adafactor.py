@@ -71,6 +71,10 @@ class Adafactor(Optimizer):
     def step(self, closure: Closure | None = None) -> Any:
         """Update all parameters that have a gradient."""
         loss = _evaluate(closure)
+        if eg.cuda.is_current_stream_capturing():
+            raise RuntimeError(
+                "[Adafactor] a step depends on its number, which a captured graph would repeat: call step() outside the graph"
+            )
         with eg.no_grad():
             for group in self.param_groups:
                 for p in group["params"]:
@@ -99,7 +103,7 @@ class Adafactor(Optimizer):
         state["step"] += 1
         t = state["step"].item()
         weight = t ** group["beta2_decay"]
-        size = max(eps2, _rms(p)) * min(lr, t**-0.5)
+        size = _at_least(_rms(p), eps2) * min(lr, t**-0.5)
         if group["weight_decay"] != 0:
             p.mul_(1 - lr * group["weight_decay"])
         if p.dim() > 1:
@@ -111,8 +115,19 @@ class Adafactor(Optimizer):
         else:
             variance = state["variance"].lerp_(grad * grad, weight).clone()
         update = variance.clamp_(min=eps1 * eps1).rsqrt_().mul_(grad)
-        p.add_(update, alpha=-size / max(1.0, _rms(update) / group["d"]))
+        step = size / _at_least(_rms(update) / group["d"], 1.0)
+        if isinstance(step, float):
+            p.add_(update, alpha=-step)
+        else:
+            p.sub_(update.mul_(step))
 
 
-def _rms(x: Any) -> float:
+def _rms(x: Any) -> Any:
+    """A number, or of a tensor on a GPU, which nobody waits for, a tensor."""
+    if x.is_cuda:
+        return (x * x).mean(dtype=None if x.dtype == eg.float64 else eg.float32).sqrt()
     return (x * x).mean().item() ** 0.5
+
+
+def _at_least(x: Any, least: float) -> Any:
+    return max(x, least) if isinstance(x, float) else x.clamp_(min=least)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -42,10 +43,23 @@ def _is_causal_mask(mask: Tensor | None, is_causal: bool | None, size: int | Non
     rows = mask.shape[-2] if size is None else size
     if tuple(mask.shape[-2:]) != (rows, rows):
         return False
+    if not mask.is_cuda:
+        return _looks_causal(mask, rows)
+    # Asking a GPU waits for it, so the answer is kept for as long as the mask is and nobody writes to it.
+    known = _answers.get(id(mask))
+    if known is None or known[0]() is not mask or known[1:3] != (mask._version, rows):
+        kept = weakref.ref(mask, lambda _, name=id(mask): _answers.pop(name, None))
+        known = kept, mask._version, rows, _looks_causal(mask, rows)
+        _answers[id(mask)] = known
+    return known[3]
+
+
+_answers: dict[int, tuple[weakref.ref[Tensor], int, int, bool]] = {}
+
+
+def _looks_causal(mask: Tensor, rows: int) -> bool:
     causal = _generate_square_subsequent_mask(rows, mask.device)
-    if mask.dtype == eg.bool:
-        causal = causal.bool()
-    return bool((mask == causal).all())
+    return bool((mask == (causal.bool() if mask.dtype == eg.bool else causal)).all())
 
 
 def _get_activation_fn(activation: Activation) -> Callable[[Tensor], Tensor]:
