@@ -116,6 +116,8 @@ class CustomOpDef:
         """The op itself: its only overload."""
         return self
 
+    _opoverload = default
+
     def __repr__(self) -> str:
         return f"<CustomOpDef({self._qualname})>"
 
@@ -185,8 +187,10 @@ class CustomOpDef:
         if self._mutates:
             with eg.no_grad():
                 return self._kernel(args, kwargs)(*args, **kwargs)
-        leaves = [x for a in args for x in (a if isinstance(a, (list, tuple)) else (a,))]
-        return self._recorded.apply(_Call(args, kwargs), *leaves)
+        call = _Call(args, kwargs)
+        made = self._recorded.apply(call, *call.inputs.flat(args))
+        grouped = call.outputs.grouped(made if isinstance(made, tuple) else (made,))
+        return grouped if call.several else grouped[0]
 
     def _kernel(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[..., Any]:
         values = [*args, *kwargs.values()]
@@ -209,15 +213,14 @@ class CustomOpDef:
 
             @staticmethod
             def forward(ctx: Any, call: _Call, *leaves: Any) -> Any:
-                args = call.arguments(leaves)
-                plain = call.arguments(tuple(map(_detached, leaves)))  # so that NumPy may read them
-                output = op._kernel(args, call.kwargs)(*plain, **call.kwargs)
+                args = call.inputs.grouped(leaves)
+                output = op._kernel(args, call.kwargs)(*args, **call.kwargs)
                 own = _Context(ctx, call)
                 ctx.own = own
                 if op._setup_context is not None:
                     named = {"keyword_only_inputs": call.kwargs} if call.kwargs else {}
                     op._setup_context(ctx=own, inputs=args, output=output, **named)
-                return output
+                return call.flat_outputs(output)
 
             @staticmethod
             def backward(ctx: Any, *grads: Any) -> Any:
@@ -226,38 +229,53 @@ class CustomOpDef:
                         f"Trying to backward through {op._qualname} but no autograd formula was registered. "
                         "Please use register_autograd to add one."
                     )
-                return None, *ctx.own.call.flat(op._backward(ctx.own, *grads))
+                call = ctx.own.call
+                made = op._backward(ctx.own, *call.outputs.grouped(grads))
+                made = made if isinstance(made, (list, tuple)) else (made,)
+                return None, *call.inputs.flat(made, "gradient")
 
         return Recorded
 
 
-class _Call:
-    """How the arguments of a call were grouped."""
+class _Groups:
+    """Which values of a tuple are lists, and how long: a Function takes and returns their items one by one."""
 
-    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        self.sizes = [len(a) if isinstance(a, (list, tuple)) else None for a in args]
-        self.kwargs = kwargs
+    def __init__(self, values: tuple[Any, ...]) -> None:
+        self.sizes = [len(v) if isinstance(v, (list, tuple)) else None for v in values]
 
-    def arguments(self, leaves: tuple[Any, ...]) -> tuple[Any, ...]:
+    def flat(self, values: Any, what: str = "value") -> list[Any]:
+        if len(values) != len(self.sizes):
+            raise RuntimeError(f"expected {len(self.sizes)} {what}s, one each, got {len(values)}")
+        made: list[Any] = []
+        for v, n in zip(values, self.sizes, strict=True):
+            if n is None:
+                made.append(v)
+            else:
+                made.extend([None] * n if v is None else v)
+        return made
+
+    def grouped(self, leaves: Any) -> tuple[Any, ...]:
         left = iter(leaves)
         return tuple(
             next(left) if n is None else [next(left) for _ in range(n)] for n in self.sizes
         )
 
-    def flat(self, grads: Any) -> list[Any]:
-        """Gradients of the arguments as those of the leaves."""
-        grads = grads if isinstance(grads, (list, tuple)) else (grads,)
-        if len(grads) != len(self.sizes):
-            raise RuntimeError(
-                f"expected one gradient for each of {len(self.sizes)} inputs, got {len(grads)}"
-            )
-        made: list[Any] = []
-        for g, n in zip(grads, self.sizes, strict=True):
-            if n is None:
-                made.append(g)
-            else:
-                made.extend([None] * n if g is None else g)
-        return made
+
+class _Call:
+    """How the arguments and the results of a call are grouped."""
+
+    outputs: _Groups
+    several: bool
+
+    def __init__(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.inputs = _Groups(args)
+        self.kwargs = kwargs
+
+    def flat_outputs(self, output: Any) -> Any:
+        self.several = isinstance(output, tuple)
+        values = output if self.several else (output,)
+        self.outputs = _Groups(values)
+        return tuple(self.outputs.flat(values))
 
 
 class _Context:
@@ -268,17 +286,13 @@ class _Context:
 
     @property
     def needs_input_grad(self) -> tuple[Any, ...]:
-        return self.call.arguments(self._ctx.needs_input_grad[1:])
+        return self.call.inputs.grouped(self._ctx.needs_input_grad[1:])
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.__dict__["_ctx"], name)
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(self._ctx, name, value)
-
-
-def _detached(x: Any) -> Any:
-    return x.detach() if isinstance(x, eg.Tensor) and x.requires_grad else x
 
 
 def _cast(x: Any, wanted: Any) -> Any:

@@ -62,6 +62,33 @@ def test_arguments_may_be_lists_defaults_and_keywords() -> None:
     assert seen == [({"shift": 1.0}, ([True, False], False))]
 
 
+def test_results_may_be_lists_and_numbers() -> None:
+    @library.custom_op("tests::halves", mutates_args=())
+    def halves(x: eg.Tensor, n: int) -> tuple[list[eg.Tensor], int]:
+        return [x[:n] * 2, x[n:] * 3], n
+
+    def backward(ctx, grads, _):
+        return eg.cat([grads[0] * 2, grads[1] * 3]), None
+
+    halves.register_autograd(backward)
+    x = eg.ones(3, requires_grad=True)
+    parts, n = halves(x, 1)
+    assert n == 1 and isinstance(parts, list) and parts[1].tolist() == [3.0, 3.0]
+    (parts[0].sum() + parts[1].sum()).backward()
+    assert x.grad.tolist() == [2.0, 3.0, 3.0]
+    halves.register_autograd(lambda ctx, grads, _: grads[0])
+    with pytest.raises(RuntimeError, match="2 gradients"):
+        halves(eg.ones(3, requires_grad=True), 1)[0][0].sum().backward()
+
+
+def test_kernels_may_be_written_in_numpy() -> None:
+    @library.custom_op("tests::cubes", mutates_args=())
+    def cubes(x: eg.Tensor) -> eg.Tensor:
+        return eg.tensor(x.cpu().numpy() ** 3)
+
+    assert cubes(eg.ones(2, requires_grad=True)).tolist() == [1.0, 1.0]
+
+
 def test_an_op_may_write_its_arguments() -> None:
     @library.custom_op("tests::scale_", mutates_args={"x"})
     def scale_(x: eg.Tensor, s: float) -> None:

@@ -153,6 +153,18 @@ def test_dlpack_round_trip_shares_memory() -> None:
 
 
 @with_numpy
+def test_what_requires_grad_is_read_while_nothing_is_recorded() -> None:
+    w = eg.ones(2, requires_grad=True)
+    with pytest.raises(RuntimeError, match="requires grad"):
+        w.numpy()
+    for region in (eg.no_grad, eg.inference_mode):
+        with region():
+            assert w.numpy().ctypes.data == w.data_ptr()
+    assert eg.from_dlpack(eg.utils.dlpack.to_dlpack(w)).data_ptr() == w.data_ptr()
+    assert eg.from_dlpack(eg.to_dlpack(w)).tolist() == [1.0, 1.0]
+
+
+@with_numpy
 def test_dlpack_capsules_can_be_read_once() -> None:
     t = eg.arange(4)
     capsule = eg.utils.dlpack.to_dlpack(t)

@@ -23,7 +23,7 @@ def is_distributed(input: Any) -> bool:
 
 def to_dlpack(tensor: Any) -> Any:
     """The tensor's memory as a DLPack capsule."""
-    return tensor.__dlpack__()
+    return tensor.detach().__dlpack__()
 
 
 @with_out

@@ -152,10 +152,11 @@ class Tensor(_C.TensorBase):
     def numpy(self, *, force: bool = False) -> np.ndarray:
         """The values as an array that shares this tensor's memory.
 
-        Raises RuntimeError if the tensor requires grad (unless forced) and TypeError for bfloat16, which NumPy lacks.
+        Raises RuntimeError if the tensor requires grad (unless forced, or while nothing is recorded) and TypeError for
+        bfloat16, which NumPy lacks.
         """
         t = self
-        if self.requires_grad and not force:
+        if self.requires_grad and not force and _C.is_grad_enabled():
             raise RuntimeError(
                 "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
             )

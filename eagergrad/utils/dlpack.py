@@ -16,4 +16,4 @@ def from_dlpack(ext_tensor: Any) -> Any:
 
 def to_dlpack(tensor: Any) -> Any:
     """Return the capsule that other libraries read a tensor's memory from."""
-    return tensor.__dlpack__()
+    return tensor.detach().__dlpack__()
