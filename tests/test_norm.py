@@ -192,6 +192,40 @@ def test_half_precision_follows_float32():
         np.testing.assert_allclose(low.float().numpy(), f(x).numpy(), atol=5e-2)
 
 
+@pytest.mark.parametrize("dtype", [eg.bfloat16, eg.float16], ids=str)
+@pytest.mark.parametrize("shape", [(5, 8), (3, 70, 5), (2, 4, 7, 7), (2, 6, 40, 30)], ids=str)
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_halves_are_rounded_once(dtype, shape, channels_last):
+    """Results and gradients are those of float32, rounded."""
+    if channels_last and len(shape) != 4:
+        pytest.skip("of four dimensions")
+    given = eg.tensor(real(*shape)).to(dtype), *(eg.tensor(real(shape[1])).to(dtype) for _ in "wb")
+
+    def run(f, to):
+        x, w, b = (t.to(to) for t in given)
+        if channels_last:
+            x = x.contiguous(memory_format=eg.channels_last)
+        inputs = [t.detach().requires_grad_() for t in (x, w, b)]
+        y = f(*inputs)
+        g = eg.tensor(np.random.default_rng(0).standard_normal(shape)).to(dtype).to(to)
+        grads = eg.autograd.grad(y, inputs, g, allow_unused=True)
+        return [y.detach(), *(t for t in grads if t is not None)]
+
+    still = eg.tensor(real(shape[1])).to(dtype), eg.tensor(real(shape[1]) ** 2 + 1).to(dtype)
+    for f in (
+        lambda x, w, b: F.layer_norm(x, shape[1:]),
+        lambda x, w, b: F.rms_norm(x.flatten(1), (int(np.prod(shape[1:])),), eps=1e-3).reshape(
+            shape
+        ),
+        lambda x, w, b: F.group_norm(x, 2, w, b),
+        lambda x, w, b: F.batch_norm(x, None, None, w, b, training=True),
+        lambda x, w, b: F.batch_norm(x, *(t.to(x.dtype) for t in still), w, b),
+    ):
+        for ours, exact in zip(run(f, dtype), run(f, eg.float32), strict=True):
+            error = (ours.float() - exact).abs().max().item()
+            assert ours.dtype == dtype and error <= exact.abs().max().item() / 250
+
+
 def test_channels_last_and_transposed_inputs():
     x = eg.randn(2, 5, 4).transpose(1, 2)
     np.testing.assert_allclose(

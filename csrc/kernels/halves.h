@@ -41,14 +41,54 @@ void cast_halves(To* d, const From* s, int64_t n) {
 }
 #endif
 
+#if defined(__AVX512BW__)
+// The last few by masks: lines are short.
+typedef uint32_t HalfWords __attribute__((vector_size(64)));
+EG_INLINE Vec<float> widened(__m256i v) {
+  return (Vec<float>)((HalfWords)_mm512_maskz_cvtepu16_epi32(0xffff, v) << 16);
+}
+EG_INLINE __m256i narrowed(Vec<float> v) {
+  const HalfWords u = (HalfWords)v, rounded = (u + 0x7fff + ((u >> 16) & 1)) >> 16;
+  const HalfWords r = v != v ? HalfWords{} + 0x7fc0 : rounded;
+  return _mm512_maskz_cvtepi32_epi16(0xffff, (__m512i)r);
+}
+EG_INLINE void widen(float* d, const BFloat16* s, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    store(d + i, widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(s + i))));
+  if (i == n) return;
+  const __mmask16 rest = __mmask16((1 << (n - i)) - 1);
+  _mm512_mask_storeu_ps(d + i, rest, (__m512)widened(_mm256_maskz_loadu_epi16(rest, s + i)));
+}
+[[maybe_unused]] void narrow(BFloat16* d, const float* s, int64_t n) {
+  int64_t i = 0;
+  for (; i + 16 <= n; i += 16)
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(d + i), narrowed(load(s + i)));
+  if (i == n) return;
+  const __mmask16 rest = __mmask16((1 << (n - i)) - 1);
+  _mm256_mask_storeu_epi16(d + i, rest, narrowed((Vec<float>)_mm512_maskz_loadu_ps(rest, s + i)));
+}
+#else
 EG_INLINE void widen(float* d, const BFloat16* s, int64_t n) {
   for (int64_t i = 0; i < n; ++i) d[i] = to_float(s[i]);
 }
+[[maybe_unused]] void narrow(BFloat16* d, const float* s, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) d[i] = to_bfloat16(s[i]);
+}
+#endif
 EG_INLINE void widen(float* d, const Half* s, int64_t n) {
 #if defined(__F16C__)
   cast_halves(d, s, n);
 #else
   for (int64_t i = 0; i < n; ++i) d[i] = to_float(s[i]);
+#endif
+}
+
+[[maybe_unused]] void narrow(Half* d, const float* s, int64_t n) {
+#if defined(__F16C__)
+  cast_halves(d, s, n);
+#else
+  for (int64_t i = 0; i < n; ++i) d[i] = to_half(s[i]);
 #endif
 }
 

@@ -3,12 +3,82 @@
 #include "kernels/norm.h"
 
 #include "core/parallel.h"
+#include "kernels/halves.h"
 #include "kernels/panel.h"
+#include "kernels/scratch.h"
 
 namespace eg {
 namespace {
 
 constexpr int64_t kBlock = 1024;
+
+// Lines of elements as T. Halves pass through float, a line at a time, in memory that stays in cache.
+[[maybe_unused]] __attribute__((noinline)) void widen_line(DType type, const void* from, int64_t at,
+                                                           int64_t n, float* to) {
+  if (type == DType::BFloat16)
+    widen(to, static_cast<const BFloat16*>(from) + at, n);
+  else
+    widen(to, static_cast<const Half*>(from) + at, n);
+}
+[[maybe_unused]] __attribute__((noinline)) void narrow_line(DType type, const float* from, void* to,
+                                                            int64_t at, int64_t n) {
+  if (type == DType::BFloat16)
+    narrow(static_cast<BFloat16*>(to) + at, from, n);
+  else
+    narrow(static_cast<Half*>(to) + at, from, n);
+}
+template <class T>
+struct Source {
+  DType type;
+  const void* data;
+  // Room for a line of n elements, if they are not T.
+  EG_INLINE int64_t room(int64_t n) const { return is_reduced(type) ? n : 0; }
+  EG_INLINE const T* line(int64_t at, int64_t n, T* room) const {
+    if constexpr (sizeof(T) == 4)
+      if (is_reduced(type)) {
+        widen_line(type, data, at, n, room);
+        return room;
+      }
+    return static_cast<const T*>(data) + at;
+  }
+  // f(a line): of BFloat16 as it lies, where vectors of it are read.
+  template <class F>
+  EG_INLINE double with_line(int64_t at, int64_t n, T* room, F&& f) const {
+#if defined(__AVX512BW__)
+    if constexpr (sizeof(T) == 4)
+      if (type == DType::BFloat16) return f(static_cast<const BFloat16*>(data) + at);
+#endif
+    return f(line(at, n, room));
+  }
+};
+template <class T>
+struct Sink {
+  DType type;
+  void* data;
+  // Where to write a line, which close() puts in its place.
+  EG_INLINE T* line(int64_t at, T* room) const {
+    return is_reduced(type) ? room : static_cast<T*>(data) + at;
+  }
+  EG_INLINE void close(int64_t at, int64_t n, const T* room) const {
+    if constexpr (sizeof(T) == 4)
+      if (is_reduced(type)) narrow_line(type, room, data, at, n);
+  }
+};
+
+template <class T>
+EG_INLINE Vec<T> wide(const T* p) {
+  return load(p);
+}
+template <class T>
+EG_INLINE T number(T v) {
+  return v;
+}
+#if defined(__AVX512BW__)
+EG_INLINE Vec<float> wide(const BFloat16* p) {
+  return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+}
+EG_INLINE float number(BFloat16 v) { return to_float(v); }
+#endif
 
 // Sums over [0, n) of f(i), given for a vector at i and for one element at i.
 template <class T, class V, class S>
@@ -33,25 +103,27 @@ EG_INLINE double block_sum(int64_t n, V&& vector, S&& scalar) {
   return total;
 }
 
-template <class T>
-EG_INLINE double sum_of(const T* x, int64_t n) {
-  return block_sum<T>(n, [&](int64_t i) { return load(x + i); }, [&](int64_t i) { return x[i]; });
+// X: T, or BFloat16 that is read as float.
+template <class T, class X>
+EG_INLINE double sum_of(const X* x, int64_t n) {
+  return block_sum<T>(
+      n, [&](int64_t i) { return wide(x + i); }, [&](int64_t i) { return number(x[i]); });
 }
-template <class T>
-EG_INLINE double sum_of_squares(const T* x, T mean, int64_t n) {
+template <class T, class X>
+EG_INLINE double sum_of_squares(const X* x, T mean, int64_t n) {
   return block_sum<T>(
       n,
       [&](int64_t i) {
-        const Vec<T> d = load(x + i) - mean;
+        const Vec<T> d = wide(x + i) - mean;
         return d * d;
       },
-      [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
+      [&](int64_t i) { return (number(x[i]) - mean) * (number(x[i]) - mean); });
 }
-template <class T>
-EG_INLINE double sum_of_products(const T* g, const T* x, T mean, int64_t n) {
+template <class T, class X>
+EG_INLINE double sum_of_products(const X* g, const X* x, T mean, int64_t n) {
   return block_sum<T>(
-      n, [&](int64_t i) { return load(g + i) * (load(x + i) - mean); },
-      [&](int64_t i) { return g[i] * (x[i] - mean); });
+      n, [&](int64_t i) { return wide(g + i) * (wide(x + i) - mean); },
+      [&](int64_t i) { return number(g[i]) * (number(x[i]) - mean); });
 }
 
 EG_INLINE int64_t rows_per_task(int64_t n) { return kParallelGrain / 4 / (n > 0 ? n : 1) + 1; }
@@ -83,23 +155,24 @@ EG_INLINE void stream_row(int64_t n, const T* x, T mean, T rstd, const T* w, con
 // Results of this many bytes leave the second-level cache before anybody reads them.
 constexpr int64_t kBeyondCache = 8 << 20;
 template <class T>
-EG_INLINE bool streams(int64_t rows, int64_t n, const T* to) {
-  return rows * n * int64_t(sizeof(T)) > kBeyondCache && n % kLanes<T> == 0 &&
-         reinterpret_cast<uintptr_t>(to) % kVectorBytes == 0;
+EG_INLINE bool streams(int64_t rows, int64_t n, const Sink<T>& to) {
+  return !is_reduced(to.type) && rows * n * int64_t(sizeof(T)) > kBeyondCache &&
+         n % kLanes<T> == 0 && reinterpret_cast<uintptr_t>(to.data) % kVectorBytes == 0;
 }
 
 template <class T>
-void row_forward(int64_t rows, int64_t n, bool center, T eps, const T* x, const T* w, const T* b,
-                 T* y, T* mean, T* rstd) {
+void row_forward(int64_t rows, int64_t n, bool center, T eps, Source<T> x, const T* w, const T* b,
+                 Sink<T> y, T* mean, T* rstd) {
   const bool stream = streams(rows, n, y);
   parallel_for(rows, rows_per_task(n), [&](int64_t begin, int64_t end) {
+    Scratch<T> room(x.room(n));
     for (int64_t r = begin; r < end; ++r) {
-      const T* row = x + r * n;
-      const T m = center ? T(sum_of(row, n) / double(n)) : T(0);
+      const T* row = x.line(r * n, n, room.data());
+      const T m = center ? T(sum_of<T>(row, n) / double(n)) : T(0);
       const T s = T(1 / sqrt(sum_of_squares(row, m, n) / double(n) + eps));
       if (center) mean[r] = m;
       rstd[r] = s;
-      T* to = y + r * n;
+      T* to = y.line(r * n, room.data());
       if (stream)
         stream_row(n, row, m, s, w, b, to);
       else if (w && b)
@@ -110,6 +183,7 @@ void row_forward(int64_t rows, int64_t n, bool center, T eps, const T* x, const 
         write_row<T, false, true>(n, row, m, s, w, b, to);
       else
         write_row<T, false, false>(n, row, m, s, w, b, to);
+      y.close(r * n, n, to);
     }
     drain_stores();
   });
@@ -184,23 +258,28 @@ struct RowBackward {
 };
 
 template <class T>
-void row_backward(int64_t rows, int64_t n, bool center, const T* g, const T* x, const T* w,
-                  const T* mean, const T* rstd, T* dx, T* dw, T* db, T* scratch) {
+void row_backward(int64_t rows, int64_t n, bool center, Source<T> g, Source<T> x, const T* w,
+                  const T* mean, const T* rstd, Sink<T> dx, T* dw, T* db, T* scratch) {
   const int64_t each = rows_per_part(rows), parts = parts_of(rows);
   const bool stream = streams(rows, n, dx);
   T *part_w = scratch, *part_b = scratch + parts * n;
   parallel_for(parts, rows_per_task(n * each), [&](int64_t begin, int64_t end) {
+    Scratch<T> g_room(g.room(n)), x_room(x.room(n));
     for (int64_t p = begin; p < end; ++p) {
       T *pw = dw ? part_w + p * n : nullptr, *pb = db ? part_b + p * n : nullptr;
       if (pw) memset(pw, 0, n * sizeof(T));
       if (pb) memset(pb, 0, n * sizeof(T));
       const int64_t last = (p + 1) * each < rows ? (p + 1) * each : rows;
       for (int64_t r = p * each; r < last; ++r) {
-        const RowBackward<T> row{n,      center, g + r * n, x + r * n, w, center ? mean[r] : T(0),
-                                 rstd[r]};
+        const T* gs = g.line(r * n, n, g_room.data());
+        const T* xs = x.line(r * n, n, x_room.data());
+        const RowBackward<T> row{n, center, gs, xs, w, center ? mean[r] : T(0), rstd[r]};
         double level, along;
         row.sums(pw, pb, &level, &along);
-        if (dx) row.dx(level, along, stream, dx + r * n);
+        if (!dx.data) continue;
+        T* to = dx.line(r * n, g_room.data());
+        row.dx(level, along, stream, to);
+        dx.close(r * n, n, to);
       }
     }
     drain_stores();
@@ -231,125 +310,152 @@ EG_INLINE void for_channels(const ChannelShape& s, int64_t block, F&& body) {
 }
 constexpr int64_t kColumns = 64;
 
-// Column sums of f(row, column) for `n` <= kColumns neighbouring columns: runs of kBlock rows in T, runs in double.
+// Column sums of row(r)(column) for `n` <= kColumns neighbouring columns: runs of kBlock rows in T, runs in double.
 template <class T, class F>
-EG_INLINE void column_sums(int64_t rows, int64_t n, double* total, F&& f) {
+EG_INLINE void column_sums(int64_t rows, int64_t n, double* total, F&& row) {
   for (int64_t i = 0; i < n; ++i) total[i] = 0;
   for (int64_t begin = 0; begin < rows; begin += kBlock) {
     const int64_t end = begin + kBlock < rows ? begin + kBlock : rows;
     T part[kColumns] = {};
     for (int64_t r = begin; r < end; ++r) {
+      const auto f = row(r);
 #pragma GCC ivdep
-      for (int64_t i = 0; i < n; ++i) part[i] += f(r, i);
+      for (int64_t i = 0; i < n; ++i) part[i] += f(i);
     }
     for (int64_t i = 0; i < n; ++i) total[i] += double(part[i]);
   }
 }
 
 template <class T>
-void moments(const ChannelShape& s, const T* x, T* mean, T* var) {
+void moments(const ChannelShape& s, Source<T> x, T* mean, T* var) {
   const double count = double(s.outer * s.inner);
   if (s.inner == 1) {
     for_channels(s, kColumns, [&](int64_t c, int64_t n) {
       double total[kColumns];
-      column_sums<T>(s.outer, n, total,
-                     [&](int64_t r, int64_t i) { return x[r * s.channels + c + i]; });
+      alignas(64) T room[kColumns];
+      column_sums<T>(s.outer, n, total, [&](int64_t r) {
+        const T* from = x.line(r * s.channels + c, n, room);
+        return [=](int64_t i) { return from[i]; };
+      });
       for (int64_t i = 0; i < n; ++i) mean[c + i] = T(total[i] / count);
       const T* m = mean + c;
-      column_sums<T>(s.outer, n, total, [&](int64_t r, int64_t i) {
-        const T d = x[r * s.channels + c + i] - m[i];
-        return d * d;
+      column_sums<T>(s.outer, n, total, [&](int64_t r) {
+        const T* from = x.line(r * s.channels + c, n, room);
+        return [=](int64_t i) { return (from[i] - m[i]) * (from[i] - m[i]); };
       });
       for (int64_t i = 0; i < n; ++i) var[c + i] = T(total[i] / count);
     });
     return;
   }
   for_channels(s, 1, [&](int64_t c, int64_t) {
-    double total = 0;
-    for (int64_t o = 0; o < s.outer; ++o)
-      total += sum_of(x + (o * s.channels + c) * s.inner, s.inner);
-    const T m = T(total / count);
-    double squares = 0;
-    for (int64_t o = 0; o < s.outer; ++o)
-      squares += sum_of_squares(x + (o * s.channels + c) * s.inner, m, s.inner);
+    Scratch<T> room(x.room(s.inner));
+    const auto over = [&](auto&& f) {
+      double total = 0;
+      for (int64_t o = 0; o < s.outer; ++o)
+        total += x.with_line((o * s.channels + c) * s.inner, s.inner, room.data(), f);
+      return total;
+    };
+    const T m = T(over([&](auto* line) { return sum_of<T>(line, s.inner); }) / count);
+    const double squares = over([&](auto* line) { return sum_of_squares(line, m, s.inner); });
     mean[c] = m;
     var[c] = T(squares / count);
   });
 }
 
 template <class T>
-void sums(const ChannelShape& s, const T* g, const T* x, const T* mean, int64_t per_mean,
+void sums(const ChannelShape& s, Source<T> g, Source<T> x, const T* mean, int64_t per_mean,
           T* sum_g) {
   T* sum_gx = sum_g + s.channels;
   if (s.inner == 1) {
     for_channels(s, kColumns, [&](int64_t c, int64_t n) {
       double total[kColumns];
-      column_sums<T>(s.outer, n, total,
-                     [&](int64_t r, int64_t i) { return g[r * s.channels + c + i]; });
+      alignas(64) T g_room[kColumns], x_room[kColumns], means[kColumns];
+      for (int64_t i = 0; i < n; ++i) means[i] = mean[(c + i) / per_mean];
+      const T* m = means;
+      column_sums<T>(s.outer, n, total, [&](int64_t r) {
+        const T* gs = g.line(r * s.channels + c, n, g_room);
+        return [=](int64_t i) { return gs[i]; };
+      });
       for (int64_t i = 0; i < n; ++i) sum_g[c + i] = T(total[i]);
-      column_sums<T>(s.outer, n, total, [&](int64_t r, int64_t i) {
-        const int64_t at = r * s.channels + c + i;
-        return g[at] * (x[at] - mean[(c + i) / per_mean]);
+      column_sums<T>(s.outer, n, total, [&](int64_t r) {
+        const T* gs = g.line(r * s.channels + c, n, g_room);
+        const T* xs = x.line(r * s.channels + c, n, x_room);
+        return [=](int64_t i) { return gs[i] * (xs[i] - m[i]); };
       });
       for (int64_t i = 0; i < n; ++i) sum_gx[c + i] = T(total[i]);
     });
     return;
   }
   for_channels(s, 1, [&](int64_t c, int64_t) {
+    Scratch<T> g_room(g.room(s.inner)), x_room(x.room(s.inner));
     double total = 0, products = 0;
     for (int64_t o = 0; o < s.outer; ++o) {
       const int64_t at = (o * s.channels + c) * s.inner;
-      total += sum_of(g + at, s.inner);
-      products += sum_of_products(g + at, x + at, mean[c / per_mean], s.inner);
+      const T m = mean[c / per_mean];
+      products += g.with_line(at, s.inner, g_room.data(), [&](auto* gs) {
+        using X = std::remove_reference_t<decltype(*gs)>;
+        total += sum_of<T>(gs, s.inner);
+        const X* xs = nullptr;
+        if constexpr (sizeof(X) == sizeof(T))
+          xs = x.line(at, s.inner, x_room.data());
+        else
+          xs = static_cast<const X*>(x.data) + at;
+        return sum_of_products(gs, xs, m, s.inner);
+      });
     }
     sum_g[c] = T(total);
     sum_gx[c] = T(products);
   });
 }
 
-// line(offset, first channel, length, whether the channel is the same all along the line)
-template <class F>
+// line(offset, first channel, length, room for two lines of halves): the channel is the same all along the line, or each
+// element's is the next one if inner is 1.
+template <class T, class F>
 EG_INLINE void for_lines(const ChannelShape& s, F&& line) {
   const bool columns = s.inner == 1;
   const int64_t lines = columns ? s.outer : s.outer * s.channels;
   const int64_t length = columns ? s.channels : s.inner;
   parallel_for(lines, rows_per_task(length), [&](int64_t begin, int64_t end) {
-    for (int64_t l = begin; l < end; ++l) line(l * length, columns ? 0 : l % s.channels, length);
+    Scratch<T> room(is_reduced(s.dtype) ? 2 * length : 0);
+    for (int64_t l = begin; l < end; ++l)
+      line(l * length, columns ? 0 : l % s.channels, length, room.data());
   });
 }
 
 template <class T>
-void affine(const ChannelShape& s, const T* x, const T* a, const T* b, T* y) {
+void affine(const ChannelShape& s, Source<T> x, const T* a, const T* b, Sink<T> y) {
   const bool columns = s.inner == 1;
-  for_lines(s, [&](int64_t at, int64_t c, int64_t n) {
-    const T* from = x + at;
-    T* to = y + at;
+  for_lines<T>(s, [&](int64_t at, int64_t c, int64_t n, T* room) {
+    const T* from = x.line(at, n, room);
+    T* to = y.line(at, room);
     if (columns) {
 #pragma GCC ivdep
       for (int64_t i = 0; i < n; ++i) to[i] = a[i] * from[i] + b[i];
-      return;
-    }
-    const T scale = a[c], shift = b[c];
+    } else {
+      const T scale = a[c], shift = b[c];
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) to[i] = scale * from[i] + shift;
+      for (int64_t i = 0; i < n; ++i) to[i] = scale * from[i] + shift;
+    }
+    y.close(at, n, to);
   });
 }
 
 template <class T>
-void combine(const ChannelShape& s, const T* g, const T* x, const T* a, const T* b, const T* k,
-             T* y) {
+void combine(const ChannelShape& s, Source<T> g, Source<T> x, const T* a, const T* b, const T* k,
+             Sink<T> y) {
   const bool columns = s.inner == 1;
-  for_lines(s, [&](int64_t at, int64_t c, int64_t n) {
-    const T *gs = g + at, *xs = x + at;
-    T* to = y + at;
+  for_lines<T>(s, [&](int64_t at, int64_t c, int64_t n, T* room) {
+    const T *gs = g.line(at, n, room), *xs = x.line(at, n, room + n);
+    T* to = y.line(at, room);
     if (columns) {
 #pragma GCC ivdep
       for (int64_t i = 0; i < n; ++i) to[i] = a[i] * gs[i] + b[i] * xs[i] + k[i];
-      return;
-    }
-    const T ga = a[c], xb = b[c], shift = k[c];
+    } else {
+      const T ga = a[c], xb = b[c], shift = k[c];
 #pragma GCC ivdep
-    for (int64_t i = 0; i < n; ++i) to[i] = ga * gs[i] + xb * xs[i] + shift;
+      for (int64_t i = 0; i < n; ++i) to[i] = ga * gs[i] + xb * xs[i] + shift;
+    }
+    y.close(at, n, to);
   });
 }
 
@@ -362,7 +468,8 @@ void row_forward_any(DType t, int64_t rows, int64_t n, bool center, double eps, 
                      const void* w, const void* b, void* y, void* mean, void* rstd) {
   visit_float(t, [&](auto zero) {
     using T = decltype(zero);
-    row_forward<T>(rows, n, center, T(eps), P(x), P(w), P(b), Q(y), Q(mean), Q(rstd));
+    row_forward<T>(rows, n, center, T(eps), Source<T>{t, x}, P(w), P(b), Sink<T>{t, y}, Q(mean),
+                   Q(rstd));
   });
 }
 void row_backward_any(DType t, int64_t rows, int64_t n, bool center, const void* g, const void* x,
@@ -370,34 +477,35 @@ void row_backward_any(DType t, int64_t rows, int64_t n, bool center, const void*
                       void* db, void* scratch) {
   visit_float(t, [&](auto zero) {
     using T = decltype(zero);
-    row_backward<T>(rows, n, center, P(g), P(x), P(w), P(mean), P(rstd), Q(dx), Q(dw), Q(db),
-                    Q(scratch));
+    row_backward<T>(rows, n, center, Source<T>{t, g}, Source<T>{t, x}, P(w), P(mean), P(rstd),
+                    Sink<T>{t, dx}, Q(dw), Q(db), Q(scratch));
   });
 }
 void moments_any(const ChannelShape& s, const void* x, void* mean, void* var) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
-    moments<T>(s, P(x), Q(mean), Q(var));
+    moments<T>(s, Source<T>{s.dtype, x}, Q(mean), Q(var));
   });
 }
 void sums_any(const ChannelShape& s, const void* g, const void* x, const void* mean,
               int64_t per_mean, void* to) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
-    sums<T>(s, P(g), P(x), P(mean), per_mean, Q(to));
+    sums<T>(s, Source<T>{s.dtype, g}, Source<T>{s.dtype, x}, P(mean), per_mean, Q(to));
   });
 }
 void affine_any(const ChannelShape& s, const void* x, const void* a, const void* b, void* y) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
-    affine<T>(s, P(x), P(a), P(b), Q(y));
+    affine<T>(s, Source<T>{s.dtype, x}, P(a), P(b), Sink<T>{s.dtype, y});
   });
 }
 void combine_any(const ChannelShape& s, const void* g, const void* x, const void* a, const void* b,
                  const void* k, void* y) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
-    combine<T>(s, P(g), P(x), P(a), P(b), P(k), Q(y));
+    combine<T>(s, Source<T>{s.dtype, g}, Source<T>{s.dtype, x}, P(a), P(b), P(k),
+               Sink<T>{s.dtype, y});
   });
 }
 

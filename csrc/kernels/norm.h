@@ -1,5 +1,5 @@
-// Normalisation: of rows (layer and RMS norm) and of channels (batch, group and instance norm). float32 and float64; on the GPU
-// also halves, whose statistics, weights and sums are float32.
+// Normalisation: of rows (layer and RMS norm) and of channels (batch, group and instance norm). Of floating-point elements; halves'
+// statistics, weights and sums are float32.
 #pragma once
 
 #include "kernels/norm_terms.h"

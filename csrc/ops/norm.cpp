@@ -8,14 +8,13 @@
 #include "kernels/norm.h"
 #include "ops/copy.h"
 #include "ops/ops.h"
-#include "ops/reduce.h"
 #include "ops/registry.h"
 #include "tape/function.h"
 
 namespace eg {
 namespace {
 
-// Of sums, statistics and weights; elements are read as line_type().
+// Of sums, statistics and weights.
 DType compute_dtype(DType t) { return is_reduced(t) ? DType::Float32 : t; }
 Tensor ready(const Tensor& t, DType dtype) {
   return t.defined() ? contiguous_data(cast_data(t, dtype)) : Tensor();
@@ -101,7 +100,7 @@ struct RowNorm {
   double eps;
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
-    const DType t = compute_dtype(x.dtype()), element = line_type(x.dtype());
+    const DType t = compute_dtype(x.dtype()), element = x.dtype();
     const Tensor in = ready(x, element), w = ready(weight, t), b = ready(bias, t);
     Tensor y = empty(x.sizes(), element), mean = empty({rows}, t), rstd = empty({rows}, t);
     kernels<NormKernels>().row_forward(element, rows, n, Center, eps, in.raw(), raw_or_null(w),
@@ -116,7 +115,7 @@ struct RowNorm {
     if (grad_enabled())
       return collect(ctx, Composed{{{rows, n}, {1}, {1, n}}, t, Center, eps}(g, x, weight), x,
                      weight, bias);
-    const DType element = line_type(x.dtype());
+    const DType element = x.dtype();
     const Tensor in = ready(x, element), w = ready(weight, t), gs = ready(g, element);
     Gradients all;
     if (ctx.needs(0)) all.x = empty(x.sizes(), element);
@@ -255,7 +254,7 @@ struct GroupNorm {
   double eps;
 
   ChannelStats stats(const Tensor& x) const {
-    const DType t = line_type(x.dtype());
+    const DType t = x.dtype();
     const int64_t samples = x.size(0), channels = x.size(1), inner = inner_of(x);
     return {{t, 1, samples * channels, inner},
             {t, 1, samples * groups, channels / groups * inner},
@@ -301,7 +300,7 @@ struct BatchNorm {
 
   // Channels that lie last are columns.
   ChannelStats stats(const Tensor& x) const {
-    const DType t = line_type(x.dtype());
+    const DType t = x.dtype();
     const int64_t channels = x.size(1);
     const ChannelShape s = channels_last(x) ? ChannelShape{t, x.numel() / channels, channels, 1}
                                             : ChannelShape{t, x.size(0), channels, inner_of(x)};
