@@ -207,7 +207,9 @@ def test_gradients_of_a_weight_used_in_several_steps_add_up():
 
 @pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
 @pytest.mark.parametrize("m", [1, 3, 16, 40, 65])
-@pytest.mark.parametrize(("k", "n"), [(1, 1), (5, 17), (32, 33), (64, 32), (100, 300), (700, 48)])
+@pytest.mark.parametrize(
+    ("k", "n"), [(1, 1), (5, 17), (8, 8), (63, 16), (32, 33), (64, 32), (100, 300), (700, 48)]
+)
 def test_a_product_of_halves_is_rounded_once(dtype, m, k, n):
     eg.manual_seed(0)
     a, b, c = (eg.randn(*size).to(dtype) for size in [(m, k), (k, n), (n,)])

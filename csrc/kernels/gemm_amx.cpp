@@ -23,7 +23,47 @@ EG_AMX void finish(const float* sums, int64_t rows, int64_t columns, bool add, B
     }
 }
 
+// Results of one vector a row, of few terms, by dot products of pairs: tiles would be almost empty. Batches of small matrices are
+// such.
+constexpr int64_t kTinyRows = 64, kTinyTerms = 64;
+
+bool is_tiny(const Gemm<BFloat16>& g) {
+  return g.m <= kTinyRows && g.n <= kLines && g.k <= kTinyTerms;
+}
+EG_AMX void tiny(const Gemm<BFloat16>& g) {
+  const __mmask16 lanes = first_lanes(g.n);
+  const int64_t row = g.trans_a ? 1 : g.lda, column = g.trans_a ? g.lda : 1;
+  __m512i b[kTinyTerms / 2];
+  for (int64_t p = 0; p < g.k; p += 2) {
+    alignas(32) uint16_t lines[2][kLines] = {};
+    for (int64_t q = 0; q < min64(2, g.k - p); ++q) {
+      if (!g.trans_b)
+        _mm256_mask_storeu_epi16(lines[q], lanes,
+                                 _mm256_maskz_loadu_epi16(lanes, g.b + (p + q) * g.ldb));
+      for (int64_t j = 0; g.trans_b && j < g.n; ++j) lines[q][j] = g.b[j * g.ldb + p + q].bits;
+    }
+    const auto at = [&](int q) { return reinterpret_cast<const BFloat16*>(lines[q]); };
+    b[p / 2] = (__m512i)(words(at(0)) | words(at(1)) << 16);
+  }
+  for (int64_t i = 0; i < g.m; ++i) {
+    const BFloat16* a = g.a + i * row;
+    BFloat16* const c = g.c + i * g.ldc;
+    Vec<float> sum{};
+    if (g.add)
+      sum =
+          (Vec<float>)((Words)_mm512_maskz_cvtepu16_epi32(lanes, _mm256_maskz_loadu_epi16(lanes, c))
+                       << 16);
+    for (int64_t p = 0; p < g.k; p += 2) {
+      const uint32_t low = a[p * column].bits, high = p + 1 < g.k ? a[(p + 1) * column].bits : 0;
+      sum = (Vec<float>)_mm512_dpbf16_ps(
+          (__m512)sum, (__m512bh)_mm512_set1_epi32(int(low | high << 16)), (__m512bh)b[p / 2]);
+    }
+    _mm256_mask_storeu_epi16(c, lanes, (__m256i)_mm512_cvtneps_pbh((__m512)sum));
+  }
+}
+
 void product(const Gemm<BFloat16>& g) {
+  if (is_tiny(g)) return tiny(g);
   const Side a{g.a, g.lda, !g.trans_a, g.m, g.k}, b{g.b, g.ldb, g.trans_b, g.n, g.k};
   const int64_t steps = ceil_div(g.k, 2 * kPairs), panel = steps * 2 * kTile;
   const int64_t panels = ceil_div(g.n, kColumns), strips = ceil_div(g.m, kColumns);
