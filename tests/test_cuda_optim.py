@@ -252,3 +252,17 @@ def test_adafactor_waits_for_nothing_but_refuses_to_be_captured():
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(eg.cuda, "is_current_stream_capturing", lambda: False)
             optimizer.step()  # a read would raise here
+
+
+def test_unscaling_waits_for_nothing():
+    """It reads whether gradients are finite when a step is made."""
+    (p,) = parameters("cuda", sizes=((3,),))
+    optimizer, scaler = eg.optim.SGD([p], lr=0.5), eg.amp.GradScaler("cuda", init_scale=4.0)
+    scaler.scale(p.sum()).backward()
+    with emulated_gpu.capturing(eg.zeros(2, dtype=eg.int64, device="cuda")):
+        scaler.unscale_(optimizer)
+        eg.nn.utils.clip_grad_norm_([p], 10.0)
+    before = p.detach().cpu()
+    scaler.step(optimizer)
+    scaler.update()
+    assert (p.cpu() == before - 0.5).all()

@@ -68,7 +68,8 @@ class GradScaler:
         self._growth_interval = growth_interval
         self._growth_tracker = 0
         self._stages: dict[int, _Stage] = {}
-        self._overflows: dict[int, bool] = {}
+        # The largest of the gradients of each optimizer: a tensor until it is asked for.
+        self._largest: dict[int, Any] = {}
 
     def scale(self, outputs: Any) -> Any:
         """Multiply a tensor, or the tensors of nested iterables, by the scale."""
@@ -113,11 +114,17 @@ class GradScaler:
             raise ValueError("Attempting to unscale FP16 gradients.")
         if not grads:
             raise AssertionError("No inf checks were recorded for this optimizer.")
-        largest = _C.ops._global_norm(grads, math.inf).item()
-        self._overflows[id(optimizer)] = not math.isfinite(largest)
+        self._largest[id(optimizer)] = _C.ops._global_norm(grads, math.inf)
         with eg.no_grad():
             _C.ops._scale_all_(grads, 1.0 / self._scale)
         self._stages[id(optimizer)] = _Stage.UNSCALED
+
+    def _overflowed(self, optimizer: int) -> bool:
+        """Waits for a GPU, so it is asked when a step is about to be made and not before."""
+        largest = self._largest[optimizer]
+        if isinstance(largest, eg.Tensor):
+            self._largest[optimizer] = largest = largest.item()
+        return not math.isfinite(largest)
 
     def step(self, optimizer: Any, *args: Any, **kwargs: Any) -> Any:
         """Unscale the gradients, if that was not done, and step unless they overflowed."""
@@ -132,7 +139,7 @@ class GradScaler:
         if stage is None:
             self.unscale_(optimizer)
         self._stages[id(optimizer)] = _Stage.STEPPED
-        if self._overflows[id(optimizer)]:
+        if self._overflowed(id(optimizer)):
             return None
         return optimizer.step(*args, **kwargs)
 
@@ -143,9 +150,9 @@ class GradScaler:
         self._check_used("update")
         if new_scale is not None:
             self._scale = float(new_scale)
-        elif not self._overflows:
+        elif not self._largest:
             raise AssertionError("No inf checks were recorded prior to update.")
-        elif any(self._overflows.values()):
+        elif any(map(self._overflowed, self._largest)):
             self._scale *= self._backoff_factor
             self._growth_tracker = 0
         else:
@@ -155,7 +162,7 @@ class GradScaler:
                 if math.isfinite(self._scale * self._growth_factor):
                     self._scale *= self._growth_factor
         self._stages.clear()
-        self._overflows.clear()
+        self._largest.clear()
 
     def is_enabled(self) -> bool:
         """Does it scale at all?"""
