@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ import eagergrad as eg
 import emulated_gpu
 from cuda_pairs import check, derivatives, draw
 from eagergrad.nn import functional as F
+from eagergrad.nn.attention import SDPBackend, sdpa_kernel
 
 
 @pytest.fixture(autouse=True)
@@ -301,3 +303,34 @@ def test_out_of_memory_leaves_the_card_usable():
     with pytest.raises(eg.cuda.OutOfMemoryError, match="tried to allocate"):
         eg.empty(1 << 46, dtype=eg.uint8, device="cuda")
     same(eg.ones(3, device="cuda") + 1, eg.full((3,), 2.0))
+
+
+# -- cuDNN's attention -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention_by_cudnn(dtype, causal):
+    """By its plans alone after the first call, which proves them: whatever is left to our own kernel warns, as an error here."""
+    pytest.importorskip("cudnn", reason="needs the package nvidia-cudnn-frontend")
+    if eg.cuda.get_device_capability() < (8, 0):
+        pytest.skip("cuDNN's attention needs sm_80")
+    shapes = (2, 200, 8, 64), (2, 300, 2, 64), (2, 300, 2, 64)
+    inputs = [draw(*s, dtype=dtype, seed=i).cuda() for i, s in enumerate(shapes)]
+
+    def f(q, k, v):
+        q, k, v = (t.transpose(1, 2) for t in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, enable_gqa=True)
+
+    def found(kind):
+        with sdpa_kernel(kind), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return derivatives(f, inputs, 1)
+
+    expected = found(SDPBackend.FLASH_ATTENTION)
+    for _ in range(3):
+        for a, b in zip(found(SDPBackend.CUDNN_ATTENTION), expected, strict=True):
+            same(a, b, float(b.abs().max()) * (2e-2 if dtype == eg.bfloat16 else 4e-3))
+    for _ in range(4):  # without statistics it is another plan, made at the third call
+        f(*inputs)
+    same(eg.cuda.graph(lambda: f(*inputs))(), expected[0], 0.02)

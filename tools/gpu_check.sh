@@ -90,7 +90,7 @@ import importlib
 import sys
 
 print("python", sys.version.split()[0], "emulated" if sys.argv[1] else "")
-for name in ("numpy", "cupy", "torch"):
+for name in ("numpy", "cupy", "torch", "cudnn"):
     try:
         print(name, importlib.import_module(name).__version__)
     except ImportError:
@@ -103,7 +103,7 @@ EAGERGRAD_BUILD_ISA=${EAGERGRAD_BUILD_ISA:-4} EAGERGRAD_BUILD_JOBS=$jobs "$pytho
 tail -1 "$scratch/build.log" >>"$report"
 
 # What has changed since the run that docs/gpu.md reports, the least tried first; and the rows that missed their targets in it.
-new="tests/test_cuda_card.py tests/test_cuda_attention.py tests/test_cuda_rnn.py tests/test_cuda_index.py tests/test_cuda_norm.py
+new="tests/test_cuda_card.py tests/test_cuda_cudnn.py tests/test_cuda_attention.py tests/test_cuda_rnn.py tests/test_cuda_index.py tests/test_cuda_norm.py
   tests/test_cuda_random.py tests/test_cuda_conv.py tests/test_cuda.py tests/test_cuda_linalg.py tests/test_cuda_amp.py"
 new_rows="softmax,gather,nn.LSTM,nn.GRU,attention,GPT,captured,32x64"
 others=$(ls tests/test_cuda*.py | grep -vxF "$(tr -s ' ' '\n' <<<"$new")" | grep -vE "watch|devices")  # these are of emulated GPUs
