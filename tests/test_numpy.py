@@ -152,6 +152,22 @@ def test_dlpack_round_trip_shares_memory() -> None:
     assert t.__dlpack_device__() == (1, 0)
 
 
+def test_tensors_of_pytorch_are_not_mixed_with_ours() -> None:
+    torch = pytest.importorskip("torch")
+    ours, theirs = eg.ones(1, 2), torch.ones(1, 2)
+    for mixed in (
+        lambda: ours + theirs,
+        lambda: theirs * ours,
+        lambda: eg.sin(theirs),
+        lambda: torch.sin(ours),
+        lambda: eg.cat([ours, theirs]),
+        lambda: eg.nn.Linear(2, 2)(theirs),
+        lambda: torch.nn.Linear(2, 2)(ours),
+    ):
+        with pytest.raises(TypeError, match="from_dlpack"):
+            mixed()
+
+
 @with_numpy
 def test_what_requires_grad_is_read_while_nothing_is_recorded() -> None:
     w = eg.ones(2, requires_grad=True)

@@ -86,6 +86,11 @@ def first_answer(
         if _handler(x) is not None:
             _before_its_bases(found, x)
     types = tuple(type(x) for x in found)
+    if any((c.__module__, c.__name__) == ("torch", "Tensor") for t in types for c in t.__mro__):
+        raise TypeError(
+            f"[{getattr(op, '__name__', op)}] got a tensor of PyTorch; eagergrad.from_dlpack(x) makes one of eagergrad's "
+            "over the same memory"
+        )
     for x in found:
         result = _handler(x)(op, types, args, kwargs)
         if result is not NotImplemented:

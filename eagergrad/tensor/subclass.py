@@ -7,6 +7,7 @@ pay nothing.
 from __future__ import annotations
 
 import functools
+import threading
 from typing import Any
 
 from eagergrad import _C
@@ -58,8 +59,27 @@ def disabled_torch_function(
     func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
 ) -> Any:
     """The ``__torch_function__`` of classes that are not asked, such as Parameter."""
-    with DisableTorchFunctionSubclass():
-        return func(*args, **(kwargs or {}))
+    if not _C.asks_subclasses() and func in _running.functions:  # PyTorch asks again
+        raise TypeError(
+            f"[{getattr(func, '__name__', func)}] a function of PyTorch got a tensor of eagergrad; torch.from_dlpack(x) "
+            "makes one of PyTorch's over the same memory"
+        )
+    _running.functions.append(func)
+    try:
+        with DisableTorchFunctionSubclass():
+            return func(*args, **(kwargs or {}))
+    finally:
+        _running.functions.pop()
+
+
+class _Running(threading.local):
+    """The functions that this thread runs without asking classes."""
+
+    def __init__(self) -> None:
+        self.functions: list[Any] = []
+
+
+_running = _Running()
 
 
 def default_torch_function(
