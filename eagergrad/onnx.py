@@ -1,12 +1,15 @@
-"""What layers ask PyTorch's exporter: nothing is exported here."""
+"""Models as ONNX files, under PyTorch's names; needs the package onnx: ``pip install 'eagergrad[onnx]'``."""
 
 from __future__ import annotations
 
-__all__ = ["is_in_onnx_export"]
+from eagergrad.export import ExportError as OnnxExporterError
+from eagergrad.export._onnx import export
+
+__all__ = ["OnnxExporterError", "export", "is_in_onnx_export"]
 
 
 def is_in_onnx_export() -> bool:
-    """Is the model being exported? Never: eagergrad writes no ONNX files.
+    """Whether an exporter runs that wants layers to compute otherwise: none does, what is exported is what runs.
 
     >>> is_in_onnx_export()
     False

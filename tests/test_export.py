@@ -43,7 +43,7 @@ def assert_same(found: Any, expected: Any, where: str) -> None:
     assert np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True), where
 
 
-def _as_function(row: Row, args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
+def as_function(row: Row, args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
     given = tensors([args, kwargs])
 
     def call(*xs: Any) -> Any:
@@ -80,7 +80,7 @@ def test_numpys_form_of_an_op_gives_what_the_op_gives(row: Row, tmp_path: Path) 
     compared, reason = 0, "no call with a tensor"
     for k, call in enumerate(row.calls):
         args, kwargs = make(row, call, dtype, "cpu")
-        f, given = _as_function(row, args, kwargs)
+        f, given = as_function(row, args, kwargs)
         if not given or "out" in kwargs or any(t.dtype == eg.bfloat16 for t in given):
             continue
         expected = f(*given)
@@ -183,7 +183,7 @@ MODELS: dict[str, tuple[Any, Any]] = {
 }  # fmt: skip
 
 
-def _model(name: str, batch: int | None = None) -> tuple[Any, tuple[Any, ...]]:
+def model_and_example(name: str, batch: int | None = None) -> tuple[Any, tuple[Any, ...]]:
     eg.manual_seed(0)
     make_model, shape = MODELS[name]
     n = batch or 3
@@ -200,13 +200,13 @@ def _model(name: str, batch: int | None = None) -> tuple[Any, tuple[Any, ...]]:
 
 @pytest.mark.parametrize("name", list(MODELS))
 def test_a_model_for_any_size_of_the_batch(name: str, tmp_path: Path) -> None:
-    model, example = _model(name)
+    model, example = model_and_example(name)
     file = export_numpy(model, example, tmp_path / "net", check=name in ("LeNet", "LSTM"))
     assert model.training
     model.eval()
     predict = load(file).predict
     for n in (1, 3, 8):
-        _, example = _model(name, n)
+        _, example = model_and_example(name, n)
         found, expected = predict(*(x.numpy() for x in example)), model(*example)
         if isinstance(expected, dict):
             assert list(found) == list(expected)
@@ -215,7 +215,7 @@ def test_a_model_for_any_size_of_the_batch(name: str, tmp_path: Path) -> None:
 
 
 def test_what_is_written_names_weights_and_refuses_other_inputs(tmp_path: Path) -> None:
-    model, (x,) = _model("LeNet")
+    model, (x,) = model_and_example("LeNet")
     text = export_numpy(model, x, tmp_path / "lenet.py").read_text()
     assert (
         "W['0.weight']" in text and "# 4\n" in text and "eagergrad" not in text.split('"""', 2)[2]

@@ -19,8 +19,8 @@ import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad.tensor.stand_in import Proxy
 
-# Ops that refuse bad values, and give nothing that a model computes with.
-_CHECKS = {"_check_matrices", "_first_nonzero", "_require"}
+# They refuse bad values or tell a dtype, and give nothing that a model computes with.
+_CHECKS = {"_check_matrices", "_first_nonzero", "_require", "result_type"}
 _PACKAGE = str(Path(eg.__file__).parent)
 
 

@@ -23,6 +23,13 @@ from eagergrad.export._trace import Call, Const, ExportError, Ref, Size, Trace
 _OURS = dict(inspect.getmembers(_numpy_ops, inspect.isfunction))
 
 
+def canonical(name: str) -> str:
+    """The op that another name stands for."""
+    op = _C.op_table.get(name)
+    same = re.search(r"(?:The same as|Another name of) (\w+)", (op.__doc__ or "") if op else "")
+    return canonical(same[1]) if same and name not in _OURS else name
+
+
 class Functions:
     """The functions that the lines call, each written once, with those that it calls."""
 
@@ -32,10 +39,7 @@ class Functions:
 
     def add(self, name: str) -> str | None:
         """The name of the function of an op; None if NumPy has none."""
-        op = _C.op_table.get(name)
-        same = re.search(r"(?:The same as|Another name of) (\w+)", (op.__doc__ or "") if op else "")
-        if name not in _OURS and same:
-            return self.add(same[1])
+        name = canonical(name)
         if name in self.sources:
             return name
         if name in _OURS:
