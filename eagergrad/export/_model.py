@@ -38,16 +38,13 @@ class Example:
 
     def __init__(self, model: Any, example: Any, batch: Any) -> None:
         self.by_name = isinstance(example, dict)
-        args = (
-            ()
-            if self.by_name
-            else tuple(example)
-            if isinstance(example, (tuple, list))
-            else (example,)
-        )
         function = model.forward if isinstance(model, nn.Module) else model
         try:
-            bound = inspect.signature(function).bind(*args, **(example if self.by_name else {}))
+            if self.by_name:
+                bound = inspect.signature(function).bind(**example)
+            else:
+                args = example if isinstance(example, (tuple, list)) else (example,)
+                bound = inspect.signature(function).bind(*args)
         except TypeError as error:
             raise TypeError(f"[export] the example is no call of the model: {error}") from None
         kinds = inspect.signature(function).parameters
@@ -80,6 +77,21 @@ class Example:
         self.batch: int | None = found.pop() if found else None
         if self.batch == 0:
             raise ValueError("[export] the example's batch is empty")
+
+    def names(self) -> list[str]:
+        """A name for each tensor: its parameter's, with places where it lies in a tuple."""
+        found: list[str] = []
+
+        def collect(name: str, x: Any) -> None:
+            if isinstance(x, Tensor):
+                found.append(name)
+            elif isinstance(x, (tuple, list)):
+                for k, v in enumerate(x):
+                    collect(f"{name}_{k}", v)
+
+        for name, value in self.arguments:
+            collect(name, value)
+        return found
 
     def tensors(self, size: int | None) -> list[Tensor]:
         """The example's tensors for another size of the batch: items come again."""

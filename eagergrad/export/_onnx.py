@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import eagergrad as eg
-from eagergrad.export._model import Call, numpy_name, traced
+from eagergrad.export._model import Call, Example, numpy_name, traced
 from eagergrad.export._onnx_graph import Graph, NoForm, Val
 from eagergrad.export._onnx_ops import FORMS, elementwise
 from eagergrad.export._trace import Const, ExportError, Ref, Size, size_of
@@ -73,7 +73,7 @@ def export(
         )
     opset = max(opset_version or 18, 18)
     example = _example(model, args, kwargs)
-    names = [n for n, _ in _tensor_names(model, example)]
+    names = Example(model, example, None).names()
     names = list(input_names or names)[: len(names)] + names[len(input_names or names) :]
     dims = _open(names, dynamic_axes or {})
     call = traced(model, example, dims if any(d is not None for d in dims) else None)
@@ -101,23 +101,6 @@ def _example(model: Any, args: Any, kwargs: dict[str, Any] | None) -> Any:
     return dict(inspect.signature(function).bind(*given, **kwargs).arguments)
 
 
-def _tensor_names(model: Any, example: Any) -> list[tuple[str, eg.Tensor]]:
-    from eagergrad.export._model import Example
-
-    found: list[tuple[str, eg.Tensor]] = []
-
-    def collect(name: str, x: Any) -> None:
-        if isinstance(x, eg.Tensor):
-            found.append((name, x))
-        elif isinstance(x, (tuple, list)):
-            for k, v in enumerate(x):
-                collect(f"{name}_{k}", v)
-
-    for name, value in Example(model, example, None).arguments:
-        collect(name, value)
-    return found
-
-
 def _open(names: list[str], axes: dict[str, Any]) -> tuple[int | None, ...]:
     dims = []
     for name in names:
@@ -140,20 +123,14 @@ class _Writer:
     ) -> None:
         self.onnx = onnx
         self.call = call
-        self.inputs, self.outputs, self.axes, self.with_weights = (
-            inputs,
-            list(outputs),
-            axes,
-            with_weights,
-        )
+        self.inputs, self.outputs = inputs, list(outputs)
+        self.axes, self.with_weights = axes, with_weights
         example = call.example
         first = next((k for k, d in enumerate(example.dims) if d is not None), None)
         batch = (
             None if first is None or example.batch is None else (inputs[first], example.dims[first])
         )
         self.graph = Graph(onnx, batch)  # type: ignore[arg-type]
-        sizes = [len(r.trace.kinds) for r in call.runs]
-        assert len(set(sizes)) == 1
         n = example.batch
         self.batches = [n] if n is None else [n, n + 1, 2 * n + 3]
         self.values = {k: Val(name, *self.kind(k)) for k, name in enumerate(inputs)}
@@ -186,9 +163,7 @@ class _Writer:
                 continue
             value = self.argument(x)
             given = self.outputs[k] if k < len(self.outputs) else f"output_{k}" if k else "output"
-            made = self.graph.node("Identity", value.name)
-            self.graph.list[-1].output[0] = given
-            del made
+            self.graph.list.append(helper.make_node("Identity", [value.name], [given]))
             outputs.append(self.info(given, value))
         inputs = [self.info(n, self.values[k]) for k, n in enumerate(self.inputs)]
         used = {n for node in self.graph.list for n in node.input}
