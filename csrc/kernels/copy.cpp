@@ -119,8 +119,40 @@ void transpose_blocks(T* dst, int64_t dst_row, const T* src, int64_t src_col, in
   }
 }
 
+// Columns of two lines at a time, as pairs that take the places of floats.
+void transpose_pairs(uint16_t* dst, int64_t dst_row, const uint16_t* src, int64_t src_col,
+                     int64_t rows, int64_t cols) {
+  constexpr int64_t L = kLanes<float>;
+  typedef uint16_t Line __attribute__((vector_size(kVectorBytes / 2)));
+  typedef uint32_t Pairs __attribute__((vector_size(kVectorBytes)));
+  const auto pairs = [&](const uint16_t* from) {
+    Line v;
+    memcpy(&v, from, sizeof(v));
+    return __builtin_convertvector(v, Pairs);
+  };
+  const int64_t whole_rows = rows / L * L, whole_cols = cols / (2 * L) * 2 * L;
+  for (int64_t j = 0; j < whole_cols; j += 2 * L)
+    for (int64_t i = 0; i < whole_rows; i += L) {
+      Vec<float> v[L];
+      const uint16_t* from = src + j * src_col + i;
+#pragma GCC unroll 16
+      for (int64_t l = 0; l < L; ++l, from += 2 * src_col)
+        v[l] = (Vec<float>)(pairs(from) | pairs(from + src_col) << 16);
+      transpose_square<float>(v);
+#pragma GCC unroll 16
+      for (int64_t l = 0; l < L; ++l) memcpy(dst + (i + l) * dst_row + j, &v[l], sizeof(v[l]));
+    }
+  transpose_blocks(dst + whole_cols, dst_row, src + whole_cols * src_col, src_col, rows,
+                   cols - whole_cols);
+  transpose_blocks(dst + whole_rows * dst_row, dst_row, src + whole_rows, src_col,
+                   rows - whole_rows, whole_cols);
+}
+
 void transpose(char* dst, int64_t dst_row, const char* src, int64_t src_col, int64_t rows,
                int64_t cols, int size) {
+  if (size == 2)
+    return transpose_pairs(reinterpret_cast<uint16_t*>(dst), dst_row,
+                           reinterpret_cast<const uint16_t*>(src), src_col, rows, cols);
   // Squares of vectors of 8-byte items have half as many, and took twice the time of blocks.
   if (size == 4)
     return transpose_matrix(reinterpret_cast<const float*>(src), src_col, cols, rows,

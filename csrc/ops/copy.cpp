@@ -23,29 +23,57 @@ bool may_overlap(const Tensor& a, const Tensor& b) {
   return a.numel() && b.numel() && a.offset() <= end(b) && b.offset() <= end(a);
 }
 
+// Dimensions in the order of dst's memory, those that lie as one in both tensors joined.
+struct Pairing {
+  Dims sizes, to, from;  // strides
+
+  Pairing(const Tensor& dst, const Tensor& src) {
+    Dims order;
+    for (int64_t d = 0; d < dst.dim(); ++d) {
+      if (dst.sizes()[d] == 1) continue;
+      order.push_back(d);
+      for (size_t i = order.size() - 1;
+           i > 0 && dst.strides()[order[i - 1]] < dst.strides()[order[i]]; --i)
+        std::swap(order[i - 1], order[i]);
+    }
+    for (const int64_t d : order) add(dst.sizes()[d], dst.strides()[d], src.strides()[d]);
+  }
+
+ private:
+  void add(int64_t size, int64_t to_stride, int64_t from_stride) {
+    if (!sizes.empty() && to.back() == size * to_stride && from.back() == size * from_stride) {
+      sizes.back() *= size, to.back() = to_stride, from.back() = from_stride;
+      return;
+    }
+    sizes.push_back(size), to.push_back(to_stride), from.push_back(from_stride);
+  }
+};
+
 // A matrix whose rows are columns of the source: copied in blocks.
 bool copy_transposed(const Tensor& dst, const Tensor& src) {
-  const int64_t n = dst.dim();
-  if (n < 2 || dst.dtype() != src.dtype() || dst.sizes() != src.sizes()) return false;
-  const int64_t rows = dst.sizes()[n - 2], cols = dst.sizes()[n - 1];
-  if (dst.strides()[n - 1] != 1 || src.strides()[n - 2] != 1) return false;
-  if (rows < 8 || cols < 8 || src.strides()[n - 1] < rows) return false;
+  if (dst.dim() < 2 || dst.dtype() != src.dtype() || dst.sizes() != src.sizes()) return false;
+  const Pairing p(dst, src);
+  const size_t n = p.sizes.size();
+  if (n < 2) return false;
+  const int64_t rows = p.sizes[n - 2], cols = p.sizes[n - 1];
+  if (p.to[n - 1] != 1 || p.from[n - 2] != 1) return false;
+  if (rows < 8 || cols < 8 || p.from[n - 1] < rows) return false;
   const int size = static_cast<int>(dst.item_size());
-  const Dims outer(dst.sizes().begin(), dst.sizes().end() - 2);
+  const Dims outer(p.sizes.begin(), p.sizes.end() - 2);
   Walk walk(outer);
-  walk.add(dst.raw(), outer, IntSpan(dst.strides().data(), n - 2), size);
-  walk.add(src.raw(), outer, IntSpan(src.strides().data(), n - 2), size);
+  walk.add(dst.raw(), outer, IntSpan(p.to.data(), n - 2), size);
+  walk.add(src.raw(), outer, IntSpan(p.from.data(), n - 2), size);
   walk.finish();
-  const int64_t dst_row = dst.strides()[n - 2], src_col = src.strides()[n - 1];
+  const int64_t dst_row = p.to[n - 2], src_col = p.from[n - 1];
   constexpr int64_t kPanel = 64;
   const int64_t panels = (rows + kPanel - 1) / kPanel;
   parallel_for(walk.numel() * panels, std::max<int64_t>(1, kParallelGrain / (kPanel * cols)),
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end; ++i) {
                    const int64_t matrix = i / panels, row = i % panels * kPanel;
-                   walk.run(matrix, matrix + 1, [&](char* const* p, int64_t) {
+                   walk.run(matrix, matrix + 1, [&](char* const* at, int64_t) {
                      host_kernels<CopyKernels>().transpose(
-                         p[0] + row * dst_row * size, dst_row, p[1] + row * size, src_col,
+                         at[0] + row * dst_row * size, dst_row, at[1] + row * size, src_col,
                          std::min(kPanel, rows - row), cols, size);
                    });
                  }
