@@ -248,6 +248,21 @@ EG_INLINE void each_of_row(int64_t width, const T* x, F f) {
   each_step(read_rest(x + whole, width - whole, T(0)).v, whole, kAbreast, f);
 }
 template <class T, class F>
+__attribute__((noinline)) void each_pair_step(const T* a, const T* b, int64_t first, int64_t n,
+                                              F f) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n / kAbreast * kAbreast; ++i) f(a[i], b[i], first + i);
+}
+template <class T, class F>
+EG_INLINE void each_pair_of_rows(int64_t width, const T* a, const T* b, F f) {
+  const int64_t whole = width / kAbreast * kAbreast;
+  if (whole) each_pair_step(a, b, 0, whole, f);
+  if (whole == width) return;
+  const int64_t left = width - whole;
+  each_pair_step(read_rest(a + whole, left, T(0)).v, read_rest(b + whole, left, T(0)).v, whole,
+                 kAbreast, f);
+}
+template <class T, class F>
 __attribute__((noinline)) void map_step(T* y, const T* a, const T* b, int64_t first, int64_t n,
                                         F f) {
 #pragma GCC ivdep
@@ -306,20 +321,24 @@ void forward_across(bool log, const T* x, T* y, int64_t n, int64_t width, int64_
     map_row(width, y + k, y + k, y + k, [&](T v, T, int64_t c) { return v * total[c]; });
 }
 
+// Which of the two, outside of the loops: they would not vectorise around the choice.
 template <class T>
 void backward_across(bool log, const T* g, const T* y, T* gx, int64_t n, int64_t width,
                      int64_t inner) {
   T total[kAcross] = {};
+  if (log) {
+    for (int64_t k = 0; k < n * inner; k += inner)
+      each_of_row(width, g + k, [&](T gv, int64_t c) { total[c] += gv; });
+    for (int64_t k = 0; k < n * inner; k += inner)
+      map_row(width, gx + k, g + k, y + k,
+              [&](T gv, T yv, int64_t c) { return gv - vocabulary::exp(yv) * total[c]; });
+    return;
+  }
   for (int64_t k = 0; k < n * inner; k += inner)
-    map_row(width, gx + k, g + k, y + k, [&](T gv, T yv, int64_t c) {
-      const T v = log ? gv : gv * yv;
-      total[c] += v;
-      return v;
-    });
+    each_pair_of_rows(width, g + k, y + k, [&](T gv, T yv, int64_t c) { total[c] += gv * yv; });
   for (int64_t k = 0; k < n * inner; k += inner)
-    map_row(width, gx + k, g + k, y + k, [&](T gv, T yv, int64_t c) {
-      return log ? gv - vocabulary::exp(yv) * total[c] : yv * (gv - total[c]);
-    });
+    map_row(width, gx + k, g + k, y + k,
+            [&](T gv, T yv, int64_t c) { return yv * (gv - total[c]); });
 }
 
 // The maximum and the logarithm are subtracted one after the other: their sum would round the logarithm away where scores are
