@@ -569,6 +569,39 @@ struct VectorScan {
   }
 };
 
+// Logarithms of sums of exponentials so far, `step` apart, of a block at once: the block's exponentials below its largest number
+// are added up in double. Blocks that start far below it, or with what is not finite, go one by one.
+EG_INLINE void scan_logarithms(const float* x, float* y, int64_t length, int64_t step) {
+  constexpr int64_t kTogether = 64;
+  constexpr double kFar = 300;
+  double running = -double(INFINITY);
+  for (int64_t first = 0; first < length; first += kTogether) {
+    const int64_t n = min64(kTogether, length - first);
+    double v[kTogether], sums[kTogether];
+    for (int64_t i = 0; i < kTogether; ++i) v[i] = double(x[(first + min64(i, n - 1)) * step]);
+    double most = running;
+    bool numbers = true;
+    for (int64_t i = 0; i < kTogether; ++i) {
+      most = v[i] > most ? v[i] : most;
+      numbers &= v[i] == v[i];
+    }
+    const double at_first = v[0] > running ? v[0] : running;
+    if (numbers && most - at_first < kFar) {  // not so of infinities
+      for (int64_t i = 0; i < kTogether; ++i) sums[i] = vocabulary::exp(v[i] - most);
+      double sum = vocabulary::exp(running - most);
+      for (int64_t i = 0; i < n; ++i) sums[i] = sum += sums[i];
+      for (int64_t i = n; i < kTogether; ++i) sums[i] = sum;
+      for (int64_t i = 0; i < kTogether; ++i) sums[i] = most + vocabulary::log(sums[i]);
+    } else {
+      double one = running;
+      for (int64_t i = 0; i < n; ++i)
+        sums[i] = one = first + i == 0 ? v[i] : vocabulary::logaddexp(one, v[i]);
+    }
+    for (int64_t i = 0; i < n; ++i) y[(first + i) * step] = float(sums[i]);
+    running = sums[n - 1];
+  }
+}
+
 template <Scan op, class T>
 EG_INLINE void scan_line(const T* x, T* y, int64_t* positions, int64_t length) {
   if constexpr (op != Scan::LogSumExp) {
@@ -592,7 +625,9 @@ void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t len
   parallel_for(outer * inner, grain_of(length), [&](int64_t begin, int64_t end) {
     for (int64_t item = begin; item < end; ++item) {
       const int64_t k = item / inner * length * inner + item % inner;
-      if (inner == 1)
+      if constexpr (op == Scan::LogSumExp && std::is_same_v<T, float>)
+        scan_logarithms(x + k, y + k, length, inner);
+      else if (inner == 1)
         scan_line<op>(x + k, y + k, where(k), length);
       else
         scan_abreast<op, 1>(x + k, y + k, where(k), 1, length, inner);
