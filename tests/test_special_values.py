@@ -597,3 +597,19 @@ def test_polynomials_of_fractional_and_negative_orders():
     found = eg.special.chebyshev_polynomial_t(x, n).tolist()
     assert found[:2] == [0.0, 1.0] and math.isclose(found[2], -0.82, rel_tol=1e-6)
     assert math.isnan(found[3])
+
+
+def test_powers_of_one_base_and_bounds_on_one_side():
+    x = eg.tensor([0.0, 1.5, -2.0, NAN, INF] * 60)
+    np.testing.assert_allclose((2**x).numpy(), 2.0 ** x.numpy(), rtol=2e-7)
+    with np.errstate(invalid="ignore"):
+        wanted = x.double().numpy() ** 1.5
+    np.testing.assert_allclose((x.double() ** 1.5).numpy(), wanted, rtol=1e-15)
+    low = eg.tensor([[0.5], [NAN]])
+    for bound in (low, 0.5):
+        found = x[:5].clamp(min=bound)
+        wanted = np.maximum(x[:5].numpy(), bound.numpy() if bound is low else np.float32(bound))
+        np.testing.assert_array_equal(found.numpy(), wanted)
+    y = eg.tensor([0.5, 0.0, 1.0], requires_grad=True)
+    y.clamp(min=0.5).sum().backward()
+    assert y.grad.tolist() == [1.0, 0.0, 1.0]

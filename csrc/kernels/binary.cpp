@@ -72,12 +72,31 @@ void quick_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
   }
 }
 
+// Powers in two loops a block: in one, GCC calls the C library's function for the elements alone that need it, one by one.
+template <class T>
+void power_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
+  T first[kBlock], second[kBlock], powers[kBlock];
+  for (int64_t i = 0; i < kBlock; ++i) {
+    if (step[1] == 0) first[i] = *a;
+    if (step[2] == 0) second[i] = *b;
+  }
+  for (int64_t at = 0; at < n; at += kBlock) {
+    const int64_t m = n - at < kBlock ? n - at : kBlock;
+    const T *base = step[1] ? a + at : first, *power = step[2] ? b + at : second;
+    each_element<true>([](T v, T w) { return power_of_size(v, w); }, m, powers, base, power);
+    for (int64_t i = 0; i < m; ++i) powers[i] = signed_power(base[i], power[i], powers[i]);
+    for (int64_t i = 0; i < m; ++i) y[at + i] = powers[i];
+  }
+}
+
 template <class Op, class T, class R>
 void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
   R* y = reinterpret_cast<R*>(p[0]);
   const T* a = reinterpret_cast<const T*>(p[1]);
   const T* b = reinterpret_cast<const T*>(p[2]);
   if constexpr (Quick<Op, T>::exists) return quick_loop<Op>(y, a, b, step, n);
+  if constexpr (std::is_same_v<Op, pow_op> && std::is_floating_point_v<T>)
+    return power_loop(y, a, b, step, n);
   if (step[1] == 0 && step[2] == 0) {
     const R both = R(Op::forward(*a, *b));
     for (int64_t i = 0; i < n; ++i) y[i] = both;

@@ -70,8 +70,15 @@ EG_INLINE T distance(const T* a, const T* b, int64_t n) {
   if (i + kLanes<T> <= n) even = N::add(even, load(a + i) - load(b + i)), i += kLanes<T>;
   T sum = 0;
   for (; i < n; ++i) sum = N::add(sum, T(a[i] - b[i]));
-  if (n >= kLanes<T>)
-    for (int l = 0; l < kLanes<T>; ++l) sum = N::join(sum, N::join(even[l], odd[l]));
+  if (n >= kLanes<T>) {  // joined in halves
+    T lanes[2 * kLanes<T>];
+    store(lanes, even);
+    store(lanes + kLanes<T>, odd);
+#pragma GCC unroll 6
+    for (int half = kLanes<T>; half > 0; half /= 2)
+      for (int l = 0; l < half; ++l) lanes[l] = N::join(lanes[l], lanes[l + half]);
+    sum = N::join(sum, lanes[0]);
+  }
   return N::finish(sum);
 }
 // Of any other p: powers of a strip at a time.

@@ -299,17 +299,17 @@ EG_INLINE T signed_power(T a, T b, T power) {
   power = (a != a) | (b != b) ? T(NAN) : power;
   return (b == 0) | (a == 1) ? T(1) : power;
 }
-EG_INLINE float pow(float a, float b) {
+// Of |a|, of 1 where it is 0 or infinite: the C library's vector function leaves its quick path there.
+EG_INLINE float power_of_size(float a, float b) {
   const float size = abs(a);
-  const bool usual = (size > 0) & (size < INFINITY);
-  return signed_power(a, b, float_math::power(usual ? size : 1.0f, b));
+  return float_math::power((size > 0) & (size < INFINITY) ? size : 1.0f, b);
 }
-// The C library's vector function leaves its quick path where one number of a vector is not positive.
-EG_INLINE double pow(double a, double b) {
+EG_INLINE double power_of_size(double a, double b) {
   const double size = abs(a);
-  const bool usual = (size > 0) & (size < INFINITY);
-  return signed_power(a, b, ::pow(usual ? size : 1.0, b));
+  return ::pow((size > 0) & (size < INFINITY) ? size : 1.0, b);
 }
+EG_INLINE float pow(float a, float b) { return signed_power(a, b, power_of_size(a, b)); }
+EG_INLINE double pow(double a, double b) { return signed_power(a, b, power_of_size(a, b)); }
 #endif
 template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
 EG_INLINE T pow(T a, T b) {

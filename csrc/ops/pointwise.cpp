@@ -301,7 +301,12 @@ bool is_one_sided(const Tensor& x, const std::optional<Operand>& low,
 
 Tensor clamp(const Tensor& x, std::optional<Operand> low, std::optional<Operand> high) {
   const Bounds b(low, high);
-  if (is_one_sided(x, low, high)) return low ? maximum(x, b.low) : minimum(x, b.high);
+  const auto tracks = [](const std::optional<Operand>& t) {
+    return t && t->tensor.requires_grad();
+  };
+  const bool recorded = grad_enabled() && (x.requires_grad() || tracks(low) || tracks(high));
+  if (is_one_sided(x, low, high) || (!(low && high) && !recorded))
+    return low ? maximum(x, b.low) : minimum(x, b.high);
   const Tensor all[] = {x, b.low, b.high};
   const DType t = result_type(all, 3);
   return clamp_tensor(x.dtype() == t ? x : to(x, t), b.low, b.high);
