@@ -105,3 +105,20 @@ def test_reductions_of_rows_apart_from_each_other(shape, part, dtype):
             np.testing.assert_array_equal(
                 x.count_nonzero(dims).numpy(), np.count_nonzero(wanted, dims)
             )
+
+
+@pytest.mark.parametrize("rows", [100, 20000])
+def test_reductions_of_rows_that_share_memory(rows):
+    line = eg.arange(80.0, dtype=eg.float64)
+    for x in (
+        line.expand(rows, 80),
+        line.as_strided((rows, 40), (0, 1)),
+        eg.arange(rows + 79.0, dtype=eg.float64).unfold(0, 80, 1),
+    ):
+        wanted = np.ascontiguousarray(x.numpy())
+        for dims in (0, 1, (0, 1)):
+            np.testing.assert_allclose(x.sum(dims).numpy(), wanted.sum(dims), rtol=1e-5)
+            np.testing.assert_array_equal(x.amax(dims).numpy(), wanted.max(dims))
+    w = eg.zeros(2, requires_grad=True)
+    (w + eg.ones(rows, 2)).mean(0).sum().backward()
+    np.testing.assert_allclose(w.grad.numpy(), [1.0, 1.0], rtol=1e-5)

@@ -19,6 +19,7 @@ struct Rows {
 Rows rows_of(const Tensor& x) {
   const int64_t last = x.dim() - 1;
   if (last < 1 || x.is_contiguous() || x.strides()[last] != 1) return {};
+  if (x.strides()[last - 1] < x.sizes()[last]) return {};  // repeated or overlapping rows
   for (int64_t d = 0; d + 1 < last; ++d)
     if (x.strides()[d] != x.strides()[d + 1] * x.sizes()[d + 1]) return {};
   return {x.sizes()[last], x.strides()[last - 1]};
