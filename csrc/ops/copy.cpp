@@ -465,6 +465,13 @@ Tensor set_all(const Tensor& input, const Tensor& value) {
   Tensor target = input;
   for (int64_t d = 0; d < input.dim(); ++d)
     if (input.strides()[d] == 0 && input.sizes()[d] > 1) target = narrow(target, d, 0, 1);
+  const bool recorded = grad_enabled() && (input.requires_grad() || value.requires_grad());
+  if (!recorded && value.is_weak() && target.is_contiguous() && target.device().is_cpu()) {
+    check_inplace(target, "copy_");
+    fill(target, value.item());
+    target.storage().mark_written();
+    return input;
+  }
   copy_(target, value);
   return input;
 }
