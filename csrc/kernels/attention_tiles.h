@@ -143,10 +143,93 @@ void tiled_forward_task(const AttentionShape& s, const AttentionMask& mask, int6
   }
 }
 
+// ---- a query or two for many keys: rows of keys and values are read where they lie, by dot products of pairs ----------------
+
+constexpr int64_t kFewQueries = 3;
+
+EG_INLINE __mmask32 first_numbers(int64_t n) {
+  return n >= kStep ? ~__mmask32(0) : (__mmask32(1) << n) - 1;
+}
+
+// scores[key] = q . keys[key]
+EG_AMX void dot_keys(const BFloat16* q, Halves keys, int64_t n, int64_t width, float* scores) {
+  for (int64_t j = 0; j < n; j += kLines) {
+    Vec<float> sums[kLines];
+    for (int64_t l = 0; l < kLines; ++l) {
+      sums[l] = Vec<float>{};
+      for (int64_t p = 0; p < width && j + l < n; p += kStep) {
+        const __mmask32 real = first_numbers(width - p);
+        sums[l] = (Vec<float>)_mm512_dpbf16_ps(
+            (__m512)sums[l], (__m512bh)_mm512_maskz_loadu_epi16(real, keys.row(j + l) + p),
+            (__m512bh)_mm512_maskz_loadu_epi16(real, q + p));
+      }
+    }
+    transpose_square<float>(sums);
+    Vec<float> total{};
+    for (const Vec<float>& sum : sums) total += sum;
+    store(scores + j, total);
+  }
+}
+
+// to[column] = factor * sum of p[key] * values[key][column]; p ends with 0 behind an odd number of keys.
+EG_AMX void weigh_values(const BFloat16* p, Halves values, int64_t n, int64_t width, float factor,
+                         BFloat16* to) {
+  // Interleaving two rows parts the columns: every other four.
+  static constexpr Choice<int32_t> kLow =
+      choose<int32_t>([](int l) { return l / 8 * 4 + l % 4 + (l & 4 ? kLanes<float> : 0); });
+  static constexpr Choice<int32_t> kHigh =
+      choose<int32_t>([](int l) { return 8 + l / 8 * 4 + l % 4 + (l & 4 ? kLanes<float> : 0); });
+  for (int64_t c = 0; c < width; c += kStep) {
+    const __mmask32 real = first_numbers(width - c);
+    Vec<float> low{}, high{};
+    for (int64_t j = 0; j < n; j += 2) {
+      uint32_t pair;
+      memcpy(&pair, p + j, sizeof(pair));
+      const __m512bh weights = (__m512bh)_mm512_set1_epi32(int(pair));
+      const __m512i a = _mm512_maskz_loadu_epi16(real, values.row(j) + c);
+      const __m512i b =
+          j + 1 < n ? _mm512_maskz_loadu_epi16(real, values.row(j + 1) + c) : __m512i{};
+      low = (Vec<float>)_mm512_dpbf16_ps(
+          (__m512)low, (__m512bh)_mm512_maskz_unpacklo_epi16(~__mmask32(0), a, b), weights);
+      high = (Vec<float>)_mm512_dpbf16_ps(
+          (__m512)high, (__m512bh)_mm512_maskz_unpackhi_epi16(~__mmask32(0), a, b), weights);
+    }
+    const Vec<float> first = __builtin_shuffle(low, high, load(kLow.from));
+    const Vec<float> second = __builtin_shuffle(low, high, load(kHigh.from));
+    _mm512_mask_storeu_epi16(to + c, real, rounded(first * factor, second * factor));
+  }
+}
+
+void few_queries(const AttentionShape& s, const AttentionMask& mask, int64_t b, int64_t h,
+                 const HeadMatrix& q, const HeadMatrix& k, const HeadMatrix& v,
+                 const HeadMatrix& out, float* lse) {
+  const int64_t kv = h / (s.heads / s.kv_heads), room = steps_of(s.keys) * kStep;
+  Arena<float> arena(2 * room + 128);
+  float* const scores = arena.take(room);
+  BFloat16* const weights = reinterpret_cast<BFloat16*>(arena.take(room));
+  const Halves keys = at<BFloat16>(k, b, kv), values = at<BFloat16>(v, b, kv);
+  for (int64_t row = 0; row < s.queries; ++row) {
+    const int64_t n = visible(s, row + 1);
+    dot_keys(at<BFloat16>(q, b, h).row(row), keys, n, s.width, scores);
+    scale_row(scores, n, float(s.scale));
+    if (mask.data) apply_mask(mask, b, h, row, n, scores);
+    const RowSum<float> r = round_softmax(scores, n, round_up(n, kStep), weights);
+    if (lse) log_sums<1>(&r.top, &r.sum, 1, lse + row);
+    weigh_values(weights, values, n, s.value_width, r.sum > 0 ? 1 / r.sum : 0,
+                 at<BFloat16>(out, b, h).row(row));
+  }
+}
+
 void tiled_forward(const AttentionShape& s, const AttentionMask& mask, const HeadMatrix& q,
                    const HeadMatrix& k, const HeadMatrix& v, const HeadMatrix& out, float* lse) {
   const int64_t chunks = ceil_div(s.queries, kTaskRows);
   const int64_t work = min64(s.queries, kTaskRows) * s.keys * (s.width + s.value_width) / 32 + 1;
+  if (s.queries <= kFewQueries)
+    return parallel_for(s.batch * s.heads, grain_of(work), [&](int64_t first, int64_t last) {
+      for (int64_t i = first; i < last; ++i)
+        few_queries(s, mask, i / s.heads, i % s.heads, q, k, v, out,
+                    lse ? lse + i * s.queries : nullptr);
+    });
   parallel_for(s.batch * s.heads * chunks, grain_of(work), [&](int64_t first, int64_t last) {
     configure_tiles();
     for (int64_t i = first; i < last; ++i) {
