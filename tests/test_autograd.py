@@ -453,6 +453,23 @@ def test_a_number_first_met_in_inference_mode_serves_gradients_later() -> None:
     assert eg.allclose(x.grad, eg.full((2,), 0.8173))
 
 
+def test_inference_tensors_are_written_in_inference_mode_only() -> None:
+    with eg.inference_mode():
+        y = eg.ones(2)
+        y.add_(1)
+    with pytest.raises(RuntimeError, match="outside InferenceMode"):
+        y.mul_(2)
+    with pytest.raises(RuntimeError, match="outside InferenceMode"):
+        y[0] = 5
+    x = eg.ones(2)
+    with eg.inference_mode():
+        x.add_(1)
+        part = x[:1]
+    part.add_(1)  # of a tensor made outside
+    assert x.tolist() == [3.0, 2.0] and y.tolist() == [2.0, 2.0]
+    assert y.clone().add_(1).tolist() == [3.0, 3.0]
+
+
 def test_inference_mode() -> None:
     x = leaf(1.0)
     with eg.inference_mode():

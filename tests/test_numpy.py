@@ -168,6 +168,17 @@ def test_tensors_of_pytorch_are_not_mixed_with_ours() -> None:
             mixed()
 
 
+def test_asarray_keeps_histories_unless_told() -> None:
+    w = eg.ones(2, requires_grad=True)
+    y = w * 2
+    assert eg.asarray(y) is y and eg.asarray(y, requires_grad=True) is y
+    copied = eg.asarray(y, copy=True)
+    assert copied.requires_grad and not copied.is_leaf
+    plain = eg.asarray(y, requires_grad=False)
+    assert not plain.requires_grad and plain.data_ptr() == y.data_ptr()
+    assert eg.asarray([1.0, 2.0], requires_grad=True).is_leaf
+
+
 @with_numpy
 def test_what_requires_grad_is_read_while_nothing_is_recorded() -> None:
     w = eg.ones(2, requires_grad=True)

@@ -188,6 +188,10 @@ void mark_view(const Tensor& view, const Tensor& of) {
 
 void check_inplace(const Tensor& t, const char* op) {
   if (EG_UNLIKELY(before_inplace_write != nullptr)) before_inplace_write(t);
+  EG_CHECK(!t->inference || inference_enabled(), "[", op,
+           "] Inplace update to inference tensor outside InferenceMode is not allowed. You can "
+           "make a clone to get a normal "
+           "tensor before doing inplace update.");
   if (grad_enabled() && t->requires_grad && t.is_leaf())
     fail(ErrorKind::Runtime,
          "a leaf Variable that requires grad is being used in an in-place operation: [", op,

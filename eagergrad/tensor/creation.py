@@ -255,11 +255,12 @@ def asarray(
     dtype: dtype | None = None,
     device: Any = None,
     copy: bool | None = None,
-    requires_grad: bool = False,
+    requires_grad: bool | None = None,
 ) -> Any:
     """The object as a tensor: tensors, arrays, DLPack producers, buffers, numbers and sequences.
 
-    ``copy=True`` always copies, ``copy=False`` raises ValueError if it must.
+    ``copy=True`` always copies, ``copy=False`` raises ValueError if it must. `requires_grad` is that of a tensor, unless it is
+    given: a tensor with a history keeps it.
     """
     if isinstance(obj, _C.TensorBase):
         result = obj
@@ -283,7 +284,9 @@ def asarray(
         raise ValueError("can't alias the object: a conversion of dtype or device needs a copy")
     if copy and result is before:
         result = result.clone()
-    return result.detach().requires_grad_() if requires_grad else result
+    if requires_grad is None or requires_grad == result.requires_grad:
+        return result
+    return result.requires_grad_() if requires_grad else result.detach()
 
 
 def frombuffer(
