@@ -521,3 +521,17 @@ def test_divergence_of_wishart_distributions():
         if lib is eg:
             assert_close(kinds.kl_divergence(p, q), eg.tensor(results[0]))
     assert results[0] == pytest.approx(results[1], rel=1e-4)
+
+
+@pytest.mark.parametrize("shape", [float("inf"), float("nan"), 0.0, -1.0, 1e300])
+def test_a_gamma_number_of_any_shape_is_drawn(shape: float) -> None:
+    a = eg.tensor([shape], dtype=eg.float64, requires_grad=True)
+    x = D.Gamma(a, 1.0, validate_args=False).rsample()
+    x.sum().backward()  # ends
+    assert x.item() > 1e299 or not shape > 1
+
+
+def test_polynomials_of_endless_order_end() -> None:
+    x = eg.tensor(0.5, dtype=eg.float64)
+    for order in (float("inf"), 1e20):
+        assert eg.special.laguerre_polynomial_l(x, eg.tensor(order, dtype=eg.float64)).isnan()

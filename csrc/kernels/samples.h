@@ -96,6 +96,7 @@ EG_INLINE double log_gamma_number(double shape, uint64_t seed) {
   const double d = (carried ? shape + 1 : shape) - 1.0 / 3, c = 1 / vocabulary::sqrt(9 * d);
   const double down = carried ? vocabulary::log(uniform.positive()) / shape : 0;
   if (!(shape > 0)) return NAN;
+  if (!(shape < INFINITY)) return INFINITY;
   while (true) {
     const double x = uniform.normal(), root = 1 + c * x, v = root * root * root;
     if (root <= 0) continue;
@@ -127,6 +128,7 @@ EG_INLINE double von_mises_number(double k, uint64_t seed) {
 // The derivative of log_gamma_number by the shape a: Note [Gradient of a gamma sample] in eagergrad/distributions/gamma.py.
 EG_INLINE double log_gamma_slope(double a, double log_z) {
   const double z = vocabulary::exp(log_z);
+  if (!(a > 0)) return NAN;  // the sum would not end
   if (a > 1000) {
     const double root = vocabulary::sqrt(a);
     const double e = 3 * root * (::cbrt(z / a) - 1 + 1 / (9 * a));  // Wilson and Hilferty

@@ -408,11 +408,13 @@ EG_INLINE T mantissa(T x) {
 }
 #endif
 
-// Polynomials of whole orders by their recurrences; orders are cut to whole numbers, of those below 0 the value is 0.
+// Polynomials of whole orders by their recurrences; orders are cut to whole numbers, of those below 0 the value is 0, of those above
+// a billion NaN.
 template <class F>
 EG_INLINE double by_recurrence(double order, double x, double second, F step) {
   if (!(order >= 0)) return order > -1 ? 1 : 0;
   if (order < 1) return 1;
+  if (order > 1e9) return NAN;  // of minutes and more, and beyond 2^53 without an end
   double before = 1, value = second;
   const double last = trunc(order);
   for (double k = 1; k < last && value - value == 0; k += 1) {
