@@ -445,7 +445,7 @@ void combine(const ChannelShape& s, Source<T> g, Source<T> x, const T* a, const 
              Sink<T> y) {
   const bool columns = s.inner == 1;
   for_lines<T>(s, [&](int64_t at, int64_t c, int64_t n, T* room) {
-    const T *gs = g.line(at, n, room), *xs = x.line(at, n, room + n);
+    const T *gs = g.line(at, n, room), *xs = x.line(at, n, is_reduced(s.dtype) ? room + n : room);
     T* to = y.line(at, room);
     if (columns) {
 #pragma GCC ivdep
