@@ -133,7 +133,7 @@ struct Product {
     constexpr auto recorded = batched ? &bmm : &mm;
     Tensors result(2);
     if (ctx.needs(0))
-      result[0] = gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.needs(1)), -2, -1), recorded);
+      result[0] = gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.is_recorded(1)), -2, -1), recorded);
     if (ctx.needs(1))
       result[1] = gradient_product(ctx, 1, transpose(ctx.saved(0), -2, -1), g, recorded);
     return result;
@@ -158,7 +158,7 @@ struct Linear {
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors result(3);
-    if (ctx.needs(0)) result[0] = gradient_product(ctx, 0, g, ctx.saved(ctx.needs(1)), &mm);
+    if (ctx.needs(0)) result[0] = gradient_product(ctx, 0, g, ctx.saved(ctx.is_recorded(1)), &mm);
     if (ctx.needs(1)) result[1] = gradient_product(ctx, 1, transpose(g, 0, 1), ctx.saved(0), &mm);
     if (ctx.needs(2)) result[2] = sum(g, {0});
     return result;

@@ -273,7 +273,10 @@ class Run {
     if (!options_.create_graph) {
       for (size_t i = 0; i < node.edges.size(); ++i) accumulators[i] = buffer_of(node.edges[i]);
     }
-    Context ctx(&node, accumulators.data());
+    SmallVec<bool, 4> wanted;
+    if (inputs_)
+      for (const Edge& e : node.edges) wanted.push_back(e.node && visits_[e.node->slot].needed);
+    Context ctx(&node, accumulators.data(), inputs_ ? wanted.data() : nullptr);
     const DeviceScope scope(node.outputs.empty() ? active_device : node.outputs[0].device);
     ProfileScope profile;
     if (EG_UNLIKELY(profiling)) {

@@ -139,8 +139,8 @@ class Node : public Counted {
 class Context {
  public:
   Context() = default;
-  explicit Context(Node* node, Tensor* const* accumulators = nullptr)
-      : node_(node), accumulators_(accumulators) {}
+  explicit Context(Node* node, Tensor* const* accumulators = nullptr, const bool* wanted = nullptr)
+      : node_(node), accumulators_(accumulators), wanted_(wanted) {}
 
   // forward: is a node being made at all?
   bool recording() const { return node_ != nullptr; }
@@ -148,8 +148,10 @@ class Context {
   void save(const Tensor& t) {
     if (node_) node_->save(t);
   }
-  // forward and backward: is the gradient of (flattened) input i wanted?
-  bool needs(size_t i) const { return node_ && static_cast<bool>(node_->edges[i].node); }
+  // forward and backward: is the gradient of (flattened) input i wanted? A backward that is asked for the gradients of some
+  // tensors alone wants fewer than forward could tell, so what forward saved must not be counted by this, but by is_recorded().
+  bool needs(size_t i) const { return is_recorded(i) && (!wanted_ || wanted_[i]); }
+  bool is_recorded(size_t i) const { return node_ && static_cast<bool>(node_->edges[i].node); }
   // backward: what save() kept, in order.
   Tensor saved(size_t i) const { return node_->saved_tensor(i); }
   // backward: a buffer the engine owns that already holds part of input i's gradient, or null. An op may add
@@ -161,6 +163,7 @@ class Context {
  private:
   Node* node_ = nullptr;
   Tensor* const* accumulators_ = nullptr;
+  const bool* wanted_ = nullptr;
 };
 
 // y, the result of a composition, under the title by which PyTorch's users know the op. y must be new: made by the
