@@ -162,17 +162,24 @@ def test_gradient_along_random_directions(row: Row, device: str) -> None:
 
 
 @over_rows("order")
-def test_gradient_has_the_inputs_shape_and_dtype(row: Row, device: str) -> None:
+def test_gradient_has_the_inputs_shape_and_dtype_alone_and_with_others(
+    row: Row, device: str
+) -> None:
     for call in _calls(row, "gradient"):
         xs, f = differentiable_inputs(row, call, device)
         xs = [x.requires_grad_() for x in xs]
         outputs = [t for t in tensors([f(*xs)]) if t.requires_grad]
         if not xs or not outputs:
             continue
-        grads = eg.autograd.grad([t.sum() for t in outputs], xs, allow_unused=True)
+        sums = [(t * t).sum() for t in outputs]
+        options = {"allow_unused": True, "retain_graph": True}
+        grads = eg.autograd.grad(sums, xs, **options)
         for x, g in zip(xs, grads, strict=True):
-            if g is not None:
-                assert g.shape == x.shape and g.dtype == x.dtype
+            if g is None:
+                continue
+            assert g.shape == x.shape and g.dtype == x.dtype
+            # Asked for alone, by a backward that computes no other.
+            assert_close(eg.autograd.grad(sums, x, **options)[0], g)
 
 
 @over_rows(keep=lambda row: row.order == 0 or row.rtype == "bool")

@@ -209,8 +209,7 @@ void prove(Entry& e, const AttentionRequest& r, const Operands& all,
       e.state = kRefused;
       return warn(
           "[scaled_dot_product_attention] cuDNN's result is not that of eagergrad's own kernel, "
-          "which is "
-          "used instead: " +
+          "which is used instead: " +
           described(r));
     }
     decided = decided && v == kSame;
