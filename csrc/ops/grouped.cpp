@@ -70,8 +70,8 @@ struct GroupedRows {
   Tensors backward(Context& ctx, const Tensor& g) {
     Tensors result(3);
     if (ctx.needs(0))
-      result[0] =
-          eg::apply(GroupedRows{groups}, g, transpose(ctx.saved(ctx.is_recorded(1)), 1, 2), Tensor());
+      result[0] = eg::apply(GroupedRows{groups}, g, transpose(ctx.saved(ctx.is_recorded(1)), 1, 2),
+                            Tensor());
     if (ctx.needs(1)) result[1] = grouped_outer(ctx.saved(0), g, groups);
     if (ctx.needs(2))
       result[2] = index_add(zeros({groups.count(), g.sizes()[1]}, g.dtype()), 0,
@@ -100,8 +100,8 @@ struct GroupedOuter {
   Tensors backward(Context& ctx, const Tensor& w) {
     Tensors result(2);
     if (ctx.needs(0))
-      result[0] =
-          eg::apply(GroupedRows{groups}, ctx.saved(ctx.is_recorded(1)), transpose(w, 1, 2), Tensor());
+      result[0] = eg::apply(GroupedRows{groups}, ctx.saved(ctx.is_recorded(1)), transpose(w, 1, 2),
+                            Tensor());
     if (ctx.needs(1)) result[1] = eg::apply(GroupedRows{groups}, ctx.saved(0), w, Tensor());
     return result;
   }

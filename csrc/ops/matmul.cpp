@@ -133,7 +133,8 @@ struct Product {
     constexpr auto recorded = batched ? &bmm : &mm;
     Tensors result(2);
     if (ctx.needs(0))
-      result[0] = gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.is_recorded(1)), -2, -1), recorded);
+      result[0] =
+          gradient_product(ctx, 0, g, transpose(ctx.saved(ctx.is_recorded(1)), -2, -1), recorded);
     if (ctx.needs(1))
       result[1] = gradient_product(ctx, 1, transpose(ctx.saved(0), -2, -1), g, recorded);
     return result;
