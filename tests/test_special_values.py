@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import eagergrad as eg
+from util import resolve
 
 INF, NAN = math.inf, math.nan
 
@@ -613,3 +614,15 @@ def test_powers_of_one_base_and_bounds_on_one_side():
     y = eg.tensor([0.5, 0.0, 1.0], requires_grad=True)
     y.clamp(min=0.5).sum().backward()
     assert y.grad.tolist() == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("name", ["igamma", "igammac", "special.zeta"])
+def test_a_derivative_that_nobody_has_written_says_so(name: str) -> None:
+    f = resolve(name)
+    a, b = eg.tensor([2.5], requires_grad=True), eg.tensor([1.5], requires_grad=True)
+    with pytest.raises(NotImplementedError, match=r"derivative for '.*: input' is not implemented"):
+        f(a, b).sum().backward()
+    (slope,) = eg.autograd.grad(f(a, b).sum(), b)  # the other one is there
+    assert slope.isfinite().all() and slope != 0
+    with pytest.raises(NotImplementedError, match="airy_ai"):
+        eg.special.airy_ai(a).sum().backward()

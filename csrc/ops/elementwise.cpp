@@ -24,8 +24,9 @@ struct Probe {
   uint8_t reads = 0;
   bool is_g = false;
   bool is_zero = false;
+  bool is_missing = false;
   Probe() = default;
-  explicit Probe(double v) : is_zero(v == 0) {}
+  explicit Probe(double v) : is_zero(v == 0), is_missing(v != v) {}
   static Probe value(uint8_t bit) {
     Probe p;
     p.reads = bit;
@@ -106,6 +107,7 @@ struct Rule {
   uint8_t reads;  // Probe bits
   bool is_g;      // the gradient passes through
   bool is_zero;
+  bool is_missing;  // T(NAN): nobody has written it
   // Differentiable form; v holds the inputs, then y. Undefined where the rule does not read.
   Tensor (*compose)(const Tensor& g, const Tensor* v, const double* p);
 };
@@ -120,7 +122,7 @@ struct Row {
 };
 
 Rule rule_of(const Probe& p, Tensor (*compose)(const Tensor&, const Tensor*, const double*)) {
-  return {p.reads, p.is_g, p.is_zero, compose};
+  return {p.reads, p.is_g, p.is_zero, p.is_missing, compose};
 }
 const Probe g0 = Probe::gradient(), v0 = Probe::value(Probe::kFirst),
             v1 = Probe::value(Probe::kSecond), v2 = Probe::value(Probe::kThird),
@@ -261,6 +263,11 @@ class ElementwiseNode final : public Node {
     for (int i = 0; i < row_.inputs; ++i) {
       const Rule& rule = row_.rules[i];
       if (!ctx.needs(i)) continue;
+      EG_CHECK_KIND(NotImplemented, !rule.is_missing, "the derivative for '", row_.name,
+                    row_.inputs == 1 ? ""
+                    : i == 0         ? ": input"
+                                     : ": other",
+                    "' is not implemented.");
       if (rule.is_g) {
         result[i] = grads[0];
       } else if (rule.is_zero) {
