@@ -12,9 +12,9 @@ import numpy as np
 import eagergrad as eg
 from eagergrad.export._model import Call, Example, numpy_name, traced
 from eagergrad.export._onnx_graph import Graph, NoForm, Val
-from eagergrad.export._onnx_ops import FORMS, elementwise
 from eagergrad.export._trace import Const, ExportError, Ref, Size, size_of
 from eagergrad.export._write import Names, canonical
+from eagergrad.export.onnx_forms import FORMS, elementwise
 from eagergrad.serialization import _atomic
 
 _MISSING = "[onnx.export] the package onnx is not installed: pip install 'eagergrad[onnx]'"

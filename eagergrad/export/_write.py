@@ -15,19 +15,17 @@ import numpy as np
 
 import eagergrad as eg
 from eagergrad import _C
-from eagergrad.export import _numpy_ops
 from eagergrad.export._model import numpy_name
 from eagergrad.export._numpy_text import function_of
 from eagergrad.export._trace import Call, Const, ExportError, Ref, Size, Trace
-
-_OURS = dict(inspect.getmembers(_numpy_ops, inspect.isfunction))
+from eagergrad.export.numpy_forms import FUNCTIONS
 
 
 def canonical(name: str) -> str:
     """The op that another name stands for."""
     op = _C.op_table.get(name)
     same = re.search(r"(?:The same as|Another name of) (\w+)", (op.__doc__ or "") if op else "")
-    return canonical(same[1]) if same and name not in _OURS else name
+    return canonical(same[1]) if same and name not in FUNCTIONS else name
 
 
 class Functions:
@@ -42,11 +40,11 @@ class Functions:
         name = canonical(name)
         if name in self.sources:
             return name
-        if name in _OURS:
-            source = inspect.getsource(_OURS[name])
+        if name in FUNCTIONS:
+            source = inspect.getsource(FUNCTIONS[name])
             needs = {
                 n.id for n in ast.walk(ast.parse(source)) if isinstance(n, ast.Name)
-            } & _OURS.keys()
+            } & FUNCTIONS.keys()
         else:
             found = function_of(name)
             if found is None:
@@ -248,6 +246,6 @@ _MEANINGLESS = set("out requires_grad layout pin_memory device memory_format non
 
 def parameter(name: str) -> str:
     """A parameter's name that shadows nothing that the lines use."""
-    words = {"np", "math", "builtins", "batch", "W", "slice", *_OURS, *_C.op_table}
+    words = {"np", "math", "builtins", "batch", "W", "slice", *FUNCTIONS, *_C.op_table}
     taken = keyword.iskeyword(name) or name in words or re.fullmatch(r"v\d+", name)
     return name + "_" if taken else name
