@@ -15,8 +15,8 @@ from eagergrad.export import ExportError, export_numpy
 from eagergrad.export._write import Functions
 from eagergrad.nn import functional as F
 from samples import ROWS
-from table import Row, map_tree
-from util import make, resolve, tensors
+from table import Row
+from util import as_function, make
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning"),
@@ -41,19 +41,6 @@ def assert_same(found: Any, expected: Any, where: str) -> None:
     expected = expected.detach().numpy()
     assert (found.shape, found.dtype) == (expected.shape, expected.dtype), where
     assert np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True), where
-
-
-def as_function(row: Row, args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
-    given = tensors([args, kwargs])
-
-    def call(*xs: Any) -> Any:
-        left = iter(xs)
-        put = lambda v: next(left) if isinstance(v, eg.Tensor) else v
-        a, k = map_tree(put, args), map_tree(put, kwargs)
-        result = resolve(row.name)(*a, **k)
-        return tuple(result) if isinstance(result, (tuple, list)) else result
-
-    return call, given
 
 
 SKIPPED = {"empty", "empty_like", "empty_strided", "new_empty"}  # values are whatever was there

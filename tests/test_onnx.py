@@ -13,8 +13,8 @@ import eagergrad as eg
 from eagergrad.utils._pytree import tree_leaves
 from samples import ROWS
 from table import Row
-from test_export import MODELS, SKIPPED, as_function, model_and_example
-from util import make
+from test_export import MODELS, SKIPPED, model_and_example
+from util import as_function, make
 
 onnx = pytest.importorskip("onnx")
 from onnx.reference import ReferenceEvaluator  # noqa: E402

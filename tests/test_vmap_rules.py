@@ -13,8 +13,8 @@ from eagergrad import func, nn
 from eagergrad.func import _batched, _derivatives, _vmap
 from eagergrad.nn import functional as F
 from samples import ROWS
-from table import Row, map_tree
-from util import make, resolve, tensors
+from table import Row
+from util import as_function, make, tensors
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -71,20 +71,6 @@ def _variants(count: int) -> list[tuple[Any, ...]]:
     return [(0,) * count, *(alone if count > 1 else [])]
 
 
-def _as_function(row: Row, args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
-    """The call as a function of its tensors."""
-    given = tensors([args, kwargs])
-
-    def call(*xs: Any) -> Any:
-        left = iter(xs)
-        put = lambda v: next(left) if isinstance(v, eg.Tensor) else v
-        a, k = map_tree(put, args), map_tree(put, kwargs)
-        result = resolve(row.name)(*a, **k)
-        return tuple(result) if isinstance(result, (tuple, list)) else result
-
-    return call, given
-
-
 SKIPPED = {"empty", "empty_like", "empty_strided", "new_empty"}  # values are whatever was there
 USED: set[str] = set()
 
@@ -96,7 +82,7 @@ def test_a_rule_gives_what_the_loop_gives(row: Row, whole: Any) -> None:
     dtype = "float64" if "float64" in row.dtypes else row.dtypes[0]
     for call in row.calls:
         args, kwargs = make(row, call, dtype, "cpu")
-        f, given = _as_function(row, args, kwargs)
+        f, given = as_function(row, args, kwargs)
         if not given or "out" in kwargs:
             continue
         for in_dims in _variants(len(given)):

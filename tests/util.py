@@ -199,6 +199,20 @@ def differentiable_inputs(row: Row, call: Call, device: str = "cpu") -> tuple[li
     return xs, f
 
 
+def as_function(row: Row, args: Any, kwargs: Any) -> tuple[Any, list[Any]]:
+    """The call as a function of its tensors, and these."""
+    given = tensors([args, kwargs])
+
+    def call(*xs: Any) -> Any:
+        left = iter(xs)
+        put = lambda v: next(left) if isinstance(v, eg.Tensor) else v
+        a, k = map_tree(put, args), map_tree(put, kwargs)
+        result = resolve(row.name)(*a, **k)
+        return tuple(result) if isinstance(result, (tuple, list)) else result
+
+    return call, given
+
+
 class _Slot:
     def __init__(self, index: int) -> None:
         self.index = index
