@@ -6,6 +6,7 @@ import doctest
 import importlib
 import os
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,7 @@ def _program(page: Path) -> object:
 @pytest.mark.parametrize("page", [_program(p) for p in PAGES])
 def test_python_in_pages(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])  # a page may add to it
     names: dict[str, object] = {"__name__": "page"}
     for block in re.findall(r"^```python\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL):
         exec(compile(block, page.name, "exec"), names)

@@ -2,6 +2,13 @@
 // Included by vocabulary.h. Computed in double: none of them is on a hot path.
 #pragma once
 
+// Long series: a call costs nothing beside them, and their text in every loop would.
+#ifdef __CUDACC__
+#define EG_OUTLINE inline
+#else
+#define EG_OUTLINE [[maybe_unused]] __attribute__((noinline))
+#endif
+
 namespace eg::vocabulary {
 namespace {
 
@@ -105,7 +112,7 @@ EG_INLINE float digamma(float f) {
 #endif
 
 // Hurwitz zeta(s, q): ten terms, then Euler-Maclaurin.
-inline double zeta(double s, double q) {
+EG_OUTLINE double zeta(double s, double q) {
   if (s == 1) return INFINITY;
   if (s < 1) return NAN;
   if (q <= 0) {
@@ -143,7 +150,7 @@ inline double zeta(double s, double q) {
 inline float zeta(float s, float q) { return float(zeta(double(s), double(q))); }
 
 // The derivative of digamma: as above.
-inline double trigamma(double x) {
+EG_OUTLINE double trigamma(double x) {
   const double pi = 3.14159265358979323846;
   double result = 0, sign = 1;
   if (x < 0.5) {
@@ -162,7 +169,7 @@ inline double trigamma(double x) {
 }
 
 // polygamma(n, x): n-th derivative of digamma.
-inline double polygamma(double n, double x) {
+EG_OUTLINE double polygamma(double n, double x) {
   if (n == 0) return digamma(x);
   if (n == 1) return trigamma(x);
   const double sign = ::fmod(n, 2) == 0 ? -1 : 1;
@@ -214,7 +221,7 @@ EG_INLINE float erfinv(float x) {
 #endif
 
 // c[0] + c[1] x + ...: even and odd terms apart, as each waits for the one before it.
-inline double power_sum(double x, const double (&c)[24]) {
+EG_OUTLINE double power_sum(double x, const double (&c)[24]) {
   const double z = x * x;
   double even = c[22], odd = c[23];
   for (int i = 20; i >= 0; i -= 2) {
@@ -224,7 +231,7 @@ inline double power_sum(double x, const double (&c)[24]) {
   return even + x * odd;
 }
 // I0(x) and 2 I1(x) / x as their series in (x / 2)^2.
-inline double bessel_i_near(int order, double x) {
+EG_OUTLINE double bessel_i_near(int order, double x) {
   constexpr double i0[24] = {1.0,
                              1.0,
                              0.25,
@@ -277,7 +284,7 @@ inline double bessel_i_near(int order, double x) {
   return order ? power_sum(z, i1) * (x / 2) : power_sum(z, i0);
 }
 // exp(-a) sqrt(a) I(a) from a = 8 on: Chebyshev interpolation in 16 / a - 1, to 1e-17.
-inline double bessel_i_far(int order, double a) {
+EG_OUTLINE double bessel_i_far(int order, double a) {
   constexpr double i0[24] = {
       0.4021765094450081,      0.0033605519836678913,   0.00013621607438951463,
       1.114303378845176e-05,   1.4838476780922646e-06,  2.9735992084667734e-07,
@@ -300,7 +307,7 @@ inline double bessel_i_far(int order, double a) {
   return (order ? power_sum(z, i1) : power_sum(z, i0)) / ::sqrt(a);
 }
 // Modified Bessel functions of the first kind; scaled by exp(-|x|), or as they are.
-inline double bessel_i(int order, double x, bool scaled) {
+EG_OUTLINE double bessel_i(int order, double x, bool scaled) {
   const double a = __builtin_fabs(x);
   if (a <= 8) return bessel_i_near(order, x) * (scaled ? ::exp(-a) : 1);
   // In two steps: exp(a) may be beyond the range of double while the result is not.
@@ -310,7 +317,7 @@ inline double bessel_i(int order, double x, bool scaled) {
 }
 // Of the second kind, by the trapezoidal rule on their integral (Abramowitz & Stegun 9.6.24), whose error falls exponentially
 // with the step. Scaled by exp(x).
-inline double bessel_k_scaled(double order, double x) {
+EG_OUTLINE double bessel_k_scaled(double order, double x) {
   if (x != x) return x;
   if (x <= 0) return x == 0 ? INFINITY : NAN;
   if (x == INFINITY) return 0;
@@ -341,7 +348,7 @@ EG_SPECIAL(bessel_y0, x < 0 ? double(NAN) : ::y0(x))
 EG_SPECIAL(bessel_y1, x < 0 ? double(NAN) : ::y1(x))
 
 // exp(x^2) erfc(x); for large x the continued fraction of Abramowitz & Stegun 7.1.14.
-inline double scaled_erfc(double x) {
+EG_OUTLINE double scaled_erfc(double x) {
   if (x < 25) return x < -26.7 ? double(INFINITY) : ::exp(x * x) * ::erfc(x);
   double f = x;
   for (int k = 20; k > 0; --k) f = x + k / 2.0 / f;
@@ -353,7 +360,7 @@ EG_SPECIAL(log_ndtr, x < -1 ? ::log(scaled_erfc(-x * 0.7071067811865476) / 2) - 
                             : ::log1p(-::erfc(x * 0.7071067811865476) / 2))
 
 // Inverse of the normal distribution function: Abramowitz & Stegun 26.2.23 in the tails, refined by Halley's method.
-inline double normal_quantile(double p) {
+EG_OUTLINE double normal_quantile(double p) {
   if (!(p > 0 && p < 1)) return p == 0 ? -INFINITY : p == 1 ? INFINITY : NAN;
   if (p > 0.02 && p < 0.98) return 1.4142135623730951 * erfinv(2 * p - 1);
   const double q = p < 0.5 ? p : 1 - p;
@@ -425,7 +432,7 @@ EG_INLINE double by_recurrence(double order, double x, double second, F step) {
   return x != x ? x : value;
 }
 #define EG_POLYNOMIAL(name, SECOND, STEP)                                                      \
-  inline double name(double x, double order) {                                                 \
+  EG_OUTLINE double name(double x, double order) {                                             \
     return by_recurrence(order, x, SECOND,                                                     \
                          [x]([[maybe_unused]] double k, double p, double q) { return STEP; }); \
   }                                                                                            \
@@ -441,7 +448,7 @@ EG_POLYNOMIAL(legendre_polynomial_p, x, ((2 * k + 1) * x * p - k * q) / (k + 1))
 #undef EG_POLYNOMIAL
 
 // Ai: its power series near 0, asymptotic series to their smallest terms beyond (Abramowitz & Stegun 10.4).
-inline double airy_far(double x) {
+EG_OUTLINE double airy_far(double x) {
   const double size = __builtin_fabs(x), zeta = 2.0 / 3 * size * ::sqrt(size);
   double term = 1, alternating = 1, sums[2] = {1, 0};
   for (int k = 1; k < 24; ++k) {
@@ -457,7 +464,7 @@ inline double airy_far(double x) {
   const double turned = zeta + pi / 4;
   return (::sin(turned) * sums[0] - ::cos(turned) * sums[1]) / scale;
 }
-inline double airy_ai(double x) {
+EG_OUTLINE double airy_ai(double x) {
   if (x != x) return x;
   if (x > 200 || __builtin_fabs(x) > 1e30) return 0;
   if (!(x > -6.5 && x < 5.5)) return airy_far(x);
@@ -474,7 +481,7 @@ inline float airy_ai(float x) { return float(airy_ai(double(x))); }
 
 // Regularised incomplete gamma functions: the power series below a + 1, Lentz's continued fraction above.
 // Abramowitz & Stegun 6.5.29 and 6.5.31.
-inline double incomplete_gamma(double a, double x, bool upper) {
+EG_OUTLINE double incomplete_gamma(double a, double x, bool upper) {
   if (!(a >= 0) || !(x >= 0)) return NAN;
   if (a == 0) return x == 0 ? NAN : upper ? 0 : 1;
   if (x == 0) return upper ? 1 : 0;

@@ -409,7 +409,7 @@ EG_OP(
 EG_OP(
     +[](const Tensor& input, DType dtype) { return to(input, dtype); }, "_cast(input, dtype)",
     "Elements converted to a dtype; the gradient is converted back.", kInternal)
-EG_WAITS("_to_device to copy_", "the values, where one side is the host's")
+EG_WAITS("_to_device copy_", "the values, where one side is the host's")
 EG_OP(
     +[](const Tensor& input, Device device) { return to(input, device); },
     "_to_device(input, device)",
