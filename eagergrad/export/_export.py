@@ -102,11 +102,11 @@ def _written(model: Any, call: Call, name: str) -> tuple[str, dict[str, np.ndarr
     writer.write()
     result = _packed(run, writer)
     shapes = [
-        tuple("batch" if d == k and example.batch is not None else n for k, n in enumerate(a.shape))
+        tuple(None if d == k and example.batch is not None else n for k, n in enumerate(a.shape))
         for d, a in zip(example.dims, run.given, strict=True)
     ]
     checks = [
-        f"{n} = _input({n}, {n!r}, np.{a.dtype.name.replace('bool', 'bool_')}, {_shape_text(shape)}, {writer.writes})"
+        f"{n} = _input({n}, {n!r}, np.{a.dtype.name.replace('bool', 'bool_')}, {shape}, {writer.writes})"
         for n, a, shape in zip(inputs, run.given, shapes, strict=True)
     ]
     first = next((k for k, d in enumerate(example.dims) if d is not None), None)
@@ -116,8 +116,7 @@ def _written(model: Any, call: Call, name: str) -> tuple[str, dict[str, np.ndarr
         else [f"batch = {inputs[first]}.shape[{example.dims[first]}]"]
     )
     described = [
-        f"    {n}: {a.dtype}, {_shape_text(s)}"
-        for n, a, s in zip(inputs, run.given, shapes, strict=True)
+        f"    {n}: {a.dtype}, {s}" for n, a, s in zip(inputs, run.given, shapes, strict=True)
     ]
     text = _TEMPLATE.format(
         what=type(model).__name__
@@ -133,15 +132,6 @@ def _written(model: Any, call: Call, name: str) -> tuple[str, dict[str, np.ndarr
         lines=textwrap.indent("\n".join([*size, *writer.lines, f"return {result}"]), "    "),
     )
     return text, {k: v for k, v in arrays.items() if f"W[{k!r}]" in text}
-
-
-def _shape_text(shape: tuple[Any, ...]) -> str:
-    return (
-        "("
-        + ", ".join("None" if n == "batch" else str(n) for n in shape)
-        + ("," if len(shape) == 1 else "")
-        + ")"
-    )
 
 
 def _signature(example: Example) -> tuple[list[str], list[str], list[str]]:

@@ -130,9 +130,11 @@ def evaluating(model: Any) -> Iterator[None]:
 class Run:
     """One traced call: inputs and outputs with their values."""
 
-    def __init__(self, trace: Trace, inputs: list[Traced], outputs: list[Any], form: Any) -> None:
+    def __init__(
+        self, trace: Trace, given: list[np.ndarray], outputs: list[Any], form: Any
+    ) -> None:
         self.trace = trace
-        self.given = [x.value.detach().cpu().numpy().copy() for x in inputs]
+        self.given = given  # the inputs as they were before anything wrote into them
         self.outputs, self.form = [trace.noted(x) for x in outputs], form
         self.results = [
             _array(x.value if type(x) is Traced else x) for x in outputs if isinstance(x, Tensor)
@@ -147,8 +149,6 @@ def _array(x: Tensor) -> np.ndarray:
 def _run(model: Any, example: Example, size: int | None) -> Run:
     trace = Trace()
     tensors = [x.clone() for x in example.tensors(size)]
-    for x in tensors:
-        numpy_name(x.dtype)
     given = [_array(x) for x in tensors]
     inputs = [trace.value(x) for x in tensors]
     names = {id(m): n for n, m in model.named_modules()} if isinstance(model, nn.Module) else {}
@@ -167,9 +167,7 @@ def _run(model: Any, example: Example, size: int | None) -> Run:
         exits.remove()
     if not any(type(x) is Traced for x in outputs):
         raise ExportError("[export] nothing that the model returns depends on the input")
-    run = Run(trace, inputs, outputs, form)
-    run.given = given  # as they were before anything wrote into them
-    return run
+    return Run(trace, given, outputs, form)
 
 
 @dataclass
@@ -222,6 +220,7 @@ class Call:
     """A traced call of a model: the runs of it, of which the first is the example's, and what all of them have in common."""
 
     example: Example
+    sizes: list[Any]  # of the batch, one a run
     runs: list[Run]
     trace: Trace
     constants: list[Constant]
@@ -237,4 +236,4 @@ def traced(model: Any, example: Any, batch: Any) -> Call:
     if any(len(r.trace.constants) != len(runs[0].trace.constants) for r in runs):
         raise ExportError("[export] how many tensors the model makes depends on the batch's size")
     trace = joined([r.trace for r in runs], sizes) if n is not None else runs[0].trace
-    return Call(given, runs, trace, _constants(model, runs, sizes))
+    return Call(given, sizes, runs, trace, _constants(model, runs, sizes))

@@ -13,7 +13,7 @@ import eagergrad as eg
 from eagergrad.export._model import Call, Example, numpy_name, traced
 from eagergrad.export._onnx_graph import Graph, NoForm, Val
 from eagergrad.export._trace import Const, ExportError, Ref, Size, size_of
-from eagergrad.export._write import Names, canonical
+from eagergrad.export._write import Names, canonical, refs
 from eagergrad.export.onnx_forms import FORMS, elementwise
 from eagergrad.serialization import _atomic
 
@@ -131,8 +131,6 @@ class _Writer:
             None if first is None or example.batch is None else (inputs[first], example.dims[first])
         )
         self.graph = Graph(onnx, batch)  # type: ignore[arg-type]
-        n = example.batch
-        self.batches = [n] if n is None else [n, n + 1, 2 * n + 3]
         self.values = {k: Val(name, *self.kind(k)) for k, name in enumerate(inputs)}
         self.constants: dict[int, Val] = {}
 
@@ -142,7 +140,7 @@ class _Writer:
         if len(kinds) == 1:
             return dtype, kinds[0][1]
         shape = tuple(
-            size_of(list(n), self.batches) for n in zip(*(s for _, s in kinds), strict=True)
+            size_of(list(n), self.call.sizes) for n in zip(*(s for _, s in kinds), strict=True)
         )  # type: ignore[arg-type]
         if None in shape:
             raise ExportError(
@@ -298,6 +296,4 @@ _VIEWS = set(
 
 
 def _refs(call: Any) -> list[int]:
-    from eagergrad.export._write import refs
-
     return list(refs((call.args, call.kwargs)))

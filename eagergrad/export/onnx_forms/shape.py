@@ -28,13 +28,13 @@ def _permute(g: Graph, input: Val, *args: Any, name: str, **options: Any) -> str
     if name == "permute":
         order = np.asarray(_sizes(args), int) % rank
     elif name in ("movedim", "moveaxis"):
-        order = np.argsort(np.moveaxis(np.empty(range(2, 2 + rank)), *args).shape)
-        order = np.asarray([n - 2 for n in np.moveaxis(np.empty(range(2, 2 + rank)), *args).shape])
+        # Where sizes that tell the dimensions apart go; broadcast, they take no memory.
+        order = np.asarray(np.moveaxis(np.broadcast_to(0, range(rank)), *args).shape)
     elif name in ("t", "_reversed_dims"):
         order = order[::-1]
         if rank < 2:
             return input.name
-    elif rank:
+    else:
         a, b = args if args else (-1, -2)
         order[[a, b]] = order[[b, a]]
     return g.node("Transpose", input.name, perm=[int(d) for d in order])
