@@ -167,8 +167,9 @@ EG_OP(
       if (prepend) parts.push_back(*prepend);
       parts.push_back(input);
       if (append) parts.push_back(*append);
-      Tensor x = parts.size() > 1 && n > 0 ? cat(parts, d) : input;
-      for (int64_t i = 0; i < n; ++i) x = diff_once(x, d);
+      if (n == 0) return clone(input);
+      Tensor x = diff_once(parts.size() > 1 ? cat(parts, d) : input, d);
+      for (int64_t i = 1; i < n && x.sizes()[d] > 0; ++i) x = diff_once(x, d);
       return x;
     },
     "diff(input, n=1, dim=-1, prepend=None, append=None)", "n-th differences of neighbours.",

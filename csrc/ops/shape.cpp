@@ -221,26 +221,28 @@ Tensor triangle_indices(bool lower, int64_t rows, int64_t columns, int64_t offse
            "_indices] expected sizes of at least 0, got ", rows, " and ", columns);
   EG_CHECK_KIND(NotImplemented, dtype == DType::Int64 || dtype == DType::Int32, "[",
                 lower ? "tril" : "triu", "_indices] expected dtype int32 or int64, got ", dtype);
-  // Row r has its columns from the cut on, or up to it.
-  const auto cut_of = [&](int64_t r) {
-    return std::clamp<int64_t>(r + offset + (lower ? 1 : 0), 0, columns);
-  };
-  int64_t n = 0;
-  for (int64_t r = 0; r < rows; ++r) n += lower ? cut_of(r) : columns - cut_of(r);
+  // Row r has its columns from the cut on, or up to it. Before row `first` the cut is 0, from row `full` on `columns`.
+  const int64_t all = checked_numel({rows, columns});
+  const int64_t shift = std::clamp(offset, -rows, columns) + (lower ? 1 : 0);
+  const int64_t first = std::clamp<int64_t>(-shift, 0, rows);
+  const int64_t full = std::clamp<int64_t>(columns - shift, first, rows);
+  const int64_t cuts =
+      (full - first) * (first + full - 1 + 2 * shift) / 2 + (rows - full) * columns;
+  const int64_t n = all == 0 ? 0 : lower ? cuts : all - cuts;
   const DeviceScope scope(device);
   if (device.is_cpu()) {
     const Tensor out = empty({2, n}, DType::Int64);
     int64_t *row = out.data<int64_t>(), *column = row + n;
-    for (int64_t r = 0; r < rows; ++r) {
-      const int64_t cut = cut_of(r), end = lower ? cut : columns;
+    const int64_t end_row = n == 0 ? 0 : lower ? rows : full;
+    for (int64_t r = lower ? first : 0; r < end_row; ++r) {
+      const int64_t cut = std::clamp<int64_t>(r + shift, 0, columns), end = lower ? cut : columns;
       for (int64_t c = lower ? 0 : cut; c < end; ++c) *row++ = r, *column++ = c;
     }
     return cast_data(out, dtype);
   }
   const Tensor row = arange(rows);
   const Tensor begin =
-      minimum(maximum(add(row, Tensor(Scalar(offset + (lower ? 1 : 0)))), Tensor(0)),
-              Tensor(Scalar(columns)));
+      minimum(maximum(add(row, Tensor(Scalar(shift))), Tensor(0)), Tensor(Scalar(columns)));
   const Tensor ends = cumsum(lower ? begin : sub(Tensor(Scalar(columns)), begin), 0);
   const Tensor r = stretch_of_each(ends, n);
   // From the end of its row backwards.

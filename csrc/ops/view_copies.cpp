@@ -76,7 +76,7 @@ EG_OP(
     +[](const Tensor& x, int64_t dim) { return copied(unsqueeze(x, dim)); },
     "unsqueeze_copy(input, dim)", "A copy of unsqueeze().", kOut | kFunctionOnly)
 EG_OP(
-    +[](const Tensor& x, const Dims& size) { return copied(view(x, size)); },
+    +[](const Tensor& x, const Dims& size) { return copied(reshape(x, size)); },
     "view_copy(input, size)", "A copy of view().", kOut | kFunctionOnly)
 EG_OP(
     +[](const Tensor& x, const Dims& size) { return copied(expand(x, size)); },

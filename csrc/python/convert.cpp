@@ -207,6 +207,8 @@ Scalar to_scalar(PyObject* o) {
   if (is_tensor(o)) return unwrap(o).item();
   if (PyComplex_Check(o)) fail(ErrorKind::Type, "complex numbers are not supported");
   // NumPy's scalars
+  if (!PyObject_HasAttrString(o, "item"))
+    fail(ErrorKind::Type, "expected a number, got ", Py_TYPE(o)->tp_name);
   const Object plain = checked(PyObject_CallMethod(o, "item", nullptr));
   if (PyFloat_Check(plain.get()) || PyLong_Check(plain.get())) return to_scalar(plain.get());
   fail(ErrorKind::Type, "expected a number, got ", Py_TYPE(o)->tp_name);

@@ -90,8 +90,6 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     x = _float(input)
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
-    if bool((x.detach() <= (p - 1) / 2).any()):
-        raise RuntimeError(f"All elements must be greater than (p-1)/2 = {(p - 1) / 2}")
     steps = _ops["arange"](p, dtype=x.dtype, device=x.device) / 2
     return _ops["lgamma"](x.unsqueeze(-1) - steps).sum(-1) + p * (p - 1) / 4 * math.log(math.pi)
 
@@ -168,7 +166,8 @@ def chebyshev_polynomial_w(input: Any, n: Any, *, out: Any = None) -> Any:
 def _shifted(function: Any) -> Any:
     def call(input: Any, n: Any, *, out: Any = None) -> Any:
         """The polynomial of 2 x - 1."""
-        return function(2 * input - 1, n)
+        x, order = _operands(input, n)
+        return function(2 * x - 1, order)
 
     call.__name__ = call.__qualname__ = "shifted_" + function.__name__
     return with_out(casts=True)(call)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any
 
@@ -144,19 +145,29 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     return _C.named(_ops.gated(a, b), "GluBackward0")
 
 
+def _whole(op: str, number: float) -> int:
+    """The limit that a tensor of whole numbers is compared with."""
+    if not math.isfinite(number):
+        raise RuntimeError(f"[{op}] {number} cannot be converted to a whole number")
+    return int(number)
+
+
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
     """x kept within [min_val, max_val]; ValueError if the bounds cross."""
     if min_val > max_val:
         raise ValueError("min_val cannot be greater than max_val")
+    clamp = _ops.clamp_ if inplace else _ops.clamp
     if not input.dtype.is_floating_point:
         if input.dtype is eg.bool:
             raise RuntimeError("Bool inputs not supported for hardtanh")
-        if input.dtype is eg.uint8 and int(min_val) < 0:
+        low, high = _whole("hardtanh", min_val), _whole("hardtanh", max_val)
+        if input.dtype is eg.uint8 and low < 0:
             raise RuntimeError("cannot do hardtanh on an unsigned type with negative limits")
-        clamp = _ops.clamp_ if inplace else _ops.clamp
-        return clamp(input, int(min_val), int(max_val))
+        return clamp(input, low, high)
+    if min_val != min_val or max_val != max_val:
+        return clamp(input, min_val, max_val)
     op = _ops.hardtanh_ if inplace else _ops.hardtanh
     return op(input, min_val, max_val)
 
@@ -199,7 +210,8 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     if not input.dtype.is_floating_point:
         if input.dtype is eg.bool:
             raise NotImplementedError("[threshold] not implemented for bool")
-        kept = eg.where(input > int(threshold), input, int(value))
+        limit, other = _whole("threshold", threshold), _whole("threshold", value)
+        kept = eg.where(input > limit, input, other)
         return input.copy_(kept) if inplace else kept
     op = _ops.threshold_ if inplace else _ops.threshold
     return op(input, threshold, value)

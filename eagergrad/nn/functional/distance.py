@@ -36,11 +36,12 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> cosine_similarity(eg.tensor([[2.0, 0.0]]), eg.tensor([[5.0, 0.0]])).tolist()
     [1.0]
     """
-    if not (x1.is_floating_point() and x2.is_floating_point()):
+    common = eg.result_type(x1, x2)
+    if not common.is_floating_point:
         raise RuntimeError(
-            f"[cosine_similarity] expected floating point tensors, came {x1.dtype} and {x2.dtype}"
+            f"[cosine_similarity] expected a floating point tensor, came {x1.dtype} and {x2.dtype}"
         )
-    x1, x2 = eg.broadcast_tensors(x1, x2)
+    x1, x2 = eg.broadcast_tensors(x1.to(common), x2.to(common))
     n1 = eg.norm(x1, 2, dim, True).clamp_min(eps)
     n2 = eg.norm(x2, 2, dim, True).clamp_min(eps)
     return ((x1 / n1) * (x2 / n2)).sum(dim)

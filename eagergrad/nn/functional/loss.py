@@ -296,7 +296,7 @@ def multilabel_soft_margin_loss(
     loss = -(target * _ops.log_sigmoid(input) + (1 - target) * _ops.log_sigmoid(-input))
     if weight is not None:
         loss = loss * weight
-    return _reduced(loss.mean(-1), reduction)
+    return _reduced(loss.sum(input.dim() - 1) / input.shape[-1], reduction)
 
 
 # ---- regression --------------------------------------------------------------------------------------------------

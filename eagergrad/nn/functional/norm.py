@@ -192,6 +192,8 @@ def local_response_norm(
         raise ValueError(
             f"Expected 3D or higher dimensionality input (got {input.dim()} dimensions)"
         )
+    if size <= 0:
+        raise RuntimeError(f"[local_response_norm] expected size to be greater than 0, got {size}")
     if input.numel() == 0:
         return input
     squares = input * input

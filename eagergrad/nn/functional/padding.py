@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 
 from eagergrad import Tensor
@@ -27,7 +28,7 @@ def pad(
     >>> pad(eg.arange(3.0).reshape(1, 3), (2, 1), mode="reflect").tolist()
     [[2.0, 1.0, 0.0, 1.0, 2.0, 1.0]]
     """
-    pad = [int(n) for n in pad]
+    pad = [operator.index(n) for n in pad]
     if mode == "constant":
         return _ops.constant_pad_nd(input, pad, 0 if value is None else value)
     if mode not in _MODES:

@@ -160,6 +160,10 @@ def _unpool(
     padding: Any,
     output_size: Any,
 ) -> Tensor:
+    if input.dim() not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"[max_unpool{n}d] expected a {n + 1}-d or {n + 2}-d input, got shape {tuple(input.shape)}"
+        )
     kernel = _numbers(kernel_size, n)
     steps = kernel if stride is None else _numbers(stride, n)
     pads = _numbers(padding, n)

@@ -68,6 +68,12 @@ class _ConvNd(Module):
     ) -> None:
         super().__init__()
         _check(in_channels, out_channels, groups, stride, padding, padding_mode)
+        for name, numbers in (("stride", stride), ("padding", padding), ("dilation", dilation)):
+            if not isinstance(numbers, str) and len(numbers) not in (1, len(kernel_size)):
+                raise RuntimeError(
+                    f"expected {name} to be a single integer value or a list of {len(kernel_size)} values to match "
+                    f"the kernel {kernel_size}, but got {name}={numbers}"
+                )
         self.in_channels = in_channels
         self.out_channels = out_channels
         self.kernel_size = kernel_size
@@ -166,13 +172,12 @@ def _check(
 
 def _pad_list(padding: Any, kernel: tuple[int, ...], dilation: tuple[int, ...]) -> list[int]:
     """The padding in F.pad's order: (before, after) of the last dimension first."""
-    if len(kernel) != len(dilation):
-        raise ValueError(f"kernel_size expected {len(dilation)} numbers, got {kernel}")
+    if not isinstance(padding, str):
+        return [n for n in reversed(padding) for _ in range(2)]
     pairs = []
-    for i, (k, d) in enumerate(zip(kernel, dilation, strict=True)):
-        total = d * (k - 1) if padding == "same" else 0
-        both = (total // 2, total - total // 2)
-        pairs.append(both if isinstance(padding, str) else (padding[i], padding[i]))
+    for i, k in enumerate(kernel):
+        total = dilation[i % len(dilation)] * (k - 1) if padding == "same" else 0
+        pairs.append((total // 2, total - total // 2))
     return [n for pair in reversed(pairs) for n in pair]
 
 

@@ -39,8 +39,6 @@ class _Pad(Module):
     def __init__(self, padding: Any) -> None:
         super().__init__()
         self.padding = _numbers(padding, 2 * self._dims)
-        if len(self.padding) != 2 * self._dims:
-            raise ValueError(f"expected {2 * self._dims} padding numbers, got {self.padding}")
 
     def forward(self, input: Tensor) -> Tensor:
         return F.pad(input, self.padding, self._mode)

@@ -1,0 +1,103 @@
+"""Odd and bad input: each is refused clearly or answered rightly, without long loops, crashes or silent nonsense."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import eagergrad as eg
+
+F = eg.nn.functional
+NAN, INF = float("nan"), float("inf")
+
+REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
+    "triangle with more entries than memory has addresses": (
+        RuntimeError,
+        "too many elements",
+        lambda: eg.tril_indices(2**33, 2**31),
+    ),
+    "threshold without a number": (
+        TypeError,
+        "expected a number, got NoneType",
+        lambda: F.threshold(eg.ones(2), None, 5.0),
+    ),
+    "threshold of whole numbers at NaN": (
+        RuntimeError,
+        "whole number",
+        lambda: F.threshold(eg.arange(2), NAN, 5.0),
+    ),
+    "hardtanh of whole numbers at infinity": (
+        RuntimeError,
+        "whole number",
+        lambda: F.hardtanh(eg.arange(2), -INF, 5.0),
+    ),
+    "convolution with padding of two numbers for three dimensions": (
+        RuntimeError,
+        "list of 3 values",
+        lambda: eg.nn.Conv3d(1, 1, 3, padding=(1, 1)),
+    ),
+    "padding by half an element": (
+        TypeError,
+        "float",
+        lambda: F.pad(eg.ones(2), (1, 0.5)),
+    ),
+    "unpooling of a vector": (
+        RuntimeError,
+        "3-d or 4-d",
+        lambda: F.max_unpool2d(eg.ones(2), eg.arange(2), 2),
+    ),
+    "local response norm over no channels": (
+        RuntimeError,
+        "greater than 0",
+        lambda: F.local_response_norm(eg.ones(2, 3, 4), 0),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED, ids=[c.replace(" ", "-") for c in REFUSED])
+def test_bad_input_is_refused_clearly(case: str) -> None:
+    error, match, call = REFUSED[case]
+    with pytest.raises(error, match=match):
+        call()
+
+
+@pytest.mark.parametrize("function", [eg.tril_indices, eg.triu_indices])
+def test_triangles_of_any_offset(function: Any) -> None:
+    matrix = eg.tril if function is eg.tril_indices else eg.triu
+    for offset in [*range(-6, 7), 2**63 - 1, -(2**63)]:
+        for rows in range(4):
+            for columns in range(5):
+                there = eg.ones(rows, columns)
+                near = max(-9, min(9, offset))
+                expected = matrix(there, near).nonzero().t().tolist()
+                assert function(rows, columns, offset).tolist() == expected
+
+
+def test_differences_end_where_nothing_is_left() -> None:
+    assert eg.diff(eg.arange(3), 2**40).shape == (0,)
+    x = eg.arange(3)
+    eg.diff(x, 0).add_(1)
+    assert x.tolist() == [0, 1, 2]
+
+
+def test_shifted_polynomials_of_bytes_do_not_wrap() -> None:
+    y = eg.special.shifted_chebyshev_polynomial_t(eg.tensor(0, dtype=eg.uint8), 3)
+    assert float(y) == -1.0
+
+
+def test_bounds_of_nan_give_nan() -> None:
+    assert F.hardtanh(eg.ones(2), NAN, 0.7).isnan().all()
+
+
+def test_functions_take_what_pytorch_takes() -> None:
+    assert eg.view_copy(eg.arange(6).reshape(2, 3).t(), (6,)).tolist() == [0, 3, 1, 4, 2, 5]
+    assert eg.nn.Conv2d(1, 1, 3, padding=(1,))(eg.ones(1, 4, 4)).shape == (1, 4, 4)
+    assert eg.nn.ZeroPad2d((1, 2))(eg.ones(1, 1)).tolist() == [[0, 1, 0, 0]]
+    assert eg.mvlgamma(eg.tensor([-1.0]), 1).tolist() == [INF]
+    same = eg.cosine_similarity(eg.tensor([[1.0, 2.0]]), eg.tensor([[2, 4]]))
+    assert same.item() == pytest.approx(1)
+    logits, target = eg.zeros(1, 1), eg.tensor([[1.0, 0.0, 1.0]])
+    loss = F.multilabel_soft_margin_loss(logits, target)
+    assert loss.item() == pytest.approx(3 * 0.6931472)  # divided by the classes of the logits
