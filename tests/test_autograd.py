@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -578,6 +579,26 @@ def test_a_write_to_a_view_reaches_another_view() -> None:
     a.mul_(2)
     (b * b).sum().backward()
     assert x.grad.tolist() == [8.0, 16.0, 24.0, 8.0]
+
+
+@pytest.mark.parametrize(
+    "join",
+    [
+        lambda w, view: w * view,
+        lambda w, view: w.expand(2, 2) @ view.view(2, 2),
+        lambda w, view: eg.cat([w, view]),
+        lambda w, view: eg.lerp(w.expand(4), view, 0.5),
+        lambda w, view: w.expand(4).clone().add_(view),
+    ],
+    ids=["mul", "matmul", "cat", "lerp", "add_"],
+)
+def test_a_view_out_of_step_beside_an_operand_that_requires_a_gradient(join: Any) -> None:
+    # The first operand alone makes the op record, so the view's new history is younger than the op's node.
+    w, v = leaf(2.0), leaf(3.0)
+    view = eg.ones(2, 2).view(4)
+    view += v
+    join(w, view).sum().backward()
+    assert v.grad is not None and v.grad.item() != 0
 
 
 def test_views_of_views() -> None:

@@ -367,3 +367,8 @@ def test_mixed_precision_under_the_name_of_the_cpu():
 def test_weight_of_direction_and_length():
     v, g = eg.tensor([[3.0, 4.0], [0.0, 2.0]]), eg.tensor([[10.0], [1.0]])
     assert eg._weight_norm(v, g).tolist() == [[6.0, 8.0], [0.0, 1.0]]
+
+
+def test_sparse_torch() -> None:
+    one_hot = eg.sparse.torch.eye(3).index_select(dim=0, index=eg.tensor([2, 0]))
+    assert one_hot.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]

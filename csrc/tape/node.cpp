@@ -42,10 +42,12 @@ static Tensor unpacked(PackedTensor& packed, const Node& node) {
 
 // --- nodes -----------------------------------------------------------------------------------------------------
 
-static std::atomic<uint64_t> next_sequence{1};
+static uint64_t next_number() {
+  static std::atomic<uint64_t> next{1};
+  return next.fetch_add(1, std::memory_order_relaxed);
+}
 
-Node::Node()
-    : sequence(next_sequence.fetch_add(1, std::memory_order_relaxed)), site(Site::here()) {}
+Node::Node() : sequence(next_number()), site(Site::here()) {}
 Node::Node(LeafTag) : sequence(0) {}
 Node::~Node() = default;
 
@@ -82,7 +84,11 @@ Tensor named(Tensor y, const char* title) {
 
 bool Node::add_input(const Tensor& t) {
   edges.push_back(t.defined() ? gradient_edge(t) : Edge{});
-  return static_cast<bool>(edges.back().node);
+  const Node* const from = edges.back().node.get();
+  if (!from) return false;
+  // A view that was out of step with its root took its history just now: the engine walks by falling numbers.
+  if (EG_UNLIKELY(from->sequence > sequence)) sequence = next_number();
+  return true;
 }
 
 // The same values and place on the tape, in an object that later in-place writes to t do not reach: holding t itself could

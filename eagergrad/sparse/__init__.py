@@ -10,6 +10,7 @@ tensor([1., 0., 0., 2.])
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from . import dispatch as _dispatch
@@ -91,4 +92,6 @@ def __getattr__(name: str) -> Any:
         from .layers import Linear
 
         return Linear
+    if name == "torch":  # old programs say torch.sparse.torch.eye
+        return sys.modules[__name__.partition(".")[0]]
     raise AttributeError(f"module 'eagergrad.sparse' has no attribute {name!r}")
