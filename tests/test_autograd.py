@@ -595,7 +595,7 @@ def test_a_write_to_a_view_reaches_another_view() -> None:
 def test_a_view_out_of_step_beside_an_operand_that_requires_a_gradient(join: Any) -> None:
     # The first operand alone makes the op record, so the view's new history is younger than the op's node.
     w, v = leaf(2.0), leaf(3.0)
-    view = eg.ones(2, 2).view(4)
+    view = eg.ones(2, 2, dtype=eg.float64).view(4)
     view += v
     join(w, view).sum().backward()
     assert v.grad is not None and v.grad.item() != 0
