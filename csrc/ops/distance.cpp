@@ -92,6 +92,9 @@ Tensor distances(const Tensor& a, const Tensor& b, double p, bool pairs) {
   const DType t = result_type(a, b);
   EG_CHECK_KIND(NotImplemented, is_floating(t), "[", pairs ? "pdist" : "cdist",
                 "] expected floating point rows, got ", a.dtype());
+  EG_CHECK(a.dim() >= 2 && b.dim() >= 2 && a.size(-1) == b.size(-1) && (!pairs || a.dim() == 2),
+           "[", pairs ? "pdist" : "cdist", "] rows of shapes ", a.sizes(), " and ", b.sizes(),
+           " do not fit");
   const Tensor x = to(a, t), z = to(b, t);
   if (!x.device().is_cpu()) return composed(x, z, p, pairs);
   return apply(Distance{p, pairs}, x, pairs ? x.detach() : z);

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
@@ -36,7 +38,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> cosine_similarity(eg.tensor([[2.0, 0.0]]), eg.tensor([[5.0, 0.0]])).tolist()
     [1.0]
     """
-    common = eg.result_type(x1, x2)
+    common: Any = eg.result_type(x1, x2)
     if not common.is_floating_point:
         raise RuntimeError(
             f"[cosine_similarity] expected a floating point tensor, came {x1.dtype} and {x2.dtype}"
