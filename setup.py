@@ -53,6 +53,12 @@ SMALL = (
     ),
     *("symmetric", "vision"),
 )
+# What only launches, runs once at import, or hands all its work to kernels: for size.
+COLD = (
+    "cuda",
+    *("ops/grid_composed", "ops/linalg", "ops/optim_differentiable", "ops/qr", "ops/vision"),
+    *("python/cuda", "python/module"),
+)
 # -O3 makes twice the code of -O2: of small matrices, whole vectors already, it is faster by a tenth to a third; sorts are as quick or
 # quicker with -O2, selections (median, kthvalue) take a third more.
 WHOLE_VECTORS = ("small", "sort")
@@ -211,10 +217,10 @@ def jobs_of(tools: Toolchain) -> list[Job]:
 
     jobs = []
     for part in ONCE:
-        # The host's side of the GPU only launches.
-        command = [*tools.once(), *(["-Os"] if part == "cuda" and not tools.sanitize else [])]
         for source in sorted((ROOT / "csrc" / part).glob("*.cpp")):
             name = f"{part}/{source.stem}.o"
+            cold = (part in COLD or f"{part}/{source.stem}" in COLD) and not tools.sanitize
+            command = [*tools.once(), *(["-Os"] if cold else [])]
             if part == "python":
                 key = shlex.join([*command, versions])
                 jobs.append(Job(source, folder / abi / name, [*command, *includes], key))
