@@ -14,7 +14,9 @@ import json
 import os
 import struct
 import tempfile
+import tokenize
 import zipfile
+import zlib
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, TypeAlias
@@ -293,6 +295,13 @@ class _Archive:
             return np.memmap(self._mapped, dtype, "c", f.tell(), shape, order).view(np.ndarray)  # type: ignore[arg-type,call-overload]
 
 
+# What readers of archives, headers and numbers raise: NotImplementedError for a compression that zipfile does not know,
+# TokenError for a header that is cut off.
+_DAMAGE = (
+    ValueError, KeyError, IndexError, NotImplementedError, SyntaxError, struct.error, tokenize.TokenError, zlib.error,
+)  # fmt: skip
+
+
 def _of_other(f: IO[bytes], name: str) -> Exception:
     """What to raise for a file that `save` did not write."""
     f.seek(0)
@@ -324,7 +333,7 @@ def _read_zip(f: IO[bytes], name: str, mapped: str | None, find: Callable, place
             return Decoder(source.array, find, place).decode(source.tree())
     except (zipfile.BadZipFile, EOFError, OSError):
         raise _of_other(f, name) from None
-    except (ValueError, KeyError, IndexError, struct.error, json.JSONDecodeError) as error:
+    except _DAMAGE as error:
         raise RuntimeError(f"[load] {name} is damaged: {error}") from error
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import eagergrad as eg
+from eagergrad import _C
 
 F = eg.nn.functional
 NAN, INF = float("nan"), float("inf")
@@ -17,6 +18,21 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
         RuntimeError,
         "too many elements",
         lambda: eg.tril_indices(2**33, 2**31),
+    ),
+    "rows of different lengths in the kernel of distances": (
+        RuntimeError,
+        "do not fit",
+        lambda: _C.op_table["_distances"](eg.ones(2, 3), eg.ones(2, 4), 2.0, False),
+    ),
+    "repetition whose size wraps": (
+        RuntimeError,
+        "too many elements",
+        lambda: eg.ones(4).repeat(2**62 + 1),
+    ),
+    "repeats whose sum wraps": (
+        RuntimeError,
+        "64 bits",
+        lambda: eg.ones(5).repeat_interleave(eg.tensor([2**62] * 4 + [3])),
     ),
     "threshold without a number": (
         TypeError,
@@ -80,6 +96,18 @@ def test_differences_end_where_nothing_is_left() -> None:
     x = eg.arange(3)
     eg.diff(x, 0).add_(1)
     assert x.tolist() == [0, 1, 2]
+
+
+def test_repeat_fills_as_many_dimensions_as_a_tensor_has() -> None:
+    x = eg.arange(3.0)[::2].requires_grad_()
+    y = x.repeat([1] * 63 + [2])
+    assert y.flatten().tolist() == [0, 2, 0, 2]
+    y.sum().backward()
+    assert x.grad.tolist() == [2, 2]
+
+
+def test_logsumexp_over_lines_of_a_matrix_without_columns() -> None:
+    assert eg.logsumexp(eg.ones(3, 0), 0).shape == (0,)
 
 
 def test_shifted_polynomials_of_bytes_do_not_wrap() -> None:

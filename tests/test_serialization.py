@@ -2,6 +2,7 @@
 
 import argparse
 import collections
+import contextlib
 import copy
 import enum
 import functools
@@ -299,6 +300,16 @@ def test_damage_is_reported(tmp_path):
         eg.load(path)
     with pytest.raises(FileNotFoundError):
         eg.load(tmp_path / "none.pt")
+
+
+def test_every_damaged_byte_is_reported_or_harmless(tmp_path):
+    path = tmp_path / "w.pt"
+    eg.save({"w": eg.ones(2)}, path)
+    data = path.read_bytes()
+    for at in (i for i in range(len(data)) if data[i] not in b"\0 "):  # less the padding
+        path.write_bytes(data[:at] + bytes([data[at] ^ 0x5A]) + data[at + 1 :])
+        with contextlib.suppress(RuntimeError):
+            eg.load(path, mmap=at % 2 == 0)
 
 
 def test_map_location_function_sees_every_tensor():

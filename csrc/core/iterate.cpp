@@ -3,6 +3,8 @@
 namespace eg {
 
 Walk::Walk(IntSpan shape) : dims_(static_cast<int>(shape.size())) {
+  EG_CHECK(shape.size() <= kMaxDims, "a tensor has at most ", kMaxDims, " dimensions, got ",
+           shape.size());
   for (int d = 0; d < dims_; ++d) {
     sizes_[d] = shape[dims_ - 1 - d];
     numel_ *= sizes_[d];

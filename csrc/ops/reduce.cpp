@@ -288,7 +288,8 @@ struct LogSumExp {
     Layout l(cx, dims, memory_order(cx, dims));
     if (!active_device.is_cpu() && l.inner != 1) l = l.lines();
     Tensor y = empty(keepdim ? l.kept : l.squeezed, compute_type(type));
-    kernels<SoftmaxKernels>().logsumexp(type, l.data.raw(), y.raw(), l.outer, l.length, l.inner);
+    if (y.numel() > 0)
+      kernels<SoftmaxKernels>().logsumexp(type, l.data.raw(), y.raw(), l.outer, l.length, l.inner);
     y = cast_data(y, x.dtype());
     ctx.save(y);
     return y;

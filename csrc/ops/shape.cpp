@@ -55,42 +55,49 @@ Tensor unflatten(const Tensor& x, int64_t dim, const Dims& sizes) {
   return view(x, shape);
 }
 
-// Dims of x and of its repetitions, interleaved: [times0, size0, times1, size1 ...].
+// Of x and of its repetitions, interleaved without ones: [times0, size0, times1, size1 ...].
+struct Interleaved {
+  Dims sizes, strides;
+  Dims repeats;  // which of them are repetitions
+};
+
 struct Repeat {
   static constexpr const char* name = "Repeat";
   Dims times;
   Dims in_sizes;
 
-  Dims interleaved() const {
-    Dims out;
+  Interleaved interleaved(IntSpan strides) const {
+    Interleaved all;
     const size_t lead = times.size() - in_sizes.size();
+    const auto add = [&](int64_t size, int64_t stride) {
+      all.sizes.push_back(size), all.strides.push_back(stride);
+    };
     for (size_t d = 0; d < times.size(); ++d) {
-      out.push_back(times[d]);
-      out.push_back(d < lead ? 1 : in_sizes[d - lead]);
+      if (times[d] != 1) {
+        all.repeats.push_back(static_cast<int64_t>(all.sizes.size()));
+        add(times[d], 0);
+      }
+      if (d >= lead && in_sizes[d - lead] != 1) add(in_sizes[d - lead], strides[d - lead]);
     }
-    return out;
+    return all;
   }
   Tensor forward(Context&, const Tensor& x) {
     in_sizes = x.sizes();
     const size_t lead = times.size() - in_sizes.size();
-    Dims out_sizes, from(2 * times.size(), 0);
-    for (size_t d = 0; d < times.size(); ++d) {
-      out_sizes.push_back(times[d] * (d < lead ? 1 : in_sizes[d - lead]));
-      from[2 * d + 1] = d < lead ? 0 : x.strides()[d - lead];
-    }
+    Dims out_sizes;
+    for (size_t d = 0; d < times.size(); ++d)
+      out_sizes.push_back(d < lead ? times[d] : checked_numel({times[d], in_sizes[d - lead]}));
     Tensor out = empty(out_sizes, x.dtype(), x.device());
     if (out.numel() == 0) return out;
-    const Dims both = interleaved();
-    copy_into(make_view(out, both, contiguous_strides(both), out.offset()),
-              make_view(x, both, from, x.offset()));
+    const Interleaved both = interleaved(x.strides());
+    copy_into(make_view(out, both.sizes, contiguous_strides(both.sizes), out.offset()),
+              make_view(x, both.sizes, both.strides, x.offset()));
     return out;
   }
   Tensors backward(Context&, const Tensor& g) {
-    Dims dims;
-    for (size_t d = 0; d < times.size(); ++d)
-      if (times[d] != 1) dims.push_back(2 * d);
-    const Tensor each = reshape(g, interleaved());
-    return {reshape(dims.empty() ? each : sum(each, dims), in_sizes)};
+    const Interleaved both = interleaved(in_sizes);
+    const Tensor each = reshape(g, both.sizes);
+    return {reshape(both.repeats.empty() ? each : sum(each, both.repeats), in_sizes)};
   }
 };
 
@@ -275,12 +282,11 @@ Tensor repeat_each(const Tensor& x, int64_t times, std::optional<int64_t> dim,
   const Tensor in = dim ? x : flatten(x, 0, -1);
   const Tensor rows = in.dim() ? in : reshape(in, {1});
   const int64_t d = wrap_dim(dim.value_or(0), rows.dim());
-  EG_CHECK(!output_size || *output_size == times * rows.sizes()[d],
-           "[repeat_interleave] output_size should be ", times * rows.sizes()[d], ", got ",
-           output_size.value_or(0));
   Dims wide = rows.sizes(), shape = rows.sizes();
   wide.insert(d + 1, times);
-  shape[d] *= times;
+  shape[d] = checked_numel({times, shape[d]});
+  EG_CHECK(!output_size || *output_size == shape[d], "[repeat_interleave] output_size should be ",
+           shape[d], ", got ", output_size.value_or(0));
   const Tensor out = reshape(expand(unsqueeze(rows, d + 1), wide), shape);
   return out->storage == x->storage ? clone(out) : out;
 }
@@ -293,9 +299,10 @@ Tensor repeat_positions(const Tensor& repeats, std::optional<int64_t> output_siz
   const DeviceScope scope(repeats.device());
   const GradMode off(false);
   const Tensor times = contiguous_data(cast_data(repeats, DType::Int64));
-  require(ge(times, Tensor(0)),
-          {ErrorKind::Runtime, "repeat_interleave", "repeats can not be negative"});
-  const Tensor ends = cumsum(times, 0);
+  const Tensor ends = cumsum(times, 0);  // the first that does not fit 64 bits is negative
+  require(ge(minimum(times, ends), Tensor(0)),
+          {ErrorKind::Runtime, "repeat_interleave",
+           "repeats can not be negative, nor sum up to more than 64 bits hold"});
   const Tensor last = ends.numel() ? select(ends, 0, -1) : scalar_tensor(Scalar(0), DType::Int64);
   const bool waits = !output_size || times.device().is_cpu();
   const int64_t total = waits ? last.item().to_int() : *output_size;
