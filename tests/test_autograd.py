@@ -303,6 +303,33 @@ def test_retain_grad_keeps_a_gradient_after_the_hooks() -> None:
     assert h.grad.item() == 7.0 and x.grad.item() == 14.0
 
 
+@pytest.mark.parametrize("write", ["mul_", "relu_", "setitem", "through a view"])
+def test_retain_grad_keeps_the_gradient_of_the_newest_value(write: str) -> None:
+    x = leaf(-1.0, 2.0)
+    h = x * 2
+    h.retain_grad()
+    if write == "mul_":
+        h.mul_(3)
+    elif write == "relu_":
+        eg.nn.functional.relu(h, inplace=True)
+    elif write == "setitem":
+        h[0] = 5.0
+    else:
+        h.view(2)[:1].mul_(2)
+    (h * 7).sum().backward()
+    assert h.grad.tolist() == [7.0, 7.0]
+
+
+def test_retain_grad_of_a_view_that_is_written() -> None:
+    x = leaf(-1.0, 2.0)
+    base = x * 2
+    view = base[:1]
+    view.retain_grad()
+    view.mul_(2)
+    (base * view).sum().backward()
+    assert view.grad.tolist() == [0.0] and x.grad.tolist() == [-16.0, -8.0]
+
+
 def test_hooks_on_nodes() -> None:
     x, seen = leaf(1.0), []
     y = (x * 2).sum()
@@ -314,6 +341,15 @@ def test_hooks_on_nodes() -> None:
 
 
 # -- leaves, grad, requires_grad -------------------------------------------------------------------
+
+
+def test_a_leaf_that_is_frozen_before_backward_gets_no_gradient() -> None:
+    x, w, frozen = leaf(1.0), leaf(2.0), leaf(3.0)
+    loss = (x * w * frozen).sum()
+    frozen.requires_grad_(False)
+    w.detach_()
+    loss.backward()
+    assert x.grad.item() == 6.0 and w.grad is None and frozen.grad is None
 
 
 def test_leaves_and_what_is_computed_from_them() -> None:
@@ -667,6 +703,18 @@ def test_a_write_to_an_expanded_tensor_is_refused() -> None:
     x = eg.zeros(1, 3).expand(2, 3)
     with pytest.raises(RuntimeError):
         x.add_(1)
+    with pytest.raises(RuntimeError):
+        x[:, 0] = 1
+
+
+def test_a_part_of_an_expanded_tensor_can_be_written() -> None:
+    base = eg.zeros(1, 3)
+    base.expand(2, 3)[0] = eg.ones(3)
+    v = leaf(5.0)
+    recorded = eg.zeros(1, 3, dtype=eg.float64)
+    recorded.expand(2, 3)[:1] = v
+    recorded.sum().backward()
+    assert base.tolist() == [[1.0, 1.0, 1.0]] and v.grad.item() == 3.0
 
 
 def test_views_from_unbind_share_memory() -> None:

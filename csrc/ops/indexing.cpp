@@ -142,6 +142,11 @@ Tensor without_leading_ones(const Tensor& value, int64_t dims) {
   return v;
 }
 
+// A part of an expanded tensor may be written to if it does not overlap itself.
+void check_part(const Tensor& self, const Tensor& part) {
+  check_inplace(EG_UNLIKELY(has_internal_overlap(self)) ? part : self, "setitem");
+}
+
 }  // namespace
 
 Tensor get_item(const Tensor& x, const IndexItems& items) {
@@ -164,13 +169,13 @@ void set_item(const Tensor& self, const IndexItems& items, const Tensor& value) 
   }
   const Tensor v = without_leading_ones(value, s.region.axes.size());
   if (recorded) {
-    check_inplace(self, "setitem");
     Tensor target = view_of(self, s);  // even of all: what is overwritten gets a gradient of zeros
+    check_part(self, target);
     copy_(target, v);
     return;
   }
-  check_inplace(self, "setitem");
   const Tensor target = s.region.of(self);
+  check_part(self, target);
   EG_CHECK(is_expandable_to(v.sizes(), target.sizes()), "shape mismatch: value tensor of shape ",
            value.sizes(), " cannot be broadcast to indexing result of shape ", target.sizes());
   copy_into(target, v);

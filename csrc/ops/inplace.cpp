@@ -164,6 +164,20 @@ void keep_saved_values(Node* node, const Storage& written) {
 
 }  // namespace
 
+// The tape's place of t from now on. A gradient that retain_grad keeps is that of the newest value; hooks stay with the old one.
+static void take_place(TensorImpl& t, Ref<Node> node, uint32_t nr) {
+  if (EG_UNLIKELY(t.meta && t.meta->retain_grad && t.grad_fn)) {
+    auto& kept = t.grad_fn->retain_hooks;
+    for (size_t i = kept.size(); i-- > 0;) {
+      if (kept[i].nr != t.output_nr) continue;
+      node->retain_hooks.push_back({nr, kept[i].hook});
+      kept.erase(kept.begin() + static_cast<std::ptrdiff_t>(i));
+    }
+  }
+  t.grad_fn = std::move(node);
+  t.output_nr = nr;
+}
+
 void refresh_view(TensorImpl& view) {
   const Ref<TensorImpl> root = view.base;
   view.base_epoch = root->epoch;
@@ -175,8 +189,7 @@ void refresh_view(TensorImpl& view) {
   Ref<RegionNode> node(new RegionNode(region_of(view, *root)));
   node->edges.push_back(edge);
   node->outputs.push_back(meta_of(view));
-  view.grad_fn = node;
-  view.output_nr = 0;
+  take_place(view, std::move(node), 0);
 }
 
 void mark_view(const Tensor& view, const Tensor& of) {
@@ -221,27 +234,25 @@ void rewrite_history(const Tensor& t, const Tensor& value) {
     node->edges.push_back(gradient_edge(Tensor(root)));
     node->edges.push_back(edge_of_value(value));
     node->outputs.push_back(meta_of(*root));
-    root->grad_fn = node;
-    root->output_nr = 0;
+    take_place(*root, std::move(node), 0);
     ++root->epoch;
+    if (EG_UNLIKELY(t->meta && t->meta->retain_grad))
+      t.grad_fn();  // the write's own value, not a later one
     return;
   }
   if (carries) {
     const Edge edge = gradient_edge(value);
     if (!value.grad_fn()) {  // a leaf's own value: t must not become that leaf
       const Tensor through = mul(value, Tensor(1));
-      t->grad_fn = through.grad_fn();
-      t->output_nr = through->output_nr;
+      take_place(*t.impl(), through.grad_fn(), through->output_nr);
     } else {
-      t->grad_fn = edge.node;
-      t->output_nr = edge.nr;
+      take_place(*t.impl(), edge.node, edge.nr);
     }
   } else {
     Ref<ConstantNode> node(new ConstantNode);
     node->edges.push_back(gradient_edge(t));
     node->outputs.push_back(meta_of(*t.impl()));
-    t->grad_fn = node;
-    t->output_nr = 0;
+    take_place(*t.impl(), std::move(node), 0);
   }
   ++t->epoch;
 }

@@ -208,7 +208,8 @@ class Run {
     capture(node, v.grads);
     if (is_accumulator(node)) {
       const Tensor leaf = accumulated_variable(node);
-      if (leaf.defined() && wants_leaf(node)) accumulate(leaf, v);
+      // A leaf that was frozen since (`p.requires_grad_(False)`) gets nothing.
+      if (leaf.defined() && leaf->requires_grad && wants_leaf(node)) accumulate(leaf, v);
     } else if (leads_on(node)) {
       pass_on(v);
     }
