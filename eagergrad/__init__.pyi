@@ -584,7 +584,6 @@ def index_fill(input: Tensor, dim: _int, index: Tensor, value: Tensor | complex)
 def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: _bool = False) -> Tensor: r"""A copy of input with input[indices] = values, or += with accumulate, repeated indices added up."""
 def index_put_(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, accumulate: _bool = False) -> Tensor: r"""index_put() in place."""
 def index_reduce(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = True, out: Any = None) -> Tensor: r"""A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names."""
-def index_reduce_(input: Tensor, dim: _int, index: Tensor, source: Tensor, reduce: _str, *, include_self: _bool = True) -> Tensor: r"""A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') into those that index names."""
 def index_select(input: Tensor, dim: _int, index: Tensor, *, out: Any = None) -> Tensor: r"""The entries of a dimension that a vector of indices names, in that order. Raises IndexError out of range."""
 def inner(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Inner products along the last dimensions."""
 def is_same_size(input: Tensor, other: Tensor) -> _bool: r"""Whether the shapes are equal."""
@@ -637,7 +636,6 @@ def lstm_cell(input: Tensor, hx: Sequence[Tensor], w_ih: Tensor, w_hh: Tensor, b
 def lt(input: Tensor | complex, other: Tensor | complex, *, out: Any = None) -> Tensor: r"""y = a < b"""
 def masked_fill(input: Tensor, mask: Tensor, value: Tensor | complex) -> Tensor: r"""A copy of input with `value`, a number or a 0-d tensor, where the mask is true; they are broadcast."""
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor: r"""A copy of input in which the elements where the mask is true come from source, in order."""
-def masked_scatter_(input: Tensor, mask: Tensor, source: Tensor) -> Tensor: r"""A copy of input in which the elements where the mask is true come from source, in order."""
 def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor: r"""The elements where the mask is true, in one dimension; input and mask are broadcast."""
 def matmul(input: Tensor, other: Tensor, *, out: Any = None) -> Tensor: r"""Matrix product by NumPy's rules: vectors, matrices, batches."""
 @overload
@@ -780,7 +778,6 @@ def scatter(input: Tensor, dim: _int, index: Tensor, src: Tensor | complex, *, r
 def scatter(input: Tensor, dim: _int, index: Tensor, value: Tensor | complex, *, reduce: _str | None = None, out: Any = None) -> Tensor: ...
 def scatter_add(input: Tensor, dim: _int, index: Tensor, src: Tensor, *, out: Any = None) -> Tensor: r"""A copy of input to which src is added where index says; repeated indices add up, in order."""
 def scatter_reduce(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = True, out: Any = None) -> Tensor: r"""A copy of input in which src is reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the elements that index names."""
-def scatter_reduce_(input: Tensor, dim: _int, index: Tensor, src: Tensor, reduce: _str, *, include_self: _bool = True) -> Tensor: r"""A copy of input in which src is reduced ('sum', 'prod', 'mean', 'amax', 'amin') into the elements that index names."""
 def searchsorted(sorted_sequence: Tensor, input: Tensor | complex, *, out_int32: _bool = False, right: _bool = False, side: _str | None = None, sorter: Tensor | None = None, out: Any = None) -> Tensor: r"""Where each value would have to be inserted to keep the last dimension of sorted_sequence sorted."""
 def select(input: Tensor, dim: _int, index: _int) -> Tensor: r"""A view at one index of a dimension, which is dropped. Raises IndexError out of range."""
 def select_copy(input: Tensor, dim: _int, index: _int, *, out: Any = None) -> Tensor: r"""A copy of select()."""

@@ -170,6 +170,57 @@ def test_masks_of_every_density_are_found() -> None:
         np.testing.assert_array_equal(eg.from_numpy(m).nonzero().numpy(), np.argwhere(m))
 
 
+def _spread(x: Any, dim: int, index: Any, src: Any) -> list[Any]:
+    """Results of everything that takes an index of elements, and the gradients of their sum."""
+    x, src = (t.clone().requires_grad_() for t in (x, src))
+    y = [x.gather(dim, index), x.scatter(dim, index, src), x.scatter_add(dim, index, src)]
+    y.append(x.scatter(dim, index, 2.0))
+    for reduce in ("sum", "prod", "mean", "amax", "amin"):
+        for include_self in (True, False):
+            args = (dim, index, src, reduce)
+            y.append(x.scatter_reduce(*args, include_self=include_self))
+            y.append((x * 1).scatter_reduce_(*args, include_self=include_self))
+            assert y[-1].tolist() == y[-2].tolist()
+            with eg.no_grad():
+                z = x.clone().scatter_reduce_(*args, include_self=include_self)
+            assert z.tolist() == y[-1].tolist()
+    return [*y, *eg.autograd.grad(sum(t.square().sum() for t in y), (x, src))]
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (1, 4, 3), (2, 4, 3), (4, 1)])
+@pytest.mark.parametrize("more", [0, 2])
+def test_an_index_expanded_from_one_entry_a_row_is_one_of_elements(shape: Any, more: int) -> None:
+    eg.manual_seed(0)
+    dim = len(shape) - 2
+    x, src = (eg.randn(*shape, dtype=eg.float64) for _ in range(2))
+    src = eg.cat([src] * (1 + more), dim)
+    index = eg.tensor([3, 0, 3])[:, None].expand(*([1] * dim), 3, shape[-1])
+    assert index.stride()[-1] == 0 or shape[-1] == 1
+    for got, expected in zip(
+        _spread(x, dim, index, src), _spread(x, dim, index.contiguous(), src), strict=True
+    ):
+        assert got.tolist() == expected.tolist()
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_mask_is_filled_in_order_in_any_layout(recorded: bool) -> None:
+    x = eg.arange(12.0).reshape(3, 4)
+    mask = eg.tensor([True, False, True, True])
+    for start in (x, x.t().contiguous().t()):
+        y = start.clone(memory_format=eg.preserve_format)
+        if recorded:
+            y = y.requires_grad_() * 1
+        expected = start.numpy().copy()
+        expected[:, [0, 2, 3]] = -np.arange(9.0).reshape(3, 3)
+        assert y.masked_scatter(mask, -eg.arange(9.0)).tolist() == expected.tolist()
+        assert y.masked_scatter_(mask, -eg.arange(9.0)) is y
+        assert y.tolist() == expected.tolist()
+    with pytest.raises(RuntimeError, match="does not broadcast"):
+        eg.zeros(1).masked_scatter_(mask, eg.zeros(4))
+    with pytest.raises(RuntimeError, match="source"):
+        y.masked_scatter_(mask, eg.zeros(4))
+
+
 def test_products_with_zeros_have_their_gradient() -> None:
     x = eg.ones(1, dtype=eg.float64)
     src = eg.tensor([2.0, 0.0, 3.0], dtype=eg.float64, requires_grad=True)

@@ -103,24 +103,33 @@ struct MaskedScatterArgs {
   TensorList indices;
   Tensor values;
 };
-MaskedScatterArgs masked_scatter_args(const Tensor& x, const Tensor& mask, const Tensor& source) {
+// `flat`: x is flattened, and takes one index.
+MaskedScatterArgs masked_scatter_args(const Tensor& x, const Tensor& mask, const Tensor& source,
+                                      bool flat) {
   EG_CHECK(mask.dtype() == DType::Bool, "[masked_scatter] expected a boolean mask, got ",
            mask.dtype());
   EG_CHECK(x.dtype() == source.dtype(),
            "[masked_scatter] expected input and source of one dtype, got ", x.dtype(), " and ",
            source.dtype());
   const Tensor where = contiguous_data(mask.sizes() == x.sizes() ? mask : expand(mask, x.sizes()));
-  const Tensor flat = true_positions(where);
-  EG_CHECK(source.numel() >= flat.numel(), "[masked_scatter] expected at least ", flat.numel(),
+  const Tensor at = true_positions(where);
+  const int64_t n = at.numel();
+  EG_CHECK(source.numel() >= n, "[masked_scatter] expected at least ", n,
            " elements of source, one for each true element of the mask, got ", source.numel());
-  const Tensor values = narrow(reshape(source, {-1}), 0, 0, flat.numel());
-  if (x.dim() == 0) return {{where}, values};
-  MaskedScatterArgs out{{}, values};
-  Tensor all = empty({x.dim(), flat.numel()}, DType::Int64, x.device());
-  coordinates(flat, x.sizes(), all.data<int64_t>(), 1, flat.numel());
-  for (int64_t d = 0; d < x.dim(); ++d)
-    out.indices.push_back(make_view(all, {flat.numel()}, {1}, d * flat.numel()));
+  MaskedScatterArgs out{{}, narrow(reshape(source, {-1}), 0, 0, n)};
+  if (flat) {
+    out.indices.push_back(at);
+    return out;
+  }
+  Tensor all = empty({x.dim(), n}, DType::Int64, x.device());
+  coordinates(at, x.sizes(), all.data<int64_t>(), 1, n);
+  for (int64_t d = 0; d < x.dim(); ++d) out.indices.push_back(make_view(all, {n}, {1}, d * n));
   return out;
+}
+
+// Where the tape does not look, one index of the flattened tensor saves one for each dimension.
+bool scatters_flat(const Tensor& x, const Tensor& source) {
+  return x.is_contiguous() && !(grad_enabled() && (x.requires_grad() || source.requires_grad()));
 }
 
 // The same on a device, where nobody waits for the number of true elements: each takes the source's element of its number.
@@ -142,8 +151,23 @@ Tensor masked_scatter(const Tensor& input, const Tensor& mask, const Tensor& sou
   if (x.dim() == 0) return reshape(masked_scatter(reshape(x, {1}), reshape(mask, {1}), source), {});
   if (!x.device().is_cpu() && x.dtype() == source.dtype() && mask.dtype() == DType::Bool)
     return scattered_there(x, mask.sizes() == sizes ? mask : expand(mask, sizes), source);
-  const MaskedScatterArgs a = masked_scatter_args(x, mask, source);
+  const bool flat = scatters_flat(x, source);
+  const MaskedScatterArgs a = masked_scatter_args(x, mask, source, flat);
+  if (flat) return view(index_put(view(x, {-1}), a.indices, a.values, false), sizes);
   return named(index_put(x, a.indices, a.values, false), "MaskedScatterBackward0");
+}
+
+Tensor masked_scatter_inplace(const Tensor& x, const Tensor& mask, const Tensor& source) {
+  EG_CHECK(is_expandable_to(mask.sizes(), x.sizes()), "[masked_scatter_] a mask of shape ",
+           mask.sizes(), " does not broadcast to ", x.sizes());
+  if (x.device().is_cpu() && scatters_flat(x, source)) {
+    const MaskedScatterArgs a = masked_scatter_args(x, mask, source, true);
+    index_put_(view(x, {-1}), a.indices, a.values, false);
+  } else {
+    check_inplace(x, "masked_scatter_");
+    assign(x, masked_scatter(x, mask, source));
+  }
+  return x;
 }
 
 // --- flat positions ---------------------------------------------------------------------------------------------
@@ -193,8 +217,9 @@ EG_OP(&masked_select, "masked_select(input, mask)",
 )",
       kOut)
 EG_OP(&masked_scatter, "masked_scatter(input, mask, source)",
-      "A copy of input in which the elements where the mask is true come from source, in order.",
-      kInplace)
+      "A copy of input in which the elements where the mask is true come from source, in order.")
+EG_OP(&masked_scatter_inplace, "masked_scatter_(input, mask, source)", "masked_scatter() in place.",
+      kMethodOnly)
 EG_OP(&take, "take(input, index)",
       "The elements at positions of the flattened input, in the shape of index.", kOut)
 EG_OP(&put, "put(input, index, source, accumulate=False)",

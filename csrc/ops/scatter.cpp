@@ -10,8 +10,33 @@ namespace {
 // A gather or scatter of 0-d tensors is one of vectors of one element.
 struct LineArgs {
   int64_t dim;
-  Tensor index;  // checked, contiguous
+  Tensor index;  // checked, contiguous apart from dimensions where whole rows move
 };
+
+// An index that was expanded from one entry a row: whole rows move.
+bool moves_rows(const Tensor& x, int64_t dim, const Tensor& index) {
+  if (index.dim() != x.dim() || index.dim() < 2 || index.numel() == 0) return false;
+  int64_t inner = 1;
+  for (int64_t d = 0; d < index.dim(); ++d) {
+    if (d == dim) continue;
+    if (d < dim && index.sizes()[d] != 1) return false;
+    if (index.strides()[d] != 0 && index.sizes()[d] != 1) return false;
+    if (index.sizes()[d] != x.sizes()[d]) return false;
+    inner *= index.sizes()[d];
+  }
+  return inner > 1;
+}
+
+Tensor row_index(const Tensor& index, int64_t dim) {
+  return make_view(index, {index.sizes()[dim]}, {index.strides()[dim]}, index.offset());
+}
+
+// One entry a row, repeated over the other dimensions of `sizes`.
+Tensor repeated_rows(const Tensor& rows, int64_t dim, const Dims& sizes) {
+  Dims strides(sizes.size(), 0);
+  strides[dim] = 1;
+  return make_view(rows, sizes, strides, rows.offset());
+}
 
 void fits_within(const char* op, const char* what, const Tensor& index, const Tensor& x,
                  int64_t dim, bool but_dim) {
@@ -39,8 +64,10 @@ LineArgs check_lines(const char* op, const Tensor& x, int64_t dim, const Tensor&
              "] Expected self.dtype to be equal to src.dtype, got ", x.dtype(), " and ",
              src->dtype());
   }
+  const IndexCheck check = {op, ErrorKind::Runtime, false};
   const int64_t size = x.dim() ? x.sizes()[d] : 1;
-  return {d, checked_index({op, ErrorKind::Runtime, false}, index, size, d)};
+  if (!moves_rows(x, d, index)) return {d, checked_index(check, index, size, d)};
+  return {d, repeated_rows(checked_index(check, row_index(index, d), size, d), d, index.sizes())};
 }
 
 Lines lines_of(const Tensor& x, int64_t dim, const Tensor& index, const Tensor* src) {
@@ -64,22 +91,14 @@ Lines lines_of(const Tensor& x, int64_t dim, const Tensor& index, const Tensor* 
   return l;
 }
 
-// An index that was expanded from one entry a row: whole rows move. index is as the user gave it.
-bool moves_rows(const Tensor& x, int64_t dim, const Tensor& index) {
-  if (index.dim() != x.dim() || index.dim() < 2 || index.numel() == 0) return false;
-  int64_t inner = 1;
-  for (int64_t d = 0; d < index.dim(); ++d) {
-    if (d == dim) continue;
-    if (d < dim && index.sizes()[d] != 1) return false;
-    if (index.strides()[d] != 0 && index.sizes()[d] != 1) return false;
-    if (d > dim && index.sizes()[d] != x.sizes()[d]) return false;
-    inner *= index.sizes()[d];
-  }
-  return inner > 1;
-}
-
-Tensor row_index(const Tensor& index, int64_t dim) {
-  return make_view(index, {index.sizes()[dim]}, {index.strides()[dim]}, index.offset());
+// src, or one number, folded into where a checked index says.
+void fold_lines(const Tensor& out, int64_t dim, const Tensor& index, const Tensor& src, Fold fold) {
+  const IndexKernels& k = kernels<IndexKernels>();
+  if (!moves_rows(out, dim, index))
+    return k.scatter(out.dtype(), fold, out.raw(), src.raw(), lines_of(out, dim, index, &src));
+  const Tensor packed = contiguous_data(src);
+  k.fold(out.dtype(), fold, out.raw(), packed.raw(),
+         AlongDim(out, dim, row_index(index, dim)).positions(), src.dim() == 0);
 }
 
 // Zero-filled gradient of a gather.
@@ -133,9 +152,7 @@ struct ScatterAdd {
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& src, const Tensor& index) {
     Tensor out = writable(x, in_place);
-    const Tensor from = apart_from(out, src);
-    kernels<IndexKernels>().scatter(x.dtype(), Fold::Add, out.raw(), from.raw(),
-                                    lines_of(out, dim, index, &from));
+    fold_lines(out, dim, index, apart_from(out, src), Fold::Add);
     ctx.save(index);
     return out;
   }
@@ -155,9 +172,7 @@ struct Scatter {
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& src, const Tensor& index) {
     Tensor out = writable(x, in_place);
-    const Tensor from = cast_data(apart_from(out, src), x.dtype());
-    kernels<IndexKernels>().scatter(x.dtype(), Fold::Put, out.raw(), from.raw(),
-                                    lines_of(out, dim, index, &from));
+    fold_lines(out, dim, index, cast_data(apart_from(out, src), x.dtype()), Fold::Put);
     ctx.save(index);
     return out;
   }
@@ -177,14 +192,6 @@ Tensor covered(const Tensor& src, const Tensor& index) {
   for (int64_t d = 0; d < src.dim(); ++d)
     if (src.sizes()[d] > index.sizes()[d]) out = narrow(out, d, 0, index.sizes()[d]);
   return out;
-}
-
-bool adds_rows(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
-  const int64_t d = wrap_dim(dim, x.dim());
-  if (!moves_rows(x, d, index) || src.sizes() != index.sizes() || src.dtype() != x.dtype())
-    return false;
-  checked_index({"scatter_add", ErrorKind::Runtime, false}, row_index(index, d), x.sizes()[d], d);
-  return true;
 }
 
 bool nothing_to_do(const Tensor& index) { return index.numel() == 0; }
@@ -209,8 +216,6 @@ Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& 
 }
 
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
-  if (adds_rows(x, dim, index, src))
-    return index_add(x, dim, row_index(index, wrap_dim(dim, x.dim())), src);
   const LineArgs a = check_lines("scatter_add", x, dim, index, &src);
   if (nothing_to_do(index) && index.dim() != src.dim()) return clone(x);
   return eg::apply(ScatterAdd{a.dim}, x, covered(src, index), a.index);
@@ -220,8 +225,6 @@ namespace {
 
 Tensor scatter_add_inplace(const Tensor& self, int64_t dim, const Tensor& index,
                            const Tensor& src) {
-  if (adds_rows(self, dim, index, src))
-    return index_add_(self, dim, row_index(index, wrap_dim(dim, self.dim())), src);
   const LineArgs a = check_lines("scatter_add", self, dim, index, &src);
   if (nothing_to_do(index)) return self;
   return apply_inplace("scatter_add_", ScatterAdd{a.dim}, self, covered(src, index), a.index);
@@ -268,13 +271,21 @@ Scalar neutral(Reduce r, DType dtype) {
   }
 }
 
-// How many values each element was made of, at least 1.
+// How many values each element was made of, at least 1. Of rows that move whole, one for each.
 Tensor contributions(const Tensor& x, int64_t dim, const Tensor& index, bool include_self) {
-  Tensor counts = full(x.sizes(), Scalar(include_self ? 1 : 0), x.dtype(), x.device());
+  Dims sizes = x.sizes();
+  Tensor at = index;
+  if (moves_rows(x, dim, index)) {
+    Dims one_each(sizes.size(), 1);
+    one_each[dim] = index.sizes()[dim];
+    at = repeated_rows(row_index(index, dim), dim, one_each);
+    one_each[dim] = sizes[dim];
+    sizes = one_each;
+  }
+  const Tensor counts = full(sizes, Scalar(include_self ? 1 : 0), x.dtype(), x.device());
   const Tensor one = full({}, Scalar(1), x.dtype(), x.device());
-  kernels<IndexKernels>().scatter(x.dtype(), Fold::Add, counts.raw(), one.raw(),
-                                  lines_of(counts, dim, index, &one));
-  return include_self ? counts : maximum(counts, full({}, Scalar(1), x.dtype(), x.device()));
+  fold_lines(counts, dim, at, one, Fold::Add);
+  return include_self ? counts : maximum(counts, one);
 }
 
 Tensor reduce_lines(const Tensor& x, const Tensor& src, int64_t dim, const Tensor& index, Reduce r,
@@ -285,22 +296,24 @@ struct ScatterReduce {
   int64_t dim;
   Reduce reduce;
   bool include_self;
+  bool in_place = false;
+
+  // A result from which the gradient follows: of the others it takes the input.
+  bool is_sum() const { return reduce == Reduce::Sum || reduce == Reduce::Mean; }
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& src, const Tensor& index) {
-    Tensor out = writable(x, false);
-    const Tensor from = apart_from(out, src);
-    const IndexKernels& k = kernels<IndexKernels>();
+    const Tensor out = writable(x, in_place), from = apart_from(out, src);
     if (!include_self) {
       const Tensor start = full({}, neutral(reduce, x.dtype()), x.dtype(), x.device());
-      k.scatter(x.dtype(), Fold::Put, out.raw(), start.raw(), lines_of(out, dim, index, &start));
+      fold_lines(out, dim, index, start, Fold::Put);
     }
-    k.scatter(x.dtype(), fold_of(reduce), out.raw(), from.raw(), lines_of(out, dim, index, &from));
+    fold_lines(out, dim, index, from, fold_of(reduce));
     if (reduce == Reduce::Mean) {
       const Tensor counts = contributions(x, dim, index, include_self);
       copy_into(out, x.is_floating() ? div(out, counts) : floor_divide(out, counts));
     }
     ctx.save(index);
-    if (reduce != Reduce::Sum && reduce != Reduce::Mean) {
+    if (!is_sum()) {
       ctx.save(x);
       ctx.save(src);
     }
@@ -310,7 +323,7 @@ struct ScatterReduce {
   Tensors backward(Context& ctx, const Tensor& g) {
     const Tensor index = ctx.saved(0);
     Tensor gx, gsrc;
-    if (reduce == Reduce::Sum || reduce == Reduce::Mean) {
+    if (is_sum()) {
       gx = reduce == Reduce::Sum ? g : div(g, contributions(g, dim, index, include_self));
       gsrc = gather(gx, dim, index);
     } else if (reduce == Reduce::Prod) {
@@ -377,6 +390,16 @@ Tensor reduce_lines(const Tensor& x, const Tensor& src, int64_t dim, const Tenso
   return eg::apply(ScatterReduce{dim, r, include_self}, x, src, index);
 }
 
+Tensor reduce_lines_inplace(const char* op, const Tensor& x, const Tensor& src, const LineArgs& a,
+                            Reduce r, bool include_self) {
+  const ScatterReduce fn = {a.dim, r, include_self};
+  if (fn.is_sum() || !grad_enabled() || !(x.requires_grad() || src.requires_grad()))
+    return apply_inplace(op, fn, x, src, a.index);
+  check_inplace(x, op);
+  assign(x, eg::apply(fn, x, src, a.index));
+  return x;
+}
+
 Reduce reduce_named(const char* op, const std::string& name, bool with_sum) {
   if (name == "sum" && with_sum) return Reduce::Sum;
   if (name == "prod") return Reduce::Prod;
@@ -393,6 +416,14 @@ Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const T
   const LineArgs a = check_lines("scatter_reduce", x, dim, index, &src);
   if (nothing_to_do(index)) return clone(x);
   return reduce_lines(x, covered(src, index), a.dim, a.index, r, include_self);
+}
+
+Tensor scatter_reduce_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src,
+                              const std::string& reduce, bool include_self) {
+  const Reduce r = reduce_named("scatter_reduce", reduce, true);
+  const LineArgs a = check_lines("scatter_reduce", x, dim, index, &src);
+  if (nothing_to_do(index)) return x;
+  return reduce_lines_inplace("scatter_reduce_", x, covered(src, index), a, r, include_self);
 }
 
 // scatter(..., reduce=): the old spelling.
@@ -434,15 +465,12 @@ Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, con
   const Tensor from = number ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter_", x, dim, index, &from);
   if (nothing_to_do(index)) return x;
-  check_inplace(x, "scatter_");
-  assign(x, reduce_lines(x, covered(from, index), a.dim, a.index, r, true));
-  return x;
+  return reduce_lines_inplace("scatter_", x, covered(from, index), a, r, true);
 }
 
 // One index a row is an index of rows, repeated over the other dimensions.
-Tensor index_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
-                    const std::string& reduce, bool include_self) {
-  const Reduce r = reduce_named("index_reduce", reduce, false);
+LineArgs check_index_reduce(const Tensor& x, int64_t dim, const Tensor& index,
+                            const Tensor& source) {
   EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool,
                 "[index_reduce] not implemented for bool");
   const int64_t d = wrap_dim(dim, x.dim());
@@ -456,9 +484,26 @@ Tensor index_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Ten
   const Tensor wide = x.dim() ? expand(reshape(index, shape), source.sizes()) : index;
   const int64_t size = x.dim() ? x.sizes()[d] : 1;
   checked_index({"index_reduce", ErrorKind::Index, false}, index, size, d);
-  const LineArgs a = check_lines("index_reduce", x, dim, wide, &source);
-  if (nothing_to_do(wide)) return clone(x);
-  return named(reduce_lines(x, source, a.dim, a.index, r, include_self), "IndexReduceBackward0");
+  return check_lines("index_reduce", x, dim, wide, &source);
+}
+
+constexpr const char* kIndexReduceTitle = "IndexReduceBackward0";
+
+Tensor index_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
+                    const std::string& reduce, bool include_self) {
+  const Reduce r = reduce_named("index_reduce", reduce, false);
+  const LineArgs a = check_index_reduce(x, dim, index, source);
+  if (nothing_to_do(a.index)) return clone(x);
+  return named(reduce_lines(x, source, a.dim, a.index, r, include_self), kIndexReduceTitle);
+}
+
+Tensor index_reduce_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& source,
+                            const std::string& reduce, bool include_self) {
+  const Reduce r = reduce_named("index_reduce", reduce, false);
+  const LineArgs a = check_index_reduce(x, dim, index, source);
+  if (nothing_to_do(a.index)) return x;
+  reduce_lines_inplace("index_reduce_", x, source, a, r, include_self);
+  return grad_enabled() && x.requires_grad() ? named(x, kIndexReduceTitle) : x;
 }
 
 Tensor take_along_dim(const Tensor& x, const Tensor& indices, std::optional<int64_t> dim) {
@@ -555,11 +600,17 @@ EG_OP(
 >>> eg.zeros(2).scatter_reduce(0, eg.tensor([1, 1]), eg.tensor([1., 2.]), 'amax').tolist()
 [0.0, 2.0]
 )",
-    kInplace | kOut)
+    kOut)
+EG_OP(&scatter_reduce_inplace,
+      "scatter_reduce_(input, dim, index, src, reduce, *, include_self=True)",
+      "scatter_reduce() in place.", kMethodOnly)
 EG_OP(&index_reduce, "index_reduce(input, dim, index, source, reduce, *, include_self=True)",
       "A copy of input in which entries of source are reduced ('prod', 'mean', 'amax', 'amin') "
       "into those that index names.",
-      kInplace | kOut)
+      kOut)
+EG_OP(&index_reduce_inplace,
+      "index_reduce_(input, dim, index, source, reduce, *, include_self=True)",
+      "index_reduce() in place.", kMethodOnly)
 EG_OP(&take_along_dim, "take_along_dim(input, indices, dim=None)",
       "gather() with input and indices broadcast; without dim, from the flattened input.", kOut)
 EG_WAITS("one_hot", "the largest class, where `num_classes` is not given")
