@@ -487,24 +487,49 @@ struct KeySpan {
   int64_t nans;
 };
 
+// A step at a time: the compiler makes whole vectors of loops of a known length.
 template <class T>
-KeySpan<KeyOf<T>> span_of(const T* x, KeyOf<T>* keys, int64_t n) {
-  using Key = KeyOf<T>;
+void write_keys(const T* x, KeyOf<T>* keys, int64_t n) {
+  int64_t i = 0;
+  for (; i + kKeyPadding <= n; i += kKeyPadding)
+    for (int64_t j = 0; j < kKeyPadding; ++j) keys[i + j] = key_of(x[i + j]);
+  for (; i < n; ++i) keys[i] = key_of(x[i]);
+}
+
+// `with_nan`: the largest key stands for NaN.
+template <class Key>
+KeySpan<Key> span_of(Key* keys, int64_t n, bool with_nan) {
+  using V = typename VectorOf<Key>::type;
+  constexpr int lanes = VectorOf<Key>::lanes;
   constexpr Key largest = static_cast<Key>(~Key(0));
-  Key low = largest, high = 0, nans = 0;
-  for (int64_t i = 0; i < n; ++i) keys[i] = key_of(x[i]);
-  for (int64_t i = 0; i < n; ++i) low = keys[i] < low ? keys[i] : low;
-  if constexpr (std::is_integral_v<T>) {
-    for (int64_t i = 0; i < n; ++i) high = keys[i] > high ? keys[i] : high;
-  } else {
-    for (int64_t i = 0; i < n; ++i) {
-      const Key plain = keys[i] == largest ? 0 : keys[i];
-      high = plain > high ? plain : high;
-      nans += static_cast<Key>(keys[i] == largest);
-    }
+  const V top = V{} + largest;
+  V lows = top, highs = {}, nans = {};
+  const auto take = [&](V v) {
+    const V is_nan = (V)(v == top) & (with_nan ? top : V{}), plain = v & ~is_nan;
+    lows = v < lows ? v : lows;
+    highs = plain > highs ? plain : highs;
+    nans -= is_nan;
+  };
+  V v;
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    std::memcpy(&v, keys + i, sizeof(V));
+    take(v);
+  }
+  if (i < n) {  // the last again, where the row is not done
+    for (int l = 0; l < lanes; ++l) v[l] = l < n - i ? keys[i + l] : keys[i];
+    const V before = nans;
+    take(v);
+    for (int l = static_cast<int>(n - i); l < lanes; ++l) nans[l] = before[l];
+  }
+  KeySpan<Key> out = {keys, largest, 0, 0};
+  for (int l = 0; l < lanes; ++l) {
+    out.low = lows[l] < out.low ? lows[l] : out.low;
+    out.high = highs[l] > out.high ? highs[l] : out.high;
+    out.nans += static_cast<int64_t>(nans[l]);
   }
   std::memset(keys + n, 0xff, kKeyPadding * sizeof(Key));
-  return {keys, low, high, static_cast<int64_t>(nans)};
+  return out;
 }
 
 // Position of equal number k (from 0) of a key that the row has more than k of.
@@ -619,7 +644,8 @@ EG_INLINE void pick_each(DType dtype, const char* x, char* values, int64_t* inde
     each_row(rows, n, [&](int64_t r) {
       const T* row = reinterpret_cast<const T*>(x) + r * n;
       Buffer<KeyOf<T>> keys(n + kKeyPadding);
-      const auto span = span_of(row, keys.get(), n);
+      write_keys(row, keys.get(), n);
+      const auto span = span_of(keys.get(), n, !std::is_integral_v<T>);
       index[r] = position_at(span, n, place(n - span.nans));
       reinterpret_cast<T*>(values)[r] = row[index[r]];
     });
@@ -703,6 +729,24 @@ void sort_rows(DType dtype, const char* x, int64_t* index, int64_t rows, int64_t
   });
 }
 
+// Where elements differ from the one before. A step at a time, as for keys.
+template <class T>
+int64_t mark_changes(const T* x, bool* first, int64_t n) {
+  int64_t i = 1, runs = 1;
+  first[0] = true;
+  for (; i + kKeyPadding <= n; i += kKeyPadding) {
+    uint8_t changes = 0;
+    for (int64_t j = 0; j < kKeyPadding; ++j) {
+      const bool differs = !equal(x[i + j], x[i + j - 1]);
+      first[i + j] = differs;
+      changes += differs;
+    }
+    runs += changes;
+  }
+  for (; i < n; ++i) runs += first[i] = !equal(x[i], x[i - 1]);
+  return runs;
+}
+
 int64_t run_starts(DType dtype, const char* x, const int64_t* order, bool* first, int64_t rows,
                    int64_t width) {
   int64_t runs = 0;
@@ -710,9 +754,7 @@ int64_t run_starts(DType dtype, const char* x, const int64_t* order, bool* first
     using T = decltype(zero);
     const T* data = reinterpret_cast<const T*>(x);
     if (width == 1 && !order && rows > 0) {
-      first[0] = true;
-      for (int64_t i = 1; i < rows; ++i) first[i] = !equal(data[i], data[i - 1]);
-      for (int64_t i = 0; i < rows; ++i) runs += first[i];
+      runs = mark_changes(data, first, rows);
       return;
     }
     for (int64_t i = 0; i < rows; ++i) {
@@ -729,17 +771,21 @@ int64_t run_starts(DType dtype, const char* x, const int64_t* order, bool* first
   return runs;
 }
 
-void describe_runs(const bool* first, const int64_t* order, int64_t rows, int64_t, int64_t* starts,
-                   int64_t* inverse, int64_t* counts) {
-  int64_t run = -1;
-  for (int64_t i = 0; i < rows; ++i) {
-    const int64_t row = order ? order[i] : i;
-    if (first[i]) {
-      starts[++run] = row;
-      counts[run] = 0;
-    }
-    ++counts[run];
-    inverse[row] = run;
+// From the last to the first, so that the first of a run is what stays of it, without branches.
+void describe_runs(const bool* first, const int64_t* order, int64_t rows, int64_t runs,
+                   int64_t* starts, int64_t* inverse, int64_t* counts) {
+  int64_t run = runs - 1;
+  for (int64_t i = rows - 1; i >= 0; --i) {
+    inverse[order ? order[i] : i] = run;
+    counts[run] = i;
+    run -= first[i];
+  }
+  int64_t end = rows;
+  for (int64_t r = runs - 1; r >= 0; --r) {
+    const int64_t start = counts[r];
+    starts[r] = order ? order[start] : start;
+    counts[r] = end - start;
+    end = start;
   }
 }
 

@@ -174,13 +174,32 @@ Tensor median_of_all(const Tensor& x) {
 }
 
 // --- unique -------------------------------------------------------------------------------------------------------
+// The first elements of runs. From the last to the first, so that the first of a run is what stays of it, without branches.
+template <class T>
+void keep_first(const char* x, const bool* first, int64_t n, char* out, int64_t runs) {
+  T* to = reinterpret_cast<T*>(out) + runs - 1;
+  for (int64_t i = n - 1; i >= 0; --i) {
+    *to = reinterpret_cast<const T*>(x)[i];
+    to -= first[i];
+  }
+}
+
 // The elements of which the one before is another: what is left where nothing else is asked for.
 Tensor without_repeats(const Tensor& rows) {
   Tensor first = empty({rows.numel()}, DType::Bool, rows.device());
   if (rows.numel() == 0) return rows;
-  kernels<SortKernels>().run_starts(rows.dtype(), rows.raw(), nullptr, first.data<bool>(),
-                                    rows.numel(), 1);
-  return index(rows, {first});
+  const int64_t n = rows.numel();
+  const int64_t runs = kernels<SortKernels>().run_starts(rows.dtype(), rows.raw(), nullptr,
+                                                         first.data<bool>(), n, 1);
+  if (!rows.device().is_cpu()) return index(rows, {first});
+  const size_t item = rows.item_size();
+  const auto keep = item == 1   ? &keep_first<uint8_t>
+                    : item == 2 ? &keep_first<uint16_t>
+                    : item == 4 ? &keep_first<uint32_t>
+                                : &keep_first<uint64_t>;
+  Tensor out = empty({runs}, rows.dtype());
+  keep(rows.raw(), first.data<bool>(), n, out.raw(), runs);
+  return out;
 }
 
 // Of bools there are two at most.
