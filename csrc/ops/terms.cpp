@@ -9,7 +9,7 @@ namespace eg {
 namespace {
 
 constexpr int64_t kStrip = 4096;   // terms written at once
-constexpr int64_t kColumns = 256;  // of a strip, at most
+constexpr int64_t kColumns = 512;  // of a strip, at most
 using Buffer = char[kStrip * sizeof(double)];
 
 // Dense rows of `width` elements, `stride` apart; no width: all of them are dense.

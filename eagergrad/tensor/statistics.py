@@ -264,7 +264,8 @@ def _areas(y: Any, x: Any, dx: Any, dim: int) -> Any:
 def trapezoid(y: Any, x: Any = None, *, dx: Any = None, dim: int = -1) -> Any:
     """Integral by the trapezoidal rule."""
     if x is None and y.shape[wrap_dim(dim, y.dim())] > 0:
-        return _neighbours(y, dim).sum(dim) * ((1 if dx is None else dx) / 2)
+        inner = y.sum(dim) - (y.select(dim, 0) + y.select(dim, -1)) * 0.5
+        return inner if dx is None else inner * dx
     return _areas(y, x, 1 if dx is None else dx, dim).sum(dim)
 
 
