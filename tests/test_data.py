@@ -35,6 +35,7 @@ from eagergrad.utils.data import (
     get_worker_info,
     random_split,
 )
+from eagergrad.utils.data._utils import seeding
 
 forked = pytest.mark.host("a forked process computes on the CPU")
 
@@ -280,6 +281,59 @@ def test_reading_in_process_leaves_the_random_state_alone():
         return eg.rand(1).item(), np.random.rand()
 
     assert draw(Noisy()) == draw(TensorDataset(eg.arange(3)))
+
+
+def test_generators_are_seeded_alike_through_their_functions(monkeypatch):
+    fast = read_noisy(0)
+    state = random.getstate()
+    monkeypatch.setattr(seeding, "_random_memory", None)
+    assert read_noisy(0) == fast
+    random.setstate(state)
+
+
+def test_what_generators_hold_back_is_put_back():
+    random.seed(5)
+    random.gauss(0, 1)
+    held = random.getstate()
+    list(DataLoader(Noisy()))
+    assert random.getstate() == held
+
+
+def test_loaders_inside_of_samples_draw_their_own_numbers():
+    class Outer(Noisy):
+        def __getitem__(self, i):
+            before = (random.random(), np.random.rand())
+            list(DataLoader(Noisy()))
+            return (*before, random.random(), np.random.rand())
+
+    drawn = [v.item() for row in DataLoader(Outer()) for v in row]
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_containers_are_read_as_datasets_of_the_same_samples(shuffle):
+    class Samples(Dataset):
+        def __init__(self, data):
+            self.data = data
+
+        def __len__(self):
+            return len(self.data)
+
+        def __getitem__(self, i):
+            return self.data[i]
+
+    x = eg.arange(14.0).reshape(7, 2)
+    for data in (x, x.numpy(), x[:, 0].numpy(), range(7), [(i, str(i)) for i in range(7)]):
+        parts = (data, Subset(data, [5, 0, 3]), ConcatDataset([data, data]))
+        slow = Samples(data), Subset(Samples(data), [5, 0, 3]), ConcatDataset([Samples(data)] * 2)
+        for ours, theirs in zip(parts, slow, strict=True):
+            for size in (None, 1, 3):
+                read = []
+                for dataset in (ours, theirs):
+                    eg.manual_seed(4)
+                    loader = DataLoader(dataset, size, shuffle)
+                    read.append([repr(b) for b in loader])
+                assert read[0] == read[1]
 
 
 def test_epochs_differ():

@@ -288,7 +288,7 @@ def _in_process(loader: DataLoader) -> Iterator:
     seed = seeding.base_seed(loader.generator)
     fetch = make_fetcher(loader.dataset, loader._batched, loader.collate_fn, loader.drop_last)
     if not loader._iterable and fetch.deterministic:
-        order = _whole_order(loader)
+        order = _whole_order(loader) if fetch.takes_tensors else None
         if order is not None:
             return map(fetch, order)
         return map(fetch, loader._indices())

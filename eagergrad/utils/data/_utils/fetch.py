@@ -9,8 +9,14 @@ from typing import Any
 import numpy as np
 
 import eagergrad as eg
-from eagergrad.utils.data._utils.collate import default_collate
-from eagergrad.utils.data.dataset import IterableDataset, Subset, TensorDataset, _samples
+from eagergrad.utils.data._utils.collate import default_collate, default_convert
+from eagergrad.utils.data.dataset import (
+    ConcatDataset,
+    IterableDataset,
+    Subset,
+    TensorDataset,
+    _samples,
+)
 
 Fetch = Callable[[Any], Any]
 
@@ -28,6 +34,10 @@ def _takes_index_tensor(x: Any) -> bool:
 
 def _rows(dataset: Any) -> Fetch | None:
     kind = type(dataset)
+    if kind is eg.Tensor and dataset.dim():
+        return lambda index: dataset[index]
+    if kind is np.ndarray and dataset.ndim and dataset.dtype.kind in "biuf":
+        return lambda index: eg.as_tensor(dataset[index.numpy()])
     if isinstance(dataset, TensorDataset):
         plain = kind.__getitem__ is TensorDataset.__getitem__ and not hasattr(kind, "__getitems__")
         if not plain or not all(map(_takes_index_tensor, dataset.tensors)):
@@ -41,6 +51,19 @@ def _rows(dataset: Any) -> Fetch | None:
     return None
 
 
+def _is_plain(dataset: Any) -> bool:
+    """Whether reading a sample runs no code of the user's."""
+    kind = type(dataset)
+    if kind is Subset:
+        return type(dataset.indices) in _CONTAINERS and _is_plain(dataset.dataset)
+    if kind is ConcatDataset:
+        return all(map(_is_plain, dataset.datasets))
+    return kind in _CONTAINERS or _rows(dataset) is not None
+
+
+_CONTAINERS = (list, tuple, range, dict, np.ndarray)
+
+
 class MapFetcher:
     """Samples by index, collated; one sample, converted, where ``batched`` is False."""
 
@@ -49,10 +72,13 @@ class MapFetcher:
         self._batched = batched
         self._collate = collate_fn
         self._whole = whole_batch_reader(dataset, collate_fn) if batched else None
+        ours = collate_fn in (default_collate, default_convert)
+        # True where no user's code runs, so that nothing draws random numbers.
+        self.deterministic = ours and _is_plain(dataset)
 
     @property
-    def deterministic(self) -> bool:
-        """True where no user's code runs, so that nothing draws random numbers."""
+    def takes_tensors(self) -> bool:
+        """Whether a batch's indices may come as one tensor."""
         return self._whole is not None
 
     def __call__(self, index: Any) -> Any:
@@ -67,6 +93,7 @@ class IterableFetcher:
     """The next samples of an iterable dataset; StopIteration at its end."""
 
     deterministic = True  # the stream keeps its own random state
+    takes_tensors = False
 
     def __init__(self, dataset: Any, batched: bool, collate_fn: Callable, drop_last: bool) -> None:
         self._iterator: Iterator = iter(dataset)
