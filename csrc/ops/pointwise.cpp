@@ -486,12 +486,13 @@ bool equal_rows(const Tensor& a, const Tensor& b) {
 EG_OP(
     +[](const Tensor& input, const Tensor& other) {
       if (input.sizes() != other.sizes()) return false;
-      const bool lie_alike = input.dtype() == other.dtype() && !is_reduced(input.dtype()) &&
-                             input.device().is_cpu() && other.device().is_cpu();
-      if (lie_alike && input.is_contiguous() && other.is_contiguous())
-        return equal_lines(input, other);
-      if (lie_alike && input.dim() > 1 && input.numel() > kEqualRows)
-        return equal_rows(input, other);
+      const bool lie_alike =
+          input.dtype() == other.dtype() && input.device().is_cpu() && other.device().is_cpu();
+      const bool dense = input.is_contiguous() && other.is_contiguous();
+      if (lie_alike && dense && !is_reduced(input.dtype())) return equal_lines(input, other);
+      if (lie_alike && input.numel() > kEqualRows && (dense || input.dim() > 1))
+        return dense ? equal_rows(view(input.detach(), {-1}), view(other.detach(), {-1}))
+                     : equal_rows(input, other);
       const GradMode off(false);
       const Tensor different = ne(input, other);
       return different.numel() == 0 || amax(different, {}).item().to_int() == 0;
