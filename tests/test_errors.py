@@ -129,3 +129,15 @@ def test_functions_take_what_pytorch_takes() -> None:
     logits, target = eg.zeros(1, 1), eg.tensor([[1.0, 0.0, 1.0]])
     loss = F.multilabel_soft_margin_loss(logits, target)
     assert loss.item() == pytest.approx(3 * 0.6931472)  # divided by the classes of the logits
+
+
+def test_cosine_similarity_has_the_gradient_of_short_rows() -> None:
+    x = eg.tensor([[0.1, 0.2]], requires_grad=True)
+    eg.cosine_similarity(x, eg.tensor([[2.0, 1.0]]), eps=1.0).backward()
+    assert x.grad[0].tolist() == pytest.approx([0.8144272, 0.2872136])  # PyTorch's
+
+
+def test_rows_without_a_limit_keep_their_gradient() -> None:
+    x = eg.ones(2, 3, requires_grad=True)
+    eg.renorm(x, 2, 0, INF).sum().backward()
+    assert (x.grad == 1).all()

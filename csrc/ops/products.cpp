@@ -1,4 +1,6 @@
 // Products and norms composed of other ops: trace, dist, kron, tensordot, renorm.
+#include <cmath>
+
 #include "ops/ops.h"
 #include "ops/registry.h"
 #include "tape/function.h"
@@ -107,6 +109,7 @@ EG_OP(
                " dimensions");
       EG_CHECK(p > 0 && maxnorm >= 0, "renorm: expected p > 0 and maxnorm >= 0, got ", p, " and ",
                maxnorm);
+      if (std::isinf(maxnorm)) return named(mul(input, Tensor(1.0)), "RenormBackward0");
       const Dims rest = others(input.dim(), {wrap_dim(dim, input.dim())});
       const Tensor lengths = vector_norm(input, p, rest, true), most(maxnorm);
       const Tensor scale =

@@ -44,6 +44,15 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
             f"[cosine_similarity] expected a floating point tensor, came {x1.dtype} and {x2.dtype}"
         )
     x1, x2 = eg.broadcast_tensors(x1.to(common), x2.to(common))
-    n1 = eg.norm(x1, 2, dim, True).clamp_min(eps)
-    n2 = eg.norm(x2, 2, dim, True).clamp_min(eps)
-    return ((x1 / n1) * (x2 / n2)).sum(dim)
+    return ((x1 / _limited_norm(x1, dim, eps)) * (x2 / _limited_norm(x2, dim, eps))).sum(dim)
+
+
+def _limited_norm(x: Tensor, dim: int, eps: float) -> Tensor:
+    """The norm, at least `eps`, with the gradient of the norm itself (PyTorch's)."""
+    norm = eg.norm(x, 2, dim, True)
+    if not norm.requires_grad:
+        return norm.clamp_min(eps)
+    norm = norm.clone()
+    with eg.no_grad():
+        norm.clamp_min_(eps)
+    return norm
