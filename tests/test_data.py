@@ -173,6 +173,19 @@ def test_collated_text_in_samples_is_a_tuple():
     assert default_collate([{"k": "a"}, {"k": "b"}]) == {"k": ["a", "b"]}
 
 
+def test_numbers_are_collated_by_all_of_them():
+    mixed = default_collate([1, 2.5])
+    assert mixed.dtype == eg.float32 and mixed.tolist() == [1.0, 2.5]
+    assert default_collate([True, False]).dtype == eg.bool
+    assert default_collate([1.0, 2]).dtype == eg.float64
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_an_iterator_knows_how_many_batches_there_are(workers):
+    batches = iter(DataLoader(range(5), batch_size=2, num_workers=workers))
+    assert len(batches) == 3 and next(batches).tolist() == [0, 1]
+
+
 def test_collate_refuses_what_does_not_fit():
     with pytest.raises(RuntimeError, match="shape"):
         default_collate([eg.zeros(2), eg.zeros(3)])

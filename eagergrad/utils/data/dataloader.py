@@ -205,7 +205,7 @@ class DataLoader(Generic[T_co]):
 
     def __iter__(self) -> Iterator:
         if self.num_workers == 0:
-            return _counted(_in_process(self), self)
+            return _Batches(_counted(_in_process(self), self), self)
         if not self.persistent_workers:
             return _counted(_WorkerIterator(self), self)
         if self._workers is None or self._workers.closed:
@@ -254,6 +254,20 @@ def _pinned(batch: Any) -> Any:
     if isinstance(batch, list | tuple):
         return type(batch)(_pinned(v) for v in batch)
     return batch.pin_memory() if hasattr(batch, "pin_memory") else batch
+
+
+class _Batches(itertools.chain):
+    """An iterator that knows its loader's length; its `next` stays that of C."""
+
+    _loader: DataLoader
+
+    def __new__(cls, batches: Iterator, loader: DataLoader) -> _Batches:
+        self = super().__new__(cls, batches)
+        self._loader = loader
+        return self
+
+    def __len__(self) -> int:
+        return len(self._loader)
 
 
 def _counted(batches: Iterator, loader: DataLoader) -> Iterator:
@@ -410,6 +424,9 @@ class _WorkerIterator:
         except BaseException:
             self.close(now=True)
             raise
+
+    def __len__(self) -> int:
+        return len(self._loader)
 
     def restart(self) -> None:
         """Begin the next epoch on the same processes; batches of the last one are dropped."""

@@ -77,11 +77,11 @@ def _collate_numpy_scalars(batch: Any, **_: Any) -> Any:
 
 
 def _collate_floats(batch: Any, **_: Any) -> Any:
-    return eg.as_tensor(np.array(batch, np.float64))
+    return eg.tensor(batch, dtype=eg.float64)
 
 
 def _collate_ints(batch: Any, **_: Any) -> Any:
-    return eg.as_tensor(np.array(batch, None if type(batch[0]) is bool else np.int64))
+    return eg.tensor(batch)  # of floats, if any but the first is one
 
 
 def _collate_text(batch: Any, **_: Any) -> Any:
