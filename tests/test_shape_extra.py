@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 import eagergrad as eg
+from interpreter import run_code
 
 
 def test_a_subscript_of_basic_items_is_one_node() -> None:
@@ -284,3 +286,23 @@ def test_segment_reduce_as_torch(reduce, initial):
 def test_segment_reduce_refuses_runs_that_do_not_cover_the_axis(reduce, options):
     with pytest.raises(RuntimeError):
         eg.segment_reduce(eg.ones(5), reduce, **{k: eg.tensor(v) for k, v in options.items()})
+
+
+def test_what_later_versions_refuse_is_said_once(tmp_path: Path) -> None:
+    said = run_code(
+        """
+import warnings
+import eagergrad as eg
+
+with warnings.catch_warnings(record=True) as seen:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        eg.ones(2, 3).T, eg.tensor(1.0).T, eg.meshgrid(eg.ones(2), indexing="ij")
+    assert not seen
+    for _ in range(2):
+        eg.ones(2, 3, 4).T, eg.ones(2).T, eg.meshgrid(eg.ones(2), eg.ones(3))
+print([w.category.__name__ for w in seen])
+""",
+        tmp_path,
+    )
+    assert said.strip() == "['UserWarning', 'UserWarning']"

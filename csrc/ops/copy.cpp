@@ -339,6 +339,9 @@ Tensor& copy_(Tensor& self, const Tensor& src) {
 }
 
 void (*warn_user)(const std::string& message) = nullptr;
+void warn_once(std::atomic<bool>& said, const char* message) {
+  if (warn_user && !said.exchange(true)) warn_user(message);
+}
 
 // Every element in a place of its own, without gaps.
 static bool is_dense(const Tensor& t) {

@@ -1,6 +1,7 @@
 // Copies, casts and the rules of writing results into given memory.
 #pragma once
 
+#include <atomic>
 #include <string>
 
 #include "core/tensor.h"
@@ -9,6 +10,8 @@ namespace eg {
 
 // Shows the user a warning. Set by the binding.
 extern void (*warn_user)(const std::string& message);
+// Warns in the first call with this flag alone.
+void warn_once(std::atomic<bool>& said, const char* message);
 // x laid out as a memory format says ("channels_last", ...): x itself if it is, else a recorded copy.
 Tensor in_format(const Tensor& x, const std::string& format);
 // Whether x lies in channels-last order, and in that order only.

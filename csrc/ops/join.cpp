@@ -407,6 +407,11 @@ TensorList meshgrid(const TensorList& tensors, const std::optional<std::string>&
   const bool swap = indexing && *indexing == "xy";
   EG_CHECK(!indexing || swap || *indexing == "ij",
            "[meshgrid] expected indexing to be 'xy' or 'ij', got '", *indexing, "'");
+  static std::atomic<bool> said{false};
+  if (!indexing)
+    warn_once(said,
+              "[meshgrid] expected the argument `indexing`, which a later version will require: "
+              "without it, it is 'ij', while NumPy's is 'xy'");
   TensorList list = tensors;
   Dims sizes;
   for (const Tensor& t : list) {
@@ -433,7 +438,7 @@ Tensor cartesian_prod(const TensorList& tensors) {
     EG_CHECK(t.dim() == 1, "[cartesian_prod] expected 1-d tensors, got shape ", t.sizes());
   if (tensors.size() == 1) return tensors[0];
   TensorList columns;
-  for (const Tensor& t : meshgrid(tensors, std::nullopt)) columns.push_back(flatten(t, 0, -1));
+  for (const Tensor& t : meshgrid(tensors, "ij")) columns.push_back(flatten(t, 0, -1));
   return stack(columns, 1);
 }
 

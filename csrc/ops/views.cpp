@@ -1,6 +1,7 @@
 #include "ops/views.h"
 
 #include "kernels/shape.h"
+#include "ops/copy.h"
 #include "ops/registry.h"
 
 namespace eg {
@@ -584,6 +585,12 @@ Tensor matrix_t(const Tensor& x) {
 
 Tensor reversed_dims(const Tensor& x) {
   if (x.dim() == 2) return swap_dims(ViewKind::Permute, x, 0, 1);
+  static std::atomic<bool> said{false};
+  if (x.dim())
+    warn_once(
+        said,
+        "x.T of a tensor that has not 2 dimensions is deprecated and will be an error: x.mT "
+        "transposes a batch of matrices, x.permute(*range(x.ndim)[::-1]) reverses all dimensions");
   Dims order;
   for (int64_t d = x.dim() - 1; d >= 0; --d) order.push_back(d);
   return permute(x, order);
