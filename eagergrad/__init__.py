@@ -225,6 +225,7 @@ _ELSEWHERE = {
     "save": "eagergrad.serialization",
     "load": "eagergrad.serialization",
     "GradScaler": "eagergrad.amp.grad_scaler",
+    **dict.fromkeys(["errstate", "geterr", "seterr"], "eagergrad.autograd.watch"),
 }
 _ELSEWHERE.update(
     dict.fromkeys(

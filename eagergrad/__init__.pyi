@@ -71,6 +71,9 @@ from eagergrad.autograd.grad_mode import enable_grad as enable_grad
 from eagergrad.autograd.grad_mode import inference_mode as inference_mode
 from eagergrad.autograd.grad_mode import no_grad as no_grad
 from eagergrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from eagergrad.autograd.watch import errstate as errstate
+from eagergrad.autograd.watch import geterr as geterr
+from eagergrad.autograd.watch import seterr as seterr
 from eagergrad.export._export import export_numpy as export_numpy
 from eagergrad.func._vmap import vmap as vmap
 from eagergrad.linalg import det as det

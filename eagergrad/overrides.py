@@ -7,9 +7,12 @@ from typing import Any
 
 from eagergrad import _C
 from eagergrad.tensor.foreign import _handler, first_answer
+from eagergrad.tensor.subclass import BaseTorchFunctionMode, TorchFunctionMode
 from eagergrad.tensor.subclass import nowrap_functions as get_default_nowrap_functions
 
 __all__ = [
+    "BaseTorchFunctionMode",
+    "TorchFunctionMode",
     "get_default_nowrap_functions",
     "handle_torch_function",
     "has_torch_function",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import copy
+import importlib
 import operator
 import pickle
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,12 @@ import eagergrad as eg
 import interpreter
 from eagergrad import nn
 from eagergrad.nn import functional as F
-from eagergrad.overrides import get_default_nowrap_functions, has_torch_function
+from eagergrad.overrides import (
+    BaseTorchFunctionMode,
+    TorchFunctionMode,
+    get_default_nowrap_functions,
+    has_torch_function,
+)
 
 
 class Kept(eg.Tensor):
@@ -205,3 +212,82 @@ def test_torch_does_the_same() -> None:
         lib.stack([x, y]), lib.where(x > 0, x, y), lib.nn.functional.linear(x, x)
         said.append(calls)
     assert said[0] == said[1]
+
+
+def test_modes_see_every_call_as_torchs_do() -> None:
+    torch = pytest.importorskip("torch")
+    said = []
+    for lib in (eg, torch):
+        calls: list[Any] = []
+        mode = importlib.import_module(f"{lib.__name__}.overrides").TorchFunctionMode
+
+        class Log(mode):  # type: ignore[misc, valid-type]
+            def __init__(self, name: str) -> None:
+                self.name = name
+
+            def __torch_function__(
+                self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+            ) -> Any:
+                calls.append((self.name, func.__name__, len(args), sorted(kwargs or {})))
+                return func(*args, **(kwargs or {}))
+
+        class Own(lib.Tensor):
+            pass
+
+        own = lib.ones(3, 4).as_subclass(Own)
+        with Log("outer"):
+            x = lib.ones(3, 4)
+            y = 2 * x - x / 3
+            y += 1
+            x[0] = y[1]
+            lib.stack([x, y]), lib.where(x > 0, x, y), x @ y.t(), x.view(4, 3), lib.arange(3)
+            with Log("inner"):
+                calls.append(type(own * 2).__name__)
+                x.sum(dim=1)
+            x.mean()
+        x.sum()
+        said.append(calls)
+    assert said[0] == said[1]
+
+
+def test_a_mode_may_change_results_and_refuse() -> None:
+    class Doubles(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            result = func(*args, **(kwargs or {}))
+            return result * 2 if func is eg.add else result
+
+    class Refuses(TorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            return NotImplemented
+
+    x = eg.ones(2)
+    with Doubles():
+        assert eg.add(x, x).tolist() == [4, 4]
+        assert (x * x).tolist() == [1, 1]
+    with Refuses(), pytest.raises(TypeError, match="the mode Refuses returned NotImplemented"):
+        eg.ones(2)
+    with TorchFunctionMode(), pytest.raises(NotImplementedError, match="has no __torch_function__"):
+        eg.ones(2)
+    assert eg.add(x, x).tolist() == [2, 2]
+
+
+def test_a_mode_of_one_thread_leaves_others_alone() -> None:
+    seen: list[str] = []
+
+    class Log(BaseTorchFunctionMode):
+        def __torch_function__(
+            self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+        ) -> Any:
+            seen.append(func.__name__)
+            return super().__torch_function__(func, types, args, kwargs)
+
+    with Log():
+        thread = threading.Thread(target=lambda: eg.ones(2) + 1)
+        thread.start()
+        thread.join()
+        eg.zeros(2)
+    assert seen == ["zeros"]

@@ -19,6 +19,7 @@ enum class ErrorKind {
   NotImplemented,
   Buffer,
   Interrupt,
+  FloatingPoint,
   DeviceMemory  // a RuntimeError too, as PyTorch's
 };
 

@@ -36,13 +36,22 @@ PyObject* wrap_as(PyTypeObject* type, Tensor t);
 PyTypeObject* make_tensor_type(PyObject* module);
 
 // --- subclasses with a __torch_function__ ------------------------------------------------------------------------
-// Set once a class of tensors exists that is asked about ops: programs without one pay a test of this flag.
+// Set once a class of tensors exists that is asked about ops, or a mode: programs without one pay a test of this flag.
 extern bool subclasses_exist;
 // Whether a tensor is of such a class, and asking is not switched off in this thread.
 bool takes_over(PyObject* o);
+// Whether a call with this argument is handed over: to its class, or to a TorchFunctionMode, which takes every call.
+bool handed_over(PyObject* o);
 // What the operands' classes make of the op of a name; b may be null.
 PyObject* ask_operator(const char* name, PyObject* a, PyObject* b, PyObject* c = nullptr);
 void add_subclasses(PyObject* module);
+
+// --- eg.seterr ---------------------------------------------------------------------------------------------------
+// The result of a call, after a look for NaN and infinity. The op, named without its underscore, may write over inputs, which may
+// hold other things than tensors. Asked while `watching`.
+PyObject* watch_call(const char* name, PyObject* result, bool writes, PyObject* const* inputs,
+                     size_t n);
+void add_watch(PyObject* module);
 
 // --- references ----------------------------------------------------------------------------------------------------
 class Object {

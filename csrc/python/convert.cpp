@@ -19,9 +19,10 @@ void set_python_error() noexcept {
     // set already
   } catch (const Error& e) {
     PyObject* const kinds[] = {
-        PyExc_RuntimeError,      PyExc_TypeError,     PyExc_ValueError,          PyExc_IndexError,
-        PyExc_KeyError,          out_of_memory_class, PyExc_NotImplementedError, PyExc_BufferError,
-        PyExc_KeyboardInterrupt, out_of_memory_class};
+        PyExc_RuntimeError,        PyExc_TypeError,    PyExc_ValueError,
+        PyExc_IndexError,          PyExc_KeyError,     out_of_memory_class,
+        PyExc_NotImplementedError, PyExc_BufferError,  PyExc_KeyboardInterrupt,
+        PyExc_FloatingPointError,  out_of_memory_class};
     if (!PyErr_Occurred()) PyErr_SetString(kinds[int(e.kind())], e.what());
   } catch (const std::bad_alloc&) {
     PyErr_SetString(out_of_memory_class, "can't allocate memory");

@@ -99,7 +99,7 @@ IndexItems items_of(PyObject* index) {
 
 PyObject* get_item(PyObject* self, PyObject* index) {
   return guarded([&] {
-    if (EG_UNLIKELY(subclasses_exist) && (takes_over(self) || takes_over(index)))
+    if (EG_UNLIKELY(subclasses_exist) && (handed_over(self) || handed_over(index)))
       return ask_operator("__getitem__", self, index);
     const ProfileScope scope("getitem");
     const Tensor x = unwrap(self);
@@ -110,7 +110,7 @@ PyObject* get_item(PyObject* self, PyObject* index) {
 int set_item(PyObject* self, PyObject* index, PyObject* value) {
   return guarded_int([&] {
     if (!value) fail(ErrorKind::Type, "Tensor does not support deleting items");
-    if (EG_UNLIKELY(subclasses_exist) && (takes_over(self) || takes_over(value))) {
+    if (EG_UNLIKELY(subclasses_exist) && (handed_over(self) || handed_over(value))) {
       checked(ask_operator("__setitem__", self, index, value));
       return 0;
     }

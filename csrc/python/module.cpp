@@ -151,6 +151,7 @@ PYBIND11_MODULE(_C, m) {
     add_autocast(m.ptr());
     add_nn_module(m.ptr());
     add_profile(m.ptr());
+    add_watch(m.ptr());
     add_cuda(m);
   } catch (...) {
     set_python_error();

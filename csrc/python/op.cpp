@@ -10,6 +10,7 @@
 #include "core/profile.h"
 #include "ops/copy.h"
 #include "ops/ops.h"
+#include "ops/watch.h"
 #include "python/autocast.h"
 #include "python/signature.h"
 #include "tape/node.h"
@@ -193,8 +194,9 @@ PyObject* overridden(PyObject* op, PyObject* const* args, Py_ssize_t n, PyObject
   return nullptr;
 }
 
-// Whether a class among the arguments is asked before the op: in lists and tuples too.
-bool any_takes_over(PyObject* const* args, Py_ssize_t n) {
+// Whether a mode, or a class among the arguments, is asked before the op: in lists and tuples too.
+bool any_handed_over(PyObject* const* args, Py_ssize_t n) {
+  if (handed_over(nullptr)) return true;
   for (Py_ssize_t i = 0; i < n; ++i) {
     PyObject* v = args[i];
     if (takes_over(v)) return true;
@@ -294,7 +296,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
     const auto& overloads = overloads_of(op);
     const Py_ssize_t n = PyVectorcall_NARGS(nargsf);
     if (EG_UNLIKELY(subclasses_exist) &&
-        any_takes_over(args, n + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0)))
+        any_handed_over(args, n + (kwnames ? PyTuple_GET_SIZE(kwnames) : 0)))
       return asked("ask_subclasses", self, args, n, kwnames).release();
     PyObject* const* kwvalues = args + n;
     PyObject* const given_names = kwnames;
@@ -342,7 +344,12 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       } catch (const std::length_error&) {
         fail(ErrorKind::Memory, "[", op->name, "] can't allocate memory for its tables");
       }
-      return results.take(keywords.extras, inplace ? &target : nullptr);
+      PyObject* const result = results.take(keywords.extras, inplace ? &target : nullptr);
+      if (EG_LIKELY(!watching) || (op->flags & kCreates)) return result;
+      const std::string name = op->name;
+      const bool writes = name.back() == '_';
+      return watch_call(name.substr(0, name.size() - writes).c_str(), result, writes, values,
+                        s->parameters().size());
     }
     if (PyObject* result = overridden(self, args, n, given_names)) return result;
     std::string

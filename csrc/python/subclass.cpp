@@ -19,6 +19,10 @@ bool takes_over(PyObject* o) {
   return _PyType_Lookup(type, name) != helper("disabled_torch_function");
 }
 
+static thread_local int modes = 0;
+
+bool handed_over(PyObject* o) { return modes > 0 || (o && takes_over(o)); }
+
 PyObject* ask_operator(const char* name, PyObject* a, PyObject* b, PyObject* c) {
   const Object text = checked(PyUnicode_FromString(name));
   return PyObject_CallFunctionObjArgs(helper("ask_operator"), text.get(), a, b, c, nullptr);
@@ -30,6 +34,15 @@ static PyObject* set_asking(PyObject*, PyObject* on) {
   return PyBool_FromLong(std::exchange(asking, value != 0));
 }
 static PyObject* is_asking(PyObject*, PyObject*) { return PyBool_FromLong(asking); }
+static PyObject* set_modes(PyObject*, PyObject* count) {
+  const long n = PyLong_AsLong(count);
+  if (n == -1 && PyErr_Occurred()) return nullptr;
+  modes = int(n);
+  Py_RETURN_NONE;
+}
+static PyObject* handed_over_(PyObject*, PyObject* o) {
+  return guarded([&] { return PyBool_FromLong(handed_over(o)); });
+}
 static PyObject* expect_subclasses(PyObject*, PyObject*) {
   subclasses_exist = true;
   Py_RETURN_NONE;
@@ -59,6 +72,8 @@ void add_subclasses(PyObject* module) {
       {"asks_subclasses", is_asking, METH_NOARGS, "Whether subclasses are asked in this thread."},
       {"expect_subclasses", expect_subclasses, METH_NOARGS, "From now on arguments are looked at."},
       {"takes_over", takes_over_, METH_O, "Whether an argument's class is asked about ops."},
+      {"handed_over", handed_over_, METH_O, "Whether a call with an argument is handed over."},
+      {"set_modes", set_modes, METH_O, "How many modes take this thread's calls over."},
       {"as_class", as_class, METH_VARARGS, "A recorded view of a tensor, of another class."},
       {nullptr, nullptr, 0, nullptr}};
   checked(PyModule_AddFunctions(module, functions));

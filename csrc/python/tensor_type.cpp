@@ -7,6 +7,7 @@
 #include "ops/copy.h"
 #include "ops/ops.h"
 #include "ops/row_sparse.h"
+#include "ops/watch.h"
 #include "python/autocast.h"
 #include "python/common.h"
 #include "tape/engine.h"
@@ -91,7 +92,7 @@ enum class Foreign { Ask, Refuse };
 template <bool writes = false, class F>
 static PyObject* with_operands(const char* name, Foreign others, PyObject* a, PyObject* b, F&& f) {
   return guarded([&]() -> PyObject* {
-    if (EG_UNLIKELY(subclasses_exist) && (takes_over(a) || takes_over(b)))
+    if (EG_UNLIKELY(subclasses_exist) && (handed_over(a) || handed_over(b)))
       return ask_operator(writes ? str(name, "_").c_str() : name, a, b);
     Tensor made[2];
     const Tensor *x = operand(a, &made[0]), *y = x ? operand(b, &made[1]) : nullptr;
@@ -100,7 +101,10 @@ static PyObject* with_operands(const char* name, Foreign others, PyObject* a, Py
     if (scope.is_open())
       for (const Tensor* t : {x, y}) scope.operand(*t);
     const DeviceStep step;
-    return f(*x, *y);
+    PyObject* const result = f(*x, *y);
+    if (EG_LIKELY(!watching)) return result;
+    PyObject* const operands[] = {a, b};
+    return watch_call(name, result, writes, operands, 2);
   });
 }
 
@@ -132,11 +136,12 @@ static constexpr const char* unary_names[] = {
 template <Unary op>
 static PyObject* nb_unary(PyObject* a) {
   return guarded([&] {
-    if (EG_UNLIKELY(subclasses_exist) && takes_over(a))
+    if (EG_UNLIKELY(subclasses_exist) && handed_over(a))
       return ask_operator(unary_names[int(op)], a, nullptr);
     const ProfileScope scope(unary_names[int(op)]);
     const DeviceStep step;
-    return wrap(unary(op, borrowed(a)));
+    PyObject* const result = wrap(unary(op, borrowed(a)));
+    return EG_LIKELY(!watching) ? result : watch_call(unary_names[int(op)], result, false, &a, 1);
   });
 }
 
@@ -225,7 +230,7 @@ static PyObject* tensor_iter(PyObject* o) {
   return guarded([&]() -> PyObject* {
     const Tensor t = unwrap(o);
     EG_CHECK_TYPE(t.dim() > 0, "iteration over a 0-d tensor");
-    if (EG_UNLIKELY(subclasses_exist) && takes_over(o)) {
+    if (EG_UNLIKELY(subclasses_exist) && handed_over(o)) {
       const Object rows = checked(PyObject_CallMethod(o, "unbind", nullptr));
       return PyObject_GetIter(rows.get());
     }

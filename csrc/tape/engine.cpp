@@ -10,6 +10,7 @@
 #include "core/profile.h"
 #include "ops/ops.h"
 #include "ops/row_sparse.h"
+#include "ops/watch.h"
 
 namespace eg {
 namespace {
@@ -56,15 +57,6 @@ class Turn {
   }
 };
 
-bool has_nan(const Tensor& t) {
-  if (!t.defined() || !t.is_floating()) return false;
-  if (const auto rows = row_parts(t)) return has_nan(rows->values);
-  const Tensor wide = contiguous_data(host_data(cast_data(t, DType::Float64)));
-  const double* p = wide.data<double>();
-  for (int64_t i = 0; i < wide.numel(); ++i)
-    if (p[i] != p[i]) return true;
-  return false;
-}
 bool any_nan(const Tensors& list) {
   for (const Tensor& t : list)
     if (has_nan(t)) return true;
@@ -271,7 +263,8 @@ class Run {
     Node& node = *v.node;
     refuse_freed(node);
     SmallVec<Tensor*, 4> accumulators(node.edges.size(), nullptr);
-    if (!options_.create_graph) {
+    // Gradients that are looked at come one by one.
+    if (!options_.create_graph && !check_for_nan && !watching) {
       for (size_t i = 0; i < node.edges.size(); ++i) accumulators[i] = buffer_of(node.edges[i]);
     }
     SmallVec<bool, 4> wanted;
@@ -303,6 +296,8 @@ class Run {
         EG_CHECK(!has_nan(results[i]), "Function '", node.title(), "' returned nan values in its ",
                  i, "th output, for the operation made at ", node.site.describe());
     }
+    if (EG_UNLIKELY(watching))
+      watch_results("backward of " + node.title(), results, v.grads, node.site);
     for (size_t i = 0; i < node.post_hooks.size(); ++i) {
       const Ref<Node::NodeHook> hook = node.post_hooks[i];
       hook->call(results, &v.grads);

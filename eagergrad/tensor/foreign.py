@@ -43,7 +43,7 @@ def _handler(x: Any) -> Any:
     return found
 
 
-def _leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
+def leaves(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[Any]:
     for x in (*args, *kwargs.values()):
         if isinstance(x, (list, tuple)):
             yield from x
@@ -79,7 +79,7 @@ def first_answer(
     """
     found: list[Any] = []
     seen: set[type] = set()
-    for x in _leaves(args, kwargs) if relevant is None else relevant:
+    for x in leaves(args, kwargs) if relevant is None else relevant:
         if type(x) in seen:
             continue
         seen.add(type(x))

@@ -11,7 +11,7 @@ import threading
 from typing import Any
 
 from eagergrad import _C
-from eagergrad.tensor.foreign import first_answer
+from eagergrad.tensor.foreign import first_answer, leaves
 
 # The operators that PyTorch hands over by the methods' names, not by the ops'; reflected ones, unless operands may swap.
 _METHODS = {
@@ -125,12 +125,89 @@ def _parameter() -> Any:
     return Parameter, Buffer
 
 
+class _Modes(threading.local):
+    """The modes that take this thread's calls over, the innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+
+    def set(self, stack: list[Any]) -> None:
+        self.stack = stack
+        _C.set_modes(len(stack))
+
+
+_modes = _Modes()
+
+
+class TorchFunctionMode:
+    """A block in which every call of an op, an operator or one of Tensor's methods goes through `__torch_function__`.
+
+    A subclass defines ``__torch_function__(self, func, types, args=(), kwargs=None)``: its result is the call's.
+    While it runs, this mode is off and those around it are on. Ops count, also those that functions written in Python, such as layers', call.
+
+    >>> import eagergrad as eg
+    >>> class Log(TorchFunctionMode):
+    ...     def __torch_function__(self, func, types, args=(), kwargs=None):
+    ...         print(func.__name__)
+    ...         return func(*args, **(kwargs or {}))
+    >>> with Log():
+    ...     x = eg.ones(2) * 3
+    ones
+    mul
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} has no __torch_function__")
+
+    def __enter__(self) -> Any:
+        expect_subclasses()
+        _modes.set([*_modes.stack, self])
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        _modes.set(_modes.stack[:-1])
+
+    @classmethod
+    def push(cls, *args: Any, **kwargs: Any) -> Any:
+        """An instance: PyTorch's old name of the constructor."""
+        return cls(*args, **kwargs)
+
+
+class BaseTorchFunctionMode(TorchFunctionMode):
+    """A mode that leaves calls as they are."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        return func(*args, **(kwargs or {}))
+
+
+def _ask_mode(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    stack = _modes.stack
+    _modes.set(stack[:-1])
+    try:
+        kinds = {type(x): None for x in leaves(args, kwargs) if _C.takes_over(x)}
+        result = stack[-1].__torch_function__(func, tuple(kinds), args, kwargs)
+    finally:
+        _modes.set(stack)
+    if result is NotImplemented:
+        name = getattr(func, "__name__", func)
+        raise TypeError(
+            f"no implementation found for '{name}': the mode {type(stack[-1]).__name__} returned NotImplemented"
+        )
+    return result
+
+
 def ask(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """What the classes of the arguments make of a call, subclasses before the classes they extend.
+    """What the innermost mode, else the classes of the arguments make of a call, subclasses before the classes they extend.
 
     Raises:
         TypeError: none of them knows the function.
     """
+    if _modes.stack:
+        return _ask_mode(func, args, kwargs)
     result, types = first_answer(func, args, kwargs)
     if result is NotImplemented:
         name = getattr(func, "__name__", func)
@@ -156,7 +233,7 @@ def ask_operator(name: str, *operands: Any) -> Any:
 def _asking(func: Any) -> Any:
     @functools.wraps(func)
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        if _C.takes_over(self):
+        if _C.handed_over(self):
             return ask(func, (self, *args), kwargs)
         return func(self, *args, **kwargs)
 
@@ -167,7 +244,7 @@ def _asking_property(descriptor: Any) -> property:
     get = descriptor.__get__
 
     def read(self: Any) -> Any:
-        return ask(get, (self,), {}) if _C.takes_over(self) else get(self)
+        return ask(get, (self,), {}) if _C.handed_over(self) else get(self)
 
     return property(read, descriptor.__set__, doc=descriptor.__doc__)
 
