@@ -1,7 +1,7 @@
 #include "ops/watch.h"
 
+#include <algorithm>
 #include <cmath>
-#include <cstring>
 
 #include "ops/copy.h"
 #include "ops/ops.h"
@@ -37,7 +37,13 @@ bool holds_special(const char* data, int64_t n, Bits mask) {
   return false;
 }
 
-bool is_finite(const Tensor& t) {
+bool is_finite(const Tensor& given) {
+  // On a device a number alone comes back: NaN and infinity times 0 are NaN.
+  if (!given.device().is_cpu()) {
+    const Tensor zero = scalar_tensor(0.0, DType::Float64, true);
+    return sum(binary(Binary::mul, given.detach(), zero)).item().to_double() == 0;
+  }
+  const Tensor t = contiguous_data(given);
   const char* p = t.raw();
   switch (t.dtype()) {
     case DType::Float64:
@@ -61,7 +67,7 @@ struct Values {
 Values values_of(const Tensor& t, bool range) {
   Values v;
   if (!range && is_finite(t)) return v;
-  const Tensor wide = cast_data(t, DType::Float64);
+  const Tensor wide = contiguous_data(cast_data(host_data(t), DType::Float64));
   const double* p = wide.data<double>();
   for (int64_t i = 0; i < wide.numel(); ++i) {
     if (p[i] != p[i]) {
@@ -76,11 +82,11 @@ Values values_of(const Tensor& t, bool range) {
   return v;
 }
 
-// The values in the system's memory, one after another; undefined where there are none to look at.
-Tensor plain_values(const Tensor& t) {
+// Those of a row-sparse tensor; undefined where there are none to look at.
+Tensor float_values(const Tensor& t) {
   if (!t.defined()) return t;
-  if (const auto rows = row_parts(t)) return plain_values(rows->values);
-  return t.is_floating() && t->storage ? contiguous_data(host_data(t)) : Tensor();
+  if (const auto rows = row_parts(t)) return float_values(rows->values);
+  return t.is_floating() && t->storage ? t : Tensor();
 }
 
 std::string kind_of(const Tensor& t) { return str(t.dtype(), t.sizes()); }
@@ -101,13 +107,13 @@ struct Category {
 }  // namespace
 
 bool has_nan(const Tensor& t) {
-  const Tensor plain = plain_values(t);
-  return plain.defined() && values_of(plain, false).nan > 0;
+  const Tensor values = float_values(t);
+  return values.defined() && values_of(values, false).nan > 0;
 }
 
 bool has_nan_or_inf(const Tensor& t) {
-  const Tensor plain = plain_values(t);
-  return plain.defined() && !is_finite(plain);
+  const Tensor values = float_values(t);
+  return values.defined() && !is_finite(values);
 }
 
 void watch_results(const std::string& who, const Tensors& results, const Tensors& inputs,
@@ -115,7 +121,7 @@ void watch_results(const std::string& who, const Tensors& results, const Tensors
   const Category categories[] = {{"nan", on_nan, &Values::nan, &Values::first_nan},
                                  {"inf", on_inf, &Values::inf, &Values::first_inf}};
   for (const Tensor& given : results) {
-    const Tensor result = plain_values(given);
+    const Tensor result = float_values(given);
     if (!result.defined()) continue;
     const Values values = values_of(result, false);
     for (const Category& c : categories) {
@@ -123,7 +129,7 @@ void watch_results(const std::string& who, const Tensors& results, const Tensors
       bool came_in = false;
       std::string operands;
       for (const Tensor& input : inputs) {
-        const Tensor x = plain_values(input);
+        const Tensor x = float_values(input);
         if (!x.defined()) continue;
         const Values seen = values_of(x, true);
         came_in |= seen.*c.count > 0;
