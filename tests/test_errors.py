@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 import eagergrad as eg
@@ -12,6 +13,14 @@ from eagergrad import _C
 
 F = eg.nn.functional
 NAN, INF = float("nan"), float("inf")
+
+
+def _outgrow() -> None:
+    x = eg.empty(0, device="cpu")
+    seen = x.numpy()
+    eg.ones(100, device="cpu", out=x)
+    del seen
+
 
 REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
     "triangle with more entries than memory has addresses": (
@@ -33,6 +42,16 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
         RuntimeError,
         "64 bits",
         lambda: eg.ones(5).repeat_interleave(eg.tensor([2**62] * 4 + [3])),
+    ),
+    "numbers in the memory of Python objects": (
+        ValueError,
+        "Python objects",
+        lambda: eg.frombuffer(np.array([1, "x"], dtype=object), dtype=eg.int8),
+    ),
+    "result that outgrows memory which NumPy reads": (
+        RuntimeError,
+        "not resizable",
+        _outgrow,
     ),
     "threshold without a number": (
         TypeError,
@@ -141,3 +160,29 @@ def test_rows_without_a_limit_keep_their_gradient() -> None:
     x = eg.ones(2, 3, requires_grad=True)
     eg.renorm(x, 2, 0, INF).sum().backward()
     assert (x.grad == 1).all()
+
+
+@pytest.mark.parametrize("export", ["numpy", "__dlpack__"])
+@pytest.mark.parametrize(
+    "move",
+    [
+        lambda x: setattr(x, "data", eg.zeros(2)),
+        lambda x: x.set_(eg.zeros(2)),
+        lambda x: x.resize_(100_000),
+    ],
+    ids=["data", "set_", "resize_"],
+)
+def test_readers_keep_the_memory_of_a_tensor_that_moves(export: str, move: Any) -> None:
+    x = eg.ones(50_000, device="cpu")
+    seen = getattr(x, export)()
+    move(x)
+    del x
+    others = [eg.full((50_000,), 7.0, device="cpu") for _ in range(4)]
+    values = seen if export == "numpy" else eg.utils.dlpack.from_dlpack(seen)
+    assert (values == 1).all() and len(others) == 4
+
+
+def test_memory_can_grow_when_its_reader_is_gone() -> None:
+    x = eg.empty(0, device="cpu")
+    x.numpy()
+    assert eg.ones(100, device="cpu", out=x).sum() == 100

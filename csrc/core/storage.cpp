@@ -4,8 +4,10 @@
 #include <sys/mman.h>
 
 #include <cstdlib>
+#include <unordered_map>
 
 #include "core/error.h"
+#include "core/exports.h"
 
 namespace eg {
 
@@ -108,6 +110,20 @@ class Cache {
     free_all(surplus);
   }
 
+  void pin(const Storage* storage, int more) {
+    lock();
+    const auto entry = pinned_.try_emplace(storage, 0).first;
+    entry->second += more;
+    if (entry->second == 0) pinned_.erase(entry);
+    unlock();
+  }
+  bool is_pinned(const Storage* storage) {
+    lock();
+    const bool found = pinned_.count(storage) != 0;
+    unlock();
+    return found;
+  }
+
   void drop_all() {
     lock();
     for (FreeBlock*& list : free_) free_all(std::exchange(list, nullptr));
@@ -178,6 +194,7 @@ class Cache {
   std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
   FreeBlock* free_[kClasses] = {};
   MemoryStats stats_;
+  std::unordered_map<const Storage*, int> pinned_;
 };
 
 // Never destroyed: tensors may outlive static destruction.
@@ -199,6 +216,8 @@ void reset_peak_memory() { cache().reset_peak(); }
 void empty_cache() { cache().drop_all(); }
 void* allocate(size_t bytes) { return cache().take(bytes); }
 void deallocate(void* p, size_t bytes) { cache().give(p, bytes); }
+void pin(const Storage& storage) { cache().pin(&storage, 1); }
+void unpin(const Storage& storage) { cache().pin(&storage, -1); }
 
 Ref<Storage> Storage::create(size_t bytes) {
   EG_CHECK_KIND(Memory, bytes < (size_t(1) << 48), kCannot, bytes, " bytes");
@@ -254,6 +273,8 @@ void* Storage::deferred_data() const { return deferred_ ? deferred_->memory(*thi
 
 void Storage::resize(size_t bytes) {
   if (bytes <= bytes_) return;
+  EG_CHECK(!cache().is_pinned(this),
+           "Trying to resize storage that is not resizable: NumPy or another library reads it");
   void* grown;
   if (device_.is_cpu()) {
     grown = allocate(bytes);

@@ -1,4 +1,5 @@
 // Memory shared with NumPy and everything else that speaks the buffer protocol.
+#include "core/exports.h"
 #include "core/gil.h"
 #include "ops/ops.h"
 #include "ops/row_sparse.h"
@@ -61,6 +62,19 @@ static bool asked_by_a_sparse_product() {
   return asked;
 }
 
+// What a reader of a tensor's memory needs for as long as it reads: set_() and data give the tensor other memory.
+struct Exported {
+  explicit Exported(const Tensor& t) : storage(t->storage), numbers(2 * t.sizes().size(), 0) {
+    pin(*storage);
+  }
+  ~Exported() { unpin(*storage); }
+  Exported(const Exported&) = delete;
+  Exported& operator=(const Exported&) = delete;
+
+  const Ref<Storage> storage;
+  Dims numbers;  // sizes, then strides in bytes
+};
+
 int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
   return guarded_int([&] {
     const Tensor t = unwrap(self);
@@ -74,7 +88,8 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
     EG_CHECK_KIND(Buffer, !row_parts(t), "a row-sparse tensor has no memory to export");
     if (may_be_row_sparse(t)) t.storage().mark_written();  // writes from outside go unseen
     const size_t n = t.sizes().size();
-    auto* numbers = new Py_ssize_t[2 * n + 1];
+    auto* exported = new Exported(t);
+    int64_t* const numbers = exported->numbers.data();
     for (size_t i = 0; i < n; ++i) {
       numbers[i] = t.sizes()[i];
       numbers[n + i] = t.strides()[i] * static_cast<int64_t>(t.item_size());
@@ -86,16 +101,19 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
     view->itemsize = static_cast<Py_ssize_t>(t.item_size());
     view->format = (flags & PyBUF_FORMAT) ? const_cast<char*>(format_of(t.dtype())) : nullptr;
     view->ndim = static_cast<int>(n);
-    view->shape = (flags & PyBUF_ND) ? numbers : nullptr;
-    view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES ? numbers + n : nullptr;
+    static_assert(sizeof(Py_ssize_t) == sizeof(int64_t));
+    view->shape = (flags & PyBUF_ND) ? reinterpret_cast<Py_ssize_t*>(numbers) : nullptr;
+    view->strides = (flags & PyBUF_STRIDES) == PyBUF_STRIDES
+                        ? reinterpret_cast<Py_ssize_t*>(numbers + n)
+                        : nullptr;
     view->suboffsets = nullptr;
-    view->internal = numbers;
+    view->internal = exported;
     return 0;
   });
 }
 
 void tensor_releasebuffer(PyObject*, Py_buffer* view) {
-  delete[] static_cast<Py_ssize_t*>(view->internal);
+  delete static_cast<Exported*>(view->internal);
 }
 
 // A tensor of the memory of an array, which is let go of; undefined where it cannot be shared as it is.

@@ -295,6 +295,8 @@ def frombuffer(
     """A 1-d tensor over the memory of an object with the buffer protocol."""
     if offset < 0 or (count < 0 and count != -1) or count == 0:
         raise ValueError(f"offset ({offset}) and count ({count}) must not be negative or empty")
+    if isinstance(buffer, np.ndarray) and buffer.dtype.hasobject:
+        raise ValueError("[frombuffer] an array of Python objects has no numbers to share")
     array = np.frombuffer(buffer, dtype=dtype._numpy, count=count, offset=offset)
     result = _C.from_array(array)
     if dtype is bfloat16:
