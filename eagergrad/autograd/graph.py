@@ -6,16 +6,21 @@ import contextlib
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eagergrad import _C
 from eagergrad._C import Node
 from eagergrad.autograd.grad_mode import _Mode
 from eagergrad.utils.hooks import RemovableHandle
 
+if TYPE_CHECKING:
+    from eagergrad.autograd.tape_view import Tape, TapeEntry, tape
+
 __all__ = [
     "GradientEdge",
     "Node",
+    "Tape",
+    "TapeEntry",
     "allow_mutation_on_saved_tensors",
     "disable_saved_tensors_hooks",
     "get_gradient_edge",
@@ -23,7 +28,16 @@ __all__ = [
     "register_multi_grad_hook",
     "save_on_cpu",
     "saved_tensors_hooks",
+    "tape",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in ("Tape", "TapeEntry", "tape"):
+        from eagergrad.autograd import tape_view
+
+        return getattr(tape_view, name)
+    raise AttributeError(f"module 'eagergrad.autograd.graph' has no attribute {name!r}")
 
 
 # --- places on the tape ---------------------------------------------------------------------------------------
