@@ -983,3 +983,24 @@ def test_gradients_are_of_tensors() -> None:
     x = eg.ones(2, requires_grad=True)
     with pytest.raises(RuntimeError, match="all inputs have to be Tensors, but got int"):
         eg.autograd.grad(x.sum(), [x, 3])
+
+
+def test_callbacks_run_when_the_outermost_backward_has_ended():
+    queue = eg.autograd.Variable._execution_engine.queue_callback
+    x, seen = eg.ones(2, requires_grad=True), []
+
+    def hook(p):
+        queue(lambda: (seen.append("end"), queue(lambda: seen.append("after"))))
+        with eg.enable_grad():
+            (p.detach().requires_grad_() * 2).sum().backward()  # a backward of its own
+        seen.append("hook")
+
+    x.register_post_accumulate_grad_hook(hook)
+    (x * x).sum().backward()
+    assert seen == ["hook", "end", "after"]
+    with pytest.raises(RuntimeError, match="backward in progress"):
+        queue(print)
+    x.register_post_accumulate_grad_hook(lambda p: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        x.sum().backward()
+    assert seen == ["hook", "end", "after", "hook"]

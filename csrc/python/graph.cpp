@@ -116,6 +116,13 @@ PyObject* will_visit(PyObject*, PyObject* node) {
     return PyBool_FromLong(backward_visits(node_of(node)));
   });
 }
+PyObject* at_end(PyObject*, PyObject* f) {
+  return guarded([&]() -> PyObject* {
+    EG_CHECK_TYPE(PyCallable_Check(f), "a callback must be callable, got ", Py_TYPE(f)->tp_name);
+    queue_callback([kept = Object::borrow(f)] { checked(PyObject_CallNoArgs(kept.get())); });
+    return Py_NewRef(Py_None);
+  });
+}
 
 PyMethodDef functions[] = {{"push_saved_hooks", push_hooks, METH_VARARGS, nullptr},
                            {"pop_saved_hooks", pop_hooks, METH_NOARGS, nullptr},
@@ -127,6 +134,7 @@ PyMethodDef functions[] = {{"push_saved_hooks", push_hooks, METH_VARARGS, nullpt
                            {"mark_written", mark_written, METH_O, nullptr},
                            {"graph_task_id", task_id, METH_NOARGS, nullptr},
                            {"will_visit", will_visit, METH_O, nullptr},
+                           {"queue_callback", at_end, METH_O, nullptr},
                            {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

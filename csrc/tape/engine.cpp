@@ -92,9 +92,17 @@ class Run {
       if ((++visited & 15) == 0 && poll_interrupt) poll_interrupt();  // it reads a clock
       visit(v);
     }
+    for (size_t i = 0; i < callbacks_.size(); ++i) {
+      const auto callback = callbacks_[i];  // it may queue another
+      callback();
+    }
     return std::move(captured_);
   }
 
+  void at_end(std::function<void()> f) {
+    if (outer_) return outer_->at_end(std::move(f));
+    callbacks_.push_back(std::move(f));
+  }
   uint64_t id() const { return id_; }
   bool visits(const Node& node) const { return node.run == id_ && visits_[node.slot].needed; }
   static inline thread_local Run* innermost = nullptr;
@@ -423,6 +431,7 @@ class Run {
   SmallVec<Edge, 2> roots_;
   SmallVec<Edge, 4> targets_;
   TensorList captured_;
+  std::vector<std::function<void()>> callbacks_;
 };
 
 TensorList first_gradients(const TensorList& roots, const TensorList& grads) {
@@ -451,6 +460,11 @@ TensorList first_gradients(const TensorList& roots, const TensorList& grads) {
 
 uint64_t current_backward() { return Run::innermost ? Run::innermost->id() : 0; }
 bool backward_visits(const Node& node) { return Run::innermost && Run::innermost->visits(node); }
+
+void queue_callback(std::function<void()> f) {
+  EG_CHECK(Run::innermost, "queue_callback: expected a backward in progress on this thread");
+  Run::innermost->at_end(std::move(f));
+}
 
 bool nan_check() { return check_for_nan; }
 void set_nan_check(bool on) { check_for_nan = on; }

@@ -1,6 +1,8 @@
 // The backward pass.
 #pragma once
 
+#include <functional>
+
 #include "tape/node.h"
 
 namespace eg {
@@ -22,6 +24,9 @@ TensorList grad(const TensorList& roots, const TensorList& grads, const TensorLi
 // The backward in progress on this thread, 0 outside of one; and whether it will pass through a node.
 uint64_t current_backward();
 bool backward_visits(const Node& node);
+
+// Calls f once the outermost backward in progress on this thread has passed every node; never after an error.
+void queue_callback(std::function<void()> f);
 
 // Whether a backward that makes NaN from gradients without NaN raises, naming the forward line.
 bool nan_check();

@@ -157,8 +157,19 @@ class _VariableType(type):
         return made.requires_grad_() if requires_grad and not volatile else made
 
 
+class _ExecutionEngine:
+    """What PyTorch's programs reach as ``Variable._execution_engine``."""
+
+    @staticmethod
+    def queue_callback(callback: Any) -> None:
+        """Call ``callback()`` when the backward in progress has passed every node; not after an error."""
+        _C.queue_callback(callback)
+
+
 class Variable(metaclass=_VariableType):
     """The old spelling of a tensor that may require grad: a new leaf over the same memory."""
+
+    _execution_engine = _ExecutionEngine()
 
 
 class set_detect_anomaly:
