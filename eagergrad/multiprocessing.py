@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import multiprocessing as _mp
+import signal
+import time
 import traceback
 from collections.abc import Callable
 from multiprocessing import *  # noqa: F403
@@ -12,6 +14,7 @@ from typing import Any
 __all__ = [
     *_mp.__all__,  # type: ignore[attr-defined]
     "ProcessContext",
+    "ProcessException",
     "ProcessExitedException",
     "ProcessRaisedException",
     "get_all_sharing_strategies",
@@ -24,12 +27,41 @@ __all__ = [
 _STRATEGIES = ("file_descriptor",)
 
 
-class ProcessRaisedException(Exception):
+class ProcessException(Exception):
+    """A process started by `spawn` failed: number `error_index`, of id `pid`."""
+
+    def __init__(self, msg: str, error_index: int, pid: int) -> None:
+        super().__init__(msg)
+        self.msg, self.error_index, self.pid = msg, error_index, pid
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.msg, self.error_index, self.pid)
+
+
+class ProcessRaisedException(ProcessException):
     """A process started by `spawn` raised; the message has its traceback."""
 
+    def __init__(self, msg: str, error_index: int, error_pid: int) -> None:
+        super().__init__(msg, error_index, error_pid)
 
-class ProcessExitedException(Exception):
+
+class ProcessExitedException(ProcessException):
     """A process started by `spawn` ended with an exit code or a signal."""
+
+    def __init__(
+        self,
+        msg: str,
+        error_index: int,
+        error_pid: int,
+        exit_code: int,
+        signal_name: str | None = None,
+    ) -> None:
+        super().__init__(msg, error_index, error_pid)
+        self.exit_code, self.signal_name = exit_code, signal_name
+
+    def __reduce__(self) -> Any:
+        where = (self.msg, self.error_index, self.pid)
+        return type(self), (*where, self.exit_code, self.signal_name)
 
 
 def get_all_sharing_strategies() -> set[str]:
@@ -51,10 +83,12 @@ def set_sharing_strategy(new_strategy: str) -> None:
 def _run(fn: Callable, number: int, args: tuple, errors: Any) -> None:
     try:
         fn(number, *args)
+    except SystemExit:
+        raise
     except KeyboardInterrupt:
         pass
-    except Exception:
-        errors.send(traceback.format_exc())
+    except BaseException:
+        errors.send((time.monotonic(), traceback.format_exc()))
         raise SystemExit(1) from None
 
 
@@ -69,28 +103,51 @@ class ProcessContext:
         """Return the processes' ids."""
         return [p.pid for p in self.processes]
 
-    def join(self, timeout: float | None = None) -> bool:
-        """Wait until a process ends; True once all have. A failure ends the others and is raised
-        here."""
-        running = {p.sentinel: i for i, p in enumerate(self.processes) if p.exitcode is None}
-        if running:
-            _connection.wait(list(running), timeout)
-        for i, p in enumerate(self.processes):
-            if p.exitcode:
-                self._fail(i)
+    def join(self, timeout: float | None = None, grace_period: float | None = None) -> bool:
+        """Wait until a process ends; True once all have. A failure ends the others, which have the grace period (2 s) to
+        end by themselves, and is raised here: of several the first."""
+        running = [p.sentinel for p in self.processes if p.exitcode is None]
+        if running and not any(p.exitcode for p in self.processes):
+            _connection.wait(running, timeout)
+        failed = [i for i, p in enumerate(self.processes) if p.exitcode]
+        if failed:
+            self._end(2.0 if grace_period is None else grace_period)
+            self._fail(failed)
         return all(p.exitcode == 0 for p in self.processes)
 
-    def _fail(self, number: int) -> None:
+    def _end(self, grace: float) -> None:
         for p in self.processes:
             if p.is_alive():
                 p.terminate()
+        limit = time.monotonic() + grace
+        for p in self.processes:
+            p.join(max(0.0, limit - time.monotonic()))
+            if p.is_alive():
+                p.kill()
             p.join()
-        if self._errors[number].poll():
-            raise ProcessRaisedException(
-                f"process {number} ended with this error:\n{self._errors[number].recv()}"
+
+    def _error(self, number: int) -> tuple[float, str] | None:
+        try:
+            return self._errors[number].recv() if self._errors[number].poll() else None
+        except EOFError:
+            return None
+
+    def _fail(self, failed: list[int]) -> None:
+        raised = {i: error for i in range(len(self.processes)) if (error := self._error(i))}
+        silent = [i for i in failed if i not in raised]
+        if not silent:
+            # What others raise because they miss the first comes later, though they may end sooner.
+            first = min(raised, key=lambda i: raised[i][0])
+            text = (
+                f"\n\n-- Process {first} terminated with the following error:\n{raised[first][1]}"
             )
+            raise ProcessRaisedException(text, first, self.processes[first].pid)
+        first = silent[0]
+        code, pid = self.processes[first].exitcode, self.processes[first].pid
+        name = signal.Signals(-code).name if code < 0 else None
+        how = f"signal {name}" if name else f"exit code {code}"
         raise ProcessExitedException(
-            f"process {number} ended with exit code {self.processes[number].exitcode}"
+            f"process {first} terminated with {how}", first, pid, code, name
         )
 
 
