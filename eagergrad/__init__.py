@@ -165,6 +165,7 @@ _SUBMODULES = frozenset(
         "overrides",
         "mps",
         "functional",
+        "futures",
         "cpu",
         "_utils",
         "amp",

@@ -19,6 +19,7 @@ from eagergrad import export as export
 from eagergrad import fft as fft
 from eagergrad import func as func
 from eagergrad import functional as functional
+from eagergrad import futures as futures
 from eagergrad import fx as fx
 from eagergrad import hub as hub
 from eagergrad import jit as jit

@@ -44,8 +44,6 @@ def test_group_of_one_process():
     assert distributed.is_available() and not distributed.is_initialized()
     with pytest.raises(ValueError, match="init_process_group"):
         distributed.get_rank()
-    with pytest.raises(RuntimeError, match="world_size"):
-        distributed.init_process_group("gloo", rank=0, world_size=2)
     distributed.init_process_group("gloo", rank=0, world_size=1)
     try:
         assert distributed.get_rank() == 0 and distributed.get_world_size() == 1
@@ -54,7 +52,7 @@ def test_group_of_one_process():
         assert distributed.broadcast(x, 0, async_op=True).wait()
         distributed.all_gather(out, x)
         assert out[0].tolist() == x.tolist() == [0.0, 1.0, 2.0]
-        with pytest.raises(ValueError, match="one shape"):
+        with pytest.raises(RuntimeError, match="invalid tensor size"):
             distributed.all_gather([eg.zeros(2)], x)
         distributed.barrier()
     finally:

@@ -351,18 +351,25 @@ def test_orthogonal_can_be_assigned():
 def test_wrappers_call_their_module():
     inner = nn.Linear(2, 1)
     x = eg.ones(3, 2)
-    for wrapper in (nn.DataParallel, nn.parallel.DistributedDataParallel):
-        model = wrapper(inner)
-        assert eg.equal(model(x), inner(x)) and model.module is inner
-        assert list(model.state_dict()) == ["module.weight", "module.bias"]
-    with model.no_sync():
-        model(x).sum().backward()
-    assert inner.weight.grad is not None
+    eg.distributed.init_process_group("gloo", rank=0, world_size=1)
+    try:
+        for wrapper in (nn.DataParallel, nn.parallel.DistributedDataParallel):
+            model = wrapper(inner)
+            assert eg.equal(model(x), inner(x)) and model.module is inner
+            assert list(model.state_dict()) == ["module.weight", "module.bias"]
+        for _ in range(2):
+            model(x).sum().backward()
+        assert inner.weight.grad.tolist() == [[6.0, 6.0]]
+        with model.no_sync():
+            model(x).sum().backward()
+        assert inner.weight.grad.tolist() == [[9.0, 9.0]]
+        with pytest.raises(RuntimeError):
+            nn.parallel.DistributedDataParallel(nn.Tanh())
+    finally:
+        eg.distributed.destroy_process_group()
     assert eg.equal(nn.parallel.data_parallel(inner, x), inner(x))
     with pytest.raises(ValueError):
         nn.DataParallel(inner, [0, 1])
-    with pytest.raises(RuntimeError):
-        nn.parallel.DistributedDataParallel(nn.Tanh())
 
 
 def test_spectral_norm_iterates_from_u_and_its_parametrization_from_v():

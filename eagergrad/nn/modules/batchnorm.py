@@ -113,14 +113,21 @@ class _NormBase(Module):
 
 
 class _BatchNorm(_NormBase):
-    def forward(self, input: Tensor) -> Tensor:
-        self._check_input_dim(input)
-        momentum = 0.0 if self.momentum is None else self.momentum
+    def _count_batch(self) -> float:
+        """One more batch; how far it moves the running statistics."""
         if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the plain average of all batches
-                momentum = 1.0 / float(self.num_batches_tracked)
-        from_batch = self.training or (self.running_mean is None and self.running_var is None)
+                return 1.0 / float(self.num_batches_tracked)
+        return 0.0 if self.momentum is None else self.momentum
+
+    def _from_batch(self) -> bool:
+        return self.training or (self.running_mean is None and self.running_var is None)
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_input_dim(input)
+        momentum = self._count_batch()
+        from_batch = self._from_batch()
         use_running = not self.training or self.track_running_stats
         return F.batch_norm(
             input,
@@ -169,7 +176,7 @@ class BatchNorm3d(_BatchNorm):
 
 
 class SyncBatchNorm(_BatchNorm):
-    """Batch normalisation of (N, C, ...). eagergrad trains in one process: the batch is already whole."""
+    """Batch normalisation of (N, C, ...) over the batches of all processes of `process_group`, by default all there are."""
 
     def __init__(
         self,
@@ -192,6 +199,42 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+
+    def forward(self, input: Tensor) -> Tensor:
+        from eagergrad import distributed as dist
+
+        shared = self._from_batch() and dist.is_initialized()
+        if not shared or dist.get_world_size(self.process_group) <= 1:
+            return super().forward(input)
+        self._check_input_dim(input)
+        return self._forward_together(input, self._count_batch())
+
+    def _forward_together(self, input: Tensor, momentum: float) -> Tensor:
+        from eagergrad.distributed.nn import all_reduce
+
+        x = input.float() if input.dtype in (eg.float16, eg.bfloat16) else input
+        dims = [0, *range(2, x.dim())]
+        shape = [1, -1, *[1] * (x.dim() - 2)]
+        count = x.new_full((1,), x.numel() // max(x.shape[1], 1))
+        sums = all_reduce(eg.cat([x.sum(dims), count]), group=self.process_group)
+        n = sums[-1].detach()
+        if n <= 1:
+            raise ValueError(
+                f"Expected more than 1 value per channel when training, got input size {tuple(input.shape)}"
+            )
+        mean = sums[:-1] / n
+        centred = x - mean.view(shape)
+        var = all_reduce((centred * centred).sum(dims), group=self.process_group) / n
+        if self.training and self.track_running_stats and self.running_mean is not None:
+            with eg.no_grad():
+                self.running_mean.lerp_(mean.to(self.running_mean.dtype), momentum)
+                self.running_var.lerp_((var * (n / (n - 1))).to(self.running_var.dtype), momentum)  # type: ignore[union-attr]
+        y = centred * eg.rsqrt(var + self.eps).view(shape)
+        if self.weight is not None:
+            y = y * self.weight.view(shape)
+        if self.bias is not None:
+            y = y + self.bias.view(shape)
+        return y.to(input.dtype)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:

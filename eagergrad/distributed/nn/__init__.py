@@ -1,0 +1,3 @@
+"""Collectives with gradients."""
+
+from .functional import *
