@@ -1004,3 +1004,46 @@ def test_callbacks_run_when_the_outermost_backward_has_ended():
     with pytest.raises(ZeroDivisionError):
         x.sum().backward()
     assert seen == ["hook", "end", "after", "hook"]
+
+
+# -- derivatives that are zero ---------------------------------------------------------------------
+
+FLAT = {
+    "relu": lambda x: x.relu(),
+    "leaky_relu": lambda x: eg.nn.functional.leaky_relu(x, 0.2),
+    "hardtanh": lambda x: eg.nn.functional.hardtanh(x),
+    "prelu": lambda x: eg.nn.functional.prelu(x, eg.full((1,), 0.3, dtype=eg.float64)),
+    "max_pool1d": lambda x: eg.nn.functional.max_pool1d(x.reshape(1, 1, 4), 2),
+}
+
+
+@pytest.mark.parametrize("op", FLAT)
+def test_the_slope_of_a_piecewise_linear_op_has_zeros_for_a_derivative(op: str) -> None:
+    x = leaf(-1.0, 2.0, 0.5, -3.0)
+    (slope,) = eg.autograd.grad(FLAT[op](x * 2).sum(), x, create_graph=True)
+    (zero,) = eg.autograd.grad(slope.sum(), x, retain_graph=True)
+    assert slope.requires_grad and zero.tolist() == [0.0] * 4
+    slope.sum().backward()
+    assert x.grad.tolist() == [0.0] * 4
+
+
+def test_a_laplacian_of_a_net_of_relus_can_be_trained() -> None:
+    w = leaf(1.0, -2.0)
+    x = leaf(3.0, 4.0)
+    (slope,) = eg.autograd.grad((w * (w * x).relu()).sum(), x, create_graph=True)
+    (curvature,) = eg.autograd.grad(slope.sum(), x, create_graph=True)
+    assert curvature.tolist() == [0.0, 0.0] and curvature.requires_grad
+    (curvature.sum() + slope.sum()).backward()
+    assert w.grad.tolist() == [2.0, 0.0]
+
+
+def test_zeros_reach_leaves_beside_gradients_that_are_not() -> None:
+    x, b = leaf(1.0), leaf(2.0)
+    (slope,) = eg.autograd.grad(((x + b).relu() * x).sum(), x, create_graph=True)
+    x.grad = None
+    slope.sum().backward()  # slope = relu(x + b) + x * (x + b > 0)
+    assert x.grad.tolist() == [2.0] and b.grad.tolist() == [1.0]
+    only_slope = eg.autograd.grad((x * 3 + b).relu().sum(), x, create_graph=True)[0]
+    b.grad = None
+    only_slope.sum().backward()
+    assert b.grad.tolist() == [0.0]

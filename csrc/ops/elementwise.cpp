@@ -2,11 +2,13 @@
 #include "ops/elementwise.h"
 
 #include <cmath>
+#include <string_view>
 
 #include "ops/copy.h"
 #include "ops/index.h"
 #include "ops/registry.h"
 #include "ops/row_sparse.h"
+#include "ops/tied.h"
 #include "tape/node.h"
 
 namespace eg {
@@ -101,6 +103,14 @@ EG_PROBE_OPERATOR(|)
       return GC;                                                              \
   }
 #include "ops/elementwise.def"
+
+// Ops whose second derivative PyTorch has, as zeros: see Note [Zero derivatives]. (clamp, maximum and their kin have none there, either.)
+bool is_piecewise_linear(std::string_view op) {
+  for (const char* name : {"relu", "leaky_relu", "relu6", "prelu", "threshold", "hardtanh",
+                           "hardsigmoid", "softshrink", "hardshrink"})
+    if (op == name) return true;
+  return false;
+}
 
 // The gradient with respect to one input.
 struct Rule {
@@ -274,6 +284,7 @@ class ElementwiseNode final : public Node {
         result[i] = zeros(grads[0].sizes(), grads[0].dtype());
       } else if (grad_enabled()) {
         result[i] = rule.compose(grads[0], v, attributes_);
+        if (i == 0 && is_piecewise_linear(row_.name)) result[i] = tied(*this, 0, result[i]);
       } else {
         result[i] = fused(i, grads[0], v);
       }

@@ -8,6 +8,7 @@
 #include "ops/index.h"
 #include "ops/registry.h"
 #include "ops/spatial.h"
+#include "ops/tied.h"
 #include "ops/vision.h"
 #include "tape/function.h"
 
@@ -199,7 +200,7 @@ struct MaxPool {
     return keeps ? as_lies(x, y) : y;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    return {apply(MaxPoolGrad{tables, in_sizes, dims}, g, ctx.saved(0))};
+    return {tied(*ctx.node(), 0, apply(MaxPoolGrad{tables, in_sizes, dims}, g, ctx.saved(0)))};
   }
   std::string title() const {
     return adaptive ? pool_title("AdaptiveMaxPool", dims)

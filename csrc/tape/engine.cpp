@@ -20,6 +20,7 @@ struct Visit {
   Tensors grads;            // of its outputs, so far
   SmallVec<bool, 3> owned;  // made by the engine: may be added to in place
   bool needed = true;
+  bool zero = false;   // gradients of zeros come this way that nobody made
   uint64_t outer_run;  // the node's notes of an enclosing run, put back at the end
   uint32_t outer_slot;
 };
@@ -202,7 +203,10 @@ class Run {
     Node& node = *v.node;
     bool any = false;
     for (const Tensor& g : v.grads) any = any || g.defined();
-    if (!any) return;
+    if (!any) {
+      if (v.zero) pass_zero(node);
+      return;
+    }
     v.grads.resize(std::max(v.grads.size(), node.outputs.size()));
     run_hooks(node, v.grads);
     capture(node, v.grads);
@@ -215,6 +219,23 @@ class Run {
     }
     v.grads.clear();
     v.owned.clear();
+  }
+
+  // Of a node that only gradients of zeros reach: they are made where somebody looks at them. See Note [Zero derivatives].
+  void pass_zero(const Node& node) {
+    if (!accumulate_)
+      for (size_t i = 0; i < targets_.size(); ++i)
+        if (targets_[i].node.get() == &node) captured_[i] = zeros_of(node.outputs[targets_[i].nr]);
+    if (is_accumulator(node)) {
+      const Tensor leaf = accumulated_variable(node);
+      if (leaf.defined() && leaf->requires_grad && wants_leaf(node) && !leaf.grad().defined())
+        leaf.set_grad(zeros_of(node.outputs[0]));
+    }
+    for (const Edge& e : node.edges)
+      if (e.node) visits_[e.node->slot].zero = true;
+  }
+  static Tensor zeros_of(const OutputMeta& like) {
+    return zeros(like.sizes, like.dtype, like.device);
   }
 
   bool leads_on(const Node& node) const {
@@ -317,7 +338,11 @@ class Run {
     }
     for (size_t i = 0; i < results.size(); ++i) {
       const Edge& e = node.edges[i];
-      if (!e.node || !results[i].defined() || results[i].same(Context::accumulated())) continue;
+      if (!e.node || !results[i].defined()) continue;
+      if (results[i].same(Context::accumulated())) {
+        if (!accumulators[i]) visits_[e.node->slot].zero = true;  // nothing to add to: zeros
+        continue;
+      }
       if (!visits_[e.node->slot].needed) continue;
       Tensor g = std::move(results[i]);
       receive(e, std::move(g), &node);
