@@ -462,3 +462,19 @@ def test_an_op_asks_for_the_stream_once(gpu):
 
     z = Halved.apply(a)
     assert queries(lambda: z.backward(eg.ones_like(z), retain_graph=True)) >= 3
+
+
+def test_memory_that_another_stream_reads_is_waited_for(gpu):
+    x = eg.ones(1000, device=gpu)
+    _C.cuda_record_stream(x, 4096)
+    _C.cuda_record_stream(x[2:], 4096)
+    before = eg.cuda.memory_allocated()
+    del x
+    y = eg.zeros(1000, device=gpu)
+    assert eg.cuda.memory_allocated() == before and y.tolist() == [0] * 1000
+    _C.cuda_record_stream(y, 4096)
+    del y
+    eg.cuda.empty_cache()
+    assert eg.ones(1000, device=gpu).sum() == 1000
+    with pytest.raises(NotImplementedError, match=r"\[record_stream\] expected a tensor on a GPU"):
+        _C.cuda_record_stream(eg.ones(2), 4096)

@@ -32,9 +32,11 @@ class Pool {
     Card& card = cards_[device];
     void* p = card.reuse(owner, bytes);
     if (!p && graph) p = card.reuse(stream, bytes);
-    if (!p) {
+    const std::vector<void*> readers = card.take_readers(p);
+    if (!p || EG_UNLIKELY(!readers.empty())) {
       lock.unlock();
-      p = fresh(device, bytes, asked);
+      wait_for(readers);
+      if (!p) p = fresh(device, bytes, asked);
       lock.lock();
     }
     card.owned[p] = {owner, bytes, Site::here()};
@@ -55,18 +57,34 @@ class Pool {
     card.owned.erase(at);
   }
 
+  // Before another tensor gets the block, what the stream has been given by then is waited for.
+  void note_reader(int device, void* p, void* stream) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    Card& card = cards_[device];
+    const auto at = card.owned.find(p);
+    if (at == card.owned.end() || at->second.owner == stream) return;
+    std::vector<void*>& readers = card.readers[p];
+    if (std::find(readers.begin(), readers.end(), stream) == readers.end())
+      readers.push_back(stream);
+  }
+
   void empty() {
     std::vector<std::pair<int, void*>> all;
+    std::vector<void*> readers;
     {
       std::lock_guard<std::mutex> lock(mutex_);
       for (auto& [device, card] : cards_)
         for (auto& [key, blocks] : card.kept) {
           if (graphs_.count(key.first)) continue;
-          for (void* p : blocks) all.push_back({device, p});
+          for (void* p : blocks) {
+            all.push_back({device, p});
+            for (void* reader : card.take_readers(p)) readers.push_back(reader);
+          }
           card.stats.cached -= static_cast<int64_t>(key.second * blocks.size());
           blocks.clear();
         }
     }
+    wait_for(readers);
     for (const auto& [device, p] : all) driver().release(device, p);
   }
 
@@ -114,7 +132,16 @@ class Pool {
   struct Card {
     std::map<std::pair<const void*, size_t>, std::vector<void*>> kept;
     std::unordered_map<void*, Owned> owned;
+    std::unordered_map<void*, std::vector<void*>> readers;  // other streams that use a block
     MemoryStats stats;
+
+    std::vector<void*> take_readers(void* p) {
+      const auto at = readers.find(p);
+      if (EG_LIKELY(at == readers.end())) return {};
+      std::vector<void*> taken = std::move(at->second);
+      readers.erase(at);
+      return taken;
+    }
 
     // A block that its owner has let go of; null if there is none.
     void* reuse(const void* owner, size_t bytes) {
@@ -126,6 +153,10 @@ class Pool {
       return p;
     }
   };
+
+  static void wait_for(const std::vector<void*>& streams) {
+    for (void* stream : streams) check(driver().synchronize(stream), "waiting");
+  }
 
   void* fresh(int device, size_t bytes, size_t asked) {
     void* p = nullptr;
@@ -201,6 +232,7 @@ void install_memory() { device_memory = &table; }
 MemoryStats memory_stats(int device) { return pool().stats(device); }
 void reset_peak_memory(int device) { pool().reset_peak(device); }
 std::vector<LiveBlocks> live_blocks(int device) { return pool().live(device); }
+void note_reader(int device, void* p, void* stream) { pool().note_reader(device, p, stream); }
 void empty_cache() { pool().empty(); }
 void keep_graph_memory(const void* graph) { pool().keep_graph(graph); }
 void drop_graph_memory(const void* graph) { pool().drop_graph(graph); }

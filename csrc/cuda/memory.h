@@ -17,6 +17,8 @@ struct LiveBlocks {
   int64_t bytes, count;
 };
 std::vector<LiveBlocks> live_blocks(int device);
+// The block at p is used by a stream that it was not allocated on.
+void note_reader(int device, void* p, void* stream);
 // Gives what is kept back to the driver's pool.
 void empty_cache();
 // A captured graph writes to the blocks of its capture at each replay, so nobody else gets them before it is dropped. `graph`:

@@ -215,6 +215,14 @@ void add_cuda(py::module_& m) {
           return py::reinterpret_steal<py::object>(wrap(alias(whole, s, st, 0)));
         });
   m.def("cuda_reset_peak", &cuda::reset_peak_memory);
+  m.def("cuda_record_stream", [](py::object tensor, size_t stream) {
+    if (!is_tensor(tensor.ptr())) throw py::type_error("expected a Tensor");
+    const Tensor t = unwrap(tensor.ptr());
+    if (t.device().is_cpu())
+      fail(ErrorKind::NotImplemented, "[record_stream] expected a tensor on a GPU, came one on ",
+           t.device());
+    cuda::note_reader(t.device().index, t.storage().data(), reinterpret_cast<void*>(stream));
+  });
   m.def("cuda_empty_cache", [] { cuda::empty_cache(); });
   m.def("cuda_synchronize", [](int device) {
     device_memory->synchronize(Device{DeviceType::CUDA, static_cast<int8_t>(device)});

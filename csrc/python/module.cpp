@@ -85,6 +85,14 @@ static void add_generator(py::module_& m) {
                 return s;
               },
               "Starts a stream from the system's randomness; returns the seed.")
+          .def(
+              "clone_state",
+              [](PyGenerator& g) {
+                Ref<Generator> copy(new Generator(0));
+                copy->set_state(g.generator->initial_seed(), g.generator->offset());
+                return PyGenerator{copy};
+              },
+              "Another generator that goes on as this one would.")
           .def("initial_seed", [](PyGenerator& g) { return g.generator->initial_seed(); })
           .def("_state",
                [](PyGenerator& g) {

@@ -14,15 +14,20 @@ from eagergrad import _C
 from eagergrad.cuda import _runtime
 from eagergrad.cuda.memory import (
     empty_cache,
+    get_per_process_memory_fraction,
     max_memory_allocated,
+    max_memory_cached,
     max_memory_reserved,
     mem_get_info,
     memory_allocated,
+    memory_cached,
     memory_reserved,
     memory_stats,
     memory_summary,
     reset_max_memory_allocated,
+    reset_max_memory_cached,
     reset_peak_memory_stats,
+    set_per_process_memory_fraction,
 )
 from eagergrad.cuda.streams import (
     Event,
@@ -52,6 +57,7 @@ __all__ = [
     "get_device_capability",
     "get_device_name",
     "get_device_properties",
+    "get_per_process_memory_fraction",
     "get_rng_state",
     "get_rng_state_all",
     "init",
@@ -64,17 +70,21 @@ __all__ = [
     "manual_seed",
     "manual_seed_all",
     "max_memory_allocated",
+    "max_memory_cached",
     "max_memory_reserved",
     "mem_get_info",
     "memory_allocated",
+    "memory_cached",
     "memory_reserved",
     "memory_stats",
     "memory_summary",
     "reset_max_memory_allocated",
+    "reset_max_memory_cached",
     "reset_peak_memory_stats",
     "seed",
     "seed_all",
     "set_device",
+    "set_per_process_memory_fraction",
     "set_rng_state",
     "set_rng_state_all",
     "set_stream",
@@ -302,8 +312,8 @@ def _typed_tensor(name: str) -> type:
 
 
 def __getattr__(name: str) -> Any:
-    """The parts `amp` and `nvtx`, graphs, and the old tensor types."""
-    if name in ("amp", "nvtx"):
+    """The parts `amp`, `nvtx` and `random`, graphs, and the old tensor types."""
+    if name in ("amp", "nvtx", "random"):
         return importlib.import_module(f"eagergrad.cuda.{name}")
     if name in ("CUDAGraph", "graph"):
         return getattr(importlib.import_module("eagergrad.cuda.graphs"), name)

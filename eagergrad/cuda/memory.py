@@ -9,15 +9,20 @@ from eagergrad.cuda import _runtime
 
 __all__ = [
     "empty_cache",
+    "get_per_process_memory_fraction",
     "max_memory_allocated",
+    "max_memory_cached",
     "max_memory_reserved",
     "mem_get_info",
     "memory_allocated",
+    "memory_cached",
     "memory_reserved",
     "memory_stats",
     "memory_summary",
     "reset_max_memory_allocated",
+    "reset_max_memory_cached",
     "reset_peak_memory_stats",
+    "set_per_process_memory_fraction",
 ]
 
 
@@ -99,4 +104,33 @@ def reset_peak_memory_stats(device: Any = None) -> None:
         _C.cuda_reset_peak(_runtime.checked_index(device))
 
 
-reset_max_memory_allocated = reset_peak_memory_stats
+reset_max_memory_allocated = reset_max_memory_cached = reset_peak_memory_stats
+memory_cached, max_memory_cached = memory_reserved, max_memory_reserved  # PyTorch's old names
+
+
+def _cupy_pool(device: Any) -> tuple[Any, Any]:
+    """CuPy's pool, and the block in which it means one GPU."""
+    number = _runtime.checked_index(device)
+    cupy = _runtime.import_cupy()
+    return cupy.get_default_memory_pool(), cupy.cuda.Device(number)
+
+
+def set_per_process_memory_fraction(fraction: float, device: Any = None) -> None:
+    """Limit what this process takes of a GPU's memory; beyond it OutOfMemoryError is raised.
+
+    Raises:
+        ValueError: the fraction is not between 0 and 1.
+        RuntimeError: there is no such GPU.
+    """
+    if not 0 <= fraction <= 1:
+        raise ValueError(f"expected a fraction from 0 to 1, got {fraction}")
+    pool, block = _cupy_pool(device)
+    with block:
+        pool.set_limit(fraction=fraction) if fraction < 1 else pool.set_limit(size=0)
+
+
+def get_per_process_memory_fraction(device: Any = None) -> float:
+    """Return the fraction of a GPU's memory that this process may take; RuntimeError where there is no such GPU."""
+    pool, block = _cupy_pool(device)
+    with block:
+        return pool.get_limit() / block.mem_info[1] if pool.get_limit() else 1.0

@@ -127,6 +127,14 @@ class Tensor(_C.TensorBase):
         """This tensor on a GPU. Raises RuntimeError where there is none."""
         return self.to(Device("cuda" if device is None else device), memory_format=memory_format)
 
+    def record_stream(self, s: Any) -> None:
+        """Say that a stream (`cuda.Stream`) other than the one the values were made on uses them.
+
+        Before their memory goes to another tensor, what that stream has been given is waited for.
+        NotImplementedError for a tensor of the CPU.
+        """
+        _C.cuda_record_stream(self, s.cuda_stream)
+
     def pin_memory(self, device: Any = None) -> Tensor:
         """This tensor: without a GPU there is nothing to pin for."""
         return self
