@@ -312,6 +312,8 @@ def test_an_unknown_numpy_function_on_a_recorded_tensor_says_its_name() -> None:
 def test_other_holders_of_buffers() -> None:
     assert eg.tensor(memoryview(np.arange(3, dtype=np.int64))).tolist() == [0, 1, 2]
     assert eg.frombuffer(bytearray(b"\x01\x02"), dtype=eg.uint8).tolist() == [1, 2]
+    half = eg.tensor([1.5, -2.0]).to(eg.bfloat16)
+    assert eg.equal(eg.frombuffer(bytes(memoryview(half.view(eg.uint8))), dtype=eg.bfloat16), half)
     assert eg.tensor(range(3)).tolist() == [0, 1, 2]
     assert eg.tensor((1, 2)).tolist() == [1, 2]
 

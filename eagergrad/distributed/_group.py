@@ -52,7 +52,6 @@ class Work:
         self._ended = threading.Event()
         self._error: BaseException | None = None
         self._source = -1
-        self._then: list[Callable[[], None]] = []
 
     def _end(self, error: BaseException | None = None) -> None:
         self._error = error

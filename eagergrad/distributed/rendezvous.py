@@ -50,14 +50,15 @@ def rendezvous(
         raise ValueError(
             f"No rendezvous handler for {url!r}: expected env://, tcp://host:port or file:///path"
         )
-    store = TCPStore(
-        host,
-        port,
-        is_master=number == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True",
-        timeout=timeout,
-    )
+    store = TCPStore(host, port, is_master=number == 0 and not _launchers(port), timeout=timeout)
     store._of_group = True  # type: ignore[attr-defined]
     yield store, number, size
+
+
+def _launchers(port: int) -> bool:
+    """Does the launcher keep the store at this port?"""
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return kept and os.environ.get("MASTER_PORT") == str(port)
 
 
 def _variable(name: str) -> str:

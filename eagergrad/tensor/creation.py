@@ -298,9 +298,10 @@ def frombuffer(
     if isinstance(buffer, np.ndarray) and buffer.dtype.hasobject:
         raise ValueError("[frombuffer] an array of Python objects has no numbers to share")
     array = np.frombuffer(buffer, dtype=dtype._numpy, count=count, offset=offset)
-    result = _C.from_array(array)
     if dtype is bfloat16:
-        result = result.view(bfloat16)
+        result = _C.from_array(array.view(np.int16)).view(bfloat16)
+    else:
+        result = _C.from_array(array)
     return result.requires_grad_() if requires_grad else result
 
 
