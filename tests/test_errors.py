@@ -186,3 +186,23 @@ def test_memory_can_grow_when_its_reader_is_gone() -> None:
     x = eg.empty(0, device="cpu")
     x.numpy()
     assert eg.ones(100, device="cpu", out=x).sum() == 100
+
+
+@pytest.mark.parametrize("shape", [(3, 0), (0, 4), (3, 4, 0), (3, 0, 2)])
+def test_normalisation_of_nothing_has_gradients(shape: tuple[int, ...]) -> None:
+    x = eg.ones(shape, requires_grad=True)
+    w = eg.ones(shape[1], requires_grad=True)
+    for y in (F.group_norm(x, 1, w, w), F.batch_norm(x, None, None, w, w, training=True)):
+        x.grad = w.grad = None
+        (g,) = eg.autograd.grad(y.sum(), w, create_graph=True)
+        y.sum().backward()
+        assert y.shape == x.grad.shape == shape
+        assert (w.grad == 0).all() and (g == 0).all()
+
+
+def test_bytes_seen_as_bools_have_distinct_values() -> None:
+    x = eg.tensor([3, 3, 200, 1, 0], dtype=eg.uint8).view(eg.bool)
+    values, inverse, counts = eg.unique(x, return_inverse=True, return_counts=True)
+    assert set(values.tolist()) == {False, True}
+    assert inverse.shape == x.shape and counts.sum() == 5
+    assert eg.unique_consecutive(x).numel() <= 5

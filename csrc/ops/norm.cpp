@@ -214,6 +214,10 @@ Gradients channel_backward(const ChannelStats& s, bool fixed, bool need_x, const
                            const Tensor& weight) {
   const DType t = mean.dtype();
   const int64_t n = s.channels.channels;
+  if (x.numel() == 0) {
+    const Tensor none = need_x ? empty(x.sizes(), s.channels.dtype) : Tensor();
+    return {none, zeros({s.weights}, t), zeros({s.weights}, t)};
+  }
   const NormKernels& kernel = kernels<NormKernels>();
   const Tensor sums = empty({2, n}, t), terms = empty({3, n}, t), w = ready(weight, t);
   Gradients all{Tensor(), empty({s.weights}, t), empty({s.weights}, t)};

@@ -184,12 +184,15 @@ void keep_first(const char* x, const bool* first, int64_t n, char* out, int64_t 
   }
 }
 
+// Bytes of a view that are neither 0 nor 1 count as different ones: a difference of two bools would not be a bool.
+DType compared_as(const Tensor& t) { return t.dtype() == DType::Bool ? DType::UInt8 : t.dtype(); }
+
 // The elements of which the one before is another: what is left where nothing else is asked for.
 Tensor without_repeats(const Tensor& rows) {
   Tensor first = empty({rows.numel()}, DType::Bool, rows.device());
   if (rows.numel() == 0) return rows;
   const int64_t n = rows.numel();
-  const int64_t runs = kernels<SortKernels>().run_starts(rows.dtype(), rows.raw(), nullptr,
+  const int64_t runs = kernels<SortKernels>().run_starts(compared_as(rows), rows.raw(), nullptr,
                                                          first.data<bool>(), n, 1);
   if (!rows.device().is_cpu()) return index(rows, {first});
   const size_t item = rows.item_size();
@@ -221,8 +224,8 @@ struct Runs {
 Runs find_runs(const Tensor& rows, int64_t count, int64_t width, const int64_t* order) {
   Tensor first = empty({count}, DType::Bool);
   bool* is_first = first.data<bool>();
-  const int64_t runs =
-      kernels<SortKernels>().run_starts(rows.dtype(), rows.raw(), order, is_first, count, width);
+  const int64_t runs = kernels<SortKernels>().run_starts(compared_as(rows), rows.raw(), order,
+                                                         is_first, count, width);
   Runs out{empty({runs}, DType::Int64), empty({count}, DType::Int64), empty({runs}, DType::Int64)};
   if (count)
     kernels<SortKernels>().describe_runs(is_first, order, count, runs, out.starts.data<int64_t>(),
