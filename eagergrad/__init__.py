@@ -277,6 +277,14 @@ _ELSEWHERE.update(
 )
 
 
+_OLD_FLAGS = {
+    "has_mps": "mps.is_built",
+    "has_cuda": "cuda.is_built",
+    "has_cudnn": "cudnn.is_available",
+    "has_mkldnn": "mkldnn.is_available",
+}
+
+
 def __getattr__(name: str) -> _Any:
     import importlib
 
@@ -295,6 +303,14 @@ def __getattr__(name: str) -> _Any:
         found = getattr(importlib.import_module(_ELSEWHERE[name]), name)
         globals()[name] = found
         return found
+    elif name in _OLD_FLAGS:
+        import warnings
+
+        of, asked = _OLD_FLAGS[name].split(".")
+        warnings.warn(
+            f"'{name}' is deprecated, use eagergrad.backends.{of}.{asked}()", stacklevel=2
+        )
+        return getattr(importlib.import_module(f"eagergrad.backends.{of}"), asked)()
     raise AttributeError(f"module 'eagergrad' has no attribute {name!r}")
 
 

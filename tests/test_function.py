@@ -325,3 +325,21 @@ def test_setup_context_sees_the_defaults_of_forward() -> None:
         x, w = leaf(2.0), leaf(5.0)
         Linear.apply(x, w, **options).sum().backward()
         assert (x.grad.item(), w.grad.item()) == (5.0 * scale, 2.0 * scale)
+
+
+def test_a_tensor_given_by_name_gets_a_gradient():
+    class Scale(eg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x, factor=2.0, *, shift=0.0):
+            ctx.factor = factor
+            return x * factor + shift
+
+        @staticmethod
+        def backward(ctx, g):
+            return (g * ctx.factor,) + (None,) * (len(ctx.needs_input_grad) - 1)
+
+    x = eg.ones(2, requires_grad=True)
+    for y in (Scale.apply(x=x), Scale.apply(x, shift=1.0), Scale.apply(factor=2.0, x=x)):
+        x.grad = None
+        y.sum().backward()
+        assert x.grad.tolist() == [2.0, 2.0]

@@ -372,3 +372,9 @@ def test_weight_of_direction_and_length():
 def test_sparse_torch() -> None:
     one_hot = eg.sparse.torch.eye(3).index_select(dim=0, index=eg.tensor([2, 0]))
     assert one_hot.tolist() == [[0.0, 0.0, 1.0], [1.0, 0.0, 0.0]]
+
+
+@pytest.mark.parametrize("flag", ["has_mps", "has_cuda", "has_cudnn", "has_mkldnn"])
+def test_flags_of_backends(flag: str) -> None:
+    with pytest.warns(UserWarning, match=flag):
+        assert isinstance(getattr(eg, flag), bool)

@@ -157,7 +157,10 @@ class Function:
         ctx.function = cls
         separate = cls.setup_context is not Function.setup_context
         if separate:
-            args, kwargs = _with_defaults(cls, args, kwargs)
+            args, kwargs = _bound(cls, args, kwargs, defaults=True)
+        elif kwargs:  # a tensor given by its name is an input as any other
+            args, kwargs = _bound(cls, (ctx, *args), kwargs, defaults=False)
+            args = args[1:]
         recording = _C.is_grad_enabled()
         needs = ctx.needs_input_grad = tuple(
             [isinstance(a, _C.TensorBase) and a.requires_grad for a in args]
@@ -180,15 +183,16 @@ class Function:
         return results[0] if single else tuple(results)
 
 
-def _with_defaults(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """The arguments as forward sees them, defaults filled in: what setup_context is given."""
+def _bound(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], defaults: bool) -> Any:
+    """The arguments by their places in forward's signature. With defaults: what setup_context is given."""
     signature = cls.__dict__.get("_signature")
     if signature is None:
         import inspect
 
         signature = cls._signature = inspect.signature(cls.forward)
     bound = signature.bind(*args, **kwargs)
-    bound.apply_defaults()
+    if defaults:
+        bound.apply_defaults()
     return bound.args, bound.kwargs
 
 
