@@ -124,6 +124,8 @@ void check_operands(const char* name, Numbers where, const Tensor& a, const Tens
                 ", got a number");
 }
 
+// The documentation shows what the table's lines say, not what NAN stands for.
+#undef NAN
 // Table ops write in place without a temporary.
 #define EG_REGISTER_0(NAME, FLAGS, P0, D0, P1, D1, Y, GX)                              \
   EG_OP(                                                                               \

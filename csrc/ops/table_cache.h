@@ -32,7 +32,8 @@ class TableKey {
   size_t size_ = 0;
 };
 
-// T tells by is_small() whether it is worth keeping. A table that comes later takes the place of an earlier one.
+// T tells by is_small() whether it is worth keeping. A table that comes later takes the place of an earlier one. Whoever finds the
+// cache in use makes a table of its own: in a forked process nobody may be left to unlock it.
 template <class T>
 class TableCache {
  public:
@@ -40,12 +41,12 @@ class TableCache {
   std::shared_ptr<T> get(const TableKey& key, F make) {
     Slot& slot = slots_[key.hash() % kSlots];
     {
-      const std::lock_guard<std::mutex> lock(mutex_);
-      if (slot.table && slot.key == key) return slot.table;
+      const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+      if (lock && slot.table && slot.key == key) return slot.table;
     }
     std::shared_ptr<T> made = make();
-    if (made->is_small()) {
-      const std::lock_guard<std::mutex> lock(mutex_);
+    if (const std::unique_lock<std::mutex> lock(mutex_, std::try_to_lock);
+        lock && made->is_small()) {
       slot.key = key;
       slot.table = made;
     }
