@@ -169,6 +169,7 @@ _SUBMODULES = frozenset(
         "cpu",
         "_utils",
         "amp",
+        "array_api",
         "autograd",
         "backends",
         "compiler",

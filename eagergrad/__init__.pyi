@@ -8,6 +8,7 @@ from eagergrad.tensor.dtype import dtype as _dtype
 from eagergrad.tensor.layout import layout as _layout, memory_format as _memory_format
 from eagergrad import accelerator as accelerator
 from eagergrad import amp as amp
+from eagergrad import array_api as array_api
 from eagergrad import autograd as autograd
 from eagergrad import backends as backends
 from eagergrad import compiler as compiler

@@ -199,6 +199,23 @@ class Tensor(_C.TensorBase):
             array.flags.writeable = False
         return array
 
+    def __array_namespace__(self, *, api_version: str | None = None) -> Any:
+        """The functions of the Python array API standard: `eagergrad.array_api`."""
+        from eagergrad import array_api
+
+        if api_version not in (None, "2021.12", "2022.12", "2023.12", array_api.__array_api_version__):
+            raise ValueError(
+                f"[__array_namespace__] expected a version of the standard up to {array_api.__array_api_version__}, "
+                f"got {api_version!r}"
+            )
+        return array_api
+
+    def to_device(self, device: Any, /, *, stream: Any = None) -> Tensor:
+        """This tensor on a device, under the array API standard's name; there is no stream to name."""
+        if stream is not None:
+            raise ValueError(f"[to_device] expected stream=None, got {stream!r}")
+        return self.to(device)
+
     @property
     def _grad(self) -> Tensor | None:
         """Another name of `grad`, which asynchronous training programs write."""
