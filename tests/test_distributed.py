@@ -1,5 +1,6 @@
 """eagergrad.distributed: several processes, started few times, with many checks in each."""
 
+import copy
 import gc
 import os
 import signal
@@ -480,6 +481,10 @@ def check_gradients(rank, world):
     )
     frozen = nn.Linear(2, 2).requires_grad_(False)
     raised(RuntimeError, lambda: DistributedDataParallel(frozen))
+
+    twin = copy.deepcopy(DistributedDataParallel(nn.Linear(2, 2)))
+    twin(x).sum().backward()
+    assert twin.module.weight.grad.tolist() == [[4.5, 4.5]] * 2
 
     def used():
         ddp = DistributedDataParallel(nn.Linear(2, 2))

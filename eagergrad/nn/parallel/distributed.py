@@ -103,24 +103,41 @@ class DistributedDataParallel(Module, Joinable):
         self.parameters_to_ignore = set(getattr(module, "_ddp_params_and_buffers_to_ignore", ()))
         self._divide_by_initial_world_size = True
         self._active: Any = None  # under Join: the handle of the number of ranks that are not done
-        named = [
-            (n, p)
-            for n, p in module.named_parameters()
-            if p.requires_grad and n not in self.parameters_to_ignore
-        ]
+        named = self._named_parameters()
         self._check_same_model(named)
         if init_sync:
             broadcast_coalesced(self._state(), group, 0)
-        sparse = self._sparse_parameters()
-        cap = self.bucket_cap_mb * (1 << 20)
+        self._first_cap = _FIRST_BUCKET if bucket_cap_mb is None else float("inf")
+        self._make_reducer(named)
+
+    def _named_parameters(self) -> list:
+        ignored = self.parameters_to_ignore
+        named = self.module.named_parameters()
+        return [(n, p) for n, p in named if p.requires_grad and n not in ignored]
+
+    def _make_reducer(self, named: list) -> None:
+        sparse, cap = self._sparse_parameters(), self.bucket_cap_mb * (1 << 20)
         self.reducer = Reducer(
             named,
             {i for i, (_, p) in enumerate(named) if id(p) in sparse},
-            group,
-            min(_FIRST_BUCKET, cap) if bucket_cap_mb is None else cap,
+            self.process_group,
+            min(self._first_cap, cap),
             cap,
-            gradient_as_bucket_view,
+            self.gradient_as_bucket_view,
         )
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What can be copied and saved: everything but the group and the exchange."""
+        state = self.__dict__.copy()
+        for name in ("process_group", "reducer"):
+            del state[name]
+        return {**state, "_active": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """A copy works in the group of all processes; all ranks make it alike."""
+        super().__setstate__(state)
+        self.process_group = find_group(None)
+        self._make_reducer(self._named_parameters())
 
     # -- what travels ------------------------------------------------------------------------------------------
 
