@@ -22,6 +22,7 @@ import eagergrad.multiprocessing as mp
 from eagergrad import nn
 from eagergrad.distributed.algorithms import Join
 from eagergrad.distributed.algorithms.ddp_comm_hooks import default_hooks
+from eagergrad.distributed.optim import ZeroRedundancyOptimizer
 from eagergrad.nn.parallel import DistributedDataParallel
 from eagergrad.utils.data import DataLoader, DistributedSampler, TensorDataset
 
@@ -534,8 +535,48 @@ def check_join(rank, world):
     assert "exhausted" in raised(RuntimeError, uneven)
 
 
+def check_shared_optimizer(rank, world):
+    x, y = data(12)
+    makers = [
+        lambda p: ZeroRedundancyOptimizer(p, eg.optim.AdamW, lr=0.05),
+        lambda p: eg.optim.AdamW(p, lr=0.05),
+    ]
+    models = [nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 2)) for _ in makers]
+    for t in models[0].parameters():
+        dist.broadcast(t, 0)
+    models[1].load_state_dict(models[0].state_dict())
+    optimizers = [make(m.parameters()) for make, m in zip(makers, models, strict=True)]
+    for i in range(5):
+        for m, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad()
+            nn.functional.mse_loss(m(x), y).backward()
+            optimizer.param_groups[0]["lr"] = 0.05 / (i + 1)
+            optimizer.step()
+            if i == 2 and isinstance(optimizer, ZeroRedundancyOptimizer):
+                assert len(optimizer.optim.state) == 1 + 2 * rank and not optimizer.state
+                raised(RuntimeError, optimizer.state_dict)
+                optimizer.consolidate_state_dict(to=1)
+                saved = [optimizer.state_dict() if rank == 1 else None]
+                dist.broadcast_object_list(saved, src=1)
+                assert sorted(saved[0]["state"]) == [0, 1, 2, 3]
+                fresh = makers[0](m.parameters())
+                fresh.load_state_dict(saved[0])
+                optimizers[0] = fresh
+                makers[1](m.parameters()).load_state_dict(saved[0])
+    assert close(models[0].parameters(), models[1].parameters(), 1e-6)
+    ddp = DistributedDataParallel(models[0])
+    with Join([ddp, optimizers[0]]):
+        for _ in range(1 + 2 * rank):
+            ddp.zero_grad()
+            nn.functional.mse_loss(ddp(x), y).backward()
+            optimizers[0].step()
+    assert close(models[0].parameters(), dist_copy(models[0].parameters()), 0)
+    optimizers[0].add_param_group({"params": [nn.Parameter(eg.ones(2))], "lr": 1.0})
+    optimizers[0].step()
+
+
 def model_checks(rank, world):
-    for check in (check_training, check_gradients, check_join):
+    for check in (check_training, check_gradients, check_join, check_shared_optimizer):
         check(rank, world)
         dist.barrier()
 

@@ -136,7 +136,9 @@ class DistributedDataParallel(Module, Joinable):
     def __setstate__(self, state: dict[str, Any]) -> None:
         """A copy works in the group of all processes; all ranks make it alike."""
         super().__setstate__(state)
-        self.process_group = find_group(None)
+        world = find_group(None)
+        assert world is not None
+        self.process_group = world
         self._make_reducer(self._named_parameters())
 
     # -- what travels ------------------------------------------------------------------------------------------

@@ -259,7 +259,7 @@ class Reducer:
         self._reset()
 
     def shadow(self) -> None:
-        """Take part in the others' exchange with zeros."""
+        """Take part in the others' exchange with zeros; their averages are left in the gradients."""
         before = [p.grad for p in self.params]
         for p in self.params:
             p.grad = None
@@ -267,7 +267,8 @@ class Reducer:
         self._reset()
         self.finish()
         for p, g in zip(self.params, before, strict=True):
-            p.grad = g
+            if p.grad is None:
+                p.grad = g
 
 
 def _gradient(reducer: Any, number: int, param: Tensor) -> None:
