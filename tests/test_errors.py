@@ -53,6 +53,21 @@ REFUSED: dict[str, tuple[type[Exception], str, Callable[[], Any]]] = {
         "not resizable",
         _outgrow,
     ),
+    "view whose bytes wrap": (
+        RuntimeError,
+        "overflow",
+        lambda: eg.ones(4).as_strided((2,), (2**62 - 1,)),
+    ),
+    "view that ends at the last integer": (
+        RuntimeError,
+        "overflow",
+        lambda: eg.ones(4).as_strided((2,), (2**63 - 1,)),
+    ),
+    "padding by an unknown mode in the kernels": (
+        NotImplementedError,
+        "no mode reflection",
+        lambda: _C.op_table["pad_mode"](eg.ones(1, 2, 3), (1, 1), "reflection"),
+    ),
     "threshold without a number": (
         TypeError,
         "expected a number, got NoneType",

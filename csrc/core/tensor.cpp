@@ -27,14 +27,14 @@ Tensor make(Ref<Storage> storage, IntSpan sizes, int64_t numel, DType dtype) {
   return Tensor(std::move(impl));
 }
 
-// Bytes from the storage's start that a view reaches; raises on overflow.
+// Elements from the storage's start that a view reaches; raises where their bytes overflow.
 int64_t reach(IntSpan sizes, IntSpan strides, int64_t offset) {
   int64_t last = offset;
   for (size_t i = 0; i < sizes.size(); ++i) {
     if (sizes[i] == 0) return 0;
     int64_t span;
     EG_CHECK(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
-                 !__builtin_add_overflow(last, span, &last),
+                 !__builtin_add_overflow(last, span, &last) && last < (int64_t(1) << 59),
              "strides ", strides, " of a tensor of shape ", sizes, " overflow");
   }
   return last + 1;

@@ -312,6 +312,8 @@ LineTable pad_table(const char* op, const std::string& mode, int64_t in, int64_t
 // pad: (before, after) of the last dimension, of the one before it, ...
 Tensor pad_mode(const Tensor& input, const Dims& pad, const std::string& mode) {
   const int64_t dims = static_cast<int64_t>(pad.size()) / 2;
+  EG_CHECK_KIND(NotImplemented, mode == "circular" || mode == "reflect" || mode == "replicate",
+                "[pad] there is no mode ", mode);
   EG_CHECK_KIND(NotImplemented, mode == "circular" || input.dtype() != DType::Bool, "[pad] mode ",
                 mode, " is not implemented for bool");
   EG_CHECK(pad.size() % 2 == 0 && dims >= 1 && dims <= 3, "[pad] mode ", mode,
