@@ -54,6 +54,9 @@ class TcpMailbox(Mailbox):
             while any(p.outgoing for p in self._peers.values()) and time.monotonic() < end:
                 self._move(0.1)
             for peer in list(self._peers.values()):
+                self._read(
+                    peer
+                )  # to close with something unread would cost the peer what is on its way to it
                 self._lose(peer, "this process has left the group")
             self._helper = None
             self.changed.notify_all()
@@ -226,7 +229,7 @@ def _addresses(store: Store) -> tuple[str, str]:
         return own_address, own_address
     address = inner._sock.getsockname()[0] if hasattr(inner, "_sock") else "127.0.0.1"
     if is_loopback(address):
-        return ("", master) if not is_loopback(master) else (address, "127.0.0.1")
+        return ("", master) if not is_loopback(master) else ("127.0.0.1", "127.0.0.1")
     return "", address
 
 
@@ -236,7 +239,7 @@ def _claim(store: Store, rank: int, size: int, address: str) -> None:
     if known != str(size):
         _refuse(store, f"rank {rank} expects a world of {size} processes, others one of {known}")
     if store.compare_set(f"rank{rank}", "", address).decode() != address:
-        _refuse(store, f"two processes say that they are rank {rank}")
+        _refuse(store, f"two processes say that they are rank {rank}, or one of an earlier run")
 
 
 def _refuse(store: Store, text: str) -> None:

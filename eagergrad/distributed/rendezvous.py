@@ -104,7 +104,10 @@ def connect(
         store, number, count = next(iter(found))
         where = f"{getattr(store, 'host', '')} {getattr(store, 'port', '') or getattr(store, 'path', '')}"
         try:
-            return _join(store, where, number, count, left), store
+            mailbox = _join(store, where, number, count, left)
+            if isinstance(store, FileStore) and store.add("joined", 1) == count:
+                os.remove(store.path)  # the next run begins with none
+            return mailbox, store
         except StoreLost:  # the first rank was about to close the store of an earlier group
             if left <= 0:
                 raise

@@ -66,6 +66,8 @@ def is_loopback(host: str) -> bool:
 
 def listen(host: str, port: int, backlog: int = 128) -> socket.socket:
     """A listening socket, for this machine alone where the host is its loopback."""
+    if host == "::1":
+        return own(socket.create_server((host, port), family=socket.AF_INET6, backlog=backlog))
     if is_loopback(host):
         return own(socket.create_server(("127.0.0.1", port), backlog=backlog))
     try:
@@ -217,7 +219,7 @@ class HashStore(Store):
 
 
 class FileStore(Store):
-    """A table in a file that all processes see; the last of them to go does not delete it."""
+    """A table in a file that all processes see."""
 
     def __init__(self, file_name: str, world_size: int = -1) -> None:
         super().__init__()
@@ -430,32 +432,40 @@ def _close(server: _Server | None, sock: socket.socket | None) -> None:
         server.close()
 
 
+_CLOSING = 10.0  # seconds for which a store that closes, to make place for the next, is tried again
+
+
 def _connect(host: str, port: int, seconds: float) -> socket.socket:
     """Try until the master listens."""
-    end = time.monotonic() + seconds
+    start = time.monotonic()
     pause = 0.01
     while True:
+        waited = time.monotonic() - start
         try:
-            sock = own(
-                socket.create_connection((host, port), timeout=max(0.1, end - time.monotonic()))
-            )
-            break
+            sock = own(socket.create_connection((host, port), max(0.1, seconds - waited)))
         except OSError as e:
-            if time.monotonic() + pause > end:
+            if waited + pause > seconds:
                 raise DistNetworkError(
                     f"[TCPStore] expected a store at {host}:{port} within {seconds:.0f} s, came: {e}"
                 ) from None
+        else:
+            try:
+                return _greet(sock, seconds)
+            except (OSError, ValueError) as e:
+                sock.close()
+                closed = isinstance(e, ConnectionError)
+                if not closed or waited + pause > min(seconds, _CLOSING):
+                    raise DistNetworkError(
+                        f"[TCPStore] what listens at {host}:{port} is no store of ours: {e}"
+                    ) from None
         time.sleep(pause)
         pause = min(pause * 1.5, 0.5)
-    try:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.settimeout(min(30.0, max(1.0, seconds)))
-        sock.sendall(_MAGIC)
-        if _exactly(sock, len(_MAGIC)) != _MAGIC:
-            raise ConnectionError("another program's answer")
-    except OSError as e:
-        sock.close()
-        raise DistNetworkError(
-            f"[TCPStore] what listens at {host}:{port} is no store of ours: {e}"
-        ) from None
+
+
+def _greet(sock: socket.socket, seconds: float) -> socket.socket:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.settimeout(min(30.0, max(1.0, seconds)))
+    sock.sendall(_MAGIC)
+    if _exactly(sock, len(_MAGIC)) != _MAGIC:
+        raise ValueError("another program's answer")
     return sock

@@ -203,7 +203,13 @@ class Tensor(_C.TensorBase):
         """The functions of the Python array API standard: `eagergrad.array_api`."""
         from eagergrad import array_api
 
-        if api_version not in (None, "2021.12", "2022.12", "2023.12", array_api.__array_api_version__):
+        if api_version not in (
+            None,
+            "2021.12",
+            "2022.12",
+            "2023.12",
+            array_api.__array_api_version__,
+        ):
             raise ValueError(
                 f"[__array_namespace__] expected a version of the standard up to {array_api.__array_api_version__}, "
                 f"got {api_version!r}"
