@@ -751,6 +751,8 @@ def test_a_store_answers_no_strangers_and_is_no_stranger():
 PROGRAM = """
     import os, signal, sys, time
     import eagergrad as eg, eagergrad.distributed as dist
+    if sys.argv[1].startswith("--"):
+        assert sys.argv.pop(1) == "--local-rank=" + os.environ["LOCAL_RANK"]
     for method in (None, "tcp://127.0.0.1:" + os.environ["MASTER_PORT"], "file://" + sys.argv[1]):
         dist.init_process_group("gloo", init_method=method, rank=int(os.environ["RANK"]), world_size=2)
         x = eg.full((3,), float(dist.get_rank()))
@@ -779,11 +781,27 @@ PROGRAM = """
 """
 
 
+def test_record_writes_what_went_wrong(tmp_path, monkeypatch):
+    from eagergrad.distributed.elastic.multiprocessing.errors import record
+
+    @record
+    def main(x):
+        return 1 / x
+
+    monkeypatch.setenv("TORCHELASTIC_ERROR_FILE", str(tmp_path / "error.json"))
+    assert main(2) == 0.5
+    raised(ZeroDivisionError, lambda: main(0))
+    assert (
+        '"message": "ZeroDivisionError: division by zero"' in (tmp_path / "error.json").read_text()
+    )
+
+
 @pytest.mark.parametrize("code", [0, 7])
 def test_launcher(tmp_path, code):
     script = tmp_path / "program.py"
     script.write_text(textwrap.dedent(PROGRAM))
-    command = [sys.executable, "-m", "eagergrad.distributed.run", "--standalone"]
+    name = "launch" if code else "run"
+    command = [sys.executable, "-m", f"eagergrad.distributed.{name}", "--standalone"]
     start = time.monotonic()
     done = subprocess.run(
         [*command, "--nproc-per-node", "2", str(script), str(tmp_path / "store"), str(code)],

@@ -20,10 +20,11 @@ from typing import Any
 
 __all__ = ["main", "run"]
 
+_LOCAL_RANK = "--local-rank="  # of a command: the number comes after it
 _GRACE = 2.0  # seconds between the request to end and the end
 
 
-def _parser() -> argparse.ArgumentParser:
+def launcher_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="eagergrad.distributed.run", description=__doc__)
     for names, options in (
         (
@@ -71,7 +72,11 @@ class _Workers:
         self.ended: queue.SimpleQueue = queue.SimpleQueue()
         # sessions of their own, so that their children end with them
         self.processes = [
-            subprocess.Popen(command, env={**os.environ, **extra}, start_new_session=True)
+            subprocess.Popen(
+                [p + extra["LOCAL_RANK"] if p is _LOCAL_RANK else p for p in command],
+                env={**os.environ, **extra},
+                start_new_session=True,
+            )
             for extra in environments
         ]
         self.ranks = [extra["RANK"] for extra in environments]
@@ -132,7 +137,8 @@ def run(args: argparse.Namespace) -> int:
     if args.standalone:
         host, port = "127.0.0.1", 0
     command = [] if args.no_python else [sys.executable, "-u", *(["-m"] if args.module else [])]
-    command += [args.training_script, *args.training_script_args]
+    by_argument = [_LOCAL_RANK] if getattr(args, "pass_local_rank", False) else []
+    command += [args.training_script, *by_argument, *args.training_script_args]
     for signal_number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(signal_number, _interrupt)
     for attempt in range(args.max_restarts + 1):
@@ -175,10 +181,10 @@ def _run_once(
             store.close()
 
 
-def main(args: Sequence[str] | None = None) -> None:
+def main(args: Sequence[str] | None = None, parser: argparse.ArgumentParser | None = None) -> None:
     """The command line."""
     try:
-        code = run(_parser().parse_args(args))
+        code = run((parser or launcher_parser()).parse_args(args))
     except (ValueError, OSError, RuntimeError) as e:
         _say(str(e))
         code = 2

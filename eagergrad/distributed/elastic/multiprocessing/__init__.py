@@ -1,0 +1,1 @@
+"""PyTorch's place for what launchers and their programs share."""
