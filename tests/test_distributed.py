@@ -41,7 +41,7 @@ def _worker(rank, fn, world, port, args):
     eg.set_num_threads(1)
     store = dist.TCPStore("127.0.0.1", port)
     dist.init_process_group(
-        "gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=20)
+        "gloo", store=store, rank=rank, world_size=world, timeout=timedelta(seconds=120)
     )
     fn(rank, world, *args)
     dist.destroy_process_group()
@@ -329,10 +329,12 @@ def check_times(rank, world):
     if rank != 2:
         limit = timedelta(seconds=0.2)
         assert text in raised(RuntimeError, lambda: dist.monitored_barrier(timeout=limit))
+        if rank == 0:
+            dist.send(eg.ones(1), 2)
     else:
-        time.sleep(0.4)
+        dist.recv(eg.ones(1), 0)  # comes when the others have given it up
         assert text in raised(RuntimeError, dist.monitored_barrier)
-    assert time.monotonic() - start < 10
+    assert time.monotonic() - start < 60
     dist.barrier()
 
 
@@ -369,7 +371,7 @@ def all_checks(rank, world):
     text = raised(RuntimeError, lambda: dist.all_reduce(eg.ones(30_000)))
     assert "rank 2 has ended" in text, text
     raised(RuntimeError, lambda: dist.recv(eg.ones(1), 2))
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 60
 
 
 def test_collectives_of_three_processes():
@@ -815,7 +817,7 @@ def test_launcher(tmp_path, code):
     assert not (tmp_path / "store").exists()
     assert sorted(done.stdout.split("\n")) == ["", "rank 0 0", "rank 1 1"]
     assert ("rank 1" in done.stderr and "exit code 7" in done.stderr) == bool(code)
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 40
 
 
 def test_launcher_refuses_nonsense(capsys):
