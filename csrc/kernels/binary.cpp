@@ -124,10 +124,18 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double*) {
   each_element<Op::padded_backward>(rule, n, out, g, a, b, y);
 }
 
+// Whether operands come as bools (binary_call in ops/elementwise.cpp): loops for other types would be a hundred kilobytes.
+template <class Op>
+constexpr bool takes_truth =
+    std::is_same_v<Op, logical_and_op> || std::is_same_v<Op, logical_or_op> ||
+    std::is_same_v<Op, logical_xor_op>;
+
 template <class Op, Domain domain, class T>
 constexpr ElementwiseLoop forward_of() {
   constexpr bool integral = std::is_integral_v<T>;
-  if constexpr (domain == Bool)
+  if constexpr (takes_truth<Op> && !std::is_same_v<T, bool>)
+    return nullptr;
+  else if constexpr (domain == Bool)
     return &forward_loop<Op, T, bool>;
   else if constexpr (domain == Any || integral == (domain == Int))
     return &forward_loop<Op, T, T>;
