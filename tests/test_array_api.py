@@ -13,6 +13,8 @@ import pytest
 import eagergrad as eg
 from eagergrad import array_api as xp
 
+pytestmark = pytest.mark.long
+
 needs_numpy = pytest.mark.skipif(not hasattr(np, "unstack"), reason="NumPy 2.1 has the standard")
 
 # The names of the standard, 2024.12; of the dtypes those that eagergrad has.
@@ -120,6 +122,7 @@ def test_no_name_of_the_standard_is_missing():
     assert [n for n in LACKING if hasattr(xp, n)] == []
 
 
+@pytest.mark.host("another process, of the CPU")
 def test_importing_eagergrad_does_not_import_the_namespace():
     code = "import sys, eagergrad as eg; assert 'eagergrad.array_api' not in sys.modules; eg.ones(1).__array_namespace__()"
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
@@ -229,6 +232,8 @@ def test_arrays_without_dimensions_promote_as_others():
     assert xp.result_type(xp.int8, 3) is eg.int8
     assert xp.result_type(xp.bool, 3) is eg.int64
     assert xp.result_type(xp.int8, 3.0) is eg.float32
+    with pytest.raises(TypeError, match="real number"):
+        xp.maximum(eg.tensor(single), 1j)
     with pytest.raises(ValueError, match="result_type"):
         xp.result_type(1, 2.0)
 
@@ -401,6 +406,7 @@ def test_manipulation():
         check("concat", [y, y[0, :, 0]], axis=None)
         for axis in (0, 2, -1, -4):
             check("expand_dims", y, axis=axis)
+        same(xp.expand_dims(ours(y)), y[None])
         for axis in (None, 1, (0, -1), ()):
             check("flip", y, axis=axis)
         check("moveaxis", y, 0, -1)
@@ -474,6 +480,11 @@ def test_searching_and_sorting(dtype):
         check("where", condition, x, 3)
         check("where", condition, 3, x)
     check("where", x > 5)
+    if dtype in FLOATS:
+        check(
+            "clip", values((40,), dtype), values((40,), dtype, seed=1), values((40,), dtype, seed=2)
+        )
+        check("clip", values((40,), dtype), -0.5, 1)
     for side in ("left", "right"):
         check("searchsorted", np.sort(x[0]), x, side=side)
         check("searchsorted", x[0], x[1].astype("float64"), side=side, sorter=np.argsort(x[0]))
@@ -610,6 +621,7 @@ def test_array_api_compat_finds_the_namespace():
     assert compat.to_device(x, "cpu").device == eg.device("cpu")
 
 
+@pytest.mark.host("another process, of the CPU")
 def test_scipy_takes_tensors():
     for module in ("array_api_compat", "scipy"):
         pytest.importorskip(module)
@@ -637,6 +649,7 @@ np.testing.assert_allclose(x.grad.numpy(), scipy.special.softmax(a, axis=1), rto
     subprocess.run([sys.executable, "-c", code], check=True, env=environment)
 
 
+@pytest.mark.host("another process, of the CPU")
 def test_scikit_learn_takes_tensors():
     for module in ("array_api_compat", "scipy", "sklearn"):
         pytest.importorskip(module)

@@ -73,7 +73,6 @@ _RENAMED: dict[str, tuple[str, dict[str, str]]] = {
     "conj": ("positive", {}),
     "diff": ("diff", {"axis": "dim"}),
     "empty": ("empty", {"shape": "size"}),
-    "expand_dims": ("unsqueeze", {"axis": "dim"}),
     "full": ("full", {"shape": "size"}),
     "imag": ("zeros_like", {}),
     "negative": ("neg", {}),
@@ -264,6 +263,11 @@ def sign(x: Any, /) -> Any:
 def concat(arrays: Any, /, *, axis: Any = 0) -> Any:
     """Arrays one after the other along an axis (None: flattened)."""
     return eg.concat([x.flatten() for x in arrays] if axis is None else list(arrays), axis or 0)
+
+
+def expand_dims(x: Any, /, *, axis: int = 0) -> Any:
+    """A new axis of length 1."""
+    return eg.unsqueeze(x, axis)
 
 
 def flip(x: Any, /, *, axis: Any = None) -> Any:

@@ -12,7 +12,11 @@ Function = Callable[..., Any]
 
 
 def dtype_of(x: Any) -> Any:
-    return x if isinstance(x, eg.dtype) else x.dtype
+    """The dtype itself, or that of an array."""
+    kind = x if isinstance(x, eg.dtype) else getattr(x, "dtype", None)
+    if kind is None:
+        raise TypeError(f"expected an array, a dtype or a real number, got {x!r}")
+    return kind
 
 
 def result_type(*arrays_and_dtypes: Any) -> Any:
