@@ -751,7 +751,7 @@ def test_a_store_answers_no_strangers_and_is_no_stranger():
 # ---- the launcher -------------------------------------------------------------------------------------------
 
 PROGRAM = """
-    import os, signal, sys, time
+    import atexit, os, signal, sys, time
     import eagergrad as eg, eagergrad.distributed as dist
     if sys.argv[1].startswith("--"):
         assert sys.argv.pop(1) == "--local-rank=" + os.environ["LOCAL_RANK"]
@@ -775,11 +775,16 @@ PROGRAM = """
         dist.barrier()
         dist.destroy_process_group()
     sys.stdout.write(f"rank {os.environ['RANK']} {os.environ['LOCAL_RANK']}\\n")
-    if sys.argv[2] != "0":
-        if os.environ["RANK"] == "1":
-            sys.exit(int(sys.argv[2]))
+    code, first = int(sys.argv[2]), os.environ["RANK"] == "0"
+    if code == 7:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        time.sleep(60)
+        time.sleep(60) if first else sys.exit(7)
+    if code == 1:
+        dist.init_process_group("gloo")
+        if first:  # fails because the other does, and ends before it
+            dist.barrier()
+        atexit.register(lambda: (dist.destroy_process_group(), time.sleep(0.5)))
+        raise KeyError("the reason")
 """
 
 
@@ -798,7 +803,7 @@ def test_record_writes_what_went_wrong(tmp_path, monkeypatch):
     )
 
 
-@pytest.mark.parametrize("code", [0, 7])
+@pytest.mark.parametrize("code", [0, 1, 7])
 def test_launcher(tmp_path, code):
     script = tmp_path / "program.py"
     script.write_text(textwrap.dedent(PROGRAM))
@@ -816,7 +821,9 @@ def test_launcher(tmp_path, code):
     assert done.returncode == code, done.stderr
     assert not (tmp_path / "store").exists()
     assert sorted(done.stdout.split("\n")) == ["", "rank 0 0", "rank 1 1"]
-    assert ("rank 1" in done.stderr and "exit code 7" in done.stderr) == bool(code)
+    assert ("] rank 1 (" in done.stderr and f"failed with exit code {code}" in done.stderr) == bool(
+        code
+    )
     assert time.monotonic() - start < 40
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from . import _group as _g
 from ._group import Collective, ProcessGroup
+from .elastic.multiprocessing.errors import record_uncaught
 from .rendezvous import connect
 from .store import Store
 
@@ -211,6 +212,7 @@ def init_process_group(
     ranks = range(mailbox.size)
     pg = ProcessGroup(mailbox, ranks, group_name or "default_pg", seconds, name)
     atexit.register(mailbox.close)
+    record_uncaught()
     try:
         Collective(pg, f"init_process_group of {len(ranks)} processes").run(Collective.meet)
     except BaseException:

@@ -13,6 +13,7 @@ import queue
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Sequence
@@ -80,6 +81,7 @@ class _Workers:
             for extra in environments
         ]
         self.ranks = [extra["RANK"] for extra in environments]
+        self.reports = [extra["TORCHELASTIC_ERROR_FILE"] for extra in environments]
         for i, p in enumerate(self.processes):
             threading.Thread(target=self._watch, args=(i, p), daemon=True).start()
 
@@ -91,12 +93,29 @@ class _Workers:
         for _ in self.processes:
             i, code = self.ended.get()
             if code:
-                how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-                _say(
-                    f"rank {self.ranks[i]} (process {self.processes[i].pid}) failed with {how}; ending all"
-                )
-                return 128 - code if code < 0 else code
+                return self._explain(i, code)
         return 0
+
+    def _explain(self, i: int, code: int) -> int:
+        """Say who failed first, which need not be who ended first: those that miss it may end sooner."""
+        first = min(range(len(self.reports)), key=self._failed_at)
+        if self._failed_at(first) < self._failed_at(i) < float("inf"):  # without a report: killed
+            i = first
+            try:
+                code = self.processes[i].wait(1.0) or 1
+            except subprocess.TimeoutExpired:
+                code = 1
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        _say(
+            f"rank {self.ranks[i]} (process {self.processes[i].pid}) failed with {how}; ending all"
+        )
+        return 128 - code if code < 0 else code
+
+    def _failed_at(self, i: int) -> float:
+        try:
+            return os.stat(self.reports[i]).st_mtime_ns
+        except OSError:
+            return float("inf")
 
     def end(self) -> None:
         """Ask all and their children to end, and end them."""
@@ -168,8 +187,16 @@ def _run_once(
     }
     if count > 1:
         common["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", "1")
-    ranks = [(i, node * count + i) for i in range(count)]
-    own = [{"LOCAL_RANK": str(i), "RANK": str(r), "ROLE_RANK": str(r)} for i, r in ranks]
+    reports = tempfile.TemporaryDirectory(prefix="eagergrad-run-")
+    own = [
+        {
+            "LOCAL_RANK": str(i),
+            "RANK": str(node * count + i),
+            "ROLE_RANK": str(node * count + i),
+            "TORCHELASTIC_ERROR_FILE": os.path.join(reports.name, f"{i}.json"),
+        }
+        for i in range(count)
+    ]
     workers = _Workers(command, [{**common, **x} for x in own])
     try:
         return workers.wait()
@@ -177,6 +204,7 @@ def _run_once(
         return 130
     finally:
         workers.end()
+        reports.cleanup()
         if store:
             store.close()
 
