@@ -637,6 +637,27 @@ def test_a_view_out_of_step_beside_an_operand_that_requires_a_gradient(join: Any
     assert v.grad is not None and v.grad.item() != 0
 
 
+def test_a_result_that_is_a_view_of_what_nobody_sees_is_its_own_root() -> None:
+    x, w = leaf(1.0, 2.0), leaf(3.0)
+    y = eg.ones(2, 2, dtype=eg.float64) @ x  # ends in a reshape
+    y.retain_grad()
+    view = y.unsqueeze(0)
+    y += w
+    assert y.grad_fn.name() == "AddBackward0"
+    view[..., :1] = w
+    (y.sum() * 2 + view.sum()).backward()
+    assert y.grad.tolist() == [3.0, 3.0]
+    assert x.grad.tolist() == [3.0, 3.0] and w.grad.item() == 6.0
+
+
+def test_a_view_of_a_leaf_that_is_gone_is_not_written() -> None:
+    view = leaf(1.0, 2.0)[1:]
+    with pytest.raises(RuntimeError):
+        view += 1
+    with pytest.raises(RuntimeError):
+        view[0] = 1.0
+
+
 def test_views_of_views() -> None:
     x = eg.arange(12, dtype=eg.float64).reshape(3, 4).requires_grad_()
     base = x * 1

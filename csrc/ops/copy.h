@@ -12,6 +12,9 @@ namespace eg {
 extern void (*warn_user)(const std::string& message);
 // Warns in the first call with this flag alone.
 void warn_once(std::atomic<bool>& said, const char* message);
+// Before a recorded write: a view whose root nobody else can see, such as the result of a product that ends in a reshape, becomes its own
+// root, so that its history is rewritten directly instead of by regions.
+void leave_dead_root(const Tensor& t);
 // x laid out as a memory format says ("channels_last", ...): x itself if it is, else a recorded copy.
 Tensor in_format(const Tensor& x, const std::string& format);
 // Whether x lies in channels-last order, and in that order only.

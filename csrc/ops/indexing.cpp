@@ -1,5 +1,6 @@
 #include "ops/indexing.h"
 
+#include "ops/copy.h"
 #include "ops/creation.h"
 #include "ops/index.h"
 
@@ -169,6 +170,7 @@ void set_item(const Tensor& self, const IndexItems& items, const Tensor& value) 
   }
   const Tensor v = without_leading_ones(value, s.region.axes.size());
   if (recorded) {
+    leave_dead_root(self);
     Tensor target = view_of(self, s);  // even of all: what is overwritten gets a gradient of zeros
     check_part(self, target);
     copy_(target, v);

@@ -4,6 +4,7 @@
 // this region replaced by that value": root.grad_fn becomes a RegionReplaced node over the root's old history and the value's. All views
 // of the root are then out of step with its epoch; when asked, they take a fresh Region node on the root's new history.
 #include "core/iterate.h"
+#include "ops/copy.h"
 #include "ops/ops.h"
 #include "tape/function.h"
 
@@ -223,11 +224,18 @@ void check_inplace(const Tensor& t, const char* op) {
            "single memory location. Please clone() the tensor before performing the operation.");
 }
 
+void leave_dead_root(const Tensor& t) {
+  if (!t->base || t->base->use_count() != 1 || t->base->requires_grad) return;
+  t.grad_fn();  // in step with it first
+  t->base = nullptr;
+}
+
 void rewrite_history(const Tensor& t, const Tensor& value) {
   t.storage().mark_written();
   if (!grad_enabled()) return;
   const bool carries = value.requires_grad();
   if (!carries && !t.requires_grad() && !(t->base && Tensor(t->base).requires_grad())) return;
+  leave_dead_root(t);
   if (t->base) {
     const Ref<TensorImpl> root = t->base;
     Ref<RegionReplacedNode> node(new RegionReplacedNode(region_of(*t.impl(), *root)));

@@ -204,13 +204,19 @@ std::string shape_hint(const Tensor& a, const Tensor& b) {
   return "";
 }
 
+// The result of a product that ends in a view of a temporary: no view for users, as in PyTorch, and written to as a tensor of its own.
+Tensor product(Tensor y, const char* title) {
+  y->base = nullptr;
+  return named(std::move(y), title);
+}
+
 // Matrices folded into one: (..., m, k) times (k, n) is one product of all rows.
 Tensor fold_rows(const Tensor& a, const Tensor& b) {
   Dims out(a.sizes().begin(), a.sizes().end() - 1);
   int64_t rows = 1;
   for (int64_t s : out) rows *= s;
   out.push_back(b.sizes()[1]);
-  return named(view(mm(reshape(a, {rows, a.sizes().back()}), b), out), "UnsafeViewBackward0");
+  return product(view(mm(reshape(a, {rows, a.sizes().back()}), b), out), "UnsafeViewBackward0");
 }
 
 Tensor batch_of(const Tensor& t, IntSpan batch, int64_t count) {
@@ -257,13 +263,13 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   if (a.dim() == 2 && b.dim() == 2) return mm(a, b);
   if (a.dim() == 1) {
     const Tensor y = matmul(unsqueeze(a, 0), b.dim() == 1 ? unsqueeze(b, 1) : b);
-    return b.dim() == 1 ? named(reshape(y, {}), "DotBackward0")
-                        : named(squeeze(y, {y.dim() - 2}),
-                                b.dim() == 2 ? "SqueezeBackward4" : "UnsafeViewBackward0");
+    return b.dim() == 1 ? product(reshape(y, {}), "DotBackward0")
+                        : product(squeeze(y, {y.dim() - 2}),
+                                  b.dim() == 2 ? "SqueezeBackward4" : "UnsafeViewBackward0");
   }
   if (b.dim() == 1)
-    return named(squeeze(matmul(a, unsqueeze(b, 1)), {a.dim() - 1}),
-                 a.dim() == 2 ? "MvBackward0" : "UnsafeViewBackward0");
+    return product(squeeze(matmul(a, unsqueeze(b, 1)), {a.dim() - 1}),
+                   a.dim() == 2 ? "MvBackward0" : "UnsafeViewBackward0");
   if (b.dim() == 2) return fold_rows(a, b);
   const Dims batch = broadcast_shapes(IntSpan(a.sizes().data(), a.dim() - 2),
                                       IntSpan(b.sizes().data(), b.dim() - 2));
@@ -272,7 +278,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   Dims out = batch;
   out.push_back(a.sizes()[a.dim() - 2]);
   out.push_back(b.sizes().back());
-  return named(y.sizes() == out ? y : view(y, out), "UnsafeViewBackward0");
+  return product(y.sizes() == out ? y : view(y, out), "UnsafeViewBackward0");
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>& bias) {
@@ -300,7 +306,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>
   out.push_back(weight.sizes()[0]);
   const Tensor flat = apply(Linear{b.defined()}, reshape(x, {rows, x.sizes().back()}), weight, b);
   const Tensor y = view(flat, out);
-  return bias ? y : named(y, x.dim() == 1 ? "SqueezeBackward4" : "UnsafeViewBackward0");
+  return bias ? y : product(y, x.dim() == 1 ? "SqueezeBackward4" : "UnsafeViewBackward0");
 }
 
 namespace {

@@ -358,7 +358,9 @@ Tensor reshape(const Tensor& x, IntSpan shape) {
   Dims target = infer_size(shape, x.numel());
   if (std::optional<Dims> strides = view_strides(x.sizes(), x.strides(), target))
     return seen_as(x, std::move(target), std::move(*strides));
-  return view(contiguous(x), target);
+  Tensor y = view(contiguous(x), target);
+  y->base = nullptr;  // nobody sees the copy
+  return y;
 }
 
 Tensor expand(const Tensor& x, IntSpan sizes) {
