@@ -175,6 +175,28 @@ def test_modified_bessel_functions_are_accurate(name):
     np.testing.assert_array_equal(ends, [size, sign * size, math.nan, zero, zero])
 
 
+@pytest.mark.parametrize("name", ["k0", "k1", "k0e", "k1e"])
+def test_bessel_functions_of_the_second_kind_are_accurate(name):
+    special = pytest.importorskip("scipy.special")
+    scaled = "scaled_" if name.endswith("e") else ""
+    function = getattr(eg.special, f"{scaled}modified_bessel_{name[:2]}")
+    x = np.concatenate([np.linspace(0.001, 30, 1201), [2, 1e-300, 1e-9, 500.3, 700]])
+    np.testing.assert_allclose(
+        function(eg.tensor(x)).numpy(), getattr(special, name)(x), rtol=4e-15
+    )
+    ends = function(eg.tensor([math.inf, math.nan, 0.0, -1.0])).numpy()
+    np.testing.assert_array_equal(ends, [0, math.nan, math.inf, math.nan])
+
+
+def test_inverses_of_the_error_function_are_accurate_to_the_last_number():
+    special = pytest.importorskip("scipy.special")
+    tails = np.concatenate([10.0 ** -np.arange(1, 16), [2.0**-52, 2.0**-53]])
+    x = np.concatenate([np.linspace(-0.999, 0.999, 1001), 1 - tails, tails - 1, tails])
+    np.testing.assert_allclose(eg.erfinv(eg.tensor(x)).numpy(), special.erfinv(x), rtol=1e-15)
+    p = np.concatenate([np.linspace(0.001, 0.999, 1001), 1 - tails, tails, tails**20])
+    np.testing.assert_allclose(eg.special.ndtri(eg.tensor(p)).numpy(), special.ndtri(p), rtol=4e-15)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("k", [4, 33, 64, 65])
 @pytest.mark.parametrize(("m", "n"), [(1, 32), (7, 67), (64, 64), (130, 200)])

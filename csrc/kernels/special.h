@@ -8,6 +8,13 @@
 #else
 #define EG_OUTLINE [[maybe_unused]] __attribute__((noinline))
 #endif
+// Coefficients where they are: a copy on the stack by whole vectors leaves their upper halves in use, and each call of the C
+// library's functions, whose code is older, waits 100 ns then.
+#ifdef __CUDACC__
+#define EG_TABLE constexpr
+#else
+#define EG_TABLE static constexpr
+#endif
 
 namespace eg::vocabulary {
 namespace {
@@ -128,14 +135,14 @@ EG_OUTLINE double zeta(double s, double q) {
   }
   sum += ::pow(a, 1 - s) / (s - 1) + 0.5 * ::pow(a, -s);
   // B_2k / (2k)!
-  const double bernoulli[] = {1.0 / 12,
-                              -1.0 / 720,
-                              1.0 / 30240,
-                              -1.0 / 1209600,
-                              1.0 / 47900160,
-                              -691.0 / 1307674368000.0,
-                              1.0 / 74724249600.0,
-                              -3617.0 / 10670622842880000.0};
+  EG_TABLE double bernoulli[] = {1.0 / 12,
+                                 -1.0 / 720,
+                                 1.0 / 30240,
+                                 -1.0 / 1209600,
+                                 1.0 / 47900160,
+                                 -691.0 / 1307674368000.0,
+                                 1.0 / 74724249600.0,
+                                 -3617.0 / 10670622842880000.0};
   double factor = s;
   double power = ::pow(a, -s - 1);
   for (int k = 0; k < 8; ++k) {
@@ -178,7 +185,8 @@ EG_OUTLINE double polygamma(double n, double x) {
 }
 inline float polygamma(float n, float x) { return float(polygamma(double(n), double(x))); }
 
-// M. Giles' start ("Approximating the erfinv function", 2010), two Newton steps in double.
+// M. Giles' start ("Approximating the erfinv function", 2010), which is one for float, and Halley's method:
+// one step but for the last numbers before 1.
 inline double erfinv(double x) {
   if (!(x > -1 && x < 1)) return x == 1 ? INFINITY : x == -1 ? -INFINITY : NAN;
   double w = -::log((1 - x) * (1 + x));
@@ -186,21 +194,23 @@ inline double erfinv(double x) {
   if (w < 5) {
     w -= 2.5;
     p = 2.81022636e-08;
-    const double c[] = {3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
-                        -0.00125372503, -0.00417768164, 0.246640727,     1.50140941};
+    EG_TABLE double c[] = {3.43273939e-07, -3.5233877e-06, -4.39150654e-06, 0.00021858087,
+                           -0.00125372503, -0.00417768164, 0.246640727,     1.50140941};
     for (int i = 0; i < 8; ++i) p = c[i] + p * w;
   } else {
     w = ::sqrt(w) - 3;
     p = -0.000200214257;
-    const double c[] = {0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
-                        -0.0076224613,  0.00943887047, 1.00167406,     2.83297682};
+    EG_TABLE double c[] = {0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773,
+                           -0.0076224613,  0.00943887047, 1.00167406,     2.83297682};
     for (int i = 0; i < 8; ++i) p = c[i] + p * w;
   }
   double y = p * x;
-  for (int i = 0; i < 2; ++i) {
+  for (int i = 0; i < 10; ++i) {
     const double error =
         x > 0.5 || x < -0.5 ? (x > 0 ? (1 - x) - ::erfc(y) : ::erfc(-y) - (1 + x)) : ::erf(y) - x;
-    y -= error / (1.1283791670955126 * ::exp(-y * y));
+    const double step = error / (1.1283791670955126 * ::exp(-y * y));
+    y -= step / (1 + y * step);
+    if (__builtin_fabs(step) < 1e-6) break;  // the next one would be its cube
   }
   return y;
 }
@@ -232,60 +242,60 @@ EG_OUTLINE double power_sum(double x, const double (&c)[24]) {
 }
 // I0(x) and 2 I1(x) / x as their series in (x / 2)^2.
 EG_OUTLINE double bessel_i_near(int order, double x) {
-  constexpr double i0[24] = {1.0,
-                             1.0,
-                             0.25,
-                             0.027777777777777776,
-                             0.001736111111111111,
-                             6.944444444444444e-05,
-                             1.9290123456790124e-06,
-                             3.936759889140842e-08,
-                             6.151187326782565e-10,
-                             7.594058428126624e-12,
-                             7.594058428126623e-14,
-                             6.276081345559193e-16,
-                             4.358389823304995e-18,
-                             2.5789288895295828e-20,
-                             1.3157800456783586e-22,
-                             5.8479113141260385e-25,
-                             2.2843403570804838e-27,
-                             7.904291893012054e-30,
-                             2.4395962632753253e-32,
-                             6.757884385804225e-35,
-                             1.6894710964510564e-37,
-                             3.8310002187098785e-40,
-                             7.915289708078262e-43,
-                             1.4962740468957016e-45};
-  constexpr double i1[24] = {1.0,
-                             0.5,
-                             0.08333333333333333,
-                             0.006944444444444444,
-                             0.00034722222222222224,
-                             1.1574074074074073e-05,
-                             2.755731922398589e-07,
-                             4.920949861426052e-09,
-                             6.834652585313961e-11,
-                             7.594058428126623e-13,
-                             6.903689480115112e-15,
-                             5.230067787965994e-17,
-                             3.352607556388458e-19,
-                             1.842092063949702e-21,
-                             8.771866971189057e-24,
-                             3.654944571328774e-26,
-                             1.3437296218120491e-28,
-                             4.391273273895586e-31,
-                             1.2839980333028028e-33,
-                             3.3789421929021126e-36,
-                             8.045100459290744e-39,
-                             1.7413637357772174e-41,
-                             3.4414303078601135e-44,
-                             6.234475195398757e-47};
+  EG_TABLE double i0[24] = {1.0,
+                            1.0,
+                            0.25,
+                            0.027777777777777776,
+                            0.001736111111111111,
+                            6.944444444444444e-05,
+                            1.9290123456790124e-06,
+                            3.936759889140842e-08,
+                            6.151187326782565e-10,
+                            7.594058428126624e-12,
+                            7.594058428126623e-14,
+                            6.276081345559193e-16,
+                            4.358389823304995e-18,
+                            2.5789288895295828e-20,
+                            1.3157800456783586e-22,
+                            5.8479113141260385e-25,
+                            2.2843403570804838e-27,
+                            7.904291893012054e-30,
+                            2.4395962632753253e-32,
+                            6.757884385804225e-35,
+                            1.6894710964510564e-37,
+                            3.8310002187098785e-40,
+                            7.915289708078262e-43,
+                            1.4962740468957016e-45};
+  EG_TABLE double i1[24] = {1.0,
+                            0.5,
+                            0.08333333333333333,
+                            0.006944444444444444,
+                            0.00034722222222222224,
+                            1.1574074074074073e-05,
+                            2.755731922398589e-07,
+                            4.920949861426052e-09,
+                            6.834652585313961e-11,
+                            7.594058428126623e-13,
+                            6.903689480115112e-15,
+                            5.230067787965994e-17,
+                            3.352607556388458e-19,
+                            1.842092063949702e-21,
+                            8.771866971189057e-24,
+                            3.654944571328774e-26,
+                            1.3437296218120491e-28,
+                            4.391273273895586e-31,
+                            1.2839980333028028e-33,
+                            3.3789421929021126e-36,
+                            8.045100459290744e-39,
+                            1.7413637357772174e-41,
+                            3.4414303078601135e-44,
+                            6.234475195398757e-47};
   const double z = x * x / 4;
   return order ? power_sum(z, i1) * (x / 2) : power_sum(z, i0);
 }
 // exp(-a) sqrt(a) I(a) from a = 8 on: Chebyshev interpolation in 16 / a - 1, to 1e-17.
 EG_OUTLINE double bessel_i_far(int order, double a) {
-  constexpr double i0[24] = {
+  EG_TABLE double i0[24] = {
       0.4021765094450081,      0.0033605519836678913,   0.00013621607438951463,
       1.114303378845176e-05,   1.4838476780922646e-06,  2.9735992084667734e-07,
       8.872014585661555e-08,   3.932512321137824e-08,   2.156780676115673e-08,
@@ -294,7 +304,7 @@ EG_OUTLINE double bessel_i_far(int order, double a) {
       -3.5862834111582305e-09, -4.5305710768621196e-09, 1.6084886155781772e-09,
       2.163681278413876e-09,   -6.327909921997027e-10,  -6.494591114401118e-10,
       1.7698085539456536e-10,  9.114760157514253e-11,   -2.4421972688131832e-11};
-  constexpr double i1[24] = {
+  EG_TABLE double i1[24] = {
       0.38939845902587233,     -0.009749577193235765,   -0.00021923576383137776,
       -1.5038547198221758e-05, -1.8349102493990178e-06, -3.4838563464253135e-07,
       -1.0001075046243961e-07, -4.3128498031006734e-08, -2.3394122958362557e-08,
@@ -315,20 +325,56 @@ EG_OUTLINE double bessel_i(int order, double x, bool scaled) {
   const double value = a == INFINITY && !scaled ? a : bessel_i_far(order, a) * e * e;
   return order && x < 0 ? -value : value;
 }
-// Of the second kind, by the trapezoidal rule on their integral (Abramowitz & Stegun 9.6.24), whose error falls exponentially
-// with the step. Scaled by exp(x).
-EG_OUTLINE double bessel_k_scaled(double order, double x) {
-  if (x != x) return x;
-  if (x <= 0) return x == 0 ? INFINITY : NAN;
-  if (x == INFINITY) return 0;
-  const double h = 1.0 / 32;
-  double sum = 0.5;
-  for (int i = 1;; ++i) {
-    const double s = ::sinh(i * h / 2), e = 2 * x * s * s;
-    if (e > 750 + order * i * h) break;
-    sum += ::exp(-e) * ::cosh(order * i * h);
+// Of the second kind: to 2 a series beside the logarithm (Abramowitz & Stegun 9.6.11 and 9.6.13), from there on exp(x) sqrt(x) K(x)
+// by Chebyshev interpolation in 4 / x - 1, to 2e-17. Scaled by exp(x), or as they are.
+EG_OUTLINE double bessel_k(int order, double x, bool scaled) {
+  EG_TABLE double near_k0[24] = {
+      -0.5772156649015329,    0.42278433509846713,    0.23069608377461678,
+      0.0348921574564389,     0.0026147876188052093,  0.00011848039364109726,
+      3.6126241031992037e-06, 7.935096521304209e-08,  1.3167486730385647e-09,
+      1.709994072705808e-11,  1.785934656987074e-13,  1.5330343403208473e-15,
+      1.1009270959725744e-17, 6.712740659979047e-20,  3.518851972639805e-22,
+      1.6029202854896424e-24, 6.4041786375114464e-27, 2.2624746019697753e-29,
+      7.118479428113368e-32,  2.0074457704830053e-34, 5.103087981030066e-37,
+      1.1754056656741435e-39, 2.464502692214702e-42,  4.723850652728361e-45};
+  EG_TABLE double near_k1[24] = {
+      -0.15443132980306573,   0.6727843350984671,     0.18157516696085563,
+      0.019182189839330562,   0.001115359491966528,   4.142247689271143e-05,
+      1.071545914091181e-06,  2.045286003593878e-08,  3.002048746589188e-10,
+      3.495928729692882e-12,  3.309914735250272e-14,  2.5986411321011286e-16,
+      1.7195232826992565e-18, 9.721207518823618e-21,  4.750281743327667e-23,
+      2.0264937604328578e-25, 7.613370727767116e-28,  2.5382566314880593e-30,
+      7.560715083977377e-33,  2.0243404814475158e-35, 4.898393793644304e-38,
+      1.0764658948663905e-40, 2.1580085597860893e-43, 3.962519190587796e-46};
+  EG_TABLE double far_k0[24] = {
+      1.2185953385133905,      -0.031071461824889554,   0.0030328918102751935,
+      -0.0004797690567629981,  9.956054742546008e-05,   -2.473520464665274e-05,
+      7.002245564109627e-06,   -2.1911767539401716e-06, 7.427807838466459e-07,
+      -2.689135887009184e-07,  1.0295120376495239e-07,  -4.131061283701578e-08,
+      1.7056674605334674e-08,  -7.3618275080282515e-09, 3.791192703615846e-09,
+      -1.8006773523392004e-09, 6.837018659348517e-11,   3.233433692180319e-11,
+      7.977983533091815e-10,   -4.506683106759898e-10,  -3.0539020868001565e-10,
+      1.7977981899954878e-10,  1.0806290149518295e-10,  -6.183509185741941e-11};
+  EG_TABLE double far_k1[24] = {
+      1.363151890371342,       0.10334973775386527,     -0.005566729880074451,
+      0.0007357241549046456,   -0.00013959021956830856, 3.284386565057862e-05,
+      -8.961207299463647e-06,  2.730040312895642e-06,   -9.067094776630646e-07,
+      3.2298873862640425e-07,  -1.220284967173793e-07,  4.843094038201199e-08,
+      -1.9827457966367164e-08, 8.49114322410236e-09,    -4.313336112817399e-09,
+      2.0346220468711174e-09,  -1.0584430289297026e-10, -2.104015257574649e-11,
+      -8.740019154894709e-10,  4.921710202548386e-10,   3.3153918291421876e-10,
+      -1.948680720152238e-10,  -1.1801191034535537e-10, 6.73716173849808e-11};
+  if (!(x > 0)) return x == 0 ? INFINITY : NAN;
+  if (x > 2) {
+    if (x == INFINITY) return 0;
+    const double t = 4 / x - 1;
+    const double far = (order ? power_sum(t, far_k1) : power_sum(t, far_k0)) / ::sqrt(x);
+    return scaled ? far : far * ::exp(-x);
   }
-  return sum * h;
+  const double z = x * x / 4, joined = ::log(x / 2) * bessel_i_near(order, x);
+  const double near =
+      order ? 1 / x + joined - x / 4 * power_sum(z, near_k1) : power_sum(z, near_k0) - joined;
+  return scaled ? near * ::exp(x) : near;
 }
 
 #define EG_SPECIAL(name, expression)                  \
@@ -338,10 +384,10 @@ EG_SPECIAL(i0e, bessel_i(0, x, true))
 EG_SPECIAL(i1e, bessel_i(1, x, true))
 EG_SPECIAL(i0, bessel_i(0, x, false))
 EG_SPECIAL(i1, bessel_i(1, x, false))
-EG_SPECIAL(scaled_modified_bessel_k0, bessel_k_scaled(0, x))
-EG_SPECIAL(scaled_modified_bessel_k1, bessel_k_scaled(1, x))
-EG_SPECIAL(modified_bessel_k0, bessel_k_scaled(0, x) * ::exp(-x))
-EG_SPECIAL(modified_bessel_k1, bessel_k_scaled(1, x) * ::exp(-x))
+EG_SPECIAL(scaled_modified_bessel_k0, bessel_k(0, x, true))
+EG_SPECIAL(scaled_modified_bessel_k1, bessel_k(1, x, true))
+EG_SPECIAL(modified_bessel_k0, bessel_k(0, x, false))
+EG_SPECIAL(modified_bessel_k1, bessel_k(1, x, false))
 EG_SPECIAL(bessel_j0, ::j0(x))
 EG_SPECIAL(bessel_j1, ::j1(x))
 EG_SPECIAL(bessel_y0, x < 0 ? double(NAN) : ::y0(x))
@@ -367,11 +413,12 @@ EG_OUTLINE double normal_quantile(double p) {
   const double t = ::sqrt(-2 * ::log(q));
   double x = t - (2.515517 + t * (0.802853 + t * 0.010328)) /
                      (1 + t * (1.432788 + t * (0.189269 + t * 0.001308)));
-  for (int i = 0; i < 4; ++i) {
+  for (int i = 0; i < 10; ++i) {
     // (Q(x) - q) / density, through the scaled tail so that nothing underflows.
     const double tail = scaled_erfc(x * 0.7071067811865476) * 1.2533141373155003;
-    const double step = tail - q * 2.5066282746310002 * ::exp(x * x / 2);
-    x += step / (1 + x * step / 2);
+    const double e = ::exp(x * x / 4), step = tail - 2.5066282746310002 * (e * q * e);
+    x += step / (1 - x * step / 2);
+    if (__builtin_fabs(step) < 1e-6) break;
   }
   return p < 0.5 ? -x : x;
 }
