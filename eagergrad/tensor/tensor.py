@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 import sys
 from typing import Any
@@ -590,9 +591,16 @@ class Tensor(_C.TensorBase):
         if self.requires_grad:
             raise RuntimeError("cannot resize variables that require grad")
         shape = _size(sizes, {})
+        if memory_format is None and self.shape == shape:
+            return self
+        held = self.untyped_storage().nbytes() // self.element_size() - self.storage_offset()
+        if memory_format is None and all(type(n) is int and n >= 0 for n in shape):
+            n = math.prod(shape)
+            if n <= held:
+                self.data = self.detach().as_strided((n,), (1,)).view(shape)
+                return self
         form = "contiguous_format" if memory_format is None else memory_format
         grown = _ops["empty"](*shape, dtype=self.dtype, device=self.device, memory_format=form)
-        held = self.untyped_storage().nbytes() // self.element_size() - self.storage_offset()
         if grown.numel() > held:
             memory = self.detach().as_strided((held,), (1,))
             grown.as_strided((held,), (1,)).copy_(memory)
