@@ -188,6 +188,20 @@ def test_bessel_functions_of_the_second_kind_are_accurate(name):
     np.testing.assert_array_equal(ends, [0, math.nan, math.inf, math.nan])
 
 
+@pytest.mark.parametrize("name", ["j0", "j1", "y0", "y1"])
+def test_bessel_functions_of_float_are_rounded_ones_of_double(name):
+    special = pytest.importorskip("scipy.special")
+    x = np.concatenate([np.linspace(0.01, 60, 2401), [8, 1e-30, 1e4]]).astype(np.float32)
+    if name[0] == "j":
+        x = np.concatenate([x, -x])
+    function, exact = getattr(eg.special, f"bessel_{name}"), getattr(special, name)
+    np.testing.assert_allclose(function(eg.tensor(x)).numpy(), exact(x.astype("f8")), rtol=1e-7)
+    for dtype in (eg.float32, eg.float64):
+        ends = function(eg.tensor([math.inf, math.nan, 0.0, -0.0], dtype=dtype)).numpy()
+        zero = {"j0": 1.0, "j1": 0.0}.get(name, -math.inf)
+        np.testing.assert_array_equal(ends, [0, math.nan, zero, zero])
+
+
 def test_inverses_of_the_error_function_are_accurate_to_the_last_number():
     special = pytest.importorskip("scipy.special")
     tails = np.concatenate([10.0 ** -np.arange(1, 16), [2.0**-52, 2.0**-53]])
