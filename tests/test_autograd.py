@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import threading
+import warnings
 from typing import Any
 
 import numpy as np
@@ -1068,3 +1069,17 @@ def test_zeros_reach_leaves_beside_gradients_that_are_not() -> None:
     b.grad = None
     only_slope.sum().backward()
     assert b.grad.tolist() == [0.0]
+
+
+def test_reading_the_gradient_of_an_inner_tensor_warns() -> None:
+    x = leaf(1.0, 2.0)
+    y = x * 2
+    with pytest.warns(UserWarning, match=r"not a leaf .* MulBackward0 made .* at .*test_autograd"):
+        assert y.grad is None
+    kept = x * 3
+    kept.retain_grad()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert kept.grad is None and x.grad is None and (x.detach() * 2).grad is None
+        kept.sum().backward()
+        assert kept.grad.tolist() == [1.0, 1.0] and x.grad.tolist() == [3.0, 3.0]

@@ -262,8 +262,22 @@ EG_GETTER(version, PyLong_FromUnsignedLong(t.version()))
 EG_GETTER(is_inference, PyBool_FromLong(t->inference))
 EG_GETTER(is_view, PyBool_FromLong(bool(t->base)))
 EG_GETTER(base, t->base ? wrap(Tensor(t->base)) : Py_NewRef(Py_None))
-EG_GETTER(grad, wrap(t.grad()))
-EG_GETTER(retains_grad, PyBool_FromLong(!t.is_leaf() && t->meta && t->meta->retain_grad))
+static bool retains_grad(const Tensor& t) {
+  return !t.is_leaf() && t->meta && t->meta->retain_grad;
+}
+static Tensor grad_of(const Tensor& t) {
+  Tensor g = t.grad();
+  if (EG_UNLIKELY(!g.defined() && !t.is_leaf() && !retains_grad(t)) && warn_user)
+    warn_user(
+        str("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. It is "
+            "None whatever backward() does: ",
+            t.grad_fn()->title(), " made the tensor at ", t.grad_fn()->site.describe(),
+            ". Call .retain_grad() on it before backward(), or "
+            "read the .grad of the leaf that you meant."));
+  return g;
+}
+EG_GETTER(grad, wrap(grad_of(t)))
+EG_GETTER(retains_grad, PyBool_FromLong(retains_grad(t)))
 
 // .data: the same memory with a version counter of its own, as in PyTorch: writes through it are not the tape's business.
 static Tensor untracked(const Tensor& t) {
