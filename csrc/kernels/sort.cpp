@@ -510,7 +510,7 @@ KeySpan<Key> span_of(Key* keys, int64_t n, bool with_nan) {
     highs = plain > highs ? plain : highs;
     nans -= is_nan;
   };
-  V v;
+  V v{};
   int64_t i = 0;
   for (; i + lanes <= n; i += lanes) {
     std::memcpy(&v, keys + i, sizeof(V));
