@@ -56,7 +56,15 @@ SMALL = (
 # What only launches, runs once at import, or hands all its work to kernels: for size.
 COLD = (
     "cuda",
-    *("ops/grid_composed", "ops/linalg", "ops/optim_differentiable", "ops/qr", "ops/vision"),
+    *(
+        "ops/ctc",
+        "ops/grid_composed",
+        "ops/grouped",
+        "ops/linalg",
+        "ops/optim_differentiable",
+        "ops/qr",
+    ),
+    *("ops/strided", "ops/view_copies", "ops/vision"),
     *("python/cuda", "python/module"),
 )
 # -O3 makes twice the code of -O2: of small matrices, whole vectors already, it is faster by a tenth to a third; sorts are as quick or

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import itertools
-import os
-import subprocess
-import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import eagergrad as eg
+import interpreter
 from eagergrad import array_api as xp
 
 pytestmark = pytest.mark.long
@@ -123,9 +122,9 @@ def test_no_name_of_the_standard_is_missing():
 
 
 @pytest.mark.host("another process, of the CPU")
-def test_importing_eagergrad_does_not_import_the_namespace():
+def test_importing_eagergrad_does_not_import_the_namespace(tmp_path: Path) -> None:
     code = "import sys, eagergrad as eg; assert 'eagergrad.array_api' not in sys.modules; eg.ones(1).__array_namespace__()"
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+    interpreter.run_code(code, tmp_path)
 
 
 @needs_numpy
@@ -622,7 +621,7 @@ def test_array_api_compat_finds_the_namespace():
 
 
 @pytest.mark.host("another process, of the CPU")
-def test_scipy_takes_tensors():
+def test_scipy_takes_tensors(tmp_path: Path) -> None:
     for module in ("array_api_compat", "scipy"):
         pytest.importorskip(module)
     code = """
@@ -645,12 +644,11 @@ x = eg.from_numpy(a).requires_grad_()
 scipy.special.logsumexp(x, axis=1).sum().backward()
 np.testing.assert_allclose(x.grad.numpy(), scipy.special.softmax(a, axis=1), rtol=1e-7)
 """
-    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    interpreter.run(["-c", code], tmp_path, SCIPY_ARRAY_API="1")
 
 
 @pytest.mark.host("another process, of the CPU")
-def test_scikit_learn_takes_tensors():
+def test_scikit_learn_takes_tensors(tmp_path: Path) -> None:
     for module in ("array_api_compat", "scipy", "sklearn"):
         pytest.importorskip(module)
     code = """
@@ -678,5 +676,4 @@ for f in (
     assert isinstance(found, float if np.ndim(expected) == 0 else eg.Tensor)
     np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-9)
 """
-    environment = {**os.environ, "SCIPY_ARRAY_API": "1"}
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment)
+    interpreter.run(["-c", code], tmp_path, SCIPY_ARRAY_API="1")
