@@ -124,7 +124,7 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double*) {
   each_element<Op::padded_backward>(rule, n, out, g, a, b, y);
 }
 
-// Whether operands come as bools (binary_call in ops/elementwise.cpp): loops for other types would be a hundred kilobytes.
+// Whether there is a loop for bools alone, which operands of other types are read as: the other loops would be a hundred kilobytes.
 template <class Op>
 constexpr bool takes_truth =
     std::is_same_v<Op, logical_and_op> || std::is_same_v<Op, logical_or_op> ||

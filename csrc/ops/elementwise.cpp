@@ -541,11 +541,13 @@ Call binary_call(Binary op, const Tensor* const* inputs) {
   if (op == Binary::pow && b.is_weak() && is_integral(common))
     EG_CHECK(b.item().to_double() >= 0,
              "[pow] Integers to negative integer powers are not allowed.");
-  const bool truth =
-      op == Binary::logical_and || op == Binary::logical_or || op == Binary::logical_xor;
-  const DType read = truth ? DType::Bool : common;
   const auto& loops = host_kernels<BinaryKernels>();
-  const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, read))];
+  const auto loop_of = [&](DType dtype) {
+    return loops.forward[int(op)][compute_index(loop_dtype(row, dtype))];
+  };
+  // Predicates that have a loop for bools alone ask of a value whether it is zero.
+  const DType read = row.domain == Bool && !loop_of(common) ? DType::Bool : common;
+  const ElementwiseLoop loop = loop_of(read);
   if (!loop) refuse_dtype(row, common);
   return {row, int16_t(op), loop, loops.backward[int(op)], inputs, nullptr, read};
 }
