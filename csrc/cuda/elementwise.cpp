@@ -160,12 +160,11 @@ struct TableEntry {
   bool truth;  // a bool result
 };
 std::vector<TableEntry> table_entries(DType compute) {
-  enum Domain : uint8_t { Float, Any, Int, Bool };
   std::vector<TableEntry> all = {{kCopyLoop, 1, false}, {kWhereLoop, 3, false}};
   const auto add = [&](LoopName name, bool exists, Domain domain, int gradients) {
     if (!exists) return;
-    all.push_back({name, name.arity, domain == Bool});
-    if (!is_floating(compute) || domain == Bool || domain == Int) return;
+    all.push_back({name, name.arity, gives_bool(domain)});
+    if (!is_floating(compute) || gives_bool(domain) || domain == Domain::Int) return;
     for (int i = 0; i < gradients; ++i)
       all.push_back({{name.arity, name.op, static_cast<int8_t>(i)}, name.arity + 2, false});
   };
@@ -178,7 +177,7 @@ std::vector<TableEntry> table_entries(DType compute) {
       host_kernels<BinaryKernels>().forward[int(Binary::NAME)][c] != nullptr, DOMAIN, 2);
 #define EG_TERNARY(NAME, ...)      \
   add({3, int16_t(Ternary::NAME)}, \
-      host_kernels<TernaryKernels>().forward[int(Ternary::NAME)][c] != nullptr, Any, 3);
+      host_kernels<TernaryKernels>().forward[int(Ternary::NAME)][c] != nullptr, Domain::Any, 3);
 #include "ops/elementwise.def"
   return all;
 }

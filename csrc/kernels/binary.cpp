@@ -25,8 +25,6 @@ namespace {
   };
 #include "ops/elementwise.def"
 
-enum Domain { Float, Any, Int, Bool };
-
 // Lines with a form that vectorises, right for most numbers: `fits` tells for which.
 template <class Op, class T, class = void>
 struct Quick {
@@ -124,27 +122,21 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double*) {
   each_element<Op::padded_backward>(rule, n, out, g, a, b, y);
 }
 
-// Whether there is a loop for bools alone, which operands of other types are read as: the other loops would be a hundred kilobytes.
-template <class Op>
-constexpr bool takes_truth =
-    std::is_same_v<Op, logical_and_op> || std::is_same_v<Op, logical_or_op> ||
-    std::is_same_v<Op, logical_xor_op>;
-
 template <class Op, Domain domain, class T>
 constexpr ElementwiseLoop forward_of() {
   constexpr bool integral = std::is_integral_v<T>;
-  if constexpr (takes_truth<Op> && !std::is_same_v<T, bool>)
+  if constexpr (domain == Domain::Truth && !std::is_same_v<T, bool>)
     return nullptr;
-  else if constexpr (domain == Bool)
+  else if constexpr (gives_bool(domain))
     return &forward_loop<Op, T, bool>;
-  else if constexpr (domain == Any || integral == (domain == Int))
+  else if constexpr (domain == Domain::Any || integral == (domain == Domain::Int))
     return &forward_loop<Op, T, T>;
   else
     return nullptr;
 }
 template <class Op, Domain domain, int which, class T>
 constexpr ElementwiseLoop backward_of() {
-  if constexpr (domain == Float || domain == Any)
+  if constexpr (domain == Domain::Float || domain == Domain::Any)
     return &backward_loop<Op, which, T>;
   else
     return nullptr;

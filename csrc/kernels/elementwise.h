@@ -19,6 +19,16 @@ EG_INLINE int compute_index(DType t) {
 }
 EG_INLINE int float_index(DType t) { return t == DType::Float64; }
 
+// What a line of the table takes and gives.
+enum class Domain : uint8_t {
+  Float,  // floating point, kept; integers are converted
+  Any,    // every dtype, kept
+  Int,    // bool and integers, kept
+  Bool,   // every dtype; gives bool
+  Truth,  // the same; operands are read as bools, which saves a hundred kilobytes of other loops
+};
+constexpr bool gives_bool(Domain d) { return d == Domain::Bool || d == Domain::Truth; }
+
 enum class Unary : uint16_t {
 #define EG_UNARY(NAME, ...) NAME,
 #include "ops/elementwise.def"

@@ -32,8 +32,6 @@ namespace {
   };
 #include "ops/elementwise.def"
 
-enum Domain { Float, Any, Int, Bool };
-
 template <class Op, class T, class R>
 void forward_loop(char* const* p, const int64_t*, int64_t n, const double* attributes) {
   R* y = reinterpret_cast<R*>(p[0]);
@@ -69,16 +67,16 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double* attr
 template <class Op, Domain domain, class T>
 constexpr ElementwiseLoop forward_of() {
   constexpr bool integral = std::is_integral_v<T>;
-  if constexpr (domain == Bool)
+  if constexpr (gives_bool(domain))
     return &forward_loop<Op, T, bool>;
-  else if constexpr (domain == Any || integral == (domain == Int))
+  else if constexpr (domain == Domain::Any || integral == (domain == Domain::Int))
     return &forward_loop<Op, T, T>;
   else
     return nullptr;
 }
 template <class Op, Domain domain, class T>
 constexpr ElementwiseLoop backward_of() {
-  if constexpr (domain == Float || domain == Any)
+  if constexpr (domain == Domain::Float || domain == Domain::Any)
     return &backward_loop<Op, T>;
   else
     return nullptr;

@@ -15,6 +15,12 @@ EG_INLINE T where(bool c, T a, T b) {
   return c ? a : b;
 }
 
+// A mark for the tape; see ops/elementwise.def.
+template <class T>
+EG_INLINE T piecewise(T slope) {
+  return slope;
+}
+
 #define EG_MATH1(name)                                   \
   EG_INLINE float name(float x) { return ::name##f(x); } \
   EG_INLINE double name(double x) { return ::name(x); }

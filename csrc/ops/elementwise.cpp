@@ -17,7 +17,6 @@ namespace eg {
 
 namespace {
 
-enum Domain : uint8_t { Float, Any, Int, Bool };
 enum Visibility : uint8_t { Public, Internal };
 
 // Stands in for an element when a gradient line is run only to see which values it reads.
@@ -27,6 +26,7 @@ struct Probe {
   bool is_g = false;
   bool is_zero = false;
   bool is_missing = false;
+  bool is_piecewise = false;
   Probe() = default;
   explicit Probe(double v) : is_zero(v == 0), is_missing(v != v) {}
   static Probe value(uint8_t bit) {
@@ -65,6 +65,11 @@ EG_PROBE_OPERATOR(|)
 #undef EG_PROBE_OPERATOR
 [[maybe_unused]] Probe operator-(Probe a) { return merge(a); }
 [[maybe_unused]] Probe where(Probe c, Probe a, Probe b) { return merge(c, a, b); }
+Probe piecewise(Probe p) {
+  p.is_piecewise = true;
+  return p;
+}
+Tensor piecewise(const Tensor& g) { return g; }
 #define EG_UNARY(NAME, ...) \
   [[maybe_unused]] Probe NAME(Probe x) { return merge(x); }
 #define EG_BINARY(NAME, ...) \
@@ -104,20 +109,13 @@ EG_PROBE_OPERATOR(|)
   }
 #include "ops/elementwise.def"
 
-// Ops whose second derivative PyTorch has, as zeros: see Note [Zero derivatives]. (clamp, maximum and their kin have none there, either.)
-bool is_piecewise_linear(std::string_view op) {
-  for (const char* name : {"relu", "leaky_relu", "relu6", "prelu", "threshold", "hardtanh",
-                           "hardsigmoid", "softshrink", "hardshrink"})
-    if (op == name) return true;
-  return false;
-}
-
 // The gradient with respect to one input.
 struct Rule {
   uint8_t reads;  // Probe bits
   bool is_g;      // the gradient passes through
   bool is_zero;
-  bool is_missing;  // T(NAN): nobody has written it
+  bool is_missing;    // T(NAN): nobody has written it
+  bool is_piecewise;  // its own derivative is zero: Note [Zero derivatives]
   // Differentiable form; v holds the inputs, then y. Undefined where the rule does not read.
   Tensor (*compose)(const Tensor& g, const Tensor* v, const double* p);
 };
@@ -132,7 +130,7 @@ struct Row {
 };
 
 Rule rule_of(const Probe& p, Tensor (*compose)(const Tensor&, const Tensor*, const double*)) {
-  return {p.reads, p.is_g, p.is_zero, p.is_missing, compose};
+  return {p.reads, p.is_g, p.is_zero, p.is_missing, p.is_piecewise, compose};
 }
 const Probe g0 = Probe::gradient(), v0 = Probe::value(Probe::kFirst),
             v1 = Probe::value(Probe::kSecond), v2 = Probe::value(Probe::kThird),
@@ -170,7 +168,7 @@ const Row binary_rows[] = {
 const Row ternary_rows[] = {
 #define EG_TERNARY(NAME, COUNT, ...)                                                          \
   {#NAME,                                                                                     \
-   Any,                                                                                       \
+   Domain::Any,                                                                               \
    Public,                                                                                    \
    3,                                                                                         \
    COUNT,                                                                                     \
@@ -284,7 +282,7 @@ class ElementwiseNode final : public Node {
         result[i] = zeros(grads[0].sizes(), grads[0].dtype());
       } else if (grad_enabled()) {
         result[i] = rule.compose(grads[0], v, attributes_);
-        if (i == 0 && is_piecewise_linear(row_.name)) result[i] = tied(*this, 0, result[i]);
+        if (rule.is_piecewise) result[i] = tied(*this, i, result[i]);
       } else {
         result[i] = fused(i, grads[0], v);
       }
@@ -392,15 +390,17 @@ void check_dtype(const Row& row, Takes takes, DType dtype) {
 
 // dtype in which the loop runs.
 DType loop_dtype(const Row& row, DType common) {
-  if (row.domain == Float) common = float_type(common);
+  if (row.domain == Domain::Float) common = float_type(common);
   return is_reduced(common) ? DType::Float32 : common;
 }
 DType out_dtype(const Row& row, DType common) {
-  return row.domain == Bool ? DType::Bool : row.domain == Float ? float_type(common) : common;
+  return gives_bool(row.domain)        ? DType::Bool
+         : row.domain == Domain::Float ? float_type(common)
+                                       : common;
 }
 
 bool needs_node(const Row& row, const Tensor* const* inputs) {
-  if (row.domain == Bool || row.domain == Int || !grad_enabled()) return false;
+  if (gives_bool(row.domain) || row.domain == Domain::Int || !grad_enabled()) return false;
   for (int i = 0; i < row.inputs; ++i)
     if (inputs[i]->requires_grad()) return true;
   return false;
@@ -428,7 +428,7 @@ struct Call {
     LoopOperand operands[3];
     for (int i = 0; i < row.inputs; ++i) operands[i] = {inputs[i], in};
     run_elementwise({row.inputs, op}, sign ? sign : loop, out,
-                    row.domain == Bool ? DType::Bool : in, operands, row.inputs, attributes,
+                    gives_bool(row.domain) ? DType::Bool : in, operands, row.inputs, attributes,
                     row.inputs == 2);
   }
   // Of halves only the sign changes: null for other ops.
@@ -542,12 +542,8 @@ Call binary_call(Binary op, const Tensor* const* inputs) {
     EG_CHECK(b.item().to_double() >= 0,
              "[pow] Integers to negative integer powers are not allowed.");
   const auto& loops = host_kernels<BinaryKernels>();
-  const auto loop_of = [&](DType dtype) {
-    return loops.forward[int(op)][compute_index(loop_dtype(row, dtype))];
-  };
-  // Predicates that have a loop for bools alone ask of a value whether it is zero.
-  const DType read = row.domain == Bool && !loop_of(common) ? DType::Bool : common;
-  const ElementwiseLoop loop = loop_of(read);
+  const DType read = row.domain == Domain::Truth ? DType::Bool : common;
+  const ElementwiseLoop loop = loops.forward[int(op)][compute_index(loop_dtype(row, read))];
   if (!loop) refuse_dtype(row, common);
   return {row, int16_t(op), loop, loops.backward[int(op)], inputs, nullptr, read};
 }

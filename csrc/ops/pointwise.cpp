@@ -65,12 +65,11 @@ constexpr uint32_t kHidden = kInplace | kOutCasts | kInternal;
 constexpr uint32_t Public = kPublic;
 constexpr uint32_t Internal = kHidden;
 
-enum Domain { Float, Any, Int, Bool };
 constexpr uint32_t kCasts = kOutCasts & ~kOut;
 // Functions that keep the dtype, and those with attributes, write to out= of that very dtype, as PyTorch's do.
 constexpr uint32_t unary_flags(uint32_t flags, Domain domain, int attributes, Unary op) {
   const bool casts = attributes == 0 && op != Unary::frac &&
-                     (domain == Float || op == Unary::logical_not || op == Unary::square);
+                     (domain == Domain::Float || op == Unary::logical_not || op == Unary::square);
   return casts ? flags : flags & ~kCasts;
 }
 
