@@ -66,6 +66,44 @@ Dims wrap_dims(IntSpan dims, int64_t ndim, bool all_if_empty) {
   return wrapped;
 }
 
+// What would make one of them fit the other, as a sentence, or nothing.
+static std::string broadcast_hint(IntSpan a, IntSpan b) {
+  const bool first = a.size() < b.size();
+  const IntSpan low = first ? a : b, high = first ? b : a;
+  const char* const which = first ? "first" : "second";
+  Dims seen = low.dims();
+  while (seen.size() < high.size()) seen.push_back(1);
+  if (low.size() < high.size() && is_expandable_to(seen, high))
+    return str(". Hint: the ", which, " one seen as ", IntSpan(seen), " would fit");
+  if (a.size() == b.size() && a.size() >= 2) {
+    std::swap(seen[seen.size() - 1], seen[seen.size() - 2]);
+    if (high == seen) return str(". Hint: the ", which, " one transposed (.mT) would fit");
+  }
+  return "";
+}
+
+bool can_broadcast(IntSpan a, IntSpan b) {
+  for (size_t i = 1; i <= std::min(a.size(), b.size()); ++i) {
+    const int64_t x = a[a.size() - i], y = b[b.size() - i];
+    if (x != y && x != 1 && y != 1) return false;
+  }
+  return true;
+}
+
+__thread bool strict_broadcast EG_TLS_MODEL = false;
+
+Dims elementwise_shape(IntSpan a, IntSpan b) {
+  Dims out = broadcast_shapes(a, b);
+  if (EG_UNLIKELY(strict_broadcast) && a.size() != b.size() && site_hooks.direct &&
+      site_hooks.direct()) {
+    const int64_t n = checked_numel(out);
+    EG_CHECK(checked_numel(a) == n || checked_numel(b) == n, "strict_broadcast: shapes ", a,
+             " and ", b, " would both be stretched, to ", IntSpan(out), ", at ",
+             Site::here().describe(), broadcast_hint(a, b));
+  }
+  return out;
+}
+
 Dims broadcast_shapes(IntSpan a, IntSpan b) {
   const size_t n = std::max(a.size(), b.size());
   Dims out(n);
@@ -74,7 +112,7 @@ Dims broadcast_shapes(IntSpan a, IntSpan b) {
     const int64_t y = i < b.size() ? b[b.size() - 1 - i] : 1;
     EG_CHECK(x == y || x == 1 || y == 1, "The size of tensor a (", x,
              ") must match the size of tensor b (", y, ") at non-singleton dimension ", n - 1 - i,
-             ": shapes ", a, " and ", b, " do not broadcast");
+             ": shapes ", a, " and ", b, " do not broadcast", broadcast_hint(a, b));
     out[n - 1 - i] = x == 1 ? y : x;
   }
   return out;
@@ -89,7 +127,8 @@ bool is_expandable_to(IntSpan from, IntSpan to) {
   return true;
 }
 
-Dims infer_size(IntSpan shape, int64_t numel) {
+Dims infer_size(IntSpan shape, const Tensor& x) {
+  const int64_t numel = x.numel();
   Dims out = shape.dims();
   int64_t known = 1;
   int64_t unknown = -1;
@@ -108,7 +147,8 @@ Dims infer_size(IntSpan shape, int64_t numel) {
     out[unknown] = numel / known;
     known *= out[unknown];
   }
-  EG_CHECK(known == numel, "shape '", shape, "' is invalid for input of size ", numel);
+  EG_CHECK(known == numel, "shape '", shape, "' is invalid for input of size ", numel, " (shape ",
+           x.sizes(), ")");
   return out;
 }
 

@@ -13,6 +13,8 @@ struct SiteHooks {
   void (*retain)(void* code) = nullptr;
   void (*release)(void* code) = nullptr;
   std::string (*describe)(void* code, int32_t instruction) = nullptr;  // "train.py:14, in step"
+  bool (*direct)() =
+      nullptr;  // whether the user's program itself calls, and not the package for it
 };
 extern SiteHooks site_hooks;
 

@@ -134,8 +134,13 @@ int64_t wrap_dim(int64_t dim, int64_t ndim);
 Dims wrap_dims(IntSpan dims, int64_t ndim, bool all_if_empty = true);
 // Shape that all broadcast to. Raises RuntimeError naming both shapes and the axis.
 Dims broadcast_shapes(IntSpan a, IntSpan b);
-// Resolves one -1. Raises if numel does not fit.
-Dims infer_size(IntSpan shape, int64_t numel);
+bool can_broadcast(IntSpan a, IntSpan b);
+// The same for an op on elements of both. Where this thread's strict_broadcast is on and the program itself makes the call, it
+// raises if shapes of different lengths would both be stretched, as (n, 1) and (n,) are.
+Dims elementwise_shape(IntSpan a, IntSpan b);
+extern __thread bool strict_broadcast EG_TLS_MODEL;
+// The shape in which x's elements are to be seen: resolves one -1. Raises if their number does not fit.
+Dims infer_size(IntSpan shape, const Tensor& x);
 bool is_expandable_to(IntSpan from, IntSpan to);
 
 // --- dtypes -----------------------------------------------------------------------------------

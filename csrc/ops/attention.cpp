@@ -167,11 +167,26 @@ void check_attention(const Tensor& q, const Tensor& k, const Tensor& v, const Te
       mask.dtype());
 }
 
+// The batch and heads of all three.
+Dims joint_lead(const Tensor& q, const Tensor& k, const Tensor& v) {
+  const Dims of_q = lead_of(q), of_k = lead_of(k), of_v = lead_of(v);
+  if (of_q == of_k && of_q == of_v) return of_q;
+  EG_CHECK(can_broadcast(of_q, of_k) && can_broadcast(of_q, of_v) && can_broadcast(of_k, of_v),
+           "[scaled_dot_product_attention] expected dimensions before the last two that broadcast, "
+           "got query ",
+           IntSpan(q.sizes()), ", key ", IntSpan(k.sizes()), ", value ", IntSpan(v.sizes()),
+           ". Hint: with several query heads a key head, pass enable_gqa=True");
+  return broadcast_shapes(broadcast_shapes(of_q, of_k), of_v);
+}
+
 // mask seen as [batch, heads, queries, keys], without a copy where it broadcasts.
 Tensor expanded_mask(const Tensor& mask, const Dims& lead, int64_t queries, int64_t keys) {
   Dims sizes = lead;
   sizes.push_back(queries);
   sizes.push_back(keys);
+  EG_CHECK(is_expandable_to(mask.sizes(), sizes),
+           "[scaled_dot_product_attention] expected attn_mask to broadcast to ", IntSpan(sizes),
+           " (batch, heads, queries, keys), got ", IntSpan(mask.sizes()));
   if (lead.size() != 2) {
     const Tensor full = expand(mask, sizes);
     const Tensor rows = as_heads(full, lead);
@@ -197,8 +212,9 @@ Tensor scaled_dot_product_attention(const Tensor& query, const Tensor& key, cons
         "the number of key and value heads, got query ",
         IntSpan(query.sizes()), ", key ", IntSpan(key.sizes()), ", value ", IntSpan(value.sizes()));
   } else {
-    lead = broadcast_shapes(broadcast_shapes(lead, lead_of(key)), lead_of(value));
-    if (given.defined() && given.dim() > 2) lead = broadcast_shapes(lead, lead_of(given));
+    lead = joint_lead(query, key, value);
+    if (given.defined() && given.dim() > 2 && can_broadcast(lead, lead_of(given)))
+      lead = broadcast_shapes(lead, lead_of(given));
     kv_lead = lead;
   }
   const int64_t queries = query.size(-2), keys = key.size(-2);

@@ -202,6 +202,12 @@ Geometry geometry(const Settings& t, const Tensor& w, int64_t dims) {
   return s;
 }
 
+// Images of other libraries have their channels last.
+std::string channels_hint(const Tensor& x, int64_t expected) {
+  if (x.size(-1) != expected) return "";
+  return ". Hint: the last dimension has that size; .movedim(-1, 1) puts channels there into place";
+}
+
 // --- the public functions ----------------------------------------------------------------------------------------------
 
 // padding: one number a dimension, or (same) as much as keeps the size.
@@ -213,7 +219,7 @@ Tensor convolve(const char* op, int64_t dims, const Tensor& input, const Tensor&
            " should divide the ", w.size(0), " output channels of weight ", w.sizes());
   EG_CHECK(x.size(1) == w.size(1) * t.groups, "[", op, "] weight ", w.sizes(),
            " with groups = ", t.groups, " expects ", w.size(1) * t.groups, " input channels, got ",
-           x.size(1), " in input ", input.sizes());
+           x.size(1), " in input ", input.sizes(), channels_hint(x, w.size(1) * t.groups));
   check_bias(op, bias, w.size(0));
   Geometry s = geometry(t, w, dims);
   s.batch = x.size(0), s.in_channels = x.size(1), s.out_channels = w.size(0);
@@ -241,7 +247,8 @@ Tensor convolve_transposed(const char* op, int64_t dims, const Tensor& input, co
   check_tensors(op, input, w, bias, dims);
   const Tensor x = batched(input, dims + 1);
   EG_CHECK(x.size(1) == w.size(0), "[", op, "] weight ", w.sizes(), " expects ", w.size(0),
-           " input channels, got ", x.size(1), " in input ", input.sizes());
+           " input channels, got ", x.size(1), " in input ", input.sizes(),
+           channels_hint(x, w.size(0)));
   EG_CHECK(w.size(0) % t.groups == 0, "[", op, "] groups = ", t.groups, " should divide the ",
            w.size(0), " input channels of weight ", w.sizes());
   check_bias(op, bias, w.size(1) * t.groups);

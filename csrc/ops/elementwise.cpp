@@ -409,7 +409,7 @@ bool needs_node(const Row& row, const Tensor* const* inputs) {
 Dims common_shape(const Row& row, const Tensor* const* inputs) {
   Dims shape = inputs[0]->sizes();
   for (int i = 1; i < row.inputs; ++i)
-    if (inputs[i]->sizes() != shape) shape = broadcast_shapes(shape, inputs[i]->sizes());
+    if (inputs[i]->sizes() != shape) shape = elementwise_shape(shape, inputs[i]->sizes());
   return shape;
 }
 
@@ -642,7 +642,7 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   const DType dtype = result_type(a, b);
   const Tensor* inputs[] = {&condition, &a, &b};
   const OpDevice device("where", inputs, 3);
-  const Dims shape = broadcast_shapes(broadcast_shapes(condition.sizes(), a.sizes()), b.sizes());
+  const Dims shape = elementwise_shape(elementwise_shape(condition.sizes(), a.sizes()), b.sizes());
   const Tensor out = empty_result(shape, dtype, inputs, 3);
   const DType compute = is_reduced(dtype) ? DType::Float32 : dtype;
   const LoopOperand operands[] = {{&condition, DType::Bool}, {&a, compute}, {&b, compute}};

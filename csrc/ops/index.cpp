@@ -188,7 +188,8 @@ void expand_masks(const Tensor& x, const TensorList& indices, TensorList& out) {
     }
     for (int64_t d = 0; d < t.dim(); ++d) {
       const int64_t at = static_cast<int64_t>(out.size()) + d;
-      EG_CHECK_INDEX(at < x.dim(), "too many indices for tensor of dimension ", x.dim());
+      EG_CHECK_INDEX(at < x.dim(), "too many indices for tensor of dimension ", x.dim(), ": shape ",
+                     x.sizes());
       EG_CHECK_INDEX(t.sizes()[d] == x.sizes()[at], "The shape of the mask ", t.sizes(),
                      " at index ", d, " does not match the shape of the indexed tensor ", x.sizes(),
                      " at index ", at);
@@ -235,8 +236,8 @@ PreparedIndex prepare(const Tensor& x, const TensorList& given) {
   TensorList indices;
   expand_masks(x, on_device_of(x, given), indices);
   EG_CHECK_INDEX(static_cast<int64_t>(indices.size()) <= x.dim(),
-                 "too many indices for tensor of dimension ", x.dim(), " (got ", indices.size(),
-                 ")");
+                 "too many indices for tensor of dimension ", x.dim(), ": got ", indices.size(),
+                 " for shape ", x.sizes());
   PreparedIndex out;
   IndexPlan& plan = out.plan;
   plan.in_sizes = x.sizes();

@@ -42,7 +42,8 @@ class Translator {
       taken += dims_taken(item);
       if (item.kind == Kind::Tensor || item.kind == Kind::Bool) advanced_ = true;
     }
-    EG_CHECK_INDEX(taken <= x_.dim(), "too many indices for tensor of dimension ", x_.dim());
+    EG_CHECK_INDEX(taken <= x_.dim(), "too many indices for tensor of dimension ", x_.dim(),
+                   ": got ", taken, " for shape ", x_.sizes());
     int64_t open = x_.dim() - taken;  // dimensions that an ellipsis stands for
     for (const IndexItem& item : items) {
       if (item.kind == Kind::Ellipsis) {

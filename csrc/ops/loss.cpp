@@ -85,6 +85,16 @@ struct Targets {
   }
 };
 
+// The two commonest mistakes: classes in the last dimension of the scores, a column of targets.
+std::string target_hint(const Tensor& scores, const Dims& wanted, const Tensor& target) {
+  const IntSpan ahead(scores.sizes().data(), size_t(scores.dim() - 1));
+  if (scores.dim() > 2 && ahead == target.sizes())
+    return ". Hint: classes belong in dimension 1; scores.movedim(-1, 1) puts them there";
+  Dims column = wanted;
+  column.push_back(1);
+  return column == target.sizes() ? ". Hint: target.squeeze(-1) would fit" : "";
+}
+
 // Scores (N, C, d1, ...) or (C) as lines of classes: (rows, C). The shape of the losses is `sizes`.
 struct Classes {
   Tensor lines;  // recorded
@@ -104,7 +114,7 @@ struct Classes {
     const bool single = input.dim() == 1 && target.dim() == 1 && target.numel() == 1;
     EG_CHECK(single || sizes == target.sizes(), "[", op, "] expected a target of shape ",
              IntSpan(sizes), " for scores of shape ", IntSpan(input.sizes()), ", got ",
-             IntSpan(target.sizes()));
+             IntSpan(target.sizes()), target_hint(input, sizes, target));
     lines = input;
     if (axis == 0) {
       lines = unsqueeze(input, 0);

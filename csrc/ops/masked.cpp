@@ -46,8 +46,9 @@ struct MaskedFill {
   bool in_place = false;
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& value, const Tensor& mask) {
-    Tensor out = in_place ? make_view(x, x.sizes(), x.strides(), x.offset())
-                          : empty(broadcast_shapes(x.sizes(), mask.sizes()), x.dtype(), x.device());
+    Tensor out = in_place
+                     ? make_view(x, x.sizes(), x.strides(), x.offset())
+                     : empty(elementwise_shape(x.sizes(), mask.sizes()), x.dtype(), x.device());
     const Tensor one = cast_data(value, x.dtype());
     const Tensor bytes = apart_from(out, mask);
     if (out.numel())
@@ -91,7 +92,7 @@ namespace {
 Tensor masked_select(const Tensor& x, const Tensor& mask) {
   EG_CHECK(mask.dtype() == DType::Bool, "[masked_select] expected a boolean mask, got ",
            mask.dtype());
-  const Dims sizes = broadcast_shapes(x.sizes(), mask.sizes());
+  const Dims sizes = elementwise_shape(x.sizes(), mask.sizes());
   const Tensor wide = x.sizes() == sizes ? x : expand(x, sizes);
   const Tensor flat = reshape(wide, {-1});
   const Tensor where = mask.sizes() == sizes ? mask : expand(mask, sizes);
@@ -146,7 +147,7 @@ Tensor scattered_there(const Tensor& x, const Tensor& mask, const Tensor& source
 }
 
 Tensor masked_scatter(const Tensor& input, const Tensor& mask, const Tensor& source) {
-  const Dims sizes = broadcast_shapes(input.sizes(), mask.sizes());
+  const Dims sizes = elementwise_shape(input.sizes(), mask.sizes());
   const Tensor x = input.sizes() == sizes ? input : expand(input, sizes);
   if (x.dim() == 0) return reshape(masked_scatter(reshape(x, {1}), reshape(mask, {1}), source), {});
   if (!x.device().is_cpu() && x.dtype() == source.dtype() && mask.dtype() == DType::Bool)

@@ -188,11 +188,20 @@ struct Linear {
   }
 };
 
+// Integers and float64, which NumPy makes, are rarely what was meant.
+std::string dtype_hint(const Tensor& a, const Tensor& b) {
+  const auto odd = [](const Tensor& t) { return !t.is_floating() || t.dtype() == DType::Float64; };
+  const bool second = odd(b) && (!odd(a) || a.is_floating());
+  return str(". Hint: convert the ", second ? "second" : "first", " one: .to(eagergrad.",
+             second ? a.dtype() : b.dtype(), ")");
+}
+
 void check_operands(const char* op, const Tensor& a, const Tensor& b) {
   EG_CHECK(a.device() == b.device(), "[", op, "] expected all tensors on one device, got ",
            a.device(), " and ", b.device());
   EG_CHECK(a.dtype() == b.dtype(), "[", op,
-           "] expected m1 and m2 to have the same dtype, but got: ", a.dtype(), " != ", b.dtype());
+           "] expected m1 and m2 to have the same dtype, but got: ", a.dtype(), " != ", b.dtype(),
+           dtype_hint(a, b));
 }
 
 std::string shape_hint(const Tensor& a, const Tensor& b) {

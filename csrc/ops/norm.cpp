@@ -37,7 +37,7 @@ void check_dtype(const char* op, const Tensor& x, const Tensor& t) {
 void check_channels(const char* op, const char* what, const Tensor& t, int64_t channels) {
   EG_CHECK(!t.defined() || (t.dim() == 1 && t.numel() == channels), "[", op, "] expected ", what,
            " to be a vector of size equal to the number of channels in input (", channels,
-           "), but got a tensor of shape ", IntSpan(t.sizes()));
+           " in dimension 1), but got a tensor of shape ", IntSpan(t.sizes()));
 }
 
 // Statistics run over `dims` of x as seen through `view`; weight and bias are seen as `affine`.

@@ -342,7 +342,7 @@ Tensor seen_as(const Tensor& x, Dims&& shape, Dims&& strides) {
 }  // namespace
 
 Tensor view(const Tensor& x, IntSpan shape) {
-  Dims target = infer_size(shape, x.numel());
+  Dims target = infer_size(shape, x);
   if (x.is_contiguous()) {
     Dims strides = contiguous_strides(target);
     return seen_as(x, std::move(target), std::move(strides));
@@ -355,7 +355,7 @@ Tensor view(const Tensor& x, IntSpan shape) {
 
 Tensor reshape(const Tensor& x, IntSpan shape) {
   if (x.is_contiguous()) return view(x, shape);
-  Dims target = infer_size(shape, x.numel());
+  Dims target = infer_size(shape, x);
   if (std::optional<Dims> strides = view_strides(x.sizes(), x.strides(), target))
     return seen_as(x, std::move(target), std::move(*strides));
   Tensor y = view(contiguous(x), target);

@@ -8,6 +8,7 @@
 #include "ops/ops.h"
 #include "python/common.h"
 #include "tape/engine.h"
+#include "tape/growth.h"
 
 namespace eg::python {
 namespace {
@@ -449,20 +450,18 @@ PyObject* retain_grad(PyObject*, PyObject* o) {
   });
 }
 
+PyObject* set_mode(bool& mode, PyObject* on) {
+  const int truth = PyObject_IsTrue(on);
+  if (truth < 0) return nullptr;
+  mode = truth != 0;
+  return Py_NewRef(Py_None);
+}
 PyObject* get_grad_mode(PyObject*, PyObject*) { return PyBool_FromLong(grad_enabled()); }
-PyObject* set_grad_mode(PyObject*, PyObject* on) {
-  const int truth = PyObject_IsTrue(on);
-  if (truth < 0) return nullptr;
-  grad_mode = truth != 0;
-  return Py_NewRef(Py_None);
-}
+PyObject* set_grad_mode(PyObject*, PyObject* on) { return set_mode(grad_mode, on); }
 PyObject* get_inference_mode(PyObject*, PyObject*) { return PyBool_FromLong(inference_enabled()); }
-PyObject* set_inference_mode(PyObject*, PyObject* on) {
-  const int truth = PyObject_IsTrue(on);
-  if (truth < 0) return nullptr;
-  inference_mode = truth != 0;
-  return Py_NewRef(Py_None);
-}
+PyObject* set_inference_mode(PyObject*, PyObject* on) { return set_mode(inference_mode, on); }
+PyObject* get_strict_broadcast(PyObject*, PyObject*) { return PyBool_FromLong(strict_broadcast); }
+PyObject* set_strict_broadcast(PyObject*, PyObject* on) { return set_mode(strict_broadcast, on); }
 
 // mark_inplace(tensor, value): tensor's memory was written by a Function; it takes value's place on the tape.
 PyObject* mark_inplace(PyObject*, PyObject* args) {
@@ -500,6 +499,32 @@ PyObject* with_history(PyObject*, PyObject* args) {
   });
 }
 
+// --- graphs that grow -------------------------------------------------------------------------------------------------------
+
+PyObject* after_step(PyObject*, PyObject*) { return PyBool_FromLong(count_optimizer_step()); }
+
+PyObject* switch_growth_watch(PyObject*, PyObject* on) {
+  const int truth = PyObject_IsTrue(on);
+  if (truth < 0) return nullptr;
+  watch_growth(truth != 0);
+  return Py_NewRef(Py_None);
+}
+
+// graph_keepers() -> [(line, title, shape, tensors, steps)]
+PyObject* get_keepers(PyObject*, PyObject*) {
+  return guarded([&]() -> PyObject* {
+    const std::vector<Keeper> keepers = graph_keepers();
+    Object list = checked(PyList_New(0));
+    for (const Keeper& k : keepers) {
+      const Object item = checked(
+          Py_BuildValue("ssNLL", k.site.describe().c_str(), k.title.c_str(), from_sizes(k.sizes),
+                        static_cast<long long>(k.tensors), static_cast<long long>(k.steps)));
+      checked(PyList_Append(list.get(), item.get()));
+    }
+    return list.release();
+  });
+}
+
 PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr},
                            {"nan_check", get_nan_check, METH_NOARGS, nullptr},
                            {"set_nan_check", switch_nan_check, METH_O, nullptr},
@@ -514,6 +539,11 @@ PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr}
                            {"set_grad_enabled", set_grad_mode, METH_O, nullptr},
                            {"is_inference_mode_enabled", get_inference_mode, METH_NOARGS, nullptr},
                            {"set_inference_mode", set_inference_mode, METH_O, nullptr},
+                           {"is_broadcast_strict", get_strict_broadcast, METH_NOARGS, nullptr},
+                           {"set_strict_broadcast", set_strict_broadcast, METH_O, nullptr},
+                           {"after_step", after_step, METH_NOARGS, nullptr},
+                           {"watch_growth", switch_growth_watch, METH_O, nullptr},
+                           {"graph_keepers", get_keepers, METH_NOARGS, nullptr},
                            {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace

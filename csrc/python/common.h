@@ -87,16 +87,18 @@ inline Object checked(PyObject* p) {
 inline void checked(int status) {
   if (status < 0) throw PythonError();
 }
-// Sets the Python exception of the C++ exception in flight.
-void set_python_error() noexcept;
+// Puts the op's name in front of a message that has none.
+void name_op(Error& e, const char* op);
+// Sets the Python exception of the C++ exception in flight, with the name of the op where one is given.
+void set_python_error(const char* op = nullptr) noexcept;
 
 // Runs f and turns exceptions into Python's.
 template <class F>
-PyObject* guarded(F&& f) noexcept {
+PyObject* guarded(F&& f, const char* op = nullptr) noexcept {
   try {
     return f();
   } catch (...) {
-    set_python_error();
+    set_python_error(op);
     return nullptr;
   }
 }

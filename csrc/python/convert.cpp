@@ -12,12 +12,18 @@ namespace eg::python {
 
 static PyObject* out_of_memory_class = PyExc_MemoryError;  // until register_types
 
-void set_python_error() noexcept {
+void name_op(Error& e, const char* op) {
+  if (!e.message().empty() && e.message()[0] != '[' && e.kind() != ErrorKind::Interrupt)
+    e.set_message(str("[", op, "] ", e.message()));
+}
+
+void set_python_error(const char* op) noexcept {
   try {
     throw;
   } catch (const PythonError&) {
     // set already
-  } catch (const Error& e) {
+  } catch (Error& e) {
+    if (op) name_op(e, op);
     PyObject* const kinds[] = {
         PyExc_RuntimeError,        PyExc_TypeError,    PyExc_ValueError,
         PyExc_IndexError,          PyExc_KeyError,     out_of_memory_class,

@@ -336,8 +336,7 @@ PyObject* op_call(PyObject* self, PyObject* const* args, size_t nargsf, PyObject
       try {
         s->entry().invoke(s->entry().function, source, results);
       } catch (Error& e) {
-        if (!e.message().empty() && e.message()[0] != '[' && e.kind() != ErrorKind::Interrupt)
-          e.set_message(str("[", op->name, "] ", e.message()));
+        name_op(e, op->name);
         throw;
       } catch (const std::bad_alloc&) {
         fail(ErrorKind::Memory, "[", op->name, "] can't allocate memory for its tables");

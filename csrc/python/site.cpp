@@ -124,11 +124,20 @@ std::string describe(void* object, int32_t instruction) {
   return where;
 }
 
+bool direct() {
+  PyFrameObject* const frame = PyGILState_Check() ? PyEval_GetFrame() : nullptr;
+  if (!frame) return false;
+  PyCodeObject* const code = PyFrame_GetCode(frame);
+  const bool internal = is_internal(code);
+  Py_DECREF(code);
+  return !internal;
+}
+
 }  // namespace
 
 void install_site_hooks(const char* package_folder) {
   package = package_folder;
-  site_hooks = {&capture, &retain, &release, &describe};
+  site_hooks = {&capture, &retain, &release, &describe, &direct};
 }
 
 }  // namespace eg::python

@@ -91,21 +91,23 @@ static PyObject* foreign(const char* name, PyObject* a, PyObject* b) {
 enum class Foreign { Ask, Refuse };
 template <bool writes = false, class F>
 static PyObject* with_operands(const char* name, Foreign others, PyObject* a, PyObject* b, F&& f) {
-  return guarded([&]() -> PyObject* {
-    if (EG_UNLIKELY(subclasses_exist) && (handed_over(a) || handed_over(b)))
-      return ask_operator(writes ? str(name, "_").c_str() : name, a, b);
-    Tensor made[2];
-    const Tensor *x = operand(a, &made[0]), *y = x ? operand(b, &made[1]) : nullptr;
-    if (!y) return others == Foreign::Ask ? foreign(name, a, b) : Py_NewRef(Py_NotImplemented);
-    ProfileScope scope(name);
-    if (scope.is_open())
-      for (const Tensor* t : {x, y}) scope.operand(*t);
-    const DeviceStep step;
-    PyObject* const result = f(*x, *y);
-    if (EG_LIKELY(!watching)) return result;
-    PyObject* const operands[] = {a, b};
-    return watch_call(name, result, writes, operands, 2);
-  });
+  return guarded(
+      [&]() -> PyObject* {
+        if (EG_UNLIKELY(subclasses_exist) && (handed_over(a) || handed_over(b)))
+          return ask_operator(writes ? str(name, "_").c_str() : name, a, b);
+        Tensor made[2];
+        const Tensor *x = operand(a, &made[0]), *y = x ? operand(b, &made[1]) : nullptr;
+        if (!y) return others == Foreign::Ask ? foreign(name, a, b) : Py_NewRef(Py_NotImplemented);
+        ProfileScope scope(name);
+        if (scope.is_open())
+          for (const Tensor* t : {x, y}) scope.operand(*t);
+        const DeviceStep step;
+        PyObject* const result = f(*x, *y);
+        if (EG_LIKELY(!watching)) return result;
+        PyObject* const operands[] = {a, b};
+        return watch_call(name, result, writes, operands, 2);
+      },
+      name);
 }
 
 #define EG_BINARY(NAME, ...) #NAME,

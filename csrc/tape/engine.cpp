@@ -71,9 +71,11 @@ class Run {
       : options_(options), accumulate_(accumulate), inputs_(inputs), id_(++last_id) {
     here_ = Site::here();
     outer_ = std::exchange(innermost, this);
+    strict_ = std::exchange(strict_broadcast, false);  // gradients' formulas are not the user's
   }
   ~Run() {
     innermost = outer_;
+    strict_broadcast = strict_;
     for (size_t i = visits_.size(); i-- > 0;) {
       visits_[i].node->run = visits_[i].outer_run;
       visits_[i].node->slot = visits_[i].outer_slot;
@@ -335,6 +337,7 @@ class Run {
     if (!options_.retain_graph) {
       node.release_saved();
       if (node.released) node.released_by = here_;
+      node.walked = true;
     }
     for (size_t i = 0; i < results.size(); ++i) {
       const Edge& e = node.edges[i];
@@ -391,7 +394,7 @@ class Run {
 
   void receive(const Edge& edge, Tensor g, const Node* from = nullptr) {
     Visit& target = visits_[edge.node->slot];
-    if (!from) root_was_walked_ = root_was_walked_ || edge.node->released;
+    if (!from) root_was_walked_ = root_was_walked_ || edge.node->walked;
     const OutputMeta& want = edge.node->outputs[edge.nr];
     if (EG_UNLIKELY(g.sizes() != want.sizes || g.dtype() != want.dtype ||
                     g.device() != want.device))
@@ -451,7 +454,7 @@ class Run {
   const TensorList* inputs_;
   uint64_t id_;
   Site here_;
-  bool root_was_walked_ = false;
+  bool root_was_walked_ = false, strict_;
   std::vector<Visit> visits_;
   SmallVec<Edge, 2> roots_;
   SmallVec<Edge, 4> targets_;
@@ -464,7 +467,10 @@ TensorList first_gradients(const TensorList& roots, const TensorList& grads) {
   for (size_t i = 0; i < roots.size(); ++i) {
     const Tensor& root = roots[i];
     EG_CHECK(root.requires_grad(), "element ", i,
-             " of tensors does not require grad and does not have a grad_fn");
+             " of tensors does not require grad and does not have a grad_fn: a ", root.dtype(),
+             " tensor of shape ", IntSpan(root.sizes()),
+             ", made of tensors that require none, of detached or whole-number ones, or where "
+             "recording was off");
     if (i < grads.size() && grads[i].defined()) {
       EG_CHECK(grads[i].sizes() == root.sizes(), "Mismatch in shape: grad_output[", i,
                "] has a shape of ", IntSpan(grads[i].sizes()), " and output[", i,

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cctype>
 
+#include "tape/growth.h"
+
 namespace eg {
 
 // --- modes ---------------------------------------------------------------------------------------------------
@@ -47,9 +49,15 @@ static uint64_t next_number() {
   return next.fetch_add(1, std::memory_order_relaxed);
 }
 
-Node::Node() : sequence(next_number()), site(Site::here()) {}
+Node::Node() : sequence(next_number()), site(Site::here()) {
+  ++live_nodes;
+  if (EG_UNLIKELY(noting_nodes)) note_node(*this);
+}
 Node::Node(LeafTag) : sequence(0) {}
-Node::~Node() = default;
+Node::~Node() {
+  live_nodes -= sequence != 0;
+  if (EG_UNLIKELY(noted)) forget_node(*this);
+}
 
 // A node's edges may hold the last reference to the next node, and so on for a million nodes: nodes that die while
 // another is being destroyed wait in a list.
