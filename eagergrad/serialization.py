@@ -26,11 +26,13 @@ import numpy as np
 import eagergrad as eg
 from eagergrad.utils._arrays import array_to_tensor, dtype_name, tensor_to_array
 from eagergrad.utils._flat_files import FORMATS
+from eagergrad.utils._keras import from_keras_weights, to_keras_weights
 from eagergrad.utils._tree import Decoder, Encoder, class_path, look_up, register_simple
 
 __all__ = [
     "add_safe_globals",
     "clear_safe_globals",
+    "from_keras_weights",
     "from_torch_state",
     "get_safe_globals",
     "load",
@@ -38,6 +40,7 @@ __all__ = [
     "reduce_tensor",
     "safe_globals",
     "save",
+    "to_keras_weights",
     "to_torch_state",
 ]
 
