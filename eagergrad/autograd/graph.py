@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from eagergrad import _C
 from eagergrad._C import Node
 from eagergrad.autograd.grad_mode import _Mode
+from eagergrad.autograd.growth import GrowingGraphWarning
 from eagergrad.utils.hooks import RemovableHandle
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "GradientEdge",
+    "GrowingGraphWarning",
     "Node",
     "Tape",
     "TapeEntry",

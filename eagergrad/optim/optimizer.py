@@ -13,6 +13,8 @@ import numpy as np
 
 import eagergrad as eg
 from eagergrad import _C
+from eagergrad._C import after_step
+from eagergrad.autograd.growth import warn_of_growth
 from eagergrad.utils.hooks import RemovableHandle
 
 __all__ = [
@@ -64,7 +66,10 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
         pre, post = self._optimizer_step_pre_hooks, self._optimizer_step_post_hooks
         if not (pre or post or _global_pre_hooks or _global_post_hooks):
-            return step(self, *args, **kwargs)
+            result = step(self, *args, **kwargs)
+            if after_step():
+                warn_of_growth()
+            return result
         # Hooks see what torch shows them: the arguments with the optimizer itself in front.
         call: tuple[Any, ...] = (self, *args)
         for hook in (*_global_pre_hooks.values(), *pre.values()):
@@ -79,6 +84,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         result = step(*call, **kwargs)
         for hook in (*post.values(), *_global_post_hooks.values()):
             hook(self, call, kwargs)
+        if after_step():
+            warn_of_growth()
         return result
 
     hooked.hooked = True  # type: ignore[attr-defined]

@@ -274,8 +274,21 @@ def set_flush_denormal(mode: bool) -> bool:
     return False
 
 
-def detach(input: Tensor) -> Tensor:
-    """The same memory without history."""
+def detach(input: Any) -> Any:
+    """The same memory without history: of a tensor, or of all tensors in nested lists, tuples and dicts.
+
+    What a recurrent net carries to the next piece of a sequence is cut off from the last one by ``state = eg.detach(state)``.
+
+    >>> import eagergrad as eg
+    >>> x = eg.ones(2, requires_grad=True) * 2
+    >>> h, c = detach((x, [x, None]))
+    >>> h.requires_grad, c[0].requires_grad
+    (False, False)
+    """
+    if isinstance(input, tuple | list | dict):
+        from eagergrad.utils._pytree import tree_map
+
+        return tree_map(lambda x: x.detach() if hasattr(x, "detach") else x, input)
     return input.detach()
 
 
