@@ -143,6 +143,7 @@ from eagergrad.autograd.grad_mode import (  # noqa: E402
     inference_mode,
     no_grad,
     set_grad_enabled,
+    strict_broadcast,
 )
 from eagergrad.tensor import interop as _interop  # noqa: E402
 from eagergrad.tensor.functions import *  # noqa: E402

@@ -73,6 +73,7 @@ from eagergrad.autograd.grad_mode import enable_grad as enable_grad
 from eagergrad.autograd.grad_mode import inference_mode as inference_mode
 from eagergrad.autograd.grad_mode import no_grad as no_grad
 from eagergrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
+from eagergrad.autograd.grad_mode import strict_broadcast as strict_broadcast
 from eagergrad.autograd.watch import errstate as errstate
 from eagergrad.autograd.watch import geterr as geterr
 from eagergrad.autograd.watch import seterr as seterr
@@ -99,6 +100,7 @@ from eagergrad.linalg.names import qr as qr
 from eagergrad.linalg.names import svd as svd
 from eagergrad.linalg.names import svd_lowrank as svd_lowrank
 from eagergrad.linalg.names import triangular_solve as triangular_solve
+from eagergrad.memory import cleanup as cleanup
 from eagergrad.nn.functional._top import affine_grid_generator as affine_grid_generator
 from eagergrad.nn.functional._top import batch_norm as batch_norm
 from eagergrad.nn.functional._top import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits

@@ -12,6 +12,7 @@ from eagergrad.autograd.grad_mode import (
     inference_mode,
     no_grad,
     set_grad_enabled,
+    strict_broadcast,
 )
 from eagergrad.autograd.gradcheck import gradcheck, gradgradcheck
 
@@ -31,6 +32,7 @@ __all__ = [
     "once_differentiable",
     "set_detect_anomaly",
     "set_grad_enabled",
+    "strict_broadcast",
 ]
 
 

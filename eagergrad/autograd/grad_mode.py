@@ -90,26 +90,69 @@ class enable_grad(no_grad):
         _C.set_grad_enabled(True)
 
 
-class set_grad_enabled(_Mode):
-    """Sets recording at once; as a context manager, until the end of the block."""
+class _Switch(_Mode):
+    """A mode that is set at once; as a context manager or decorator, until the end of the block."""
+
+    is_on: Callable[[], bool]
+    switch: Callable[[bool], None]
 
     def __init__(self, mode: bool) -> None:
-        self.before = _C.is_grad_enabled()
+        self.before = self.is_on()
         self.mode = mode
-        _C.set_grad_enabled(mode)
+        self.switch(mode)
 
-    def clone(self) -> set_grad_enabled:
-        return set_grad_enabled(self.mode)
+    def clone(self) -> _Switch:
+        return type(self)(self.mode)
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        _C.set_grad_enabled(self.before)
+        self.switch(self.before)
         return super().__call__(function)
 
     def __enter__(self) -> None:
-        _C.set_grad_enabled(self.mode)
+        self.switch(self.mode)
 
     def __exit__(self, *exception: object) -> None:
-        _C.set_grad_enabled(self.before)
+        self.switch(self.before)
+
+
+class set_grad_enabled(_Switch):
+    """Sets recording at once; as a context manager, until the end of the block."""
+
+    is_on = staticmethod(_C.is_grad_enabled)
+    switch = staticmethod(_C.set_grad_enabled)
+
+
+class strict_broadcast(_Switch):
+    """Refuses operations that stretch both of two tensors of different numbers of dimensions, as (n, 1) with (n,) to (n, n).
+
+    That is rarely meant: predictions of shape (n, 1) minus targets of shape (n,) are a square of differences. Elementwise
+    operations, ``where`` and masks that the program itself calls (not those inside of layers and distributions) raise
+    RuntimeError with the shapes, the line and the reshape that would fit. One tensor may be stretched to the other, as biases
+    and numbers are, and tensors of as many dimensions stretch each other as always. Losses that take a target for each
+    value refuse every other shape of it.
+
+    Set at once for this thread; as a context manager or decorator, until the end of the block.
+
+    >>> import eagergrad as eg
+    >>> with eg.strict_broadcast():
+    ...     eg.ones(3, 1) - eg.ones(3)  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    RuntimeError: [sub] strict_broadcast: shapes [3, 1] and [3] would both be stretched, to [3, 3], at ...
+    >>> (eg.ones(3, 1) - eg.ones(3)).shape
+    eagergrad.Size([3, 3])
+    """
+
+    is_on = staticmethod(_C.is_broadcast_strict)
+    switch = staticmethod(_C.set_strict_broadcast)
+
+    def __init__(self, mode: bool = True) -> None:
+        if not isinstance(mode, bool):
+            raise TypeError(
+                f"[strict_broadcast] expected True or False, got {type(mode).__name__}; a function is decorated with "
+                "@strict_broadcast()"
+            )
+        super().__init__(mode)
 
 
 class inference_mode(_Mode):

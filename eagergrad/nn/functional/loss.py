@@ -304,11 +304,21 @@ def multilabel_soft_margin_loss(
 
 def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
     if target.shape != input.shape:
+        _strict_shape(name, input, target)
         warnings.warn(
             f"[{name}] Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
             "Please ensure they have the same size.",
             stacklevel=3,
+        )
+
+
+def _strict_shape(name: str, input: Tensor, target: Tensor) -> None:
+    """RuntimeError under `strict_broadcast` unless both have the same shape."""
+    if target.shape != input.shape and _C.is_broadcast_strict():
+        raise RuntimeError(
+            f"[{name}] strict_broadcast: expected a target of shape {list(input.shape)}, that of the input, "
+            f"got {list(target.shape)}"
         )
 
 
@@ -403,6 +413,7 @@ def poisson_nll_loss(
 ) -> Tensor:
     """exp(x) - t x (or x - t log(x + eps) without `log_input`); `full` adds Stirling's log t! where t > 1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _strict_shape("poisson_nll_loss", input, target)
     loss = input.exp() - target * input if log_input else input - target * (input + eps).log()
     if full:
         stirling = target * target.log() - target + 0.5 * (2 * math.pi * target).log()
@@ -484,6 +495,7 @@ def kl_div(
             stacklevel=2,
         )
     _floats("kl_div", input, target)
+    _strict_shape("kl_div", input, target)
     if reduction == "batchmean":
         total = _ops.kl_div(input, target, "sum", log_target)
         return total / input.shape[0] if input.dim() else total
@@ -503,6 +515,7 @@ def soft_margin_loss(
 ) -> Tensor:
     """log(1 + exp(-t x)) for t = 1 or -1."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _strict_shape("soft_margin_loss", input, target)
     return _reduced(-_ops.log_sigmoid(target * input), reduction)
 
 
@@ -522,6 +535,7 @@ def hinge_embedding_loss(
     0.5
     """
     reduction = legacy_reduction(size_average, reduce, reduction)
+    _strict_shape("hinge_embedding_loss", input, target)
     apart = (margin - input).clamp_min(0).masked_fill(target == 1, 0)
     close = input.masked_fill(target == -1, 0)
     return _reduced(apart + close, reduction)
