@@ -224,6 +224,7 @@ _ELSEWHERE = {
     "pixel_shuffle": "eagergrad.nn.functional",
     "pixel_unshuffle": "eagergrad.nn.functional",
     "vmap": "eagergrad.func",
+    "cleanup": "eagergrad.memory",
     "export_numpy": "eagergrad.export",
     "save": "eagergrad.serialization",
     "load": "eagergrad.serialization",
