@@ -193,6 +193,11 @@ class Optimizer:
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 f"but got {_typename(params)}; a single tensor goes in a list"
             )
+        if callable(getattr(params, "parameters", None)):
+            raise TypeError(
+                "params argument given to the optimizer should be an iterable of Tensors or dicts, "
+                f"but got the module {_typename(params)}; pass its .parameters()"
+            )
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[Group] = []
         groups = list(params)
@@ -364,7 +369,10 @@ class Optimizer:
                     f"optimizer can only optimize Tensors, but one of the params is {_typename(p)}"
                 )
             if not self.defaults.get("differentiable") and not (p.is_leaf or p.retains_grad):
-                raise ValueError("can't optimize a non-leaf Tensor")
+                made = f", made at {p.grad_fn.site}" if p.grad_fn is not None else ""
+                raise ValueError(
+                    f"can't optimize a non-leaf Tensor: one of shape {list(p.shape)} is the result of operations{made}"
+                )
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
                 raise ValueError(

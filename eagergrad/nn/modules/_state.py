@@ -230,10 +230,29 @@ def _raise_if_wrong(
     if strict and keys.missing_keys:
         lines.insert(0, f"Missing key(s) in state_dict: {_quoted(keys.missing_keys)}.")
     if lines:
-        lines += [note] if note else []
+        hint = _prefix_hint(keys) if strict else ""
+        lines += [line for line in (hint, note) if line]
         raise RuntimeError(
             f"Error(s) in loading state_dict for {type(module).__name__}:\n\t" + "\n\t".join(lines)
         )
+
+
+def _prefix_hint(keys: _IncompatibleKeys) -> str:
+    """What to do where the names differ by the same words in front alone, as those of a wrapped model do."""
+    if words := _words_between(keys.unexpected_keys, keys.missing_keys):
+        return f'Hint: take "{words}" off the names in the state dict.'
+    if words := _words_between(keys.missing_keys, keys.unexpected_keys):
+        return f'Hint: put "{words}" before the names in the state dict.'
+    return ""
+
+
+def _words_between(longer: list[str], shorter: list[str]) -> str:
+    """What stands before each of the shorter names in the longer ones; empty if they are not the same otherwise."""
+    if not longer or len(longer) != len(shorter):
+        return ""
+    words = min(longer).removesuffix(min(shorter))
+    same = {words + name for name in shorter} == set(longer)
+    return words if same and words.endswith(".") else ""
 
 
 def _quoted(keys: list[str]) -> str:

@@ -151,7 +151,7 @@ class RNNBase(Module):
         if input.shape[-1] != self.input_size:
             raise RuntimeError(
                 f"input.size(-1) must be equal to input_size. Expected {self.input_size}, "
-                f"got {input.shape[-1]}"
+                f"got {input.shape[-1]} in an input of shape {list(input.shape)}"
             )
 
     def check_hidden_size(
@@ -166,9 +166,8 @@ class RNNBase(Module):
 
     def _check_states(self, states: tuple[Tensor, ...], batch: int) -> None:
         for i, (state, size) in enumerate(zip(states, self._expected_sizes(batch), strict=True)):
-            msg = "Expected hidden size {}, got {}"
-            if len(states) == 2:
-                msg = f"Expected hidden[{i}] size {{}}, got {{}}"
+            what = f"hidden[{i}]" if len(states) == 2 else "hidden"
+            msg = f"Expected {what} size {{}} (layers * directions, batch, features), got {{}}"
             self.check_hidden_size(state, size, msg)
 
     def _wrap(self, states: list[Tensor]) -> State:
@@ -413,6 +412,9 @@ class LSTM(RNNBase):
         return eg.zeros(h, **made), eg.zeros(c, **made)
 
     def _states(self, hx: State) -> tuple[Tensor, ...]:
+        if isinstance(hx, Tensor) or len(hx) != 2:
+            came = f"a tensor of shape {list(hx.shape)}" if isinstance(hx, Tensor) else f"{len(hx)}"
+            raise TypeError(f"[LSTM] expected a pair (h, c) of state tensors, got {came}")
         h, c = hx
         return h, c
 
