@@ -194,8 +194,8 @@ EG_AMX void weigh_values(const BFloat16* p, Halves values, int64_t n, int64_t wi
       high = (Vec<float>)_mm512_dpbf16_ps(
           (__m512)high, (__m512bh)_mm512_maskz_unpackhi_epi16(~__mmask32(0), a, b), weights);
     }
-    const Vec<float> first = __builtin_shuffle(low, high, load(kLow.from));
-    const Vec<float> second = __builtin_shuffle(low, high, load(kHigh.from));
+    const Vec<float> first = shuffle<kLow>(low, high);
+    const Vec<float> second = shuffle<kHigh>(low, high);
     _mm512_mask_storeu_epi16(to + c, real, rounded(first * factor, second * factor));
   }
 }

@@ -4,6 +4,7 @@
 
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_flat.h"
+#include "kernels/conv_patches.h"
 #include "kernels/conv_pointwise.h"
 #include "kernels/conv_tiles.h"
 #include "kernels/conv_wide.h"
@@ -184,6 +185,10 @@ void forward_any(const ConvShape& s, DType t, const void* x, const void* w, cons
                  void* y) {
   visit_taken(t, [&](auto zero) {
     using T = decltype(zero);
+    if constexpr (std::is_floating_point_v<T>)
+      if (is_patches(s))
+        return PatchConv<T>(s).forward(static_cast<const T*>(x), static_cast<const T*>(w),
+                                       static_cast<const T*>(bias), static_cast<T*>(y));
     forward(s, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
             static_cast<T*>(y));
   });
@@ -192,6 +197,10 @@ void input_grad_any(const ConvShape& s, DType t, const void* gy, const void* w, 
                     void* gx) {
   visit_taken(t, [&](auto zero) {
     using T = decltype(zero);
+    if constexpr (std::is_floating_point_v<T>)
+      if (is_patches(s))
+        return PatchConv<T>(s).input_grad(static_cast<const T*>(gy), static_cast<const T*>(w),
+                                          static_cast<const T*>(bias), static_cast<T*>(gx));
     input_grad(s, static_cast<const T*>(gy), static_cast<const T*>(w), static_cast<const T*>(bias),
                static_cast<T*>(gx));
   });
@@ -199,6 +208,10 @@ void input_grad_any(const ConvShape& s, DType t, const void* gy, const void* w, 
 void weight_grad_any(const ConvShape& s, DType t, const void* gy, const void* x, void* gw) {
   visit_taken(t, [&](auto zero) {
     using T = decltype(zero);
+    if constexpr (std::is_floating_point_v<T>)
+      if (is_patches(s))
+        return PatchConv<T>(s).weight_grad(static_cast<const T*>(gy), static_cast<const T*>(x),
+                                           static_cast<T*>(gw));
     weight_grad(s, static_cast<const T*>(gy), static_cast<const T*>(x), static_cast<T*>(gw));
   });
 }

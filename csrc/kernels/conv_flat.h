@@ -340,7 +340,7 @@ EG_INLINE Vec<T> halve(Vec<T> a, Vec<T> b) {
     return l % half / (Block / 2) * Block + l % half % (Block / 2) + (l < half ? 0 : 2 * half);
   });
   static constexpr auto high = choose<T>([](int l) { return low.from[l] + Block / 2; });
-  return __builtin_shuffle(a, b, load(low.from)) + __builtin_shuffle(a, b, load(high.from));
+  return shuffle<low>(a, b) + shuffle<high>(a, b);
 }
 // Lane i of the result is the sum over the lanes of v[i], i < kLanes.
 template <class T, int Block = kLanes<T>>

@@ -234,11 +234,51 @@ WidePartition wide_partition(const TapConv<T>& t, const WideTables& w) {
   return p;
 }
 
+// The weights of a vector of outputs, `real` of them, for channels [c0, c1): at[(place[tap] * channels + channel) * lanes] for each tap
+// that has a place.
+template <class T>
+void pack_wide_vector(const TapConv<T>& t, const T* from, int64_t real, int64_t c0, int64_t c1,
+                      const int64_t* place, int64_t all_taps, T* at, int64_t lanes) {
+  constexpr int L = kLanes<T>;
+  const auto put = [&](int64_t channel, int64_t tap, Vec<T> v) {
+    if (place[tap] >= 0) store(at + (place[tap] * (c1 - c0) + channel - c0) * lanes, v);
+  };
+  if (t.weight_depth == all_taps) {  // an output's weights lie together
+    for (int64_t j = c0 * all_taps; j < c1 * all_taps; j += L) {
+      const int64_t here = min64(L, c1 * all_taps - j);
+      Vec<T> v[L];
+      for (int l = 0; l < L; ++l)
+        v[l] = l < real ? load_some(from + l * t.weight_out + j, here) : Vec<T>{};
+      transpose_square<T>(v);
+      int64_t channel = j / all_taps, tap = j - channel * all_taps;
+      for (int64_t l = 0; l < here; ++l) {
+        put(channel, tap, v[l]);
+        if (++tap == all_taps) tap = 0, ++channel;
+      }
+    }
+    return;
+  }
+  int32_t index[L];
+  for (int l = 0; l < L; ++l) index[l] = l < real ? int32_t(l * t.weight_out) : -1;
+  for (int64_t channel = c0; channel < c1; ++channel)
+    for (int64_t tap = 0; tap < all_taps; ++tap)
+      put(channel, tap, gather(from + channel * t.weight_depth + tap, index));
+}
+
 // Weights as [group][out task][chunk][block of vectors][run][tap of the run][channel][lanes of the block].
 template <class T>
 void pack_wide_weights(const TapConv<T>& t, const WideTables& w, const WidePartition& p,
                        const int64_t* kernel, T* to) {
-  const int64_t task = p.outs * t.depth * t.taps;
+  const int64_t task = p.outs * t.depth * t.taps, all_taps = volume(kernel);
+  Scratch<int64_t> place(all_taps);
+  for (int64_t i = 0; i < all_taps; ++i) place.data()[i] = -1;
+  int64_t used = 0;
+  for (int64_t a = 0; a < w.dim[0].taps; ++a)
+    for (int64_t b = 0; b < w.dim[1].taps; ++b)
+      for (int64_t c = 0; c < w.dim[2].taps; ++c)
+        place
+            .data()[(w.dim[0].tap[a] * kernel[1] + w.dim[1].tap[b]) * kernel[2] + w.dim[2].tap[c]] =
+            used++;
   parallel_for(
       t.groups * p.out_tasks * p.chunks, max64(1, kParallelGrain * p.chunks / task),
       [&](int64_t begin, int64_t end) {
@@ -248,21 +288,12 @@ void pack_wide_weights(const TapConv<T>& t, const WideTables& w, const WideParti
           T* at = to + (i / p.chunks) * task + c0 * t.taps * p.outs;
           for (int64_t v = 0; v < p.outs / kLanes<T>;) {
             const int64_t block = block_vectors(p.outs / kLanes<T> - v), lanes = block * kLanes<T>;
-            const int64_t m = m0 + v * kLanes<T>, real = max64(0, min64(lanes, t.outs - m));
-            const T* from = t.weights + g * t.weight_group + m * t.weight_out;
-            for (int64_t a = 0; a < w.dim[0].taps; ++a) {
-              for (int64_t b = 0; b < w.dim[1].taps; ++b) {
-                for (int64_t c = 0; c < w.dim[2].taps; ++c) {
-                  const int64_t tap =
-                      (w.dim[0].tap[a] * kernel[1] + w.dim[1].tap[b]) * kernel[2] + w.dim[2].tap[c];
-                  for (int64_t k = c0; k < c1; ++k, at += lanes) {
-                    const T* f = from + k * t.weight_depth + tap;
-                    for (int64_t r = 0; r < real; ++r) at[r] = f[r * t.weight_out];
-                    for (int64_t r = real; r < lanes; ++r) at[r] = T(0);
-                  }
-                }
-              }
+            for (int64_t u = 0; u < block; ++u) {
+              const int64_t m = m0 + (v + u) * kLanes<T>;
+              pack_wide_vector(t, t.weights + g * t.weight_group + m * t.weight_out, t.outs - m, c0,
+                               c1, place.data(), all_taps, at + u * kLanes<T>, lanes);
             }
+            at += (c1 - c0) * t.taps * lanes;
             v += block;
           }
         }
@@ -324,8 +355,9 @@ void write_wide(const TapConv<T>& t, const TapTask& k, const T* acc, int64_t out
             for (int j = 0; j < n; ++j)
               v[j] = load(from + min64(p + j, width - 1) * outs) + load(bias);
             transpose_square<T>(v);
-            if (t.dst_stride[2] == 1 && columns == n) {
-              for (int64_t r = 0; r < lanes; ++r) store(to + r * t.dst_channel + p, v[r]);
+            if (t.dst_stride[2] == 1) {
+              for (int64_t r = 0; r < lanes; ++r)
+                store_some(to + r * t.dst_channel + p, v[r], columns);
               continue;
             }
             alignas(64) T line[n];

@@ -65,10 +65,8 @@ struct Sink {
   }
 };
 
-template <class T>
-EG_INLINE Vec<T> wide(const T* p) {
-  return load(p);
-}
+EG_INLINE Vec<float> wide(const float* p) { return load(p); }
+EG_INLINE Vec<double> wide(const double* p) { return load(p); }
 template <class T>
 EG_INLINE T number(T v) {
   return v;

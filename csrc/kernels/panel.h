@@ -27,7 +27,7 @@ constexpr int kTileRows = 3;
 template <class T, int S>
 EG_INLINE Vec<T> turned(Vec<T> v) {
   static constexpr auto from = choose<T>([](int l) { return (l + S) % kLanes<T>; });
-  return __builtin_shuffle(v, load(from.from));
+  return shuffle<from>(v);
 }
 template <class T>
 EG_INLINE T lane_sum(Vec<T> v) {

@@ -115,13 +115,7 @@ using Lanes = typename LanesOf<T>::type;
 template <Reduce op, class T, int half = LanesOf<T>::count / 2>
 EG_INLINE T join_lanes(const Lanes<T>& all) {
   Lanes<T> v = all;
-  typedef decltype(v == v) Mask;
-  constexpr int count = LanesOf<T>::count;
-  Mask from;
-#pragma GCC unroll 16
-  for (int l = 0; l < count; ++l) from[l] = (l + half) % count;
-  const Lanes<T> turned = __builtin_shuffle(v, from);
-  Rule<op, T>::join_into(v, turned);
+  Rule<op, T>::join_into(v, turn<half>(v));
   if constexpr (half > 1)
     return join_lanes<op, T, half / 2>(v);
   else
@@ -515,13 +509,13 @@ struct VectorScan {
   template <class W>
   static EG_INLINE void repeat_last(W& v) {
     static constexpr auto last = choose<U>([](int) { return kCount - 1; });
-    v = __builtin_shuffle(v, load(last.from));
+    v = shuffle<last>(v);
   }
   // Each lane joined with all before it; `none` changes nothing it is joined with.
   template <int by = 1, class W, class F>
   static EG_INLINE void spread(W& v, const W& none, F joined) {
     static constexpr auto back = choose<U>([](int l) { return l < by ? l : kCount + l - by; });
-    const W before = __builtin_shuffle(none, v, load(back.from));
+    const W before = shuffle<back>(none, v);
     joined(v, before);
     if constexpr (2 * by < kCount) spread<2 * by>(v, none, joined);
   }

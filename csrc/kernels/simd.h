@@ -5,6 +5,8 @@
 #include <immintrin.h>
 #endif
 
+#include <utility>
+
 #include "kernels/registry.h"
 
 namespace eg {
@@ -55,6 +57,47 @@ constexpr Choice<T> choose(F pick) {
   Choice<T> c = {};
   for (int l = 0; l < kLanes<T>; ++l) c.from[l] = pick(l);
   return c;
+}
+
+#if defined(__clang__)
+template <const auto& pick, class V, int... l>
+EG_INLINE V shuffle_lanes(V a, V b, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(a, b, pick.from[l]...);
+}
+template <int by, class V, int... l>
+EG_INLINE V turn_lanes(V v, std::integer_sequence<int, l...>) {
+  return __builtin_shufflevector(v, v, (l + by) % int(sizeof...(l))...);
+}
+#endif
+// Lane l is lane pick.from[l] of a, behind whose lanes those of b are counted.
+template <const auto& pick, class V>
+EG_INLINE V shuffle(V a, V b) {
+#if defined(__clang__)
+  return shuffle_lanes<pick>(a, b, std::make_integer_sequence<int, sizeof(V) / sizeof(a[0])>());
+#else
+  return __builtin_shuffle(a, b, load(pick.from));
+#endif
+}
+template <const auto& pick, class V>
+EG_INLINE V shuffle(V v) {
+#if defined(__clang__)
+  return shuffle<pick>(v, v);
+#else
+  return __builtin_shuffle(v, load(pick.from));
+#endif
+}
+// Lane l is lane l + by of v, counted around. Of vectors of any size.
+template <int by, class V>
+EG_INLINE V turn(V v) {
+  constexpr int count = sizeof(V) / sizeof(v[0]);
+#if defined(__clang__)
+  return turn_lanes<by>(v, std::make_integer_sequence<int, count>());
+#else
+  decltype(v == v) from;
+#pragma GCC unroll 64
+  for (int l = 0; l < count; ++l) from[l] = (l + by) % count;
+  return __builtin_shuffle(v, from);
+#endif
 }
 
 // base[at[l]] in each lane, 0 where at[l] is negative.

@@ -15,8 +15,8 @@ EG_INLINE void exchange(Vec<T>& a, Vec<T>& b) {
   static constexpr auto upper = choose<T>([](int l) { return l & S ? n + l - S : l; });
   static constexpr auto lower = choose<T>([](int l) { return l & S ? n + l : l + S; });
   const Vec<T> before = a;
-  a = __builtin_shuffle(before, b, load(upper.from));
-  b = __builtin_shuffle(before, b, load(lower.from));
+  a = shuffle<upper>(before, b);
+  b = shuffle<lower>(before, b);
 }
 
 // Lane j of row i for lane i of row j. Each round exchanges two quarters of squares half as large.
@@ -65,11 +65,59 @@ EG_INLINE void store_some(float* p, Vec<float> v, int64_t count) {
 }
 #endif
 
+// Lanes of a and b by turns, of their first halves or of their second.
+template <class T, bool second>
+EG_INLINE Vec<T> zip(Vec<T> a, Vec<T> b) {
+  constexpr int n = kLanes<T>;
+  static constexpr auto both =
+      choose<T>([](int l) { return (l % 2 ? n : 0) + l / 2 + (second ? n / 2 : 0); });
+  return shuffle<both>(a, b);
+}
+// to[j * R + i] = from[i * from_row + j] for i < R, j < columns
+template <class T, int R>
+void interleave(const T* from, int64_t from_row, int64_t columns, T* to) {
+  constexpr int L = kLanes<T>, parts = R == 2 ? 2 : 4, width = L / parts;
+  static_assert(R >= 2 && R <= 4 && width > 0);
+  static constexpr auto threes =
+      choose<T>([](int l) { return l < 3 * width ? l / 3 * 4 + l % 3 : 0; });
+  for (int64_t j = 0; j < columns; j += L) {
+    const int64_t here = columns - j < L ? columns - j : L;
+    Vec<T> row[4] = {};
+    for (int i = 0; i < R; ++i) row[i] = load_some(from + i * from_row + j, here);
+    Vec<T> all[4];
+    if constexpr (R == 2) {
+      all[0] = zip<T, false>(row[0], row[1]), all[1] = zip<T, true>(row[0], row[1]);
+    } else {
+      const Vec<T> even[] = {zip<T, false>(row[0], row[2]), zip<T, true>(row[0], row[2])};
+      const Vec<T> odd[] = {zip<T, false>(row[1], row[3]), zip<T, true>(row[1], row[3])};
+      for (int h = 0; h < 2; ++h) {
+        all[2 * h] = zip<T, false>(even[h], odd[h]);
+        all[2 * h + 1] = zip<T, true>(even[h], odd[h]);
+      }
+    }
+    int64_t left = here * R;
+    for (int p = 0; p < parts && left > 0; ++p, left -= width * R) {
+      const Vec<T> v = R == 3 ? shuffle<threes>(all[p]) : all[p];
+      store_some(to + (j + p * width) * R, v, left < width * R ? left : width * R);
+    }
+  }
+}
+
 // to[j * to_row + i] = from[i * from_row + j] for i < rows, j < columns
 template <class T>
 void transpose_matrix(const T* from, int64_t from_row, int64_t rows, int64_t columns, T* to,
                       int64_t to_row) {
   constexpr int L = kLanes<T>;
+  if (rows == 1 && to_row == 1) {
+    for (int64_t j = 0; j < columns; j += L)
+      store_some(to + j, load_some(from + j, columns - j), columns - j);
+    return;
+  }
+  if constexpr (L >= 4) {
+    if (rows == to_row && rows == 2) return interleave<T, 2>(from, from_row, columns, to);
+    if (rows == to_row && rows == 3) return interleave<T, 3>(from, from_row, columns, to);
+    if (rows == to_row && rows == 4) return interleave<T, 4>(from, from_row, columns, to);
+  }
   for (int64_t i = 0; i < rows; i += L)
     for (int64_t j = 0; j < columns; j += L) {
       const T* src = from + i * from_row + j;
