@@ -20,7 +20,7 @@ void run_piece(const TapConv<T>& t, const int64_t* kernel) {
 
 template <class T>
 void run(const TapConv<T>& t, const int64_t* kernel) {
-  if (is_pointwise(t)) return run_pointwise(t, kernel);
+  if (is_pointwise(t)) return run_pointwise(t);
   const int64_t pieces = line_pieces(t, sizeof(T)), outputs = t.dim[2].outputs;
   if (pieces == 1) return run_piece(t, kernel);
   parallel_for(pieces, 1, [&](int64_t begin, int64_t end) {

@@ -146,9 +146,8 @@ class PatchConv {
     each_image(count, positions * k, [&](int64_t i) {
       const T* image = x + inputs(n + i, g);
       T* patches = to + i * positions * k;
-      for_runs([&](int64_t at, int64_t j) {
-        copy_strided(patches + j, image + at, s.kernel[2], 1);
-      });
+      for_runs(
+          [&](int64_t at, int64_t j) { copy_strided(patches + j, image + at, s.kernel[2], 1); });
     });
     return {to, k};
   }

@@ -156,6 +156,11 @@ EG_INLINE void zero(T* to, int64_t n) {
   }
 }
 
+template <class T>
+EG_INLINE void fill(T* to, int64_t n, T value) {
+  for (int64_t i = 0; i < n; ++i) to[i] = value;
+}
+
 EG_INLINE int64_t volume(const int64_t* n) { return n[0] * n[1] * n[2]; }
 
 // ---------------------------------------------------------------------------- long lines

@@ -20,6 +20,8 @@ template <int C>
 constexpr int kTileRows = kAccumulators / C < 12 ? kAccumulators / C : 12;
 constexpr int64_t kWideStripBytes = 256 << 10;
 constexpr int64_t kWideWeightBytes = 192 << 10;
+constexpr int64_t kHeavyWeightBytes = 1 << 20;
+constexpr int64_t kWantedTasks = 8;
 constexpr int64_t kGradChunk = 32;  // channels: strips stay long enough to pay for the sums
 
 // Taps in the order of the source coordinate they read, relative to step * output.
@@ -210,22 +212,27 @@ WidePartition wide_partition(const TapConv<T>& t, const WideTables& w) {
   p.chunks = ceil_div(t.depth, p.chunk);
   p.chunk = ceil_div(t.depth, p.chunks);
   p.images = 1, p.planes = d[0].outputs, p.rows = d[1].outputs;
+  // Weights that leave the cache between two images are shared by several: tasks part the outputs instead.
+  const bool heavy = t.outs * t.depth * t.taps * int64_t(sizeof(T)) > kHeavyWeightBytes;
+  const int64_t outs_together = heavy ? ceil_div(t.outs, kWantedTasks) : t.outs;
   const auto bytes = [&](int64_t images) {
     const WideStrip s = wide_strip(w, d[2].outputs, p.planes, p.rows, p.chunk);
-    const int64_t acc = p.planes * p.rows * d[2].outputs * round_up(t.outs, kLanes<T>);
+    const int64_t acc = p.planes * p.rows * d[2].outputs * round_up(outs_together, kLanes<T>);
     return images * max64(s.image, acc) * int64_t(sizeof(T));
   };
   while (p.planes > 1 && bytes(1) > kWideStripBytes) p.planes = (p.planes + 1) / 2;
   while (p.rows > 2 && bytes(1) > kWideStripBytes) p.rows = (p.rows + 1) / 2;
   p.plane_tasks = ceil_div(d[0].outputs, p.planes);
   p.row_tasks = ceil_div(d[1].outputs, p.rows);
-  while (p.plane_tasks * p.row_tasks == 1 && p.images * 2 * 8 <= t.batch * t.groups &&
+  const int64_t wanted = heavy ? 1 : kWantedTasks;
+  while (p.plane_tasks * p.row_tasks == 1 && p.images * 2 * wanted <= t.batch * t.groups &&
          p.images * 2 <= t.batch && bytes(p.images * 2) <= kWideStripBytes)
     p.images *= 2;
   p.image_tasks = ceil_div(t.batch, p.images);
   const int64_t cells = p.image_tasks * p.plane_tasks * p.row_tasks * t.groups;
   const int64_t vectors = ceil_div(t.outs, kLanes<T>);
-  p.out_tasks = cells >= 8 ? 1 : min64(ceil_div(8, cells), ceil_div(vectors, 4));
+  p.out_tasks =
+      cells >= kWantedTasks ? 1 : min64(ceil_div(kWantedTasks, cells), ceil_div(vectors, 4));
   p.outs = ceil_div(vectors, p.out_tasks) * kLanes<T>;
   p.out_tasks = ceil_div(t.outs, p.outs);
   p.tasks = cells * p.out_tasks;
