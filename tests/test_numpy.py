@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from typing import Any
 
@@ -102,6 +103,20 @@ def test_read_only_arrays_can_be_read() -> None:
         warnings.simplefilter("ignore")
         assert eg.from_numpy(a).sum().item() == 3.0
     assert eg.tensor(a).add_(1).tolist() == [1.0, 2.0, 3.0] and a[0] == 0.0
+
+
+@with_numpy
+def test_numpy_may_read_but_not_write_what_requires_grad() -> None:
+    w = eg.ones(3, requires_grad=True)
+    for t in (w, w * 2):
+        view = np.asarray(t)
+        assert view.ctypes.data == t.data_ptr() and not view.flags.writeable
+        with pytest.raises((BufferError, TypeError)):
+            io.BytesIO(bytes(12)).readinto(t)
+    with eg.no_grad():
+        np.asarray(w)[0] = 5
+    assert w.tolist() == [5.0, 1.0, 1.0]
+    assert np.asarray(w.detach()).flags.writeable
 
 
 @with_numpy

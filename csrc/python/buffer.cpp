@@ -4,6 +4,7 @@
 #include "ops/ops.h"
 #include "ops/row_sparse.h"
 #include "python/common.h"
+#include "tape/node.h"
 
 namespace eg::python {
 
@@ -81,8 +82,11 @@ int tensor_getbuffer(PyObject* self, Py_buffer* view, int flags) {
     EG_CHECK_KIND(Buffer, t.device().is_cpu(), "can't export the memory of a tensor on ",
                   t.device());
     EG_CHECK_KIND(Buffer, !asked_by_a_sparse_product(), "a sparse product is the tensor's work");
-    const bool writable = t.storage().writable();
-    EG_CHECK_KIND(Buffer, writable || !(flags & PyBUF_WRITABLE), "the tensor is read-only");
+    const bool recorded = grad_enabled() && t.requires_grad();  // the tape would not see a write
+    const bool writable = t.storage().writable() && !recorded;
+    EG_CHECK_KIND(Buffer, writable || !(flags & PyBUF_WRITABLE),
+                  recorded ? "a tensor that requires grad is read-only; use x.detach()"
+                           : "the tensor is read-only");
     EG_CHECK_KIND(Buffer, t.is_contiguous() || (flags & PyBUF_STRIDES) == PyBUF_STRIDES,
                   "the tensor is not contiguous");
     EG_CHECK_KIND(Buffer, !row_parts(t), "a row-sparse tensor has no memory to export");

@@ -196,7 +196,7 @@ class Tensor(_C.TensorBase):
             return array.astype(dtype)
         if copy:
             return array.copy()
-        if self.requires_grad:
+        if self.requires_grad and _C.is_grad_enabled():
             array.flags.writeable = False
         return array
 
