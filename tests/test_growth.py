@@ -98,7 +98,7 @@ def test_the_line_that_keeps_graphs_is_named(program):
 def test_a_list_is_named_by_the_line_of_its_tensors():
     (message,) = said(list_of_losses)
     assert "64 tensors of shape [] (MeanBackward0) made at" in message
-    assert "in loss: 64 steps" in message
+    assert "in loss: 64 of the last 64 steps" in message
 
 
 def test_it_is_said_once():

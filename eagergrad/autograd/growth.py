@@ -29,14 +29,16 @@ def warn_of_growth() -> None:
     _C.watch_growth(False)
     lines = [
         f"\n  {tensors} {'tensor' if tensors == 1 else 'tensors'} of shape {list(shape)} ({title}) made at {site}: "
-        f"{steps} {'step' if steps == 1 else 'steps'}"
+        f"{steps} of the last 64 steps"
         for site, title, shape, tensors, steps in keepers[:3]
         if 4 * steps >= keepers[0][-1]
     ]
     warnings.warn(
-        "the graphs of past optimizer steps stay alive though no backward can pass them any more, and memory grows "
-        "with each step. Of the last 64 steps' they are kept by" + "".join(lines) + "\nKeep the "
-        "number, loss.item(), or the value, x.detach(), instead of the tensor with its graph.",
+        "the graphs of past optimizer steps stay alive, though no backward can pass them any more, and memory grows "
+        "with each step. They are kept by"
+        + "".join(lines)
+        + "\nKeep the number, loss.item(), or the "
+        "value, x.detach(), instead of the tensor with its graph.",
         GrowingGraphWarning,
         stacklevel=3,
     )
