@@ -29,6 +29,19 @@ SHAPES = [
     (1, 16, 17, (5, 4, 6), (2, 2, 2), 2, 0, 1, 1),
     (2, 300, 40, (6, 6), (3, 3), 1, 1, 1, 1),
     (40, 8, 8, (6,), (3,), 1, 1, 1, 1),
+    # windows that do not overlap; with rest columns; as large as the image, or nearly
+    (3, 8, 6, (13, 17), (4, 5), (4, 6), 0, 1, 1),
+    (2, 4, 8, (4, 4, 8), (2, 2, 4), (2, 2, 4), 0, 1, 1),
+    (5, 16, 8, (4, 4), (4, 4), 1, 0, 1, 2),
+    (3, 64, 5, (3,), (3,), 2, 0, 1, 1),
+    (2, 16, 4, (9,), (5,), 7, 0, 1, 1),
+    # few channels, for which rows are interleaved
+    (2, 2, 16, (5, 21), (3, 3), 1, 1, 1, 1),
+    (2, 3, 32, (6, 17), (3, 3), 1, 0, 1, 1),
+    (2, 4, 16, (9, 13), (4, 4), 2, 1, 1, 1),
+    (2, 1, 16, (9, 19), (3, 3), 1, 0, 1, 1),
+    # more than a megabyte of weights
+    (5, 300, 128, (4, 4), (3, 3), 1, 1, 1, 1),
 ]
 
 
@@ -53,6 +66,54 @@ def both(call, inputs: list[np.ndarray], rtol: float = 1e-9) -> None:
         assert ours.shape == theirs.shape
         scale = np.abs(theirs).max() if theirs.size else 1.0
         np.testing.assert_allclose(ours, theirs, rtol=rtol, atol=rtol * scale)
+
+
+def sum_over_windows(x, w, b, stride, padding, dilation, groups):
+    """Convolution by its definition, with NumPy."""
+    dims = x.ndim - 2
+    stride, padding, dilation = (
+        (v,) * dims if isinstance(v, int) else v for v in (stride, padding, dilation)
+    )
+    x = np.pad(x, [(0, 0), (0, 0), *((p, p) for p in padding)])
+    reach = tuple(d * (k - 1) + 1 for k, d in zip(w.shape[2:], dilation, strict=True))
+    windows = np.lib.stride_tricks.sliding_window_view(x, reach, tuple(range(2, 2 + dims)))
+    steps = [slice(None, None, s) for s in stride], [slice(None, None, d) for d in dilation]
+    windows = windows[(slice(None), slice(None), *steps[0], *steps[1])]
+    depth, outs = w.shape[1], w.shape[0] // groups
+    taps = tuple(range(-dims, 0))
+    parts = [
+        np.tensordot(
+            windows[:, g * depth : (g + 1) * depth],
+            w[g * outs : (g + 1) * outs],
+            ((1, *taps), (1, *taps)),
+        )
+        for g in range(groups)
+    ]
+    return np.moveaxis(np.concatenate(parts, -1) + b, -1, 1)
+
+
+@pytest.mark.parametrize("dtype, rtol", [("float64", 1e-10), ("float32", 2e-4)])
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_convolution_is_a_sum_over_windows(shape, dtype, rtol):
+    _, _, _, spatial, _, *options = shape
+    inputs = arrays(shape, dtype)
+    leaves = [eg.tensor(a).requires_grad_() for a in inputs]
+    y = getattr(F, CONV[len(spatial)])(*leaves, *options)
+    expected = sum_over_windows(*inputs, *options)
+    assert y.shape == expected.shape
+    scale = np.abs(expected).max()
+    np.testing.assert_allclose(y.detach().numpy(), expected, rtol=rtol, atol=rtol * scale)
+    # Convolution is linear in the input and in the weight: the gradients are its adjoints.
+    rng = np.random.default_rng(1)
+    g = rng.standard_normal(y.shape).astype(dtype)
+    gx, gw, gb = (t.numpy() for t in eg.autograd.grad(y, leaves, eg.tensor(g)))
+    x, w, b = (rng.standard_normal(a.shape) for a in inputs)
+    along_x = (g * sum_over_windows(x, inputs[1], np.zeros_like(b), *options)).sum()
+    along_w = (g * sum_over_windows(inputs[0], w, np.zeros_like(b), *options)).sum()
+    size = np.sqrt(g.size) * scale
+    np.testing.assert_allclose((gx * x).sum(), along_x, rtol=rtol, atol=rtol * size)
+    np.testing.assert_allclose((gw * w).sum(), along_w, rtol=rtol, atol=rtol * size)
+    np.testing.assert_allclose(gb, g.sum((0, *range(2, g.ndim))), rtol=rtol, atol=rtol * size)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
