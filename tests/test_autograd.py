@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import math
 import threading
@@ -1083,3 +1084,13 @@ def test_reading_the_gradient_of_an_inner_tensor_warns() -> None:
         assert kept.grad is None and x.grad is None and (x.detach() * 2).grad is None
         kept.sum().backward()
         assert kept.grad.tolist() == [1.0, 1.0] and x.grad.tolist() == [3.0, 3.0]
+
+
+def test_detach_takes_nested_states():
+    Pair = collections.namedtuple("Pair", "h c")
+    x = eg.ones(2, requires_grad=True) * 2
+    state = eg.detach(Pair(x, [x, {"a": x, "none": None, "number": 3}]))
+    assert type(state) is Pair and state.c[1]["none"] is None and state.c[1]["number"] == 3
+    for t in (state.h, state.c[0], state.c[1]["a"]):
+        assert not t.requires_grad and t.data_ptr() == x.data_ptr()
+    assert x.requires_grad and not eg.detach(x).requires_grad

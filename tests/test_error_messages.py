@@ -178,6 +178,11 @@ MISTAKES = {
         "[lt] The size of tensor a (3) must match the size of tensor b (2) at non-singleton dimension 1: shapes [2, 3] and "
         "[3, 2] do not broadcast. Hint: the second one transposed (.mT) would fit",
     ),
+    "what a recurrent layer returns": (
+        lambda: net(nn.LSTM(5, 8), nn.Linear(8, 2))(R(7, 2, 5)),
+        "linear(): argument 'input' (position 1) must be Tensor, not tuple of tensors. Hint: pass one of them; recurrent layers "
+        "return (output, state)\nin layer body.1 of Net: Linear(in_features=8, out_features=2, bias=True)",
+    ),
     "features of a recurrent layer": (
         lambda: net(nn.LSTM(5, 8))(R(7, 2, 4)),
         "input.size(-1) must be equal to input_size. Expected 5, got 4 in an input of shape [7, 2, 4]\n"

@@ -212,6 +212,10 @@ constexpr const char* kOtherNames[][2] = {
     {"test_element", "test_elements"},
 };
 
+static bool holds_tensor(PyObject* o) {
+  return PyTuple_Check(o) && PyTuple_GET_SIZE(o) > 0 && is_tensor(PyTuple_GET_ITEM(o, 0));
+}
+
 bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwvalues,
                       PyObject* kwnames, PyObject** out, Object* gathered, std::string* why) const {
   const size_t count = parameters_.size();
@@ -287,7 +291,10 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
     } else if (!fits(p.type, out[i]) && out[i] != p.default_value.get()) {
       if (why)
         *why = str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' (position ", i + 1,
-                   ") must be ", kind_name(p.type.kind), ", not ", Py_TYPE(out[i])->tp_name);
+                   ") must be ", kind_name(p.type.kind), ", not ", Py_TYPE(out[i])->tp_name,
+                   p.type.kind == ArgKind::Tensor && holds_tensor(out[i])
+                       ? " of tensors. Hint: pass one of them; recurrent layers return (output, state)"
+                       : "");
       return false;
     }
   }
