@@ -290,11 +290,12 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
       out[i] = p.default_value.get();
     } else if (!fits(p.type, out[i]) && out[i] != p.default_value.get()) {
       if (why)
-        *why = str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' (position ", i + 1,
-                   ") must be ", kind_name(p.type.kind), ", not ", Py_TYPE(out[i])->tp_name,
-                   p.type.kind == ArgKind::Tensor && holds_tensor(out[i])
-                       ? " of tensors. Hint: pass one of them; recurrent layers return (output, state)"
-                       : "");
+        *why =
+            str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' (position ", i + 1,
+                ") must be ", kind_name(p.type.kind), ", not ", Py_TYPE(out[i])->tp_name,
+                p.type.kind == ArgKind::Tensor && holds_tensor(out[i])
+                    ? " of tensors. Hint: pass one of them; recurrent layers return (output, state)"
+                    : "");
       return false;
     }
   }
