@@ -182,6 +182,22 @@ def test_gradient_has_the_inputs_shape_and_dtype_alone_and_with_others(
             assert_close(eg.autograd.grad(sums, x, **options)[0], g)
 
 
+@over_rows("order")
+def test_a_gradient_on_the_tape_has_the_same_values(row: Row, device: str) -> None:
+    for call in _calls(row, "gradient"):
+        xs, f = differentiable_inputs(row, call, device)
+        xs = [x.requires_grad_() for x in xs]
+        sums = [(t * t).sum() for t in tensors([f(*xs)]) if t.requires_grad]
+        if not xs or not sums:
+            continue
+        options = {"allow_unused": True, "retain_graph": True}
+        plain = eg.autograd.grad(sums, xs, **options)
+        recorded = eg.autograd.grad(sums, xs, create_graph=True, **options)
+        for g, h in zip(plain, recorded, strict=True):
+            if g is not None:
+                np.testing.assert_allclose(_plain(h.detach()), _plain(g), 1e-12, 1e-12)
+
+
 @over_rows(keep=lambda row: row.order == 0 or row.rtype == "bool")
 def test_results_without_gradient_say_so(row: Row, device: str) -> None:
     if row.rtype not in ("bool", "int64"):

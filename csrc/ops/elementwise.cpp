@@ -281,6 +281,7 @@ class ElementwiseNode final : public Node {
       } else if (rule.is_zero) {
         result[i] = zeros(grads[0].sizes(), grads[0].dtype());
       } else if (grad_enabled()) {
+        for (Tensor& x : v) x = exact_number(x, grads[0].dtype());
         result[i] = rule.compose(grads[0], v, attributes_);
         if (rule.is_piecewise) result[i] = tied(*this, i, result[i]);
       } else {
@@ -291,9 +292,16 @@ class ElementwiseNode final : public Node {
   }
 
  private:
+  // A Python number as the fused loop reads it. Composed ops of numbers alone would round it to the default dtype.
+  static Tensor exact_number(const Tensor& x, DType g) {
+    return x.defined() && x.is_weak() ? to(x, compute_dtype(g)) : x;
+  }
+  static DType compute_dtype(DType g) {
+    return g == DType::Float64 ? DType::Float64 : DType::Float32;
+  }
   Tensor fused(int input, const Tensor& g, const Tensor* v) const {
     const DType dtype = g.dtype();
-    const DType compute = dtype == DType::Float64 ? DType::Float64 : DType::Float32;
+    const DType compute = compute_dtype(dtype);
     const uint8_t reads = row_.rules[input].reads;
     LoopOperand operands[kMaxOperands];
     operands[0] = {&g, compute};
