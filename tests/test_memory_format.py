@@ -76,6 +76,14 @@ def test_volumes_keep_channels_last(name: str) -> None:
     check(VOLUMES[name], given(2, 4, 3, 4, 3), eg.channels_last_3d)
 
 
+@pytest.mark.parametrize("statistics", [False, True])
+def test_instance_norm_is_row_major(statistics: bool) -> None:
+    layer = eg.nn.InstanceNorm2d(4, track_running_stats=statistics).train(not statistics)
+    x = given(2, 4, 6, 5).float()
+    y = layer(x.to(memory_format=eg.channels_last))
+    assert y.is_contiguous() and eg.equal(y, layer(x))
+
+
 def test_a_network_keeps_channels_last_through_training() -> None:
     nn = eg.nn
     net = nn.Sequential(

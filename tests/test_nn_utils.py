@@ -141,6 +141,15 @@ def test_packing_sorts_and_comes_back():
     assert data is packed.data and sizes is packed.batch_sizes
 
 
+def test_unsorted_batches_come_back_row_by_row():
+    packed = rnn.pack_sequence([eg.zeros(2, 3), eg.ones(4, 3)], enforce_sorted=False)
+    padded, lengths = rnn.pad_packed_sequence(packed, batch_first=True)
+    assert padded.is_contiguous()
+    one, two = rnn.unpad_sequence(padded, lengths, batch_first=True)
+    one.add_(7)
+    assert padded[0].eq(0).all() and one.is_contiguous() and two.is_contiguous()
+
+
 def test_packing_agrees_with_pytorch():
     torch = pytest.importorskip("torch")
     x = np.random.default_rng(0).normal(size=(5, 4, 2)).astype(np.float32)

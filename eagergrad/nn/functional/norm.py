@@ -152,7 +152,8 @@ def instance_norm(
             raise RuntimeError(
                 "Expected running_mean and running_var to be defined when use_input_stats is false"
             )
-        return _ops.batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
+        rows = input.contiguous()  # the result is row-major, as PyTorch's
+        return _ops.batch_norm(rows, running_mean, running_var, weight, bias, False, momentum, eps)
     spatial = 1
     for n in input.shape[2:]:
         spatial *= n
@@ -162,7 +163,7 @@ def instance_norm(
         )
     if running_mean is not None or running_var is not None:
         _update_running(input, running_mean, running_var, momentum, spatial)
-    return _ops.group_norm(input, input.shape[1], weight, bias, eps)
+    return _ops.group_norm(input.contiguous(), input.shape[1], weight, bias, eps)
 
 
 def _update_running(

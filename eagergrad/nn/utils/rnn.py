@@ -233,10 +233,12 @@ def pad_packed_sequence(
     shape = (steps, batch, *data.shape[1:])
     out = eg.full(shape, padding_value, dtype=data.dtype, device=data.device)
     out = out.index_put((running.to(data.device),), data)
+    if batch_first:
+        out = out.transpose(0, 1)
     if unsorted_indices is not None:
-        out = out.index_select(1, unsorted_indices)
+        out = out.index_select(0 if batch_first else 1, unsorted_indices)
         lengths = lengths[unsorted_indices.cpu()]
-    return (out.transpose(0, 1) if batch_first else out), lengths
+    return out, lengths
 
 
 def pad_sequence(
@@ -282,7 +284,7 @@ def pad_sequence(
 def unpad_sequence(
     padded_sequences: Tensor, lengths: Any, batch_first: bool = False
 ) -> list[Tensor]:
-    """The inverse of `pad_sequence`.
+    """The inverse of `pad_sequence`; the sequences share no memory with the padded tensor.
 
     >>> import eagergrad as eg
     >>> [s.tolist() for s in unpad_sequence(eg.tensor([[1, 2], [3, 0]]), eg.tensor([2, 1]), True)]
@@ -290,7 +292,7 @@ def unpad_sequence(
     """
     rows = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
     counts = lengths.tolist() if isinstance(lengths, Tensor) else lengths
-    return [row[:n] for row, n in zip(rows, counts, strict=True)]
+    return [row[:n].clone() for row, n in zip(rows, counts, strict=True)]
 
 
 def pack_sequence(sequences: list[Tensor], enforce_sorted: bool = True) -> PackedSequence:
