@@ -29,6 +29,8 @@ IMAGES = {
     "interpolate": lambda x: F.interpolate(x, scale_factor=2),
     "cat": lambda x: eg.cat([x, x * 2], 1),
     "flip": lambda x: x.flip(3),
+    "pixel_shuffle": lambda x: F.pixel_shuffle(eg.cat([x, -x], 1), 2),
+    "pixel_unshuffle": lambda x: F.pixel_unshuffle(F.pad(x, (0, 1)), 2),
     "elementwise": lambda x: F.gelu(x * 2 + weight(4, 1, 1)),
 }
 VOLUMES = {

@@ -355,6 +355,8 @@ def test_grid_sample(mode, padding, corners):
 def test_affine_grid(corners):
     both(lambda f, t: f.affine_grid(t, (2, 3, 4, 5), align_corners=corners), draw(2, 2, 3))
     both(lambda f, t: f.affine_grid(t, (2, 3, 4, 5, 1), align_corners=corners), draw(2, 3, 4))
+    with pytest.raises(RuntimeError, match="3 maps"):
+        eg.nn.functional.affine_grid(eg.zeros(2, 2, 3), (3, 1, 4, 5), align_corners=corners)
 
 
 # -- gradients -------------------------------------------------------------------------------------------

@@ -58,11 +58,12 @@ struct MovePixels {
     const Pixels all{x.numel() / (r * r * height * width), r, height, width};
     if (x.device().is_cpu()) {
       all.move(image, channels, to_image);
-      return y;
+      return as_lies(given, y);
     }
     const Dims apart{all.planes, height, r, width, r}, together{all.planes, r, r, height, width};
     const Dims turn = to_image ? Dims{0, 3, 1, 4, 2} : Dims{0, 2, 4, 1, 3};
-    return view(contiguous(permute(view(x, to_image ? together : apart), turn)), sizes);
+    return as_lies(given,
+                   view(contiguous(permute(view(x, to_image ? together : apart), turn)), sizes));
   }
   Tensors backward(Context&, const Tensor& g) { return {moved(g, r, !to_image)}; }
 };

@@ -221,6 +221,10 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         )
     if min(sizes) <= 0:
         raise ValueError(f"[affine_grid] sizes should be positive, got {sizes}")
+    if theta.shape[0] != sizes[0]:
+        raise RuntimeError(
+            f"[affine_grid] size {sizes} asks for {sizes[0]} maps, theta has {theta.shape[0]}"
+        )
     if align_corners is None:
         _warn_corners("affine_grid")
     spatial = sizes[2:]
