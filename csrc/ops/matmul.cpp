@@ -303,18 +303,21 @@ Tensor linear(const Tensor& x, const Tensor& weight, const std::optional<Tensor>
       "[linear] mat1 and mat2 shapes cannot be multiplied: the input's last dimension must be ",
       weight.sizes()[1], " (in_features), got an input of shape ", IntSpan(x.sizes()),
       " and a weight of shape ", IntSpan(weight.sizes()));
-  if (bias)
-    EG_CHECK(is_expandable_to(bias->sizes(), {weight.sizes()[0]}) && bias->dtype() == x.dtype(),
-             "[linear] bias must be of shape [", weight.sizes()[0], "] and dtype ", x.dtype(),
-             ", got ", IntSpan(bias->sizes()), " ", bias->dtype());
-  const Tensor b = bias.value_or(Tensor());
-  if (x.dim() == 2) return apply(Linear{b.defined()}, x, weight, b);
   Dims out(x.sizes().begin(), x.sizes().end() - 1);
   int64_t rows = 1;
   for (int64_t s : out) rows *= s;
   out.push_back(weight.sizes()[0]);
-  const Tensor flat = apply(Linear{b.defined()}, reshape(x, {rows, x.sizes().back()}), weight, b);
-  const Tensor y = view(flat, out);
+  if (bias)
+    EG_CHECK(is_expandable_to(bias->sizes(), {x.dim() == 2 ? rows : 1, out.back()}) &&
+                 bias->dtype() == x.dtype(),
+             "[linear] bias must be of shape [", out.back(), "] and dtype ", x.dtype(), ", got ",
+             IntSpan(bias->sizes()), " ", bias->dtype());
+  const bool in_kernel = bias && bias->dim() < 2;
+  const Tensor rows_of_x = x.dim() == 2 ? x : reshape(x, {rows, x.sizes().back()});
+  Tensor y = apply(Linear{in_kernel}, rows_of_x, weight, in_kernel ? *bias : Tensor());
+  if (bias && !in_kernel) y = named(add(y, *bias), "AddmmBackward0");
+  if (x.dim() == 2) return y;
+  y = view(y, out);
   return bias ? y : product(y, x.dim() == 1 ? "SqueezeBackward4" : "UnsafeViewBackward0");
 }
 
