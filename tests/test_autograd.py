@@ -281,6 +281,19 @@ def test_a_hook_that_returns_the_wrong_thing_is_refused() -> None:
         (x * 2).sum().backward()
 
 
+@pytest.mark.parametrize("change", [lambda g: g.float(), lambda g: g[:1]], ids=["dtype", "shape"])
+def test_a_hook_keeps_the_shape_and_the_dtype_of_a_gradient(change: Any) -> None:
+    x = leaf(1.0, 2.0)
+    x.register_hook(change)
+    with pytest.raises(RuntimeError, match="a hook changed the"):
+        (x * 2).sum().backward()
+    y = leaf(1.0, 2.0) * 2
+    y.grad_fn.register_prehook(lambda grads: (change(grads[0]),))
+    with pytest.raises(RuntimeError, match="a hook changed the"):
+        y.sum().backward()
+    assert x.grad is None
+
+
 def test_an_exception_in_a_hook_arrives_unchanged() -> None:
     x = leaf(1.0)
     h = x * 2

@@ -503,6 +503,20 @@ def test_backward_hook_of_a_first_layer_gets_none_for_its_input():
     assert seen == [((None,), (1, 1))]
 
 
+def test_backward_hooks_let_gradients_pass_around_a_dict():
+    class Outputs(nn.Module):
+        def forward(self, x):
+            return {"logits": x * 2}
+
+    m, seen = Outputs(), []
+    m.register_full_backward_hook(lambda *a: seen.append(a))
+    x = eg.ones(2, requires_grad=True)
+    with pytest.warns(UserWarning, match="Tensor or a tuple of Tensors"):
+        y = m(x)["logits"]
+    y.sum().backward()
+    assert seen == [] and x.grad.tolist() == [2.0, 2.0]
+
+
 def test_full_and_old_backward_hooks_do_not_mix():
     m = nn.Tanh()
     m.register_full_backward_hook(lambda *a: None)

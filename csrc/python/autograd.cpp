@@ -17,6 +17,14 @@ PyTypeObject* node_type = nullptr;
 
 // --- Python callables on the tape ------------------------------------------------------------------------------------
 
+// What a hook puts in a gradient's place fits the backward function that takes it next.
+void check_replaced(const Tensor& before, const Tensor& after) {
+  EG_CHECK(after.sizes() == before.sizes(), "a hook changed the shape of a gradient from ",
+           IntSpan(before.sizes()), " to ", IntSpan(after.sizes()));
+  EG_CHECK(after.dtype() == before.dtype(), "a hook changed the dtype of a gradient from ",
+           before.dtype(), " to ", after.dtype());
+}
+
 struct PythonHook final : Hook {
   explicit PythonHook(PyObject* f) : f(f) {}
   Tensor call(const Tensor& grad) override {
@@ -26,8 +34,7 @@ struct PythonHook final : Hook {
     EG_CHECK_TYPE(is_tensor(result.get()), "a hook must return a Tensor or None, got ",
                   Py_TYPE(result.get())->tp_name);
     const Tensor replaced = unwrap(result.get());
-    EG_CHECK(replaced.sizes() == grad.sizes(), "a hook changed the shape of a gradient from ",
-             IntSpan(grad.sizes()), " to ", IntSpan(replaced.sizes()));
+    check_replaced(grad, replaced);
     return replaced;
   }
   Callable f;
@@ -79,7 +86,10 @@ struct PythonNodeHook final : Node::NodeHook {
     const Object result = outputs ? checked(PyObject_CallFunctionObjArgs(
                                         f.get(), first.get(), wrap_all(*outputs).get(), nullptr))
                                   : checked(PyObject_CallOneArg(f.get(), first.get()));
+    const Tensors before = grads;
     replace_all(grads, result.get(), "a node's hook");
+    for (size_t i = 0; i < grads.size(); ++i)
+      if (before[i].defined() && grads[i].defined()) check_replaced(before[i], grads[i]);
   }
   Callable f;
 };

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
@@ -171,6 +172,12 @@ class BackwardWatch:
         return args
 
     def watch_output(self, output: Any) -> Any:
+        if not isinstance(output, (Tensor, tuple, list)):
+            warnings.warn(
+                "For backward hooks to be called, module output should be a Tensor or a tuple of Tensors "
+                f"but received {type(output)}",
+                stacklevel=4,
+            )
         values = output if isinstance(output, (tuple, list)) else (output,)
         led, _ = _pass_through(self._output_grads, tuple(values))
         if isinstance(output, tuple):
@@ -186,13 +193,11 @@ class BackwardWatch:
         return grads
 
     def _input_grads(self, grads: tuple) -> tuple:
-        if self.grad_output is None:
-            raise RuntimeError(
-                "[module backward hook] the gradient reached this module's input but never its output: the "
-                "output was not computed from what forward returned"
-            )
-        grads = self._run(grads)
-        return grads
+        if (
+            self.grad_output is None
+        ):  # it came around the output: a result in a dict, a second backward
+            return grads
+        return self._run(grads)
 
     def _run(self, grads: tuple) -> tuple:
         for hook in self.hooks:
