@@ -127,7 +127,7 @@ _C.register_types(
     }
 )
 
-from eagergrad import autograd, memory  # noqa: E402
+from eagergrad import autograd, memory, return_types  # noqa: E402
 from eagergrad._C import (  # noqa: E402
     Generator,
     default_generator,

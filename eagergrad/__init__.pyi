@@ -37,6 +37,7 @@ from eagergrad import overrides as overrides
 from eagergrad import profiler as profiler
 from eagergrad import quasirandom as quasirandom
 from eagergrad import random as random
+from eagergrad import return_types as return_types
 from eagergrad import serialization as serialization
 from eagergrad import signal as signal
 from eagergrad import sparse as sparse

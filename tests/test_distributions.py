@@ -149,6 +149,13 @@ def test_icdf_inverts_cdf():
         assert np.allclose(array(d.cdf(d.icdf(p))), array(p)), name
 
 
+def test_parameters_of_the_full_shape_are_themselves():
+    loc = eg.zeros(3, requires_grad=True)
+    d = D.Normal(loc, 1.0)
+    d.log_prob(eg.ones(3)).sum().backward()
+    assert d.loc is loc and d.loc.grad.tolist() == [1.0] * 3
+
+
 def test_numbers_as_parameters():
     assert D.Normal(0.0, 1.0).sample().shape == ()
     assert D.Normal(0, 1).log_prob(eg.tensor(0.0)).item() == pytest.approx(-0.9189385)

@@ -215,6 +215,27 @@ def test_trees():
     assert _pytree.tree_any(lambda x: x == 3, tree) and not _pytree.tree_all(bool, tree)
 
 
+def test_an_empty_batch_gives_empty_results():
+    x = eg.zeros(0, 3)
+    assert func.vmap(lambda row: row.sin() @ eg.ones(3, 2))(x).shape == (0, 2)
+    assert func.vmap(func.grad(lambda row: (row**2).sum()))(x).shape == (0, 3)
+    with pytest.raises(RuntimeError, match="the batch is empty"):
+        func.vmap(lambda row: row.tolist() and row)(x)
+
+
+def test_results_with_names_are_trees():
+    x = m()
+    found = func.vmap(lambda row: row.max(0))(x)
+    assert type(found) is eg.return_types.max
+    assert eg.equal(found.values, x.max(1).values) and eg.equal(found.indices, x.max(1).indices)
+    assert eg.utils._pytree.tree_map(lambda t: t.shape, x.sort(1)) == (x.shape, x.shape)
+    factors = eg.utils._pytree.tree_map(eg.neg, eg.linalg.svd(x))
+    assert type(factors) is eg.return_types.linalg_svd
+    values, back = func.vjp(lambda a: a.aminmax(), x)
+    (g,) = back(type(values)((eg.tensor(1.0), eg.tensor(2.0))))
+    assert g.sum().item() == 3.0
+
+
 def test_classes_can_be_nodes_of_trees():
     from eagergrad.utils import _pytree
 

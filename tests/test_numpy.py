@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import warnings
 from typing import Any
 
@@ -389,3 +390,9 @@ def test_nested_values_promote(values, dtype, expected):
 def test_nested_values_that_are_no_tensor(data, error, match):
     with pytest.raises(error, match=match):
         eg.tensor(data)
+
+
+def test_functions_of_math_give_numbers() -> None:
+    x = eg.tensor(-2.7)
+    found = [math.floor(x), math.ceil(x), math.trunc(x), math.sqrt(eg.tensor(9))]
+    assert found == [-3, -2, -2, 3.0] and [type(n) for n in found] == [int, int, int, float]

@@ -11,6 +11,7 @@ import json
 import math
 import os
 import pathlib
+import pickle
 import zipfile
 
 import numpy as np
@@ -88,6 +89,16 @@ def test_odd_floats_come_back():
     back = round_trip([math.inf, -math.inf, math.nan, -0.0])
     assert back[:2] == [math.inf, -math.inf]
     assert math.isnan(back[2]) and math.copysign(1, back[3]) == -1
+
+
+def test_results_with_names_come_back():
+    x = eg.tensor([[1.0, 3.0], [4.0, 2.0]])
+    for found in (x.max(1), x.sort(1), eg.linalg.qr(x), eg.linalg.slogdet(x)):
+        for back in (pickle.loads(pickle.dumps(found)), round_trip(found, weights_only=False)):
+            assert type(back) is type(found) and type(back).__module__ == "eagergrad.return_types"
+            assert all(map(eg.equal, back, found))
+    with pytest.raises(AttributeError, match="relu"):
+        _ = eg.return_types.relu
 
 
 def test_framework_values_come_back():

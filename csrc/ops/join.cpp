@@ -398,7 +398,7 @@ TensorList broadcast_tensors(const TensorList& tensors) {
   Dims sizes;
   for (const Tensor& t : tensors) sizes = broadcast_shapes(sizes, t.sizes());
   TensorList out;
-  for (const Tensor& t : tensors) out.push_back(expand(t, sizes));
+  for (const Tensor& t : tensors) out.push_back(t.sizes() == sizes ? t : expand(t, sizes));
   return out;
 }
 

@@ -69,6 +69,22 @@ PyObject* named_repr(PyObject* self) {
   });
 }
 
+// The class of an op's named results; `eagergrad.return_types` finds it by the op's name.
+PyTypeObject* named_type(OpObject* op, const Signature& signature) {
+  if (!op->result_type) {
+    const auto& names = signature.result_names();
+    // Both live for ever: so does the type.
+    auto* fields = new PyStructSequence_Field[names.size() + 1]();
+    for (size_t i = 0; i < names.size(); ++i) fields[i].name = names[i].c_str();
+    auto* title = new std::string("eagergrad.return_types." + signature.name());
+    auto* desc = new PyStructSequence_Desc{title->c_str(), nullptr, fields, int(names.size())};
+    op->result_type =
+        checked(reinterpret_cast<PyObject*>(PyStructSequence_NewType(desc))).release();
+    reinterpret_cast<PyTypeObject*>(op->result_type)->tp_repr = named_repr;
+  }
+  return reinterpret_cast<PyTypeObject*>(op->result_type);
+}
+
 class Results final : public ResultSink {
  public:
   Results(OpObject* op, const Signature& signature) : op_(op), signature_(signature) {}
@@ -139,7 +155,7 @@ class Results final : public ResultSink {
   PyObject* collect(F&& item) {
     const auto& names = signature_.result_names();
     if (names.size() == tensors_.size() && !names.empty()) {
-      Object named = checked(PyStructSequence_New(named_type(names)));
+      Object named = checked(PyStructSequence_New(named_type(op_, signature_)));
       for (size_t i = 0; i < tensors_.size(); ++i)
         PyStructSequence_SetItem(named.get(), Py_ssize_t(i), checked(item(i)).release());
       return named.release();
@@ -148,20 +164,6 @@ class Results final : public ResultSink {
     for (size_t i = 0; i < tensors_.size(); ++i)
       PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), checked(item(i)).release());
     return tuple.release();
-  }
-
-  PyTypeObject* named_type(const std::vector<std::string>& names) {
-    if (!op_->result_type) {
-      // Both live for ever: so does the type.
-      auto* fields = new PyStructSequence_Field[names.size() + 1]();
-      for (size_t i = 0; i < names.size(); ++i) fields[i].name = names[i].c_str();
-      auto* title = new std::string("eagergrad.return_types." + signature_.name());
-      auto* desc = new PyStructSequence_Desc{title->c_str(), nullptr, fields, int(names.size())};
-      op_->result_type =
-          checked(reinterpret_cast<PyObject*>(PyStructSequence_NewType(desc))).release();
-      reinterpret_cast<PyTypeObject*>(op_->result_type)->tp_repr = named_repr;
-    }
-    return reinterpret_cast<PyTypeObject*>(op_->result_type);
   }
 
   OpObject* op_;
@@ -446,6 +448,15 @@ PyObject* op_flags(PyObject* self, void*) {
   }
   return PyLong_FromUnsignedLong(any | all);
 }
+PyObject* op_result_type(PyObject* self, void*) {
+  return guarded([&]() -> PyObject* {
+    auto* op = reinterpret_cast<OpObject*>(self);
+    for (const auto& overload : overloads_of(op))
+      if (!overload->result_names().empty())
+        return Py_NewRef(reinterpret_cast<PyObject*>(named_type(op, *overload)));
+    Py_RETURN_NONE;
+  });
+}
 PyObject* op_reduce(PyObject* self, PyObject*) {
   return guarded([&]() -> PyObject* {
     return Py_BuildValue("O(s)", helper("find_op"), reinterpret_cast<OpObject*>(self)->name);
@@ -459,6 +470,7 @@ PyGetSetDef op_getset[] = {{"__doc__", op_doc, nullptr, nullptr, nullptr},
                            {"__text_signature__", op_text_signature, nullptr, nullptr, nullptr},
                            {"overloads", op_overloads, nullptr, nullptr, nullptr},
                            {"flags", op_flags, nullptr, nullptr, nullptr},
+                           {"result_type", op_result_type, nullptr, nullptr, nullptr},
                            {nullptr, nullptr, nullptr, nullptr, nullptr}};
 PyMethodDef op_methods[] = {{"__reduce__", op_reduce, METH_NOARGS, nullptr},
                             {nullptr, nullptr, 0, nullptr}};

@@ -55,7 +55,7 @@ class Constraint:
         raise NotImplementedError(f"{type(self).__name__} has no check")
 
     def __repr__(self) -> str:
-        return type(self).__name__.lstrip("_")
+        return f"{type(self).__name__.lstrip('_')}()"
 
 
 class _Dependent(Constraint):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -150,7 +151,7 @@ def _at_once(op: Any, v: Any, given: list[Any], more: bool, kwargs: dict[str, An
     if more or kwargs.get("keepdim") or op.__name__ not in (*_REDUCTIONS, "std_mean", "var_mean"):
         raise NoRule(f"[vmap] {op.__name__} without a dim")
     kwargs = {k: a for k, a in kwargs.items() if k not in ("dim", "dims", "axis", "keepdim")}
-    result = op(v.reshape(v.shape[0], -1), *given, dim=1, **kwargs)
+    result = op(v.reshape(v.shape[0], math.prod(v.shape[1:])), *given, dim=1, **kwargs)
     return result[0] if op.__name__ in _PLACES else result
 
 

@@ -143,7 +143,7 @@ def _map(
     leaves: list[Any],
 ) -> Any:
     size = _batch_size(leaves, dims)
-    if size > 1:
+    if size != 1:
         start = eg.get_rng_state()
         try:
             result = _whole(func, kwargs, form, dims, out_dims, leaves, size)
@@ -167,7 +167,9 @@ def _map(
         found, out_form = tree_flatten(output)
         results.append(found)
     if out_form is None:
-        raise RuntimeError("vmap: the batch is empty, so the results have no shape")
+        raise RuntimeError(
+            "vmap: the batch is empty, and without an item the results have no shape"
+        )
     return _stacked(results, out_form, out_dims)
 
 

@@ -87,7 +87,6 @@ __all__ = [
 ]
 
 _slogdet = result_type("linalg_slogdet", "sign", "logabsdet")
-_qr = result_type("linalg_qr", "Q", "R")
 _svd = result_type("linalg_svd", "U", "S", "Vh")
 _eigh = result_type("linalg_eigh", "eigenvalues", "eigenvectors")
 _lstsq = result_type("linalg_lstsq", "solution", "residuals", "rank", "singular_values")
@@ -566,8 +565,8 @@ def qr(A: Any, mode: str = "reduced", *, out: Any = None) -> Any:
         return _qr_of(A, mode == "complete")
     check_matrices("linalg.qr", A)
     if not recorded(A):
-        return _qr(*factorized("linalg.qr", "qr", A, mode=mode))
-    return _qr(A.new_empty(0), _qr_of(A)[1])
+        return _qr_of.result_type(factorized("linalg.qr", "qr", A, mode=mode))
+    return _qr_of.result_type((A.new_empty(0), _qr_of(A)[1]))
 
 
 @with_out

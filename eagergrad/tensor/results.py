@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections import namedtuple
 from typing import Any
 
+from eagergrad import return_types
+
 
 def result_type(name: str, *fields: str) -> Any:
-    """A class of named tuples.
+    """A class of named tuples, which `eagergrad.return_types` holds.
 
     >>> pair = result_type("pair", "first", "second")
     >>> print(pair(1, 2))
@@ -15,11 +17,13 @@ def result_type(name: str, *fields: str) -> Any:
     first=1,
     second=2)
     """
-    return type(
+    kind = type(
         name,
         (namedtuple(name, fields),),  # type: ignore[misc]
-        {"__module__": "eagergrad.return_types", "__slots__": (), "__repr__": _repr},
+        {"__module__": return_types.__name__, "__slots__": (), "__repr__": _repr},
     )
+    setattr(return_types, name, kind)
+    return kind
 
 
 def _repr(self: Any) -> str:

@@ -425,14 +425,8 @@ class Tensor(_C.TensorBase):
     def __round__(self, n: Any = None) -> Tensor:
         return self.round() if n is None else self.round(decimals=n)
 
-    def __floor__(self) -> Tensor:
-        return self.floor()
-
-    def __ceil__(self) -> Tensor:
-        return self.ceil()
-
-    def __trunc__(self) -> Tensor:
-        return self.trunc()
+    def __trunc__(self) -> int:
+        return int(self)  # as `math.floor` and `math.ceil`, which go by `__float__`
 
     def __dir__(self) -> list[str]:
         return sorted(set(object.__dir__(self)))

@@ -62,7 +62,7 @@ def _node(tree: Any) -> tuple[tuple[Any, ...], list[Any], Callable[[list[Any]], 
         )
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return (kind,), list(tree), lambda items: kind(*items)
-    if kind in (tuple, list):
+    if kind in (tuple, list) or hasattr(kind, "n_sequence_fields"):  # or results with names
         return (kind, len(tree)), list(tree), kind
     if kind in _registered:
         flatten, unflatten = _registered[kind]

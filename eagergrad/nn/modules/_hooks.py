@@ -181,7 +181,8 @@ class BackwardWatch:
         values = output if isinstance(output, (tuple, list)) else (output,)
         led, _ = _pass_through(self._output_grads, tuple(values))
         if isinstance(output, tuple):
-            return led if type(output) is tuple else type(output)(*led)
+            kind = type(output)
+            return kind(*led) if hasattr(kind, "_fields") else kind(led)
         return list(led) if isinstance(output, list) else led[0]
 
     def _output_grads(self, grads: tuple) -> tuple:
