@@ -337,6 +337,19 @@ def test_a_net_for_images_equals_keras(keras):
 
 
 @by_keras
+def test_normalizations_of_flattened_images_equal_keras(keras):
+    k = keras.layers
+    norms = [k.BatchNormalization(epsilon=1e-5), k.LayerNormalization(epsilon=1e-5)]
+    image_norm = k.LayerNormalization(axis=[1, 2, 3], epsilon=1e-5)
+    theirs = keras.Sequential([k.Conv2D(4, 3), image_norm, k.Flatten(), *norms, k.Dense(5)])
+    ours = nn.Sequential(
+        *(nn.Conv2d(3, 4, 3), nn.LayerNorm([4, 3, 2]), nn.Flatten()),
+        *(nn.BatchNorm1d(24), nn.LayerNorm(24), nn.Linear(24, 5)),
+    )
+    against(keras, theirs, ours, draw(2, 5, 4, 3), lambda x: np.moveaxis(x, -1, 1).copy())
+
+
+@by_keras
 def test_a_net_for_words_equals_keras(keras):
     class Words(nn.Module):
         def __init__(self):

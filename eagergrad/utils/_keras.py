@@ -86,13 +86,28 @@ def _conv(m: Any, channels: int | None) -> Iterator[_Weight]:
 def _batch_norm(m: Any, channels: int | None) -> Iterator[_Weight]:
     if m.running_mean is None:
         raise ValueError("Keras has no batch normalization without running statistics")
-    yield from _plain(
-        gamma=m.weight, beta=m.bias, moving_mean=m.running_mean, moving_variance=m.running_var
+    mean, variance = m.running_mean, m.running_var
+    yield from _of_features(
+        channels, gamma=m.weight, beta=m.bias, moving_mean=mean, moving_variance=variance
     )
 
 
 def _affine(m: Any, channels: int | None) -> Iterator[_Weight]:
-    return _plain(gamma=m.weight, beta=m.bias)
+    return _of_features(channels, gamma=m.weight, beta=m.bias)
+
+
+def _of_features(channels: int | None, **tensors: Any) -> Iterator[_Weight]:
+    """One number a feature: of a channel, or of images (also as vectors), whose channels come last in Keras."""
+    for name, t in tensors.items():
+        if t is None:
+            continue
+        n, images = t.numel(), channels is not None and t.numel() % channels == 0
+        if images and t.dim() == 1:
+            yield _moved(name, t, (channels, n // channels), (1, 0), (n,))
+        elif images:
+            yield _moved(name, t, axes=(*range(1, t.dim()), 0))
+        else:
+            yield _moved(name, t)
 
 
 def _embedding(m: Any, channels: int | None) -> Iterator[_Weight]:
@@ -165,7 +180,7 @@ def _weights(module: Any, data_format: str) -> Iterator[tuple[str, _Weight]]:
             f"data_format must be 'channels_last' or 'channels_first', got {data_format!r}"
         )
     rules = _rules()
-    channels = None  # of the images that the next Linear gets as one vector
+    channels = None  # of the images that the next layers get, perhaps as vectors
     for path, m in module.named_modules():
         where = f"layer {path or '(the module itself)'}, {type(m).__name__}"
         rule = next((rule for kinds, rule in rules.items() if isinstance(m, kinds)), None)
@@ -180,7 +195,7 @@ def _weights(module: Any, data_format: str) -> Iterator[tuple[str, _Weight]]:
             raise ValueError(f"{where}: {error}") from None
         if rule is _conv and data_format == "channels_last":
             channels = m.out_channels
-        elif rule is not _batch_norm:
+        elif rule not in (_batch_norm, _affine):
             channels = None
 
 
@@ -201,8 +216,8 @@ def to_keras_weights(module: Any, data_format: str = "channels_last") -> list[np
     bidirectional one a ``Bidirectional``. Layers without weights need no counterpart.
 
     Args:
-        data_format: Keras' for images. Under "channels_last" the first Linear after convolutions finds its features
-            in another order than here; its rows are put into Keras' order.
+        data_format: Keras' for images. Under "channels_last" the first Linear after convolutions, and normalizations before
+            it, find the features of images in another order than here; their numbers are put into Keras' order.
 
     Returns:
         Copies as NumPy arrays of the parameters' dtypes (bfloat16 as float32).
