@@ -224,6 +224,17 @@ def graph_that_is_walked_again_and_again():
         optimizer.step()
 
 
+def history_that_saves_nothing():
+    w = eg.zeros(3, requires_grad=True)
+    optimizer = eg.optim.SGD([w], lr=1e-3)
+    s = eg.zeros(3)
+    for _ in range(STEPS):
+        s = s + w  # backward passes through all of it, step after step
+        optimizer.zero_grad()
+        s.sum().backward()
+        optimizer.step()
+
+
 def closures():
     training = Training()
     optimizer = eg.optim.LBFGS(training.net.parameters(), max_iter=3)
@@ -261,6 +272,7 @@ LEGITIMATE = [
     state_carried_on,
     two_nets_against_each_other,
     graph_that_is_walked_again_and_again,
+    history_that_saves_nothing,
     closures,
 ]
 

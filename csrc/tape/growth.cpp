@@ -65,7 +65,7 @@ thread_local Trend trend;
 
 // No backward can pass it any more.
 bool is_dead(const Node& node) {
-  if (node.walked) return true;
+  if (node.released) return true;
   return std::any_of(node.saved.begin(), node.saved.end(), [](const SavedTensor& s) {
     return s.tensor.defined() && s.tensor->storage && s.tensor.storage().version() != s.version;
   });

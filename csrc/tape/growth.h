@@ -1,8 +1,8 @@
 // Note [Graphs that grow]. `total += loss` keeps the graph of every step alive: backward has freed what its nodes saved, yet the
 // nodes, and all that Python holds by them, stay. A thread counts its live nodes, and each optimizer step looks at the count. If
 // it reaches a new height four windows in a row, the nodes made in the next 64 steps are noted. Only what cannot be walked any
-// more proves a mistake: nodes that a backward has freed, and nodes whose saved values were overwritten since (the
-// parameters, by the optimizer). If most of the steps still have such nodes, and what is alive grew by them, the tensors at
+// more proves a mistake: nodes whose saved values a backward has freed, or somebody has overwritten (the parameters, an
+// optimizer). If most of the steps still have such nodes, and what is alive grew by them, the tensors at
 // the ends of those graphs are named. A program that will use its graph later has none, however long it grows.
 #pragma once
 

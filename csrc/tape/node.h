@@ -109,10 +109,9 @@ class Node : public Counted {
   SmallVec<OutputMeta, 1> outputs;
   SmallVec<SavedTensor, 2> saved;
   bool released = false;  // what it had saved is gone
-  bool walked =
-      false;  // by a backward that freed the graph, whether this node had saved anything or not
-  uint32_t noted = 0;  // place in a list, from 1: Note [Graphs that grow]
-  Site released_by;    // the line of the backward that freed it
+  bool walked = false;    // by a backward that freed the graph; it may have had nothing to save
+  uint32_t noted = 0;     // place in a list, from 1: Note [Graphs that grow]
+  Site released_by;       // the line of the backward that freed it
 
   struct OutputHook {
     uint32_t nr;
