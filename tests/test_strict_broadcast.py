@@ -2,6 +2,7 @@
 
 import threading
 
+import numpy as np
 import pytest
 
 import eagergrad as eg
@@ -16,6 +17,8 @@ REFUSED = {
     "comparison": lambda a, b: a == b,
     "function": lambda a, b: eg.maximum(a, b),
     "method": lambda a, b: a.atan2(b),
+    "array on the left": lambda a, b: np.ones(COLUMN, "float32") * b,
+    "function of NumPy": lambda a, b: np.subtract(a, b),
     "where": lambda a, b: eg.where(a > 0, b, 0.0),
     "three operands": lambda a, b: eg.addcmul(a, b, b),
     "mask": lambda a, b: a.masked_fill(b > 0, 0.0),

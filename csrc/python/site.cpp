@@ -125,10 +125,12 @@ std::string describe(void* object, int32_t instruction) {
 }
 
 bool direct() {
+  // NumPy's functions and `array * x` come by way of this one.
+  static PyObject* const for_numpy = PyUnicode_InternFromString("array_ufunc");
   PyFrameObject* const frame = PyGILState_Check() ? PyEval_GetFrame() : nullptr;
   if (!frame) return false;
   PyCodeObject* const code = PyFrame_GetCode(frame);
-  const bool internal = is_internal(code);
+  const bool internal = is_internal(code) && code->co_name != for_numpy;
   Py_DECREF(code);
   return !internal;
 }
