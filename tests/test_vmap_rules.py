@@ -346,6 +346,33 @@ def test_a_function_runs_once_though_an_op_has_no_rule() -> None:
     assert len(calls) == 1
 
 
+LAYERS_WITH_WEIGHTS_OF_EACH = {
+    "perceptron": (nn.Sequential(nn.Linear(6, 4), nn.Tanh(), nn.LayerNorm(4), nn.Linear(4, 2)), (6,)),
+    "images": (
+        nn.Sequential(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), nn.ReLU(), nn.Flatten(), nn.Linear(16, 2)),
+        (1, 3, 4, 4),
+    ),
+    "in use": (nn.Sequential(nn.Conv1d(3, 4, 3), nn.BatchNorm1d(4), nn.RMSNorm(4)).eval(), (1, 3, 6)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LAYERS_WITH_WEIGHTS_OF_EACH)
+def test_gradients_of_each_item_take_no_op_item_by_item(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(level: int, op: Any, args: Any, kwargs: Any) -> Any:
+        raise AssertionError(f"{op.__name__} ran item by item")
+
+    net, shape = LAYERS_WITH_WEIGHTS_OF_EACH[name]
+    parameters, x = dict(net.named_parameters()), eg.randn(5, *shape)
+    loss = func.grad(lambda p, a: func.functional_call(net, p, (a,)).square().sum())
+    expected = [loss(parameters, a) for a in x]
+    monkeypatch.setattr(_batched, "_each", refuse)
+    together = func.vmap(loss, (None, 0))(parameters, x)
+    for key, g in together.items():
+        assert eg.allclose(g, eg.stack([e[key] for e in expected]), atol=1e-4), key
+
+
 def test_chunks_of_a_batch() -> None:
     x = eg.randn(7, 3)
     for dims in (0, 1, -1):

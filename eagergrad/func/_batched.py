@@ -36,6 +36,8 @@ __all__ = [
 
 # How an op, by its name, runs on the whole batch: rule(level, op, *args, **kwargs). Those at `level` are batched there.
 RULES: dict[str, Callable[..., Any]] = {}
+# Those that call ops of single items; the others must not meet an item again, whose dimension they have in the open.
+RULES_OF_ITEMS: set[Callable[..., Any]] = set()
 
 
 class NoRule(RuntimeError):
@@ -123,9 +125,11 @@ def call(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     limit = vmaps.limit
     if level >= limit:
         raise NoRule(f"[vmap] {op.__name__} got an item of the level whose rule runs")
-    vmaps.limit = level
+    rule = RULES.get(op.__name__, _without_rule)
+    if rule not in RULES_OF_ITEMS:
+        vmaps.limit = level
     try:
-        result = RULES.get(op.__name__, _without_rule)(level, op, *args, **kwargs)
+        result = rule(level, op, *args, **kwargs)
     except NoRule:
         return _each(level, op, args, kwargs)
     finally:

@@ -11,6 +11,7 @@ from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.func._batched import (
     RULES,
+    RULES_OF_ITEMS,
     Batched,
     NoRule,
     is_at,
@@ -22,10 +23,14 @@ from eagergrad.func._batched import (
 from eagergrad.tensor.size import wrap_dim
 
 
-def _rule(names: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def _rule(names: str, of_items: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Registers a rule. One ``of_items`` is written in ops of single items, which their rules then run on the whole batch."""
+
     def register(rule: Callable[..., Any]) -> Callable[..., Any]:
         for name in names.split():
             RULES[name] = rule
+        if of_items:
+            RULES_OF_ITEMS.add(rule)
         return rule
 
     return register
@@ -346,7 +351,7 @@ def _index_added(
     return op(whole_of(x, level), _shifted(x, dim), index, whole_of(source, level), **kwargs)
 
 
-@_rule("hstack vstack")
+@_rule("hstack vstack", of_items=True)
 def _side_by_side(level: int, op: Any, tensors: Any) -> Any:
     if op.__name__ == "hstack":
         parts = [x if x.dim() else x.unsqueeze(0) for x in tensors]
@@ -397,7 +402,7 @@ def _gathered(level: int, op: Any, x: Any, dim: int, index: Any, *src: Any, **kw
 # -- products --------------------------------------------------------------------------------------------------------
 
 
-@_rule("matmul mm mv bmm dot inner vdot")
+@_rule("matmul mm mv bmm dot inner vdot", of_items=True)
 def _product(level: int, op: Any, a: Any, b: Any) -> Any:
     if op.__name__ == "inner" and (a.dim() != 1 or b.dim() != 1):
         raise NoRule("[vmap] inner of matrices")
@@ -418,19 +423,19 @@ def _product(level: int, op: Any, a: Any, b: Any) -> Any:
     return y.squeeze(-1) if column else y
 
 
-@_rule("outer ger")
+@_rule("outer ger", of_items=True)
 def _outer(level: int, op: Any, a: Any, b: Any) -> Any:
     return (a.unsqueeze(1) * b.unsqueeze(0)).value
 
 
-@_rule("addmm addmv baddbmm")
+@_rule("addmm addmv baddbmm", of_items=True)
 def _added(level: int, op: Any, x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
     y = _ops.matmul(a, b)
     y = y if alpha == 1 else y * alpha
     return ((x if beta == 1 else x * beta) + y).value
 
 
-@_rule("linear")
+@_rule("linear", of_items=True)
 def _linear(level: int, op: Any, x: Any, weight: Any, bias: Any = None) -> Any:
     if level_of([weight, bias]) < level:
         return op(x.value, weight, bias)
@@ -441,7 +446,7 @@ def _linear(level: int, op: Any, x: Any, weight: Any, bias: Any = None) -> Any:
 # -- layers ----------------------------------------------------------------------------------------------------------
 
 
-@_rule("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d")
+@_rule("conv1d conv2d conv3d conv_transpose1d conv_transpose2d conv_transpose3d", of_items=True)
 def _convolution(
     level: int, op: Any, x: Any, weight: Any, bias: Any = None, *args: Any, **kwargs: Any
 ) -> Any:
@@ -493,7 +498,7 @@ def _each_channel(level: int, op: Any, x: Any, *args: Any, **kwargs: Any) -> Any
     return _folded(lambda v: op(v, *args, **kwargs), x)
 
 
-@_rule("layer_norm rms_norm")
+@_rule("layer_norm rms_norm", of_items=True)
 def _norm_last(level: int, op: Any, x: Any, shape: Any, weight: Any = None, *rest: Any) -> Any:
     if level_of([weight, *rest]) < level:
         return op(x.value, shape, weight, *rest)
@@ -511,7 +516,7 @@ def _dropout(level: int, op: Any, x: Any, p: float, train: bool) -> Any:
     return op(x.value, p, train)
 
 
-@_rule("group_norm")
+@_rule("group_norm", of_items=True)
 def _group_norm(
     level: int, op: Any, x: Any, groups: int, weight: Any = None, bias: Any = None, *rest: Any
 ) -> Any:
@@ -523,7 +528,7 @@ def _group_norm(
     return (y if bias is None else y + bias.reshape(-1, *tail)).value
 
 
-@_rule("batch_norm")
+@_rule("batch_norm", of_items=True)
 def _batch_norm(
     level: int, op: Any, x: Any, mean: Any, var: Any, weight: Any, bias: Any, training: bool,
     momentum: float, eps: float,
