@@ -76,6 +76,36 @@ def depthwise(F: Any) -> Function:
     return _forward_backward(F.nn.Conv2d(64, 64, 3, padding=1, groups=64), x)
 
 
+@row("conv2d 512 channels 3x3, 8x512x7x7, fwd+bwd", 0.9, 1.1)
+def wide_conv2d(F: Any) -> Function:
+    x = F.randn(8, 512, 7, 7, requires_grad=True)
+    return _forward_backward(F.nn.Conv2d(512, 512, 3, padding=1), x)
+
+
+@row("patches of 16x16, 8x3x224x224 to 192, fwd+bwd", 1.1, 1.5)
+def patches(F: Any) -> Function:
+    x = F.randn(8, 3, 224, 224, requires_grad=True)
+    return _forward_backward(F.nn.Conv2d(3, 192, 16, 16), x)
+
+
+@row("conv_transpose2d 100 to 512 channels, 32x1x1 to 4x4, fwd+bwd", 1.1, 1.5)
+def first_of_a_generator(F: Any) -> Function:
+    x = F.randn(32, 100, 1, 1, requires_grad=True)
+    return _forward_backward(F.nn.ConvTranspose2d(100, 512, 4), x)
+
+
+@row("vmap(grad) of a 16-32-4 perceptron, 64 samples", 1.5, 2)
+def gradients_of_each_sample(F: Any) -> Function:
+    net = F.nn.Sequential(F.nn.Linear(16, 32), F.nn.Tanh(), F.nn.Linear(32, 4))
+    parameters, x, y = dict(net.named_parameters()), F.randn(64, 16), F.randn(64, 4)
+
+    def loss(p: Any, a: Any, b: Any) -> Any:
+        return (F.func.functional_call(net, p, (a,)) - b).square().sum()
+
+    gradients = F.func.vmap(F.func.grad(loss), (None, 0, 0))
+    return lambda: gradients(parameters, x, y)
+
+
 def _classifier_step(F: Any, model: Any, x: Any, classes: int) -> Function:
     optimizer = F.optim.SGD(model.parameters(), lr=1e-3, momentum=0.9)
     y, cross_entropy = F.randint(0, classes, (x.shape[0],)), F.nn.functional.cross_entropy
