@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -343,3 +345,65 @@ def test_a_tensor_given_by_name_gets_a_gradient():
         x.grad = None
         y.sum().backward()
         assert x.grad.tolist() == [2.0, 2.0]
+
+
+class Keeps(eg.autograd.Function):
+    """Its context holds an input, an output and something of its own."""
+
+    contexts: list = []
+
+    @staticmethod
+    def forward(ctx, x):
+        y = x * 2
+        ctx.save_for_backward(x, y)
+        ctx.own = x.detach().clone()
+        Keeps.contexts.append(weakref.ref(ctx))
+        return y
+
+    @staticmethod
+    def backward(ctx, g):
+        x, y = ctx.saved_tensors
+        assert ctx.next_functions and x.grad_fn is None
+        return g * 2 + 0 * y * ctx.own
+
+
+@pytest.mark.parametrize("walk", ["not at all", "once", "kept", "twice"])
+def test_a_graph_that_is_dropped_frees_its_contexts_without_the_collector(walk):
+    x = eg.ones(3, requires_grad=True)
+    gc.collect()
+    gc.disable()
+    try:
+        Keeps.contexts.clear()
+        y = Keeps.apply(x).sum()
+        if walk == "once":
+            y.backward()
+        elif walk == "kept":
+            y.backward(retain_graph=True)
+        elif walk == "twice":
+            (g,) = eg.autograd.grad(y, x, create_graph=True)
+            del g
+        del y
+        assert [ref() for ref in Keeps.contexts] == [None]
+    finally:
+        gc.enable()
+
+
+def test_a_context_may_outlive_its_graph():
+    x = eg.ones(3, requires_grad=True)
+    y = Keeps.apply(x)
+    ctx = Keeps.contexts[-1]()
+    assert ctx.saved_tensors[1].grad_fn is not None
+    del y
+    kept = ctx.saved_tensors
+    assert kept[0] is x and kept[1].tolist() == [2.0] * 3 and kept[1].grad_fn is None
+    assert ctx.next_functions == ()
+    y = Keeps.apply(x)
+    ctx = Keeps.contexts[-1]()
+    y.sum().backward()
+    with pytest.raises(
+        RuntimeError, match=r"a second time.*KeepsBackward, made at .*test_function"
+    ):
+        ctx.saved_tensors
+    del y
+    with pytest.raises(RuntimeError, match=r"a second time.*a graph that is gone"):
+        ctx.saved_tensors

@@ -96,10 +96,33 @@ struct PythonNodeHook final : Node::NodeHook {
 
 // --- Functions written in Python -----------------------------------------------------------------------------------------
 
+// Where a context finds its node. It must not own it: the node owns the context, and a cycle through C++ is nobody's garbage.
+struct Place {
+  static constexpr const char* name = "eagergrad.Place";
+  Node* node;  // null once it is gone
+
+  static PyObject* capsule() {
+    return checked(PyCapsule_New(new Place{}, name,
+                                 [](PyObject* o) {
+                                   delete static_cast<Place*>(PyCapsule_GetPointer(o, name));
+                                 }))
+        .release();
+  }
+  static Place& of(PyObject* capsule) {
+    auto* const place = static_cast<Place*>(PyCapsule_GetPointer(capsule, name));
+    if (!place) throw PythonError();
+    return *place;
+  }
+};
+
 // forward has run; backward calls the class's backward with the context object.
 class PythonNode final : public Node {
  public:
-  PythonNode(PyObject* ctx, std::string title) : ctx_(ctx), title_(std::move(title)) {}
+  PythonNode(PyObject* ctx, PyObject* place, std::string title)
+      : ctx_(ctx), place_(place), title_(std::move(title)) {
+    Place::of(place).node = this;
+  }
+  ~PythonNode() override { Place::of(place_.get()).node = nullptr; }
   std::string name() const override { return title_; }
   std::string title() const override { return title_; }
   Tensors backward(Context&, const Tensors& grads) override {
@@ -121,11 +144,12 @@ class PythonNode final : public Node {
   PyObject* context() const { return ctx_.get(); }
 
  private:
-  Callable ctx_;
+  Callable ctx_, place_;
   std::string title_;
 };
 
-// record_function(ctx, name, inputs, outputs, site is taken now) -> node: edges from inputs, outputs become its results.
+// record_function(ctx, name, inputs, outputs, site is taken now): edges from inputs, outputs become its results. Returns the place
+// at which node_at finds the node as long as it lives.
 PyObject* record_function(PyObject*, PyObject* args) {
   return guarded([&]() -> PyObject* {
     PyObject *ctx, *inputs, *outputs;
@@ -133,7 +157,8 @@ PyObject* record_function(PyObject*, PyObject* args) {
     if (!PyArg_ParseTuple(args, "OsO!O!", &ctx, &title, &PyTuple_Type, &inputs, &PyTuple_Type,
                           &outputs))
       return nullptr;
-    Ref<PythonNode> node(new PythonNode(ctx, title));
+    Object place(Place::capsule());
+    Ref<PythonNode> node(new PythonNode(ctx, place.get(), title));
     for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(inputs); ++i) {
       PyObject* o = PyTuple_GET_ITEM(inputs, i);
       node->add_input(is_tensor(o) ? unwrap(o) : Tensor());
@@ -142,7 +167,15 @@ PyObject* record_function(PyObject*, PyObject* args) {
       PyObject* o = PyTuple_GET_ITEM(outputs, i);
       node->add_output(is_tensor(o) ? unwrap(o) : Tensor());
     }
-    return wrap_node(node);
+    return place.release();
+  });
+}
+
+// node_at(place) -> node, or None once it is gone.
+PyObject* node_at(PyObject*, PyObject* place) {
+  return guarded([&] {
+    Node* const node = Place::of(place).node;
+    return wrap_node(node && node->use_count() > 0 ? Ref<Node>(node) : Ref<Node>());
   });
 }
 
@@ -541,6 +574,7 @@ PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr}
                            {"run_backward", run_backward, METH_VARARGS, nullptr},
                            {"run_grad", run_grad, METH_VARARGS, nullptr},
                            {"record_function", record_function, METH_VARARGS, nullptr},
+                           {"node_at", node_at, METH_O, nullptr},
                            {"mark_inplace", mark_inplace, METH_VARARGS, nullptr},
                            {"add_hook", add_hook, METH_VARARGS, nullptr},
                            {"retain_grad", retain_grad, METH_O, nullptr},

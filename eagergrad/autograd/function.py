@@ -31,7 +31,7 @@ class FunctionCtx:
     _dirty: tuple[Any, ...] = ()
     _no_gradient: tuple[Any, ...] = ()
     _materialize = True
-    _node: Any = None
+    _place: Any = None  # of the node on the tape, which owns this context
     needs_input_grad: tuple[bool, ...] = ()
 
     def save_for_backward(self, *tensors: Any) -> None:
@@ -62,11 +62,11 @@ class FunctionCtx:
     def saved_tensors(self) -> tuple[Any, ...]:
         """What save_for_backward kept. Raises RuntimeError if it was freed or written in place since."""
         if self._saved is None:
-            if self._node is None:
+            if self._place is None:
                 return tuple(self._to_save)
             raise RuntimeError(
                 "Trying to backward through the graph a second time (or access the saved tensors of "
-                f"{self._node.name()} after they have already been freed): made at {self._node.site}. "
+                f"{self._described()} after they have already been freed). "
                 "Specify retain_graph=True if you need to backward through the graph a second time."
             )
         return tuple(self._unpack(*entry) for entry in self._saved)
@@ -81,17 +81,28 @@ class FunctionCtx:
         if t._version != version:
             raise RuntimeError(
                 "one of the variables needed for gradient computation has been modified by an inplace operation: "
-                f"a tensor of shape {list(t.shape)}, saved by {self._node.name()} at {self._node.site}, is at version "
+                f"a tensor of shape {list(t.shape)}, saved by {self._described()}, is at version "
                 f"{t._version}; expected version {version}."
             )
-        return _C.with_history(t, self._node, output) if output is not None else t
+        node = None if output is None else self._node
+        return t if node is None else _C.with_history(t, node, output)
+
+    @property
+    def _node(self) -> Any:
+        """The node that forward left on the tape; None before, and once it is gone."""
+        return None if self._place is None else _C.node_at(self._place)
+
+    def _described(self) -> str:
+        node = self._node
+        return "a graph that is gone" if node is None else f"{node.name()}, made at {node.site},"
 
     def _release(self) -> None:
         self._saved = None
 
     @property
     def next_functions(self) -> Any:
-        return self._node.next_functions
+        node = self._node
+        return () if node is None else node.next_functions
 
 
 class Function:
@@ -228,7 +239,7 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
         (t, None) if (place := places.get(id(t))) is None else (t.detach(), place)
         for t in ctx._to_save
     ]
-    ctx._node = _C.record_function(
+    ctx._place = _C.record_function(
         ctx, cls._title or cls.__name__ + "Backward", args, tuple(recorded)
     )
     shown = made
@@ -263,7 +274,7 @@ class _Packed:
                 "Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
                 f"{type(t).__name__}"
             )
-        place = self.place if output is None else (node, output)
+        place = self.place if output is None or node is None else (node, output)
         return t.detach() if place is None else _C.with_history(t, *place)
 
 
