@@ -157,6 +157,8 @@ class Toolchain:
             enabled("EAGERGRAD_BUILD_WERROR") and not self.sanitize
         ):  # their checks confuse the warnings
             self.base += WARNING_FLAGS
+        if self.accepts("-Wbitwise-conditional-parentheses"):  # clang: c | d ? a : b means that
+            self.base += ["-Wno-bitwise-conditional-parentheses"]
         self.base += ["-Icsrc", *flags_from("CPPFLAGS"), *flags_from("CXXFLAGS")]
 
     def accepts(self, *flags: str) -> bool:

@@ -35,7 +35,11 @@ EG_INLINE Strip<T> padded(const T* x, int64_t count) {
 
 template <class F, class R, class... T>
 __attribute__((noinline)) void run_steps(F f, int64_t n, R* y, const T*... x) {
+#if defined(__clang__)
+#pragma clang loop interleave_count(1)  // or what is left of several vectors would be scalar
+#else
 #pragma GCC ivdep
+#endif
   for (int64_t i = 0; i < n / kStep * kStep; ++i) y[i] = R(f(x[i]...));
 }
 template <class F, class R, class... T>
