@@ -198,6 +198,26 @@ def test_a_gradient_on_the_tape_has_the_same_values(row: Row, device: str) -> No
                 np.testing.assert_allclose(_plain(h.detach()), _plain(g), 1e-12, 1e-12)
 
 
+@over_rows("order")
+def test_forward_derivatives_are_the_transpose_of_backwards(row: Row, device: str) -> None:
+    if row.order < 2:
+        pytest.skip("a tangent takes the second derivative")
+    rng = np.random.default_rng(0)
+    for call in _calls(row, "gradient"):
+        xs, f = differentiable_inputs(row, call, device)
+        xs = [x.requires_grad_() for x in xs]
+        ys = [t for t in tensors([f(*xs)]) if t.requires_grad]
+        if not xs or not ys or len(ys) < len(tensors([f(*xs)])):
+            continue
+        drawn = [eg.tensor(rng.standard_normal(tuple(t.shape))).to(t) for t in (*ys, *xs)]
+        gs, vs = drawn[: len(ys)], drawn[len(ys) :]
+        grads = eg.autograd.grad(ys, xs, gs, allow_unused=True)
+        _, tangents = eg.func.jvp(lambda *a, f=f: tuple(tensors([f(*a)])), tuple(xs), tuple(vs))
+        forwards = sum((t * g).sum().item() for t, g in zip(tangents, gs, strict=True))
+        backwards = sum((v * g).sum().item() for v, g in zip(vs, grads) if g is not None)
+        np.testing.assert_allclose(forwards, backwards, 1e-8, 1e-8)
+
+
 @over_rows(keep=lambda row: row.order == 0 or row.rtype == "bool")
 def test_results_without_gradient_say_so(row: Row, device: str) -> None:
     if row.rtype not in ("bool", "int64"):

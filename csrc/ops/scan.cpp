@@ -81,6 +81,36 @@ struct CumExtreme {
   }
 };
 
+// With weights exp(x_i - y_j) for i <= j: of v the sums over j (`later`), or over i. Linear in v, and each the other's
+// transpose, so the gradients close. The sums are taken in logarithms for each sign of v: exp(-y) alone may overflow.
+struct ExpWeightedSums {
+  static constexpr const char* name = "LogcumsumexpSums";
+  int64_t dim;
+  bool later;
+
+  Tensor forward(Context& ctx, const Tensor& v, const Tensor& x, const Tensor& y) {
+    const Tensor result = sub(part(v, x, y), part(neg(v), x, y));
+    for (const Tensor& saved : {v, x, y, result}) ctx.save(saved);
+    return result;
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    const Tensor v = ctx.saved(0), x = ctx.saved(1), y = ctx.saved(2), result = ctx.saved(3);
+    const Tensor gv = eg::apply(ExpWeightedSums{dim, !later}, g, x, y);
+    const Tensor outer = mul(g, result), inner = mul(v, gv);
+    return later ? Tensors{gv, outer, neg(inner)} : Tensors{gv, inner, neg(outer)};
+  }
+
+ private:
+  Tensor part(const Tensor& size, const Tensor& x, const Tensor& y) const {
+    const Tensor there = gt(size, Tensor(0));
+    const Tensor nothing(x.dtype() == DType::Float64 ? -1e300 : -1e30);
+    const Tensor logs = where(there, log(where(there, size, Tensor(1.0))), nothing);
+    if (!later) return exp(sub(scan_data(Scan::LogSumExp, add(logs, x), dim), y));
+    const Tensor sums = scan_data(Scan::LogSumExp, flip(sub(logs, y), {dim}), dim);
+    return exp(add(flip(sums, {dim}), x));
+  }
+};
+
 struct LogCumSumExp {
   static constexpr const char* name = "Logcumsumexp";
   int64_t dim;
@@ -91,16 +121,7 @@ struct LogCumSumExp {
     return y;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    // sum over j >= i of g_j exp(x_i - y_j), in logarithms for each sign of g: exp(-y) alone may overflow.
-    const Tensor x = ctx.saved(0), y = ctx.saved(1);
-    const auto part = [&](const Tensor& size) {
-      const Tensor there = gt(size, Tensor(0));
-      const Tensor nothing(x.dtype() == DType::Float64 ? -1e300 : -1e30);
-      const Tensor logs = where(there, log(where(there, size, Tensor(1.0))), nothing);
-      const Tensor later = flip(apply(LogCumSumExp{dim}, flip(sub(logs, y), {dim})), {dim});
-      return exp(add(later, x));
-    };
-    return {sub(part(g), part(neg(g)))};
+    return {eg::apply(ExpWeightedSums{dim, true}, g, ctx.saved(0), ctx.saved(1))};
   }
 };
 
