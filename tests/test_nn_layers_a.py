@@ -461,6 +461,14 @@ def test_ctc_counts_all_paths(target):
         assert float(loss) == 0 and not np.any(logits.grad.numpy())
 
 
+def test_ctc_refuses_a_second_derivative():
+    x = eg.randn(4, 1, 3, dtype=eg.float64, requires_grad=True)
+    loss = F.ctc_loss(x.log_softmax(2), eg.tensor([[1, 2]]), (4,), (2,))
+    (g,) = eg.autograd.grad(loss, x, create_graph=True)
+    with pytest.raises(RuntimeError, match="derivative of its backward is not implemented"):
+        g.square().sum().backward()
+
+
 def test_ctc_takes_joined_and_single_targets_and_names_bad_ones():
     x = eg.tensor(log_probs(3, 5, 4).transpose(1, 0, 2).copy()[:, :2])
     t, il, tl = x.shape[0], eg.tensor([3, 3]), eg.tensor([2, 1])

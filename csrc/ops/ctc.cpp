@@ -49,7 +49,8 @@ struct CtcBackward {
   DType dtype;
   Tensor alpha, loss, log_probs;
 
-  Tensor forward(Context&, const Tensor& g) {
+  // Recorded as made of x too, so that a second derivative is refused and not left out.
+  Tensor forward(Context&, const Tensor& g, const Tensor& /*x*/) {
     const CtcBatch b = batch.over(log_probs);
     Tensor grad = empty(log_probs.sizes(), log_probs.dtype());
     const Tensor scratch = empty({kernels<CtcKernels>().scratch(b)}, log_probs.dtype());
@@ -83,7 +84,8 @@ struct CtcLoss {
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     const Tensor x = ctx.saved(0);
-    return {apply(CtcBackward{batch, zero_infinity, x.dtype(), alpha, loss, dense_classes(x)}, g)};
+    return {
+        apply(CtcBackward{batch, zero_infinity, x.dtype(), alpha, loss, dense_classes(x)}, g, x)};
   }
 };
 
