@@ -199,6 +199,14 @@ def test_gradient_of_gamma_samples_by_quantiles():
         ), a0
 
 
+@pytest.mark.parametrize("cls", [D.Gamma, D.Beta, D.StudentT])
+def test_a_second_derivative_of_gamma_samples_is_refused(cls):
+    a = eg.tensor([0.5, 2.0], dtype=eg.float64, requires_grad=True)
+    (slope,) = eg.autograd.grad(cls(a, 1.0).rsample().sum(), a, create_graph=True)
+    with pytest.raises(NotImplementedError, match="second derivative of gamma samples"):
+        slope.sum().backward()
+
+
 @pytest.mark.parametrize("name", ["Gamma", "Beta", "Normal", "Laplace", "Exponential", "StudentT"])
 def test_gradient_of_the_mean_through_samples(name):
     eg.manual_seed(1)

@@ -352,6 +352,22 @@ Tensor sampled(Sample what, const Tensor& a, const Tensor& b, Generator* g) {
   return out;
 }
 
+// g times the slopes, which depend on the shapes in a way that is not written down: recorded as made of them, so that a
+// second derivative is refused and not left out.
+struct LogGammaGrad {
+  static constexpr const char* name = "LogGammaGrad";
+  Tensor forward(Context& ctx, const Tensor& g, const Tensor& /*shape*/, const Tensor& slope) {
+    ctx.save(slope);
+    return mul(g, slope);
+  }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    EG_CHECK_KIND(NotImplemented, !ctx.needs(1),
+                  "the second derivative of gamma samples by their concentration is not "
+                  "implemented");
+    return {mul(g, ctx.saved(0)), Tensor(), Tensor()};
+  }
+};
+
 struct LogGamma {
   static constexpr const char* name = "LogGamma";
   Tensor forward(Context& ctx, const Tensor& shape) {
@@ -361,11 +377,14 @@ struct LogGamma {
       const Tensor slope = empty(a.sizes(), DType::Float64);
       kernels<RandomKernels>().log_gamma_slope(a.data<double>(), z.data<double>(), a.numel(),
                                                slope.data<double>());
+      ctx.save(shape);
       ctx.save(cast_data(slope, shape.dtype()));
     }
     return cast_data(z, shape.dtype());
   }
-  Tensors backward(Context& ctx, const Tensor& g) { return {mul(g, ctx.saved(0))}; }
+  Tensors backward(Context& ctx, const Tensor& g) {
+    return {eg::apply(LogGammaGrad{}, g, ctx.saved(0), ctx.saved(1))};
+  }
 };
 EG_OP(
     +[](const Tensor& input) {
