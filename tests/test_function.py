@@ -388,6 +388,33 @@ def test_a_graph_that_is_dropped_frees_its_contexts_without_the_collector(walk):
         gc.enable()
 
 
+def test_a_context_lets_go_of_the_outputs_that_it_marked():
+    class Doubled(eg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            Keeps.contexts.append(weakref.ref(ctx))
+            ctx.mark_dirty(x)
+            signs = x.sign()
+            ctx.mark_non_differentiable(signs)
+            return x.mul_(2), signs
+
+        @staticmethod
+        def backward(ctx, g, _):
+            return g * 2
+
+    gc.collect()
+    gc.disable()
+    try:
+        Keeps.contexts.clear()
+        y = eg.ones(3, requires_grad=True).clone()
+        Doubled.apply(y)
+        assert y.tolist() == [2.0] * 3 and y.grad_fn.name() == "DoubledBackward"
+        del y
+        assert Keeps.contexts[0]() is None
+    finally:
+        gc.enable()
+
+
 def test_a_context_may_outlive_its_graph():
     x = eg.ones(3, requires_grad=True)
     y = Keeps.apply(x)

@@ -254,7 +254,9 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
         ctx._saved = [(t, 0 if t is None else t._version, place) for t, place in saved]
     else:
         ctx._saved = [(t if t is None else _Packed(t, *hooks), 0, place) for t, place in saved]
-    ctx._to_save = ()
+    ctx._to_save = ctx._dirty = (
+        ctx._no_gradient
+    ) = ()  # outputs among them would hold the node that holds them
     return shown
 
 
