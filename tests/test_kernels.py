@@ -209,6 +209,15 @@ def test_inverses_of_the_error_function_are_accurate_to_the_last_number():
     np.testing.assert_allclose(eg.erfinv(eg.tensor(x)).numpy(), special.erfinv(x), rtol=1e-15)
     p = np.concatenate([np.linspace(0.001, 0.999, 1001), 1 - tails, tails, tails**20])
     np.testing.assert_allclose(eg.special.ndtri(eg.tensor(p)).numpy(), special.ndtri(p), rtol=4e-15)
+    ends = eg.tensor([0, -0.0, 5e-324, 1, -1, 1.5, -1.5, math.nan], dtype=eg.float64)
+    found = eg.erfinv(ends).numpy()
+    expected = [0, -0.0, 5e-324, math.inf, -math.inf, math.nan, math.nan, math.nan]
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(np.signbit(found[:2]), [False, True])
+    found = eg.special.ndtri(ends).numpy()
+    assert found[2] == pytest.approx(special.ndtri(5e-324), rel=1e-14)
+    expected = [-math.inf, -math.inf, math.inf, math.nan, math.nan, math.nan, math.nan]
+    np.testing.assert_array_equal(np.delete(found, 2), expected)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

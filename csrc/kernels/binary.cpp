@@ -100,12 +100,12 @@ void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*)
     for (int64_t i = 0; i < n; ++i) y[i] = both;
   } else if (step[1] == 0) {
     const T first = *a;
-    each_element<Op::padded>([first](T v) { return Op::forward(first, v); }, n, y, b);
+    each_element<Op::padded>([first](T v) EG_INLINED { return Op::forward(first, v); }, n, y, b);
   } else if (step[2] == 0) {
     const T second = *b;
-    each_element<Op::padded>([second](T v) { return Op::forward(v, second); }, n, y, a);
+    each_element<Op::padded>([second](T v) EG_INLINED { return Op::forward(v, second); }, n, y, a);
   } else {
-    each_element<Op::padded>([](T v, T w) { return Op::forward(v, w); }, n, y, a, b);
+    each_element<Op::padded>([](T v, T w) EG_INLINED { return Op::forward(v, w); }, n, y, a, b);
   }
 }
 
@@ -116,9 +116,8 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double*) {
   const T* a = reinterpret_cast<const T*>(p[2]);
   const T* b = reinterpret_cast<const T*>(p[3]);
   const T* y = reinterpret_cast<const T*>(p[4]);
-  const auto rule = [](T gi, T ai, T bi, T yi) {
-    return Op::template backward<which>(gi, ai, bi, yi);
-  };
+  const auto rule = [](T gi, T ai, T bi, T yi)
+                        EG_INLINED { return Op::template backward<which>(gi, ai, bi, yi); };
   each_element<Op::padded_backward>(rule, n, out, g, a, b, y);
 }
 

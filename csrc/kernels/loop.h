@@ -3,13 +3,20 @@
 
 #include "core/common.h"
 
+#define EG_INLINED __attribute__((always_inline))  // of a lambda, behind its parameters
+#if defined(__clang__)
+#define EG_ONE_COPY __attribute__((noinline))
+#else
+#define EG_ONE_COPY __attribute__((noinline, noclone))
+#endif
+
 namespace eg {
 namespace {
 
 // Does the text of a line call a function whose vector form rounds otherwise than its scalar form?
 constexpr bool calls_library(const char* text) {
-  constexpr const char* names[] = {"exp", "log", "sin",   "cos", "tan",
-                                   "erf", "pow", "hypot", "cdf", "gamma"};
+  constexpr const char* names[] = {"exp", "log",   "sin", "cos",   "tan",  "erf",
+                                   "pow", "hypot", "cdf", "gamma", "ndtri"};
   for (; *text; ++text)
     for (const char* name : names) {
       int i = 0;
@@ -33,8 +40,9 @@ EG_INLINE Strip<T> padded(const T* x, int64_t count) {
   return s;
 }
 
+// One copy, into which f goes: a call does not vectorise.
 template <class F, class R, class... T>
-__attribute__((noinline)) void run_steps(F f, int64_t n, R* y, const T*... x) {
+EG_ONE_COPY void run_steps(F f, int64_t n, R* y, const T*... x) {
 #if defined(__clang__)
 #pragma clang loop interleave_count(1)  // or what is left of several vectors would be scalar
 #else

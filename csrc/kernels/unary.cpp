@@ -45,7 +45,7 @@ void forward_loop(char* const* p, const int64_t*, int64_t n, const double* attri
     each_element<Op::padded>([a](Bytes1 v) { return Op::forward(v.v != 0, a); }, n, y,
                              reinterpret_cast<const Bytes1*>(x));
   else
-    each_element<Op::padded>([a](T v) { return Op::forward(v, a); }, n, y, x);
+    each_element<Op::padded>([a](T v) EG_INLINED { return Op::forward(v, a); }, n, y, x);
 }
 
 template <class Op, class T>
@@ -60,7 +60,7 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double* attr
     return each_vector([a](Floats gi, Floats xi, Floats yi) { return Op::backward(gi, xi, yi, a); },
                        n, gx, g, x, y);
 #endif
-  const auto rule = [a](T gi, T xi, T yi) { return Op::backward(gi, xi, yi, a); };
+  const auto rule = [a](T gi, T xi, T yi) EG_INLINED { return Op::backward(gi, xi, yi, a); };
   each_element<Op::padded_backward>(rule, n, gx, g, x, y);
 }
 

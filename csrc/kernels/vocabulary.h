@@ -176,10 +176,14 @@ EG_INLINE bool isfinite(T x) {
 }
 template <class T>
 EG_INLINE bool signbit(T x) {
+#if defined(__CUDACC__)
   if constexpr (std::is_same_v<T, float>)
     return __builtin_signbitf(x) != 0;
   else if constexpr (std::is_same_v<T, double>)
     return __builtin_signbit(x) != 0;
+#else  // (of double, the builtin has no vector form)
+  if constexpr (std::is_floating_point_v<T>) return bits_of(x) < 0;
+#endif
   else
     return x < T(0);
 }
