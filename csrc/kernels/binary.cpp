@@ -1,4 +1,5 @@
 #include "kernels/elementwise.h"
+#include "kernels/halves.h"
 #include "kernels/loop.h"
 #include "kernels/vocabulary.h"
 
@@ -141,6 +142,48 @@ constexpr ElementwiseLoop backward_of() {
     return nullptr;
 }
 
+// Lines of one instruction or two on halves, without buffers of floats: by those most of the time would go to converting.
+template <class Op>
+constexpr bool is_brief =
+    std::is_same_v<Op, add_op> || std::is_same_v<Op, sub_op> || std::is_same_v<Op, mul_op> ||
+    std::is_same_v<Op, div_op> || std::is_same_v<Op, maximum_op> || std::is_same_v<Op, minimum_op>;
+
+#if defined(__F16C__)
+template <class Op, class H>
+void half_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
+  constexpr int64_t L = kLanes<float>;
+  H* y = reinterpret_cast<H*>(p[0]);
+  const auto operand = [&](int o, int64_t i) {
+    return step[o] ? load_halves(reinterpret_cast<const H*>(p[o]) + i)
+                   : splat(*reinterpret_cast<const float*>(p[o]));
+  };
+  int64_t i = 0;
+  for (; i + L <= n; i += L) store_halves(y + i, Op::forward(operand(1, i), operand(2, i)));
+  if (i == n) return;
+  H rest[3][L] = {};
+  char* q[3];
+  for (int o = 0; o < 3; ++o) {
+    const H* from = reinterpret_cast<const H*>(p[o]);
+    for (int64_t k = i; o > 0 && step[o] && k < n; ++k) rest[o][k - i] = from[k];
+    q[o] = o > 0 && !step[o] ? p[o] : reinterpret_cast<char*>(rest[o]);
+  }
+  half_loop<Op, H>(q, step, L, nullptr);
+  for (int64_t k = i; k < n; ++k) y[k] = rest[0][k - i];
+}
+template <class Op>
+constexpr HalfLoops half_loops() {
+  if constexpr (is_brief<Op>)
+    return {&half_loop<Op, Half>, &half_loop<Op, BFloat16>};
+  else
+    return {};
+}
+#else
+template <class Op>
+constexpr HalfLoops half_loops() {
+  return {};
+}
+#endif
+
 }  // namespace
 }  // namespace vocabulary
 
@@ -160,6 +203,10 @@ const BinaryKernels table = {{
 #define EG_BINARY(NAME, DOMAIN, ...)                                                          \
   {{backward_of<NAME##_op, DOMAIN, 0, float>(), backward_of<NAME##_op, DOMAIN, 0, double>()}, \
    {backward_of<NAME##_op, DOMAIN, 1, float>(), backward_of<NAME##_op, DOMAIN, 1, double>()}},
+#include "ops/elementwise.def"
+                             },
+                             {
+#define EG_BINARY(NAME, ...) half_loops<NAME##_op>(),
 #include "ops/elementwise.def"
                              }};
 }  // namespace

@@ -60,9 +60,15 @@ struct UnaryKernels {
   ElementwiseLoop backward[int(Unary::count)][2];             // gx from g, x, y
   ElementwiseLoop half_sign[2];                               // neg and abs of halves as they are
 };
+// Halves of one type, of which those operands that are one number (step 0) are floats.
+struct HalfLoops {
+  ElementwiseLoop half, bfloat16;
+  ElementwiseLoop of(DType t) const { return t == DType::Float16 ? half : bfloat16; }
+};
 struct BinaryKernels {
   ElementwiseLoop forward[int(Binary::count)][kComputeTypes];
   ElementwiseLoop backward[int(Binary::count)][2][2];  // ga or gb from g, a, b, y
+  HalfLoops halves[int(Binary::count)];  // null where halves go through buffers of floats
 };
 struct TernaryKernels {
   ElementwiseLoop forward[int(Ternary::count)][kComputeTypes];

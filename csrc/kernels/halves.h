@@ -92,5 +92,50 @@ EG_INLINE void widen(float* d, const Half* s, int64_t n) {
 #endif
 }
 
+// One number, where loops do not vectorise: the processor's instruction takes a third of the time of the bits' arithmetic.
+EG_INLINE float one_float(Half v) {
+#if defined(__F16C__)
+  return _cvtsh_ss(v.bits);
+#else
+  return to_float(v);
+#endif
+}
+EG_INLINE Half one_half(float v) {
+#if defined(__F16C__)
+  return {_cvtss_sh(v, _MM_FROUND_TO_NEAREST_INT)};
+#else
+  return to_half(v);
+#endif
+}
+
+#if defined(__F16C__)
+// One vector of halves as floats, and back.
+EG_INLINE Vec<float> load_halves(const Half* s) {
+  Vec<float> v;
+  cast_halves(reinterpret_cast<float*>(&v), s);
+  return v;
+}
+EG_INLINE void store_halves(Half* d, Vec<float> v) {
+  cast_halves(d, reinterpret_cast<const float*>(&v));
+}
+#if defined(__AVX512BW__)
+EG_INLINE Vec<float> load_halves(const BFloat16* s) {
+  return widened(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(s)));
+}
+EG_INLINE void store_halves(BFloat16* d, Vec<float> v) {
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(d), narrowed(v));
+}
+#else
+EG_INLINE Vec<float> load_halves(const BFloat16* s) {
+  Vec<float> v;
+  widen(reinterpret_cast<float*>(&v), s, kLanes<float>);
+  return v;
+}
+EG_INLINE void store_halves(BFloat16* d, Vec<float> v) {
+  narrow(d, reinterpret_cast<const float*>(&v), kLanes<float>);
+}
+#endif
+#endif
+
 }  // namespace
 }  // namespace eg

@@ -27,6 +27,7 @@ struct Probe {
   bool is_zero = false;
   bool is_missing = false;
   bool is_piecewise = false;
+  uint8_t operations = 0;
   Probe() = default;
   explicit Probe(double v) : is_zero(v == 0), is_missing(v != v) {}
   static Probe value(uint8_t bit) {
@@ -44,6 +45,7 @@ template <class... P>
 Probe merge(const P&... p) {
   Probe r;
   r.reads = (uint8_t(0) | ... | p.reads);
+  r.operations = (uint8_t(1) + ... + p.operations);
   return r;
 }
 #define EG_PROBE_OPERATOR(symbol)                                                  \
@@ -116,6 +118,7 @@ struct Rule {
   bool is_zero;
   bool is_missing;    // T(NAN): nobody has written it
   bool is_piecewise;  // its own derivative is zero: Note [Zero derivatives]
+  bool is_one_op;
   // Differentiable form; v holds the inputs, then y. Undefined where the rule does not read.
   Tensor (*compose)(const Tensor& g, const Tensor* v, const double* p);
 };
@@ -130,7 +133,7 @@ struct Row {
 };
 
 Rule rule_of(const Probe& p, Tensor (*compose)(const Tensor&, const Tensor*, const double*)) {
-  return {p.reads, p.is_g, p.is_zero, p.is_missing, p.is_piecewise, compose};
+  return {p.reads, p.is_g, p.is_zero, p.is_missing, p.is_piecewise, p.operations == 1, compose};
 }
 const Probe g0 = Probe::gradient(), v0 = Probe::value(Probe::kFirst),
             v1 = Probe::value(Probe::kSecond), v2 = Probe::value(Probe::kThird),
@@ -280,6 +283,8 @@ class ElementwiseNode final : public Node {
         result[i] = grads[0];
       } else if (rule.is_zero) {
         result[i] = zeros(grads[0].sizes(), grads[0].dtype());
+      } else if (!grad_enabled() && has_loop_for_halves(rule, grads[0], v)) {
+        result[i] = rule.compose(grads[0], v, attributes_);
       } else if (grad_enabled()) {
         for (Tensor& x : v) x = exact_number(x, grads[0].dtype());
         result[i] = rule.compose(grads[0], v, attributes_);
@@ -292,6 +297,13 @@ class ElementwiseNode final : public Node {
   }
 
  private:
+  // Halves have loops for single ops, but none for rules.
+  bool has_loop_for_halves(const Rule& rule, const Tensor& g, const Tensor* v) const {
+    if (!is_reduced(g.dtype()) || !rule.is_one_op) return false;
+    for (int i = 0; i <= row_.inputs; ++i)
+      if (v[i].defined() && !v[i].is_weak() && v[i].dtype() != g.dtype()) return false;
+    return true;
+  }
   // A Python number as the fused loop reads it. Composed ops of numbers alone would round it to the default dtype.
   static Tensor exact_number(const Tensor& x, DType g) {
     return x.defined() && x.is_weak() ? to(x, compute_dtype(g)) : x;
@@ -431,20 +443,24 @@ struct Call {
   DType common;
 
   void compute(const Tensor& out) const {
-    const ElementwiseLoop sign = row.inputs == 1 && is_reduced(common) ? sign_loop() : nullptr;
-    const DType in = sign ? common : loop_dtype(row, common);
+    const ElementwiseLoop halves = is_reduced(common) ? loop_of_halves(out) : nullptr;
+    const DType in = halves ? common : loop_dtype(row, common);
     LoopOperand operands[3];
     for (int i = 0; i < row.inputs; ++i) operands[i] = {inputs[i], in};
-    run_elementwise({row.inputs, op}, sign ? sign : loop, out,
+    run_elementwise({row.inputs, op}, halves ? halves : loop, out,
                     gives_bool(row.domain) ? DType::Bool : in, operands, row.inputs, attributes,
                     row.inputs == 2);
   }
-  // Of halves only the sign changes: null for other ops.
-  ElementwiseLoop sign_loop() const {
-    const Unary unary_op = Unary(op);
-    if (!inputs[0]->device().is_cpu() || (unary_op != Unary::neg && unary_op != Unary::abs))
-      return nullptr;
-    return host_kernels<UnaryKernels>().half_sign[unary_op == Unary::abs];
+  // Where halves need not become floats first: null for other ops.
+  ElementwiseLoop loop_of_halves(const Tensor& out) const {
+    if (!out.device().is_cpu() || row.inputs == 3) return nullptr;
+    if (row.inputs == 1) {
+      const Unary unary_op = Unary(op);
+      if (unary_op != Unary::neg && unary_op != Unary::abs) return nullptr;
+      return host_kernels<UnaryKernels>().half_sign[unary_op == Unary::abs];
+    }
+    // (Of one number with another neither is a step of 0, and each may have a type of its own.)
+    return out.numel() == 1 ? nullptr : host_kernels<BinaryKernels>().halves[op].of(common);
   }
   Tensor run() const {
     Tensor out =

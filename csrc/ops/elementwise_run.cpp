@@ -12,7 +12,7 @@ constexpr int64_t kStrip = 1024;  // elements of a conversion buffer
 // Note [Results past the caches]. A result of kPastCaches bytes has left the caches before anybody reads it. Written past them,
 // its lines need not be read first, a third of the traffic of a unary op. Loops write kStreamed elements to a buffer at a
 // time, so nothing is gained where the arithmetic, which no longer overlaps with the writing, takes as long: in lines that
-// call functions of the C library.
+// call functions of the C library. What is cast on its way out is written after the arithmetic in any case.
 constexpr int64_t kPastCaches = 8 << 20, kStreamed = 256;
 
 bool is_light(LoopName name) {
@@ -29,9 +29,13 @@ bool is_light(LoopName name) {
   return name.arity == 1 ? unary[name.op] : name.arity == 2 ? binary[name.op] : true;
 }
 
+// Loops of halves take one number as a float.
+DType number_type(DType compute) { return is_reduced(compute) ? DType::Float32 : compute; }
+
 // A thread's buffers for operands that a loop cannot read in place.
 struct Strips {
   alignas(64) char bytes[kMaxOperands][kStrip * 8];
+  alignas(64) char narrow[kStrip * 8];  // the result in the type it is stored in
 };
 
 struct Plan {
@@ -42,6 +46,7 @@ struct Plan {
   int64_t stride[kMaxOperands];  // of the innermost dimension, bytes
   int64_t step[kMaxOperands];
   bool direct[kMaxOperands];
+  int8_t twin[kMaxOperands];  // an operand before it that goes through a buffer and may be the same
   bool all_direct;
   bool past_caches = false;  // see Note [Results past the caches]
 
@@ -49,12 +54,16 @@ struct Plan {
     all_direct = true;
     for (int o = 0; o < operands; ++o) {
       stride[o] = strides[o];
-      const bool same = stored[o] == compute[o];
       const bool dense = stride[o] == static_cast<int64_t>(item_size(stored[o])) || length == 1;
       const bool number = o > 0 && scalar_steps && stride[o] == 0;
+      if (number) compute[o] = number_type(compute[o]);
       step[o] = number ? 0 : 1;
-      direct[o] = same && (number || dense);
+      direct[o] = stored[o] == compute[o] && (number || dense);
       all_direct = all_direct && direct[o];
+      twin[o] = 0;
+      for (int8_t t = 1; t < o && !direct[o]; ++t)
+        if (stored[t] == stored[o] && compute[t] == compute[o] && stride[t] == stride[o])
+          twin[o] = t;
     }
   }
 
@@ -68,28 +77,40 @@ struct Plan {
     Strips strips;
     const CopyKernels& copy = host_kernels<CopyKernels>();
     char* q[kMaxOperands];
+    bool own[kMaxOperands];  // needs converting
     for (int o = 1; o < operands; ++o) {
-      q[o] = direct[o] ? p[o] : strips.bytes[o];
-      if (!direct[o] && stride[o] == 0)  // one number for all strips
+      const bool again = twin[o] && p[o] == p[twin[o]];
+      own[o] = !direct[o] && !again;
+      q[o] = direct[o] ? p[o] : again ? q[twin[o]] : strips.bytes[o];
+      if (own[o] && stride[o] == 0)  // one number for all strips
         copy.line(q[o], step[o] ? item_size(compute[o]) : 0, compute[o], p[o], 0, stored[o],
                   step[o] ? std::min(n, kStrip) : 1);
     }
+    const bool streams = past_caches && reinterpret_cast<uintptr_t>(p[0]) % 64 == 0 &&
+                         stride[0] == static_cast<int64_t>(item_size(stored[0]));
     for (int64_t i = 0; i < n; i += kStrip) {
       const int64_t m = std::min(kStrip, n - i);
       for (int o = 1; o < operands; ++o) {
         if (direct[o]) {
           q[o] = p[o] + i * stride[o];
-        } else if (stride[o] != 0) {
+        } else if (own[o] && stride[o] != 0) {
           copy.line(q[o], item_size(compute[o]), compute[o], p[o] + i * stride[o], stride[o],
                     stored[o], m);
         }
       }
-      q[0] = direct[0] ? p[0] + i * stride[0] : strips.bytes[0];
+      char* const to = p[0] + i * stride[0];
+      q[0] = direct[0] && !streams ? to : strips.bytes[0];
       loop(q, step, m, attributes);
-      if (!direct[0])
-        copy.line(p[0] + i * stride[0], stride[0], stored[0], q[0], item_size(compute[0]),
-                  compute[0], m);
+      if (streams && !direct[0]) {
+        copy.line(strips.narrow, stride[0], stored[0], q[0], item_size(compute[0]), compute[0], m);
+        q[0] = strips.narrow;
+      }
+      if (streams)
+        copy.past_caches(to, q[0], m * stride[0]);
+      else if (!direct[0])
+        copy.line(to, stride[0], stored[0], q[0], item_size(compute[0]), compute[0], m);
     }
+    if (streams) copy.drain_stores();
   }
 
  private:
@@ -121,10 +142,11 @@ struct Alike {
     step[0] = 1;
     for (int i = 1; i <= n; ++i) {
       const Tensor& t = *inputs[i - 1].tensor;
-      const DType compute = inputs[i - 1].compute;
+      // At most one is a number, since the other has the shape of out.
+      const bool is_number = scalar_steps && t.dim() == 0 && out.dim() > 0;
+      const DType compute = is_number ? number_type(inputs[i - 1].compute) : inputs[i - 1].compute;
       p[i] = t.raw();
-      if (scalar_steps && t.dim() == 0 &&
-          out.dim() > 0) {  // at most one, since the other has the shape of out
+      if (is_number) {
         step[i] = 0;
         if (t.dtype() == compute) continue;
         char* const converted = reinterpret_cast<char*>(&number[i]);
@@ -197,7 +219,8 @@ void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DTy
   plan.operands = n + 1;
   plan.stored[0] = out.dtype();
   plan.compute[0] = out_compute;
-  plan.past_caches = numel * static_cast<int64_t>(out.item_size()) >= kPastCaches && is_light(name);
+  plan.past_caches = numel * static_cast<int64_t>(out.item_size()) >= kPastCaches &&
+                     (is_light(name) || out.dtype() != out_compute);
   bool flat = out.is_contiguous();
   for (int i = 0; i < n; ++i) {
     const Tensor& t = *inputs[i].tensor;
