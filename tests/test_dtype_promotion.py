@@ -202,3 +202,52 @@ def test_to_takes_pytorchs_signatures() -> None:
             x.to(*bad)
     with pytest.raises(TypeError, match="anywhere"):
         x.to(anywhere="cpu")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("name", ["add", "sub", "mul", "div", "maximum", "minimum", "atan2"])
+@pytest.mark.parametrize(
+    "shapes",
+    [
+        ((), ()),
+        ((1,), ()),
+        ((3,), (3,)),
+        ((37,), ()),
+        ((5, 33), (33,)),
+        ((5, 33), (5, 1)),
+        ((300, 200), (300, 200)),
+    ],
+)
+def test_halves_are_rounded_once(dtype: str, name: str, shapes: tuple) -> None:
+    op, half = getattr(eg, name), getattr(eg, dtype)
+    rng = np.random.default_rng(3)
+    a, b = (eg.tensor(3 * rng.standard_normal(s)).to(half) for s in shapes)
+    if a.numel() > 3:
+        a.view(-1)[:3] = eg.tensor([np.nan, np.inf, -0.0])
+    pairs = [(a, b), (b, a), (a, a)]
+    if a.dim() == 2:
+        pairs += [(a.t(), b.expand(a.shape).t()), (a[:, ::2], b.expand(a.shape)[:, ::2])]
+    for x, y in pairs:
+        expected = op(x.float(), y.float()).to(half).float().numpy()
+        np.testing.assert_array_equal(op(x, y).float().numpy(), expected)
+
+
+@pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
+@pytest.mark.parametrize("shape", [(1,), (7,), (40, 50)])
+def test_numbers_with_halves_are_not_rounded_first(dtype: eg.dtype, shape: tuple) -> None:
+    x = eg.tensor(np.random.default_rng(4).uniform(1, 2, shape)).to(dtype)
+    for number in (3.3, eg.tensor(3.3), eg.tensor(3.3, dtype=eg.float64)):
+        expected = (x.float() * 3.3).to(dtype)
+        assert eg.equal(x * number, expected) and eg.equal(number * x, expected)
+        y = x.clone().requires_grad_()
+        (gradient,) = eg.autograd.grad((y * number).sum(), y)
+        assert eg.equal(gradient, eg.full_like(x, 3.3))
+
+
+@pytest.mark.parametrize("other", ["float64", "int32", "int64", "uint8", "bool", "bfloat16"])
+def test_casts_of_float16_go_by_way_of_float32(other: str) -> None:
+    x = eg.tensor(np.random.default_rng(5).uniform(0, 200, (3, 701))).to(eg.float16)
+    for part in (x, x.t(), x[:, ::2]):
+        assert eg.equal(part.to(getattr(eg, other)), part.float().to(getattr(eg, other)))
+        back = part.to(getattr(eg, other))
+        assert eg.equal(back.to(eg.float16), back.float().to(eg.float16))

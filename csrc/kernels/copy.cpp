@@ -11,10 +11,12 @@ template <class To, class From>
 EG_INLINE To convert(From v) {
   if constexpr (std::is_same_v<To, From>) {
     return v;
-  } else if constexpr (std::is_same_v<From, Half> || std::is_same_v<From, BFloat16>) {
+  } else if constexpr (std::is_same_v<From, Half>) {
+    return convert<To>(one_float(v));
+  } else if constexpr (std::is_same_v<From, BFloat16>) {
     return convert<To>(to_float(v));
   } else if constexpr (std::is_same_v<To, Half>) {
-    return to_half(static_cast<float>(v));
+    return one_half(static_cast<float>(v));
   } else if constexpr (std::is_same_v<To, BFloat16>) {
     return to_bfloat16(static_cast<float>(v));
   } else if constexpr (std::is_same_v<To, bool>) {
@@ -37,6 +39,16 @@ void cast_line(char* dst, int64_t ds, const char* src, int64_t ss, int64_t n) {
     constexpr bool widens = std::is_same_v<From, Half> && std::is_same_v<To, float>;
     constexpr bool narrows = std::is_same_v<From, float> && std::is_same_v<To, Half>;
     if constexpr (widens || narrows) return cast_halves(d, s, n);
+    if constexpr (std::is_same_v<From, Half> || std::is_same_v<To, Half>) {  // by way of floats
+      constexpr int64_t kStrip = 256;
+      float strip[kStrip];
+      for (int64_t i = 0; i < n; i += kStrip) {
+        const int64_t m = n - i < kStrip ? n - i : kStrip;
+        cast_line<float, From>(reinterpret_cast<char*>(strip), 4, src + i * ss, ss, m);
+        cast_line<To, float>(dst + i * ds, ds, reinterpret_cast<const char*>(strip), 4, m);
+      }
+      return;
+    }
 #endif
     for (int64_t i = 0; i < n; ++i) d[i] = convert<To>(s[i]);
     return;
