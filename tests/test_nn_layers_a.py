@@ -373,6 +373,16 @@ def test_embedding_rules():
     assert repr(nn.Embedding(5, 2, 1, 2.0)) == "Embedding(5, 2, padding_idx=1, max_norm=2.0)"
 
 
+@pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
+@pytest.mark.parametrize("width", [1, 8, 100])
+def test_embedding_bags_of_halves_are_summed_in_float(dtype, width):
+    table = eg.ones(1, width, dtype=dtype)
+    index = eg.zeros(2, 5000, dtype=eg.int64)
+    out = F.embedding_bag(index, table, mode="sum")
+    assert (out == 5000).all() if dtype == eg.float16 else (out == 4992).all()  # the nearest half
+    assert (F.embedding_bag(index, table, mode="mean") == 1).all()
+
+
 def test_embedding_bag_weights_and_errors():
     table = eg.tensor([[1.0], [2.0], [4.0]])
     out = F.embedding_bag(

@@ -1,6 +1,7 @@
 #include "kernels/index.h"
 
 #include "kernels/grain.h"
+#include "kernels/halves.h"
 #include "kernels/scratch.h"
 #include "kernels/units.h"
 
@@ -119,6 +120,41 @@ void take(size_t item, char* packed, const char* x, const Positions& p) {
 }
 
 // --- folds ----------------------------------------------------------------------------------------------
+// One element on another, at places that follow no order.
+template <class Op, class T>
+EG_INLINE T folded(T a, T b) {
+  if constexpr (std::is_same_v<T, Half> && !std::is_same_v<Op, Folder<Fold::Put>>)
+    return one_half(Op::plain(one_float(a), one_float(b)));
+  else
+    return Op::of(a, b);
+}
+
+#if defined(__F16C__)
+template <class T>
+constexpr bool is_vector_of_halves = std::is_same_v<T, Half> || std::is_same_v<T, BFloat16>;
+#else
+template <class T>
+constexpr bool is_vector_of_halves = false;
+#endif
+
+// y[j] = f(j): halves by whole vectors of floats, f(j, load) being given what reads `load(row)` at j.
+template <class T, class F>
+EG_INLINE void each_of_row(T* y, int64_t n, F&& f) {
+  int64_t j = 0;
+#if defined(__F16C__)
+  if constexpr (is_vector_of_halves<T>)
+    for (; j + kLanes<float> <= n; j += kLanes<float>)
+      store_halves(y + j, f([j](const T* row) { return load_halves(row + j); }));
+#endif
+  for (; j < n; ++j) {
+    if constexpr (std::is_same_v<T, Half>)
+      y[j] = one_half(f([j](const T* row) { return one_float(row[j]); }));
+    else if constexpr (std::is_same_v<T, BFloat16>)
+      y[j] = to_bfloat16(f([j](const T* row) { return to_float(row[j]); }));
+    else
+      y[j] = f([j](const T* row) { return row[j]; });
+  }
+}
 template <class F>
 EG_INLINE void visit_fold(Fold fold, F&& f) {
   switch (fold) {
@@ -146,7 +182,7 @@ void fold_rows(T* __restrict__ x, const T* __restrict__ packed, const Positions&
     const int64_t* index = p.index;
     for (int64_t i = 0; i < p.n; ++i) {
       T& to = at[index[i] * scale];
-      to = Op::of(to, packed[i * step]);
+      to = folded<Op>(to, packed[i * step]);
     }
     return;
   }
@@ -162,6 +198,8 @@ void fold_rows(T* __restrict__ x, const T* __restrict__ packed, const Positions&
     } else if (one) {
       const T v = *from;
       for (int64_t j = 0; j < width; ++j) to[first + j] = Op::of(to[first + j], v);
+    } else if constexpr (is_vector_of_halves<T> && std::is_same_v<Op, Folder<Fold::Add>>) {
+      each_of_row(to + first, width, [&](auto read) { return read(to + first) + read(from); });
     } else {
       for (int64_t j = 0; j < width; ++j) to[first + j] = Op::of(to[first + j], from[j]);
     }
@@ -207,12 +245,6 @@ void fold(DType dtype, Fold fold, char* x, const char* packed, const Positions& 
 }
 
 // --- bags of rows ---------------------------------------------------------------------------
-EG_INLINE float product(float s, float v) { return s * v; }
-EG_INLINE double product(double s, double v) { return s * v; }
-EG_INLINE Half product(Half s, Half v) { return to_half(to_float(s) * to_float(v)); }
-EG_INLINE BFloat16 product(BFloat16 s, BFloat16 v) {
-  return to_bfloat16(to_float(s) * to_float(v));
-}
 EG_INLINE bool larger(float a, float b) { return a > b; }
 EG_INLINE bool larger(double a, double b) { return a > b; }
 EG_INLINE bool larger(Half a, Half b) { return to_float(a) > to_float(b); }
@@ -243,22 +275,67 @@ void by_columns(int64_t n, int64_t width, int64_t item, F&& f) {
   });
 }
 
-// d = start + s, or start + w * s; start may be d.
+EG_INLINE float number(Half v) { return one_float(v); }
+EG_INLINE float number(BFloat16 v) { return to_float(v); }
 template <class T>
-EG_INLINE void add_row(T* d, const T* __restrict__ s, const T* weight, int64_t n, bool first) {
-  const auto run = [&](auto start) {
-    if (weight) {
-      const T w = *weight;
-      for (int64_t j = 0; j < n; ++j) d[j] = Folder<Fold::Add>::of(start(j), product(w, s[j]));
-    } else {
-      for (int64_t j = 0; j < n; ++j) d[j] = Folder<Fold::Add>::of(start(j), s[j]);
-    }
-  };
-  if (first)
-    run([](int64_t) { return T(); });
-  else
-    run([d](int64_t j) { return d[j]; });
+EG_INLINE T number(T v) {
+  return v;
 }
+EG_INLINE void read_row(const Half* s, float* d, int64_t n) { widen(d, s, n); }
+EG_INLINE void read_row(const BFloat16* s, float* d, int64_t n) { widen(d, s, n); }
+
+// sum (+)= s or w * s.
+template <class N, class T>
+EG_INLINE void add_row(N* sum, const T* __restrict__ s, const T* weight, int64_t n, bool first) {
+  if constexpr (!std::is_same_v<N, T>) {
+    constexpr int64_t kStrip = 64;
+    N wide[kStrip];
+    const N w = weight ? number(*weight) : N(1);
+    for (int64_t at = 0; at < n; at += kStrip) {
+      const int64_t m = min64(kStrip, n - at);
+      read_row(s + at, wide, m);
+      add_row<N, N>(sum + at, wide, weight ? &w : nullptr, m, first);
+    }
+  } else {
+    const N w = weight ? *weight : N(1);
+    if (weight && first)
+      for (int64_t j = 0; j < n; ++j) sum[j] = w * s[j];
+    else if (weight)
+      for (int64_t j = 0; j < n; ++j) sum[j] += w * s[j];
+    else if (first)
+      for (int64_t j = 0; j < n; ++j) sum[j] = s[j];
+    else
+      for (int64_t j = 0; j < n; ++j) sum[j] += s[j];
+  }
+}
+// Sums of rows that go to the same place one after the other: of halves in floats.
+template <class T>
+struct RowSum {
+  T* sum;
+  RowSum(T*, int64_t) {}
+  EG_INLINE void open(T* to, int64_t, bool) { sum = to; }
+  EG_INLINE void close(int64_t) {}
+};
+template <class H>
+struct HalfSum {
+  Scratch<float> room;
+  H* to = nullptr;
+  float* sum;
+  HalfSum(H*, int64_t n) : room(n), sum(room.data()) {}
+  EG_INLINE void open(H* place, int64_t n, bool fresh) {
+    to = place;
+    if (!fresh) read_row(to, sum, n);
+  }
+  EG_INLINE void close(int64_t n) { narrow(to, sum, n); }
+};
+template <>
+struct RowSum<Half> : HalfSum<Half> {
+  using HalfSum<Half>::HalfSum;
+};
+template <>
+struct RowSum<BFloat16> : HalfSum<BFloat16> {
+  using HalfSum<BFloat16>::HalfSum;
+};
 
 void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
               const char* scale, int64_t n, int64_t width, int64_t rows, bool fresh) {
@@ -271,12 +348,15 @@ void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const 
       const int64_t columns = last - first;
       Scratch<bool> met(fresh ? rows : 0);  // rows that hold something
       if (fresh) memset(met.data(), 0, size_t(rows));
+      RowSum<T> row(sums, columns);
       for (int64_t i = 0; i < n; ++i) {
         if (i + kAhead < n) fetch(in + from[i + kAhead] * width + first, columns);
         const bool opens = fresh && !met.data()[to[i]];
         if (opens) met.data()[to[i]] = true;
-        add_row(sums + to[i] * width + first, in + from[i] * width + first,
-                weights ? weights + i : nullptr, columns, opens);
+        if (i == 0 || to[i] != to[i - 1]) row.open(sums + to[i] * width + first, columns, opens);
+        add_row(row.sum, in + from[i] * width + first, weights ? weights + i : nullptr, columns,
+                opens);
+        if (i + 1 == n || to[i + 1] != to[i]) row.close(columns);
       }
       for (int64_t r = 0; fresh && r < rows; ++r)
         if (!met.data()[r]) memset(sums + r * width + first, 0, size_t(columns) * sizeof(T));
@@ -367,12 +447,12 @@ template <class Op, class T>
 EG_INLINE void scatter_row(T* x, const T* src, const int64_t* index, int64_t first, int64_t last,
                            int64_t across, int64_t along, int64_t src_step) {
   if (across == 0 && along == 1 && src_step == 1) {
-    for (int64_t k = first; k < last; ++k) x[index[k]] = Op::of(x[index[k]], src[k]);
+    for (int64_t k = first; k < last; ++k) x[index[k]] = folded<Op>(x[index[k]], src[k]);
     return;
   }
   for (int64_t k = first; k < last; ++k) {
     T& to = x[k * across + index[k] * along];
-    to = Op::of(to, src[k * src_step]);
+    to = folded<Op>(to, src[k * src_step]);
   }
 }
 
