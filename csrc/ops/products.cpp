@@ -34,6 +34,16 @@ Dims padded(const Tensor& x, int64_t n) {
   sizes.append(x.sizes().begin(), x.sizes().end());
   return sizes;
 }
+// The last two dimensions as one, dimension `dim` of size 1 repeated.
+Tensor laid_out(const Tensor& x, int64_t dim, int64_t count) {
+  Dims wide = x.sizes();
+  wide[size_t(dim)] = count;
+  const Tensor repeated = expand(x, wide);
+  const int64_t last = wide.back();
+  wide.pop_back();
+  wide.back() *= last;
+  return reshape(repeated, wide);
+}
 EG_OP(
     +[](const Tensor& input, const Tensor& other) {
       const int64_t n = std::max(input.dim(), other.dim());
@@ -44,8 +54,12 @@ EG_OP(
         wide_b.push_back(1), wide_b.push_back(b[d]);
         sizes.push_back(a[d] * b[d]);
       }
-      const Tensor product = contiguous(mul(reshape(input, wide_a), reshape(other, wide_b)));
-      return view(product, sizes);
+      Tensor x = reshape(input, wide_a), y = reshape(other, wide_b);
+      if (n > 0) {  // the last dimension is laid out, so that lines are as long as the result's
+        x = laid_out(x, 2 * n - 1, b[n - 1]);
+        y = laid_out(y, 2 * n - 2, a[n - 1]);
+      }
+      return view(contiguous(mul(x, y)), sizes);
     },
     "kron(input, other)", "Kronecker product of tensors of any dimensions.", kOutCasts)
 
