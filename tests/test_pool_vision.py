@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -169,6 +172,27 @@ def test_fractional_max_pool(dims):
     )
     for a, b in zip(ours, theirs, strict=True):
         np.testing.assert_array_equal(a.numpy(), b.numpy())
+
+
+@pytest.mark.parametrize("dims", [2, 3])
+def test_fractional_max_pool_keeps_to_the_size_of_its_input(dims):
+    x = eg.rand(4, 8, *(24,) * dims, requires_grad=True)
+    eg.memory.reset_peak()
+    before = eg.memory.stats()["live"]
+    y = getattr(F, f"fractional_max_pool{dims}d")(x, 2, output_ratio=0.6)
+    y.sum().backward()
+    assert eg.memory.stats()["peak"] - before < 16 * x.numel() * 4 + (1 << 20)
+    assert x.grad.sum().item() == y.numel()
+
+
+def test_fractional_max_pool_takes_the_first_of_equal_values_and_nan():
+    x = eg.zeros(1, 1, 4, 4)
+    samples = eg.full((1, 1, 2), 0.5)
+    call = partial(F.fractional_max_pool2d, return_indices=True, _random_samples=samples)
+    assert call(x, 4, 1)[1].item() == 0
+    x[0, 0, 1, 2] = x[0, 0, 2, 1] = math.nan
+    y, at = call(x, 4, 1)
+    assert y.isnan().all() and at.item() == 9
 
 
 def test_pools_of_an_empty_batch():

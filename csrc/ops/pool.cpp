@@ -70,6 +70,14 @@ Tensor plane_gather(const Tensor& x, const Tensor& index, int64_t dims) {
   return apply(PlaneGather{x.sizes(), dims}, x, index);
 }
 
+EG_OP(
+    +[](const Tensor& input, const Tensor& index, int64_t dims) {
+      return plane_gather(input, index, dims);
+    },
+    "_plane_gather(input, index, dims)",
+    "Elements of each plane, the last `dims` dimensions, by positions in it that are in range.",
+    kInternal)
+
 // --- windows ---------------------------------------------------------------------------------------------------------
 
 struct Windows {

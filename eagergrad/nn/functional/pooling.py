@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -382,6 +383,36 @@ def _fractional_starts(samples: Tensor, size: int, out: int, kernel: int) -> Ten
     return eg.cat([starts, last], 1)
 
 
+def _greatest_of_windows(
+    flat: Tensor,
+    samples: Tensor,
+    spatial: tuple[int, ...],
+    out: tuple[int, ...],
+    kernel: tuple[int, ...],
+) -> Tensor:
+    """Positions (planes, 1, windows) of the maxima: the first of equal values, the last NaN."""
+    n, planes = len(spatial), flat.shape[0]
+    first = samples.new_zeros((planes, 1), dtype=eg.int64)  # of each window
+    for d in range(n):
+        # the samples are in the order width, height, (time first in three dimensions)
+        column = n - 1 - d if n == 2 else d
+        starts = _fractional_starts(samples[:, column], spatial[d], out[d], kernel[d])
+        first = (first.unsqueeze(2) * spatial[d] + starts.unsqueeze(1)).reshape(planes, -1)
+    best, at = None, first.unsqueeze(1)
+    for taps in itertools.product(*map(range, kernel)):
+        step = 0
+        for tap, size in zip(taps, spatial, strict=True):
+            step = step * size + tap
+        position = first.unsqueeze(1) + step
+        value = _ops._plane_gather(flat, position, 1)
+        if best is None:
+            best = value
+            continue
+        better = (value > best) | value.isnan()
+        best, at = eg.where(better, value, best), eg.where(better, position, at)
+    return at
+
+
 def _fractional(
     n: int,
     input: Tensor,
@@ -417,19 +448,10 @@ def _fractional(
         )
     samples = random_samples[:batch].reshape(-1, n)
     planes = samples.shape[0]
-    # position of every element of every window, dimension by dimension
-    position = samples.new_zeros((planes, 1, 1), dtype=eg.int64)
-    for d in range(n):
-        # the samples are in the order width, height, (time first in three dimensions)
-        column = n - 1 - d if n == 2 else d
-        starts = _fractional_starts(samples[:, column], spatial[d], out[d], kernel[d])
-        taps = starts.unsqueeze(2) + eg.arange(kernel[d], device=samples.device)
-        a = position.unsqueeze(2).unsqueeze(4) * spatial[d]
-        joined = a + taps.unsqueeze(1).unsqueeze(3)
-        position = joined.reshape(planes, position.shape[1] * out[d], position.shape[2] * kernel[d])
-    flat = input.reshape(planes, 1, math.prod(spatial)).expand(planes, position.shape[1], -1)
-    values, at = flat.gather(2, position).max(2)
-    indices = position.gather(2, at.unsqueeze(2)).squeeze(2)
+    flat = input.reshape(planes, 1, math.prod(spatial))
+    with eg.no_grad():
+        indices = _greatest_of_windows(flat, samples, spatial, out, kernel)
+    values = _ops._plane_gather(flat, indices, 1)
     return values.reshape(*lead, *out), indices.reshape(*lead, *out)
 
 
