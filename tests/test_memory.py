@@ -1,9 +1,11 @@
 """What the allocator holds and gives back."""
 
 import code
+import gc
 import re
 import sys
 import traceback
+import weakref
 from pathlib import Path
 
 import pytest
@@ -138,3 +140,89 @@ def test_cleanup_inside_of_a_handler_leaves_what_still_runs():
         sys.last_value = error
         eg.cleanup()
     assert x.tolist() == [1.0] * 3
+
+
+class Own:
+    """Something whose end can be seen."""
+
+
+def keep(*things):
+    """Named in a function, which then holds them."""
+
+
+def cycle_by_hook(own):
+    y = eg.ones(3, requires_grad=True) * 2
+    y.register_hook(lambda g: keep(y, own))
+    return y
+
+
+def cycle_by_hook_of_leaf(own):
+    x = eg.ones(3, requires_grad=True)
+    x.register_hook(lambda g: keep(x, own))
+    x.register_post_accumulate_grad_hook(lambda t: keep(x, own))
+    return x
+
+
+def cycle_by_hook_of_node(own):
+    y = eg.ones(3, requires_grad=True) * 2
+    y.grad_fn.register_prehook(lambda g: keep(y, own))
+    y.grad_fn.register_hook(lambda g, h: keep(y, own))
+    return y
+
+
+class KeepsOutput(eg.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, own):
+        ctx.y, ctx.own = x.exp(), own
+        return ctx.y
+
+    @staticmethod
+    def backward(ctx, g):
+        assert ctx.own is not None
+        return g * ctx.y, None
+
+
+def cycle_by_context(own):
+    return KeepsOutput.apply(eg.ones(3, requires_grad=True), own)
+
+
+def cycle_by_attribute(own):
+    x = eg.ones(3, requires_grad=True)
+    x.note = (x, own)
+    return x
+
+
+CYCLES = [
+    cycle_by_hook,
+    cycle_by_hook_of_leaf,
+    cycle_by_hook_of_node,
+    cycle_by_context,
+    cycle_by_attribute,
+]
+
+
+@pytest.mark.parametrize("make", CYCLES)
+@pytest.mark.parametrize("walk", [False, True])
+def test_the_collector_sees_cycles_through_tensors(make, walk):
+    own = Own()
+    gone = weakref.ref(own)
+    t = make(own)
+    del own
+    gc.collect()
+    assert gone() is not None  # t is in use, and what hangs on it
+    if walk:
+        t.sum().backward()
+    del t
+    gc.collect()
+    assert gone() is None
+
+
+def test_what_another_tensor_leads_to_is_not_collected():
+    calls = []
+    y = cycle_by_hook(calls)
+    y.register_hook(lambda g: calls.append(g.tolist()))
+    loss = y.sum()
+    del y
+    gc.collect()
+    loss.backward()
+    assert calls == [[1.0] * 3]

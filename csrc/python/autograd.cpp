@@ -141,7 +141,7 @@ class PythonNode final : public Node {
     const Object done(PyObject_CallMethod(ctx_.get(), "_release", nullptr));
     if (!done) PyErr_Clear();
   }
-  PyObject* context() const { return ctx_.get(); }
+  PyObject* context() const { return ctx_.held(); }
 
  private:
   Callable ctx_, place_;
@@ -591,6 +591,32 @@ PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr}
                            {nullptr, nullptr, 0, nullptr}};
 
 }  // namespace
+
+int visit_history(const TensorImpl& t, visitproc visit, void* arg) {
+  const auto hook = [&](const Hook& h) {
+    const auto* python = h.use_count() == 1 ? dynamic_cast<const PythonHook*>(&h) : nullptr;
+    return python ? visit(python->f.held(), arg) : 0;
+  };
+  const auto node_hook = [&](const Node::NodeHook& h) {
+    const auto* python = h.use_count() == 1 ? dynamic_cast<const PythonNodeHook*>(&h) : nullptr;
+    return python ? visit(python->f.held(), arg) : 0;
+  };
+  if (t.meta) {
+    for (const Hooks* hooks : {&t.meta->hooks, &t.meta->post_accumulate_hooks})
+      for (const Ref<Hook>& h : *hooks)
+        if (const int stop = hook(*h)) return stop;
+  }
+  const Node* const node = t.grad_fn.get();
+  if (!node || node->use_count() != 1) return 0;
+  for (const Node::OutputHook& h : node->hooks)
+    if (const int stop = hook(*h.hook)) return stop;
+  for (const auto* hooks : {&node->pre_hooks, &node->post_hooks})
+    for (const Ref<Node::NodeHook>& h : *hooks)
+      if (const int stop = node_hook(*h)) return stop;
+  return typeid(*node) == typeid(PythonNode)  // final; quicker than a dynamic_cast
+             ? visit(static_cast<const PythonNode*>(node)->context(), arg)
+             : 0;
+}
 
 PyObject* wrap_node(const Ref<Node>& node) {
   if (!node) return Py_NewRef(Py_None);

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <atomic>
+
 #include "python/common.h"
 #include "tape/node.h"
 
@@ -14,16 +16,25 @@ PyObject* wrap_node(const Ref<Node>& node);
 // Raises unless node is a Node that has output nr.
 void check_edge(PyObject* node, unsigned nr);
 
+// For the garbage collector: what a tensor's place on the tape holds of Python (hooks, a Function's context), as far as nobody
+// else holds the place. What lies further back stays unseen.
+int visit_history(const TensorImpl& t, visitproc visit, void* arg);
+
+// Threads at work without the interpreter's lock. It changes only with the lock held, so not while the collector runs.
+extern std::atomic<int> working_unlocked;
+
 // A callable that outlives a call, dropped with the interpreter's lock held.
 class Callable {
  public:
-  explicit Callable(PyObject* f) : f_(Py_NewRef(f)) {}
+  explicit Callable(PyObject* f) : f_(Py_NewRef(f)) { any = true; }
   ~Callable() {
     const PyGILState_STATE state = PyGILState_Ensure();
     Py_DECREF(f_);
     PyGILState_Release(state);
   }
   Callable(const Callable&) = delete;
+  static inline bool any = false;  // was one ever made?
+  PyObject* held() const { return f_; }
   PyObject* get() const {
     device_step = 0;  // what is called may choose another stream
     return f_;

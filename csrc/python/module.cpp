@@ -107,8 +107,17 @@ static void add_generator(py::module_& m) {
 
 // --- the interpreter's lock and Ctrl-C -----------------------------------------------------------------------------
 
-static void* release_gil() { return PyGILState_Check() ? PyEval_SaveThread() : nullptr; }
-static void acquire_gil(void* state) { PyEval_RestoreThread(static_cast<PyThreadState*>(state)); }
+std::atomic<int> working_unlocked{0};
+
+static void* release_gil() {
+  if (!PyGILState_Check()) return nullptr;
+  ++working_unlocked;
+  return PyEval_SaveThread();
+}
+static void acquire_gil(void* state) {
+  PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+  --working_unlocked;
+}
 
 static void warn(const std::string& message) {
   if (PyErr_WarnEx(PyExc_UserWarning, message.c_str(), 1) < 0) throw PythonError();

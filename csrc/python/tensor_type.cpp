@@ -9,6 +9,7 @@
 #include "ops/row_sparse.h"
 #include "ops/watch.h"
 #include "python/autocast.h"
+#include "python/autograd.h"
 #include "python/common.h"
 #include "tape/engine.h"
 
@@ -61,6 +62,16 @@ static void tensor_dealloc(PyObject* o) {
   PyTypeObject* type = Py_TYPE(o);
   type->tp_free(o);
   Py_DECREF(type);
+}
+
+// The garbage collector asks by way of the class Tensor. Cycles that it may take apart go through attributes, hooks and
+// contexts; counts of references tell who else holds these, so no thread may be at work without the lock.
+static int tensor_traverse(PyObject* o, visitproc visit, void* arg) {
+  const auto* self = reinterpret_cast<PyTensor*>(o);
+  Py_VISIT(self->dict);
+  const TensorImpl* const impl = self->impl;
+  if (!Callable::any || !impl || impl->use_count() != 1 || working_unlocked != 0) return 0;
+  return visit_history(*impl, visit, arg);
 }
 
 // TensorBase.__new__(cls, tensor): another object over the same memory, without history.
@@ -507,6 +518,7 @@ PyMemberDef tensor_members[] = {
 #define EG_SLOT(slot, f) {slot, reinterpret_cast<void*>(f)}
 static PyType_Slot tensor_slots[] = {
     EG_SLOT(Py_tp_dealloc, tensor_dealloc),
+    EG_SLOT(Py_tp_traverse, tensor_traverse),
     EG_SLOT(Py_tp_new, tensor_new),
     EG_SLOT(Py_tp_richcompare, tensor_compare),
     EG_SLOT(Py_tp_hash, tensor_hash),
