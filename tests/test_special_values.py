@@ -626,3 +626,12 @@ def test_a_derivative_that_nobody_has_written_says_so(name: str) -> None:
     assert slope.isfinite().all() and slope != 0
     with pytest.raises(NotImplementedError, match="airy_ai"):
         eg.special.airy_ai(a).sum().backward()
+
+
+@pytest.mark.parametrize("op", ["floor_divide", "remainder", "fmod"])
+def test_nothing_may_be_divided_by_zero(op: str) -> None:
+    empty, zero = eg.zeros(0, 3, dtype=eg.int64), eg.zeros(1, 3, dtype=eg.int64)
+    assert getattr(eg, op)(empty, zero).shape == (0, 3)
+    assert getattr(eg, op)(empty, 0).shape == (0, 3)
+    with pytest.raises(RuntimeError, match="division by zero"):
+        getattr(eg, op)(zero, 0)

@@ -521,8 +521,8 @@ void check_bool_arithmetic(Binary op, const Tensor& a, const Tensor& b) {
 }
 
 // Whole numbers divided by zero: refused, as there is no infinity to give back.
-void check_divisor(const Row& row, const Tensor& b, DType common) {
-  if (is_floating(common)) return;
+void check_divisor(const Row& row, const Tensor& a, const Tensor& b, DType common) {
+  if (is_floating(common) || a.numel() == 0) return;
   if (!b.device().is_cpu())
     return require(ne(b, Tensor(0)),
                    {ErrorKind::Runtime, row.name, "ZeroDivisionError: integer division by zero"});
@@ -561,7 +561,7 @@ Call binary_call(Binary op, const Tensor* const* inputs) {
   check_dtype(row, takes(op), common);
   if (op == Binary::sub) check_bool_arithmetic(op, a, b);
   if (op == Binary::remainder || op == Binary::fmod || op == Binary::floor_divide)
-    check_divisor(row, b, common);
+    check_divisor(row, a, b, common);
   if (op == Binary::pow && b.is_weak() && is_integral(common))
     EG_CHECK(b.item().to_double() >= 0,
              "[pow] Integers to negative integer powers are not allowed.");

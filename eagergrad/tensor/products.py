@@ -167,7 +167,7 @@ def _contract(a: _Factor, b: _Factor, keep: set[Any]) -> tuple[Any, _Factor]:
     b.sum_out(keep | set(a.labels))
     size = a.size()
     for k, n in b.size().items():
-        size[k] = max(size.get(k, 1), n) if 1 in (size.get(k, 1), n) else n
+        size[k] = n if size.get(k, 1) == 1 else size[k]
     common = [k for k in a.labels if k in b.labels]
     batch = [k for k in common if k in keep]
     inner = [k for k in common if k not in keep]
@@ -218,7 +218,7 @@ def _plan(equation: str, shapes: tuple[tuple[int, ...], ...]) -> _Plan:
                         f"einsum(): subscript {k} has size {n} for operand {at} which does not broadcast with previously "
                         f"seen size {sizes[k]}"
                     )
-                sizes[k] = max(sizes[k], n)
+                sizes[k] = n if sizes[k] == 1 else sizes[k]
     factors = [_Factor(term, shape) for term, shape in zip(labels, shapes, strict=True)]
     for x in factors:
         x.merge_repeated()
