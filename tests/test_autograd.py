@@ -266,6 +266,18 @@ def test_post_accumulate_hooks_see_the_finished_leaf() -> None:
     assert seen == [(True, 2.0)]
 
 
+def test_each_output_wants_its_gradient() -> None:
+    x = leaf(1.0, 2.0)
+    y, z = x * 2, (x * 3).sum()
+    with pytest.raises(RuntimeError, match="got 2 tensors and 1 gradients"):
+        eg.autograd.grad((y, z), x, eg.ones_like(y))
+    with pytest.raises(RuntimeError, match="got 2 tensors and 1 gradients"):
+        eg.autograd.backward((y, z), [eg.ones_like(y)])
+    with pytest.raises(RuntimeError, match="cannot be empty"):
+        eg.autograd.grad(z, [])
+    assert eg.autograd.grad((y, z), x, [eg.ones_like(y), None])[0].tolist() == [5.0, 5.0]
+
+
 def test_hooks_fire_in_grad_too() -> None:
     x, seen = leaf(1.0), []
     h = x * 2

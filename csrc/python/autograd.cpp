@@ -401,17 +401,27 @@ TensorList tensors_of(PyObject* o, const char* what, bool allow_none) {
   return list;
 }
 
+// None, or one for each root.
+TensorList gradients_of(const TensorList& roots, PyObject* o, const char* what) {
+  TensorList list = tensors_of(o, what, true);
+  EG_CHECK(o == Py_None || list.size() >= roots.size(), "got ", roots.size(), " tensors and ",
+           list.size(), " gradients");
+  return list;
+}
+
 // run_backward(tensors, grad_tensors, retain_graph, create_graph, inputs or None)
 PyObject* run_backward(PyObject*, PyObject* args) {
   return guarded([&]() -> PyObject* {
-    PyObject *roots, *grads, *inputs;
+    PyObject *tensors, *grads, *inputs;
     int retain, create;
-    if (!PyArg_ParseTuple(args, "OOppO", &roots, &grads, &retain, &create, &inputs)) return nullptr;
-    const TensorList wanted = tensors_of(inputs, "inputs", false);
+    if (!PyArg_ParseTuple(args, "OOppO", &tensors, &grads, &retain, &create, &inputs))
+      return nullptr;
+    const TensorList roots = tensors_of(tensors, "tensors", false),
+                     wanted = tensors_of(inputs, "inputs", false);
     EG_CHECK(inputs == Py_None || !wanted.empty(),
              "'inputs' argument to backward cannot be empty.");
-    backward(tensors_of(roots, "tensors", false), tensors_of(grads, "grad_tensors", true),
-             {retain != 0, create != 0}, inputs == Py_None ? nullptr : &wanted);
+    backward(roots, gradients_of(roots, grads, "grad_tensors"), {retain != 0, create != 0},
+             inputs == Py_None ? nullptr : &wanted);
     return Py_NewRef(Py_None);
   });
 }
@@ -419,12 +429,15 @@ PyObject* run_backward(PyObject*, PyObject* args) {
 // run_grad(outputs, grad_outputs, inputs, retain_graph, create_graph) -> tuple with None where there is no path
 PyObject* run_grad(PyObject*, PyObject* args) {
   return guarded([&]() -> PyObject* {
-    PyObject *roots, *grads, *inputs;
+    PyObject *outputs, *grads, *inputs;
     int retain, create;
-    if (!PyArg_ParseTuple(args, "OOOpp", &roots, &grads, &inputs, &retain, &create)) return nullptr;
+    if (!PyArg_ParseTuple(args, "OOOpp", &outputs, &grads, &inputs, &retain, &create))
+      return nullptr;
+    const TensorList roots = tensors_of(outputs, "outputs", false),
+                     wanted = tensors_of(inputs, "inputs", false);
+    EG_CHECK(!wanted.empty(), "`inputs` argument to `grad()` cannot be empty.");
     const TensorList results =
-        grad(tensors_of(roots, "outputs", false), tensors_of(grads, "grad_outputs", true),
-             tensors_of(inputs, "inputs", false), {retain != 0, create != 0});
+        grad(roots, gradients_of(roots, grads, "grad_outputs"), wanted, {retain != 0, create != 0});
     Object tuple = checked(PyTuple_New(Py_ssize_t(results.size())));
     for (size_t i = 0; i < results.size(); ++i)
       PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), wrap(results[i]));
