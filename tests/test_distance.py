@@ -109,3 +109,32 @@ def test_elements_picked_from_rows_of_every_length(dtype, n):
     np.testing.assert_array_equal(
         ours.unique_consecutive().numpy(), theirs.unique_consecutive().numpy()
     )
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64])
+@pytest.mark.parametrize("width", [1, 5, 64, 65, 150])
+@pytest.mark.parametrize("rows", [(8, 16), (9, 45), (67, 40), (140, 33)])
+def test_many_rows_go_by_tiles(rows, width, dtype):
+    rng = np.random.default_rng(6)
+    a, b = (rng.standard_normal((2, n, width)).astype("f4").astype("f8") for n in rows)
+    a[0, 3, 0] = a[1, 2, width // 2] = np.nan
+    apart = np.abs(a[:, :, None] - b[:, None])
+    single = np.abs(a[0, :, None] - a[0][None])[np.triu_indices(rows[0], 1)]
+    x, y = eg.tensor(a, dtype=dtype), eg.tensor(b, dtype=dtype)
+    norms = {
+        0: lambda d: (d != 0).sum(-1),
+        1: lambda d: d.sum(-1),
+        2: lambda d: np.sqrt((d**2).sum(-1)),
+        np.inf: lambda d: d.max(-1),
+    }
+    for p, norm in norms.items():
+        found = eg.cdist(x, y, p, "donot_use_mm_for_euclid_dist")
+        np.testing.assert_allclose(found.numpy(), norm(apart), rtol=1e-5)
+        np.testing.assert_allclose(eg.pdist(x[0], p).numpy(), norm(single), rtol=1e-5)
+    np.testing.assert_allclose(eg.cdist(x, y).numpy(), norms[2](apart), rtol=1e-4, atol=1e-3)
+
+
+def test_short_rows_are_not_multiplied():
+    x = eg.tensor([[1e4, 0.0], [1e4, 1e-2]]).repeat(20, 1)  # products would cancel
+    found = eg.cdist(x, x)[0, 1].item()
+    assert found == pytest.approx(1e-2, rel=1e-5)

@@ -1,6 +1,8 @@
 #include "kernels/distance.h"
 
 #include "kernels/grain.h"
+#include "kernels/lanes.h"
+#include "kernels/scratch.h"
 #include "kernels/simd.h"
 #include "kernels/vocabulary.h"
 
@@ -20,8 +22,14 @@ struct Zero {  // how many are not 0
     return sum + (d != 0 ? splat(T(1)) : Vec<T>{});
   }
   static EG_INLINE T add(T sum, T d) { return sum + T(d != 0); }
-  static EG_INLINE T join(T a, T b) { return a + b; }
-  static EG_INLINE T finish(T sum) { return sum; }
+  template <class V>
+  static EG_INLINE V join(V a, V b) {
+    return a + b;
+  }
+  template <class V>
+  static EG_INLINE V finish(V sum) {
+    return sum;
+  }
   static EG_INLINE T scale(T, T) { return 0; }
   static EG_INLINE T slope(T, T, T) { return 0; }
 };
@@ -29,8 +37,14 @@ template <class T>
 struct One {
   static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) { return sum + size_of<T>(d); }
   static EG_INLINE T add(T sum, T d) { return sum + vocabulary::abs(d); }
-  static EG_INLINE T join(T a, T b) { return a + b; }
-  static EG_INLINE T finish(T sum) { return sum; }
+  template <class V>
+  static EG_INLINE V join(V a, V b) {
+    return a + b;
+  }
+  template <class V>
+  static EG_INLINE V finish(V sum) {
+    return sum;
+  }
   static EG_INLINE T scale(T g, T) { return g; }
   static EG_INLINE T slope(T d, T scale, T) { return d > 0 ? scale : d < 0 ? -scale : T(0); }
 };
@@ -38,8 +52,12 @@ template <class T>
 struct Two {
   static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) { return sum + d * d; }
   static EG_INLINE T add(T sum, T d) { return sum + d * d; }
-  static EG_INLINE T join(T a, T b) { return a + b; }
+  template <class V>
+  static EG_INLINE V join(V a, V b) {
+    return a + b;
+  }
   static EG_INLINE T finish(T sum) { return vocabulary::sqrt(sum); }
+  static EG_INLINE Vec<T> finish(Vec<T> sum) { return sqrt(lanes::Lanes<T>(sum)).v; }
   static EG_INLINE T scale(T g, T y) { return y == 0 ? T(0) : g / y; }
   static EG_INLINE T slope(T d, T scale, T) { return d * scale; }
 };
@@ -49,9 +67,15 @@ struct Largest {
     const Vec<T> size = size_of<T>(d);
     return (size > sum) | (size != size) ? size : sum;
   }
-  static EG_INLINE T join(T a, T b) { return (b > a) | (b != b) ? b : a; }
+  template <class V>
+  static EG_INLINE V join(V a, V b) {
+    return (b > a) | (b != b) ? b : a;
+  }
   static EG_INLINE T add(T sum, T d) { return join(sum, vocabulary::abs(d)); }
-  static EG_INLINE T finish(T sum) { return sum; }
+  template <class V>
+  static EG_INLINE V finish(V sum) {
+    return sum;
+  }
   static EG_INLINE T scale(T g, T) { return g; }
   static EG_INLINE T slope(T d, T scale, T y) {
     const T there = vocabulary::abs(d) == y ? scale : T(0);
@@ -128,8 +152,80 @@ EG_INLINE int64_t pair_index(int64_t n, int64_t i, int64_t j) {
   return i * n - i * (i + 1) / 2 + j - i - 1;
 }
 
+// A row of lanes for each element of as many rows as a vector has lanes, of which there are `count`.
+template <class T>
+EG_INLINE void lay_across(const T* rows, int64_t count, int64_t width, T* tile) {
+  constexpr int64_t L = kLanes<T>;
+  for (int64_t l = 0; l < L; ++l) {
+    const T* row = rows + min64(l, count - 1) * width;
+    for (int64_t k = 0; k < width; ++k) tile[k * L + l] = row[k];
+  }
+}
+// Distances of R rows to those of a tile, summed by runs.
+template <class N, int R, class T>
+EG_INLINE void tile_distances(const T* rows, const T* tile, int64_t width, T* out) {
+  constexpr int64_t L = kLanes<T>, kRun = 64;
+  Vec<T> sum[R] = {};
+  for (int64_t begin = 0; begin < width; begin += kRun) {
+    const int64_t end = min64(begin + kRun, width);
+    Vec<T> part[R] = {};
+    for (int64_t k = begin; k < end; ++k) {
+      const Vec<T> other = load(tile + k * L);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) part[r] = N::add(part[r], rows[r * width + k] - other);
+    }
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) sum[r] = N::join(sum[r], part[r]);
+  }
+  for (int r = 0; r < R; ++r) store(out + r * L, N::finish(sum[r]));
+}
+// Many rows with many: some tiles of the second ones, which stay in cache, are laid across once for a run of the first.
+template <class N, class T>
+void forward_by_tiles(const DistanceShape& s, const T* a, const T* b, T* y) {
+  constexpr int64_t L = kLanes<T>, kRows = 4, kTileBytes = 32 << 10;
+  const int64_t run = max64(kRows, min64(64, s.a_rows / 2 / kRows * kRows));
+  const int64_t runs = ceil_div(s.a_rows, run), tile = s.width * L;
+  const int64_t tiles = max64(1, min64(ceil_div(s.b_rows, L), kTileBytes / (tile * sizeof(T) + 1)));
+  parallel_for(s.batch * runs, grain_of(run * s.b_rows * s.width), [&](int64_t u0, int64_t u1) {
+    Scratch<T> across(tiles * tile);
+    T out[kRows * L];
+    for (int64_t u = u0; u < u1; ++u) {
+      const int64_t batch = u / runs, first = u % runs * run, last = min64(first + run, s.a_rows);
+      const T *rows = a + batch * s.a_rows * s.width, *others = b + batch * s.b_rows * s.width;
+      for (int64_t j0 = s.pairs ? first + 1 : 0; j0 < s.b_rows; j0 += tiles * L) {
+        const int64_t j1 = min64(j0 + tiles * L, s.b_rows);
+        for (int64_t j = j0; j < j1; j += L)
+          lay_across(others + j * s.width, min64(L, j1 - j), s.width,
+                     across.data() + (j - j0) / L * tile);
+        for (int64_t i = first; i < last; i += kRows) {
+          const int64_t m = min64(kRows, last - i);
+          for (int64_t j = j0; j < j1; j += L) {
+            const T* there = across.data() + (j - j0) / L * tile;
+            if (m == kRows)
+              tile_distances<N, kRows>(rows + i * s.width, there, s.width, out);
+            else
+              for (int64_t r = 0; r < m; ++r)
+                tile_distances<N, 1>(rows + (i + r) * s.width, there, s.width, out + r * L);
+            for (int64_t r = 0; r < m; ++r) {
+              const int64_t row = i + r, skip = s.pairs ? max64(0, row + 1 - j) : 0;
+              T* to = s.pairs ? y + pair_index(s.a_rows, row, j)
+                              : y + (batch * s.a_rows + row) * s.b_rows + j;
+              if (skip == 0 && j + L <= j1)
+                store(to, load(out + r * L));
+              else
+                for (int64_t l = skip; l < j1 - j && l < L; ++l) to[l] = out[r * L + l];
+            }
+          }
+        }
+      }
+    }
+  });
+}
+
 template <class N, class T>
 void forward(const DistanceShape& s, const T* a, const T* b, T* y) {
+  if constexpr (!is_general<N>)
+    if (s.a_rows >= 8 && s.b_rows >= kLanes<T>) return forward_by_tiles<N>(s, a, b, y);
   const T p = T(s.p);
   parallel_for(s.batch * s.a_rows, grain_of(s.b_rows * s.width), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r) {

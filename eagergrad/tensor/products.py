@@ -338,12 +338,19 @@ def cdist(
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
     large = x1.shape[-2] > 25 or x2.shape[-2] > 25
+    # Short rows are compared faster than they are multiplied, and without cancellation.
+    short = x1.shape[-1] <= 32 and x1.device.type == "cpu"
     mm = compute_mode == "use_mm_for_euclid_dist" or (
-        large and compute_mode != "donot_use_mm_for_euclid_dist"
+        large and not short and compute_mode != "donot_use_mm_for_euclid_dist"
     )
     if p == 2 and mm and x1.dtype.is_floating_point:
-        squares = (x1 * x1).sum(-1, True) + (x2 * x2).sum(-1).unsqueeze(-2)
-        squared = (squares - 2 * (x1 @ x2.mT)).clamp(min=0)
+        # |a|^2 - 2 a b + |b|^2 in one product
+        squares = [(x * x).sum(-1, True) for x in (x1, x2)]
+        ones = [x.new_ones(x.shape) for x in squares]
+        left = _ops["cat"]([-2 * x1, squares[0], ones[0]], -1)
+        squared = (left @ _ops["cat"]([x2, ones[1], squares[1]], -1).mT).clamp(min=0)
+        if not squared.requires_grad:
+            return squared.sqrt()
         # sqrt has no gradient at 0: there it is 0.
         zero = squared == 0
         y = squared.masked_fill(zero, 1.0).sqrt().masked_fill(zero, 0.0)
