@@ -306,7 +306,11 @@ EG_INLINE void for_channels(const ChannelShape& s, int64_t block, F&& body) {
     }
   });
 }
-constexpr int64_t kColumns = 64;
+// Columns of a pass over rows: wide stretches of rows that are far apart, where they are enough for all threads.
+constexpr int64_t kColumns = 256;
+EG_INLINE int64_t columns_of_pass(const ChannelShape& s) {
+  return s.channels >= 1024 ? kColumns : 64;
+}
 
 // Column sums of row(r)(column) for `n` <= kColumns neighbouring columns: runs of kBlock rows in T, runs in double.
 template <class T, class F>
@@ -328,7 +332,7 @@ template <class T>
 void moments(const ChannelShape& s, Source<T> x, T* mean, T* var) {
   const double count = double(s.outer * s.inner);
   if (s.inner == 1) {
-    for_channels(s, kColumns, [&](int64_t c, int64_t n) {
+    for_channels(s, columns_of_pass(s), [&](int64_t c, int64_t n) {
       double total[kColumns];
       alignas(64) T room[kColumns];
       column_sums<T>(s.outer, n, total, [&](int64_t r) {
@@ -365,7 +369,7 @@ void sums(const ChannelShape& s, Source<T> g, Source<T> x, const T* mean, int64_
           T* sum_g) {
   T* sum_gx = sum_g + s.channels;
   if (s.inner == 1) {
-    for_channels(s, kColumns, [&](int64_t c, int64_t n) {
+    for_channels(s, columns_of_pass(s), [&](int64_t c, int64_t n) {
       double total[kColumns];
       alignas(64) T g_room[kColumns], x_room[kColumns], means[kColumns];
       for (int64_t i = 0; i < n; ++i) means[i] = mean[(c + i) / per_mean];
