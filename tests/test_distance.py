@@ -30,6 +30,17 @@ def test_distances_agree_with_numpy(p, width):
         np.testing.assert_allclose(eg.nn.functional.pdist(x[0], p).numpy(), among, rtol=rtol)
 
 
+@pytest.mark.parametrize("p", [1, 2, math.inf])
+@pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16], ids=str)
+def test_gradients_of_halves_are_those_of_floats(p, dtype):
+    halves = [eg.tensor(draw(n, 9, seed=n), dtype=dtype).requires_grad_() for n in (4, 5)]
+    floats = [x.detach().float().requires_grad_() for x in halves]
+    for f in (lambda a, b: eg.cdist(a, b, p), lambda a, b: eg.nn.functional.pdist(a, p) + b.sum()):
+        found = eg.autograd.grad(f(*halves).sum(), halves)
+        for g, wanted in zip(found, eg.autograd.grad(f(*floats).sum(), floats)):
+            np.testing.assert_allclose(g.float().numpy(), wanted.numpy(), rtol=2e-2, atol=2e-2)
+
+
 @pytest.mark.parametrize("p", NORMS)
 def test_gradients_of_distances_agree_with_torch(p):
     torch = pytest.importorskip("torch")

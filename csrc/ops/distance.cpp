@@ -61,11 +61,10 @@ struct Distance {
     } else {
       sizes.push_back(s.a_rows), sizes.push_back(s.b_rows);
     }
-    Tensor y = empty(sizes, x.dtype());
+    const Tensor y = empty(sizes, x.dtype());
     if (y.numel() > 0) kernels<DistanceKernels>().forward(s, x.dtype(), x.raw(), z.raw(), y.raw());
-    y = cast_data(y, a.dtype());
-    for (const Tensor& t : {a, b, y}) ctx.save(t);
-    return y;
+    for (const Tensor& t : {a, b, y}) ctx.save(t);  // as backward compares it: not rounded to halves
+    return cast_data(y, a.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
     const Tensor a = ctx.saved(0), b = ctx.saved(1);
