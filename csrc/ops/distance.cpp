@@ -63,7 +63,8 @@ struct Distance {
     }
     const Tensor y = empty(sizes, x.dtype());
     if (y.numel() > 0) kernels<DistanceKernels>().forward(s, x.dtype(), x.raw(), z.raw(), y.raw());
-    for (const Tensor& t : {a, b, y}) ctx.save(t);  // as backward compares it: not rounded to halves
+    for (const Tensor& t : {a, b, y})
+      ctx.save(t);  // as backward compares it: not rounded to halves
     return cast_data(y, a.dtype());
   }
   Tensors backward(Context& ctx, const Tensor& g) {
