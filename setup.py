@@ -70,6 +70,9 @@ COLD = (
 # -O3 makes twice the code of -O2: of small matrices, whole vectors already, it is faster by a tenth to a third; sorts are as quick or
 # quicker with -O2, selections (median, kthvalue) take a third more.
 WHOLE_VECTORS = ("small", "sort")
+# Loops of one line, whose rests of less than a vector take as much code again by narrower vectors.
+PLAIN_LOOPS = ("binary", "unary")
+NO_NARROW_RESTS = ["--param", "vect-epilogues-nomask=0"]
 # No faster with AVX-512 than with AVX2: not compiled for it, where both are.
 NARROW = ("ctc", "index", "shape", "vision")
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)
@@ -254,8 +257,11 @@ def jobs_of(tools: Toolchain) -> list[Job]:
             if not source.stem.endswith("_base") and not narrow:
                 small = level == 2 and source.stem in SMALL and not tools.sanitize
                 command = [*flags, "-Os"] if small else flags
-                if source.stem in WHOLE_VECTORS and not small and not tools.sanitize:
-                    command = [*flags, "-O2"]
+                if not small and not tools.sanitize:
+                    if source.stem in WHOLE_VECTORS:
+                        command = [*flags, "-O2"]
+                    if source.stem in PLAIN_LOOPS and tools.accepts(*NO_NARROW_RESTS):
+                        command = [*flags, *NO_NARROW_RESTS]
                 target = folder / f"kernels/{source.stem}.v{level}.o"
                 jobs.append(Job(source, target, command, shlex.join(command)))
     return [job._replace(source=job.source.relative_to(ROOT)) for job in jobs]
