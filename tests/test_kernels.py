@@ -267,3 +267,19 @@ def test_a_product_of_halves_is_rounded_once(dtype, m, k, n):
             biased = eg.nn.functional.linear(left, right.t(), c).double()
             sums = exact + c.double()
             assert ((biased - sums).abs() <= 0.51 * spacing * sums.abs() + 1e-5 * k).all()
+
+
+def test_roots_of_double_are_rounded_as_ieee_754_asks():
+    rng = np.random.default_rng(7)
+    x = np.concatenate(
+        [
+            rng.uniform(1, 4, 20003),
+            np.exp2(rng.uniform(-1074, 1024, 20003)),
+            np.nextafter(np.square(rng.uniform(1, 2, 20003)), 0),
+            4 - np.arange(1000) * 2.0**-51,
+            [0, -0.0, -1, math.inf, -math.inf, math.nan, 5e-324, 2.0**-967, 1.7976931348623157e308],
+        ]
+    )
+    with np.errstate(invalid="ignore"):
+        np.testing.assert_array_equal(eg.tensor(x).sqrt().numpy(), np.sqrt(x))
+    assert np.signbit(eg.tensor([-0.0], dtype=eg.float64).sqrt().numpy()).all()

@@ -154,6 +154,31 @@ EG_INLINE __m512 sqrt_of(__m512 x) {
   return __builtin_expect(extreme, 0) ? _mm512_mask_sqrt_ps(y, extreme, x) : y;
 }
 
+// The same of double with two steps: a third of the time.
+EG_INLINE __m512d sqrt_of(__m512d x) {
+  constexpr __mmask8 all = 0xff;
+  const __m512d estimate = _mm512_maskz_rsqrt14_pd(all, x), middle = _mm512_set1_pd(0.5);
+  __m512d y = _mm512_mul_pd(x, estimate), half = _mm512_mul_pd(estimate, middle);
+#pragma GCC unroll 2
+  for (int i = 0; i < 2; ++i) {
+    const __m512d r = _mm512_fnmadd_pd(y, half, middle);
+    y = _mm512_fmadd_pd(y, r, y);
+    half = _mm512_fmadd_pd(half, r, half);
+  }
+  y = _mm512_fmadd_pd(_mm512_fnmadd_pd(y, y, x), half, y);
+  // Below 2^-967 the correction has subnormal terms.
+  constexpr int64_t lowest = int64_t(56) << 52, beyond = int64_t(2047) << 52;
+  const __m512i from_lowest = _mm512_sub_epi64(_mm512_castpd_si512(x), _mm512_set1_epi64(lowest));
+  const __mmask8 extreme = _mm512_cmpge_epu64_mask(from_lowest, _mm512_set1_epi64(beyond - lowest));
+  return __builtin_expect(extreme, 0) ? _mm512_mask_sqrt_pd(y, extreme, x) : y;
+}
+EG_INLINE void each_root(int64_t n, double* y, const double* x) {
+  int64_t i = 0;
+  for (; i + 8 <= n; i += 8) _mm512_storeu_pd(y + i, sqrt_of(_mm512_loadu_pd(x + i)));
+  const __mmask8 rest = __mmask8((1u << (n - i)) - 1);
+  if (rest) _mm512_mask_storeu_pd(y + i, rest, sqrt_of(_mm512_maskz_loadu_pd(rest, x + i)));
+}
+
 // ---- log: of the mantissa in [0.75, 1.5) by a polynomial of degree 10, least squares at Chebyshev nodes with weights that even the
 // relative error out. Largest error over all floats 0.9 ulp. In a loop of its own an element takes what the C library's takes, which
 // is ten times slower where one in a vector is 0 or negative.

@@ -40,6 +40,7 @@ void forward_loop(char* const* p, const int64_t*, int64_t n, const double* attri
 #if defined(EG_AVX512_MATH)
   if constexpr (std::is_same_v<T, float> && std::is_same_v<R, float> && Op::vector)
     return each_vector([a](Floats v) { return Op::forward(v, a); }, n, y, x);
+  if constexpr (std::is_same_v<T, double> && std::is_same_v<Op, sqrt_op>) return each_root(n, y, x);
 #endif
   if constexpr (std::is_same_v<T, bool>)  // GCC vectorises the opposite of a byte, not of a bool
     each_element<Op::padded>([a](Bytes1 v) { return Op::forward(v.v != 0, a); }, n, y,
