@@ -283,3 +283,22 @@ def test_roots_of_double_are_rounded_as_ieee_754_asks():
     with np.errstate(invalid="ignore"):
         np.testing.assert_array_equal(eg.tensor(x).sqrt().numpy(), np.sqrt(x))
     assert np.signbit(eg.tensor([-0.0], dtype=eg.float64).sqrt().numpy()).all()
+
+
+@pytest.mark.parametrize("dtype", [eg.float16, eg.bfloat16])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(1, 300, 2100), (1, 65, 17), (3, 129, 1040), (4, 64, 40)]
+)
+def test_few_rows_of_halves_times_a_matrix(m, k, n, dtype):
+    rng = np.random.default_rng(8)
+    a, b = (eg.tensor(rng.standard_normal(s)).to(dtype) for s in ((m, k), (k, n)))
+    expected = (a.double() @ b.double()).numpy()
+    half_last_bit = 2.0**-11 if dtype == eg.float16 else 2.0**-8
+    for x in (a, a.t().contiguous().t()):
+        y = x @ b
+        np.testing.assert_allclose(y.double().numpy(), expected, rtol=half_last_bit, atol=1e-4)
+        assert eg.equal(y[:, :16], x @ b[:, :16])  # whatever is beside it
+    c = eg.ones(m, n, dtype=dtype)
+    np.testing.assert_allclose(
+        eg.addmm(c, a, b).double().numpy(), expected + 1, rtol=4 * half_last_bit, atol=4e-2
+    )

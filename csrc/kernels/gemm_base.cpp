@@ -115,43 +115,53 @@ template <class T>
 class ByFloats {
   // Of B at a time: elements, but some columns if they meet many rows of A.
   static constexpr int64_t kStrip = 1 << 16, kManyRows = 64, kColumns = 256;
+  // Where few rows of A meet each element of B, it is read as it lies: long stretches of its rows, some rows at a time.
+  static constexpr int64_t kFewRows = 4, kStretch = 1024, kDepth = 64;
 
  public:
   explicit ByFloats(const Gemm<T>& product)
       : g(product),
+        depth(product.m <= kFewRows && !product.trans_b ? min64(kDepth, product.k) : product.k),
         units(ceil_div(g.n, kUnit)),
         parts(number_of_parts()),
         width(most_columns()),
         a(g.m * g.k),
-        b(width * g.k),
+        b(width * depth),
         c(g.m * width) {}
 
   void run() {
     convert(a.data(), columns_of_a(), g.a, g.lda, rows_of_a(), columns_of_a());
     for (int64_t i = 0; i < parts; ++i) {
       const int64_t j = part_begin(g.n, i, parts), n = part_begin(g.n, i + 1, parts) - j;
-      const int64_t ldb = g.trans_b ? g.k : n;
-      if (g.trans_b)
-        convert(b.data(), ldb, g.b + j * g.ldb, g.ldb, n, g.k);
-      else
-        convert(b.data(), ldb, g.b + j, g.ldb, g.k, n);
       if (g.add) convert(c.data(), n, g.c + j, g.ldc, g.m, n);
-      product_of(Gemm<float>{g.trans_a, g.trans_b, g.add, g.m, n, g.k, a.data(), columns_of_a(),
-                             b.data(), ldb, c.data(), n});
+      for (int64_t at = 0; at < g.k; at += depth) add_terms(at, j, n);
       convert(g.c + j, g.ldc, c.data(), n, g.m, n);
     }
   }
 
  private:
   const Gemm<T>& g;
-  const int64_t units, parts, width;
+  const int64_t depth, units, parts, width;
   Scratch<float> a, b, c;
+
+  // Terms from `at` on, of n columns from j on.
+  void add_terms(int64_t at, int64_t j, int64_t n) {
+    const int64_t k = min64(depth, g.k - at), ldb = g.trans_b ? k : n;
+    if (g.trans_b)
+      convert(b.data(), ldb, g.b + j * g.ldb + at, g.ldb, n, k);
+    else
+      convert(b.data(), ldb, g.b + at * g.ldb + j, g.ldb, k, n);
+    const float* const from = a.data() + (g.trans_a ? at * columns_of_a() : at);
+    product_of(Gemm<float>{g.trans_a, g.trans_b, g.add || at > 0, g.m, n, k, from, columns_of_a(),
+                           b.data(), ldb, c.data(), n});
+  }
 
   int64_t rows_of_a() const { return g.trans_a ? g.k : g.m; }
   int64_t columns_of_a() const { return g.trans_a ? g.m : g.k; }
   // Of two units at least: how a column is summed must not depend on how many there are beside it.
   int64_t number_of_parts() const {
-    const int64_t columns = max64(kStrip / g.k, g.m < kManyRows ? kUnit : kColumns);
+    const int64_t columns =
+        depth < g.k ? kStretch : max64(kStrip / g.k, g.m < kManyRows ? kUnit : kColumns);
     return std::clamp<int64_t>(ceil_div(g.n, columns), 1, max64(1, units / 2));
   }
   int64_t most_columns() const { return ceil_div(units, parts) * kUnit; }
