@@ -186,6 +186,14 @@ def test_sequences_of_whole_numbers_start_from_whole_numbers():
     assert eg.linspace(4.3, 1, 4, dtype=eg.int64).tolist() == [4, 3, 2, 1]
 
 
+def test_std_of_equal_elements_has_derivatives_of_zero():
+    x = eg.ones(3, dtype=eg.float64, requires_grad=True)
+    w = eg.ones((), dtype=eg.float64, requires_grad=True)
+    (g,) = eg.autograd.grad(x.std() * w, x, create_graph=True)
+    assert [d.sum().item() for d in eg.autograd.grad(g.sum(), (x, w))] == [0.0, 0.0]
+    assert eg.func.jvp(eg.std, (x.detach(),), (eg.arange(3.0).double(),))[1].item() == 0.0
+
+
 def test_gradient_of_logcumsumexp_survives_large_numbers():
     x = eg.tensor([-800.0, 0.0, 800.0], dtype=eg.float64, requires_grad=True)
     (g,) = eg.autograd.grad(eg.logcumsumexp(x, 0).sum(), x, create_graph=True)

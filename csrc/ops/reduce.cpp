@@ -633,8 +633,10 @@ struct Deviation {
     return y;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    const Tensor y = ctx.saved(0);
-    return {where(eq(y, Tensor(0)), Tensor(0.0), div(g, mul(y, Tensor(2))))};
+    const Tensor y = ctx.saved(0), none = eq(y, Tensor(0));
+    // No division by 0 where it is thrown away: its derivative would not be.
+    const Tensor twice = where(none, Tensor(1.0), mul(y, Tensor(2)));
+    return {where(none, Tensor(0.0), div(g, twice))};
   }
 };
 Tensor deviation(const Tensor& variance) { return apply(Deviation{}, variance); }
