@@ -194,6 +194,12 @@ def test_std_of_equal_elements_has_derivatives_of_zero():
     assert eg.func.jvp(eg.std, (x.detach(),), (eg.arange(3.0).double(),))[1].item() == 0.0
 
 
+@pytest.mark.parametrize("p", [1.5, 2, 3])
+def test_norms_of_nothing_but_zeros_have_tangents_of_zero(p):
+    x, v = eg.zeros(3, dtype=eg.float64), eg.arange(3.0).double()
+    assert eg.func.jvp(lambda t: t.norm(p), (x,), (v,))[1].item() == 0.0
+
+
 def test_gradient_of_logcumsumexp_survives_large_numbers():
     x = eg.tensor([-800.0, 0.0, 800.0], dtype=eg.float64, requires_grad=True)
     (g,) = eg.autograd.grad(eg.logcumsumexp(x, 0).sum(), x, create_graph=True)

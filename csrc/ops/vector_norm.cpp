@@ -53,7 +53,9 @@ struct VectorNorm {
     }
     const Tensor slope =
         p < 2 ? mul(sign(x), pow(size, Tensor(p - 1))) : mul(x, pow(size, Tensor(p - 2)));
-    return {mul(slope, none(div(g, pow(y, Tensor(p - 1)))))};
+    // No division by 0 where it is thrown away: its derivative would not be.
+    const Tensor length = where(eq(y.detach(), zero), Tensor(1.0), y);
+    return {mul(slope, none(div(g, pow(length, Tensor(p - 1)))))};
   }
 };
 
