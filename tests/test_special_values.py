@@ -635,3 +635,33 @@ def test_nothing_may_be_divided_by_zero(op: str) -> None:
     assert getattr(eg, op)(empty, 0).shape == (0, 3)
     with pytest.raises(RuntimeError, match="division by zero"):
         getattr(eg, op)(zero, 0)
+
+
+KINKS = {
+    "elu": (eg.nn.functional.elu, [0.0, 100.0, 800.0, -1.0]),
+    "celu": (lambda x: eg.nn.functional.celu(x, 0.7), [0.0, 100.0, 800.0, -1.0]),
+    "selu": (eg.selu, [0.0, 100.0, 800.0, -1.0]),
+    "i1": (eg.special.i1, [0.0, 1.0]),
+    "i1e": (eg.special.i1e, [0.0, 1.0]),
+    "bessel_j1": (eg.special.bessel_j1, [0.0, 1.0]),
+    "spherical_bessel_j0": (eg.special.spherical_bessel_j0, [0.0, 1.0]),
+    "sinc": (eg.sinc, [0.0, 0.5]),
+    "x ** 0": (lambda x: x**0, [0.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+def test_derivatives_where_a_branch_is_not_taken_are_finite(name: str) -> None:
+    f, places = KINKS[name]
+    x = eg.tensor(places, dtype=eg.float64, requires_grad=True)
+    (g,) = eg.autograd.grad(f(x).sum(), x, create_graph=True)
+    (h,) = eg.autograd.grad(g.sum(), x)
+    _, along = eg.func.jvp(f, (x.detach(),), (eg.ones_like(x),))
+    assert eg.isfinite(h).all() and eg.allclose(along, g)
+    step, away = (
+        1e-6,
+        x.detach() != 0,
+    )  # the second derivative at 0 itself is that of the branch taken
+    before, behind = x.detach()[away] - step, x.detach()[away] + step
+    low, high = (eg.autograd.grad(f(z.requires_grad_()).sum(), z)[0] for z in (before, behind))
+    assert eg.allclose(h[away], (high - low) / (2 * step), atol=1e-6)
