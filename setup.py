@@ -153,7 +153,7 @@ class Toolchain:
         self.keep_symbols = keep_symbols or self.sanitize or enabled("EAGERGRAD_BUILD_DEBUG")
         self.base = [*self.cxx, *BASE_FLAGS]
         if self.sanitize:
-            self.base += ["-O1", "-g", "-fno-omit-frame-pointer", *SANITIZE_FLAGS]
+            self.base += ["-O1", "-g1", "-fno-omit-frame-pointer", *SANITIZE_FLAGS]
         elif enabled("EAGERGRAD_BUILD_DEBUG"):
             self.base += ["-g"]
         if (
