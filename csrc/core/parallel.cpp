@@ -4,6 +4,7 @@
 #include <sched.h>
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstdlib>
 #include <exception>
@@ -115,12 +116,24 @@ class Pool {
 #endif
   }
 
+  // Waking a sleeping thread takes longer than most kernels of a step, and the caller's time too: a worker stays awake from one to
+  // the next, and lets others have its processor.
+  void spin_until_next(uint64_t seen) const {
+    using Clock = std::chrono::steady_clock;
+    const auto until = Clock::now() + std::chrono::microseconds(200);
+    do {
+      for (int i = 0; i < 64; ++i) {
+        if (ticket_.load(std::memory_order_acquire) != seen) return;
+        pause();
+      }
+      std::this_thread::yield();
+    } while (Clock::now() < until);
+  }
+
   void loop() {
     uint64_t seen = 0;
     while (true) {
-      // Spin for some ten microseconds, the time between two kernels of a step, then sleep.
-      for (int spin = 0; spin < 400 && ticket_.load(std::memory_order_acquire) == seen; ++spin)
-        pause();
+      spin_until_next(seen);
       Job* job;
       {
         std::unique_lock<std::mutex> lock(mutex_);
