@@ -347,7 +347,7 @@ void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const 
     by_columns(n, width, sizeof(T), [&](int64_t first, int64_t last) {
       const int64_t columns = last - first;
       Scratch<bool> met(fresh ? rows : 0);  // rows that hold something
-      if (fresh) memset(met.data(), 0, size_t(rows));
+      if (fresh && rows > 0) memset(met.data(), 0, size_t(rows));
       RowSum<T> row(sums, columns);
       for (int64_t i = 0; i < n; ++i) {
         if (i + kAhead < n) fetch(in + from[i + kAhead] * width + first, columns);
