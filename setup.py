@@ -250,6 +250,7 @@ def jobs_of(tools: Toolchain) -> list[Job]:
                 )
             )
     levels = tools.levels()
+    plain = NO_NARROW_RESTS if tools.accepts(*NO_NARROW_RESTS) else []
     for level in levels:
         flags = tools.kernel(level)
         for source in sorted((ROOT / "csrc" / "kernels").glob("*.cpp")):
@@ -260,8 +261,8 @@ def jobs_of(tools: Toolchain) -> list[Job]:
                 if not small and not tools.sanitize:
                     if source.stem in WHOLE_VECTORS:
                         command = [*flags, "-O2"]
-                    if source.stem in PLAIN_LOOPS and tools.accepts(*NO_NARROW_RESTS):
-                        command = [*flags, *NO_NARROW_RESTS]
+                    if source.stem in PLAIN_LOOPS:
+                        command = [*flags, *plain]
                 target = folder / f"kernels/{source.stem}.v{level}.o"
                 jobs.append(Job(source, target, command, shlex.join(command)))
     return [job._replace(source=job.source.relative_to(ROOT)) for job in jobs]
