@@ -49,6 +49,24 @@ def test_a_tangent_stays_on_the_tape_of_its_primal() -> None:
         assert eg.autograd.grad(tangent, x)[0].item() == pytest.approx(3.0)
 
 
+@pytest.mark.parametrize("mode", ["dual tensors", "jvp"])
+def test_tangents_through_a_layer_are_recorded_for_its_weights(mode: str) -> None:
+    layer = eg.nn.Linear(3, 2).double()
+    x, v = X.double(), V.double()
+    if mode == "jvp":
+        value, tangent = eg.func.jvp(lambda x: layer(x) ** 3, (x,), (v,))
+    else:
+        with fwd.dual_level():
+            value, tangent = fwd.unpack_dual(layer(fwd.make_dual(x, v)) ** 3)
+    assert value.requires_grad
+    gradients = eg.autograd.grad(value.sum() + tangent.sum(), tuple(layer.parameters()))
+    y = layer(x)
+    moved = v @ layer.weight.T
+    wanted = eg.autograd.grad((y**3 + 3 * y**2 * moved).sum(), tuple(layer.parameters()))
+    for found, expected in zip(gradients, wanted, strict=True):
+        assert_close(found, expected)
+
+
 def test_levels_are_one_and_refuse_what_cannot_be() -> None:
     with pytest.raises(RuntimeError, match="no level exists"):
         fwd.make_dual(X, V)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import eagergrad as eg
+from eagergrad.autograd.graph import leaves_of
 
 __all__ = [
     "UnpackedDualTensor",
@@ -32,7 +33,6 @@ class _Level:
     def __init__(self) -> None:
         self.seeds: list[Any] = []
         self.tangents: list[Any] = []
-        self.recorded = False  # something here was on the tape before
 
 
 _levels: list[_Level] = []
@@ -112,7 +112,6 @@ def make_dual(tensor: Any, tangent: Any, *, level: int | None = None) -> Any:
         raise RuntimeError(
             f"Expected tangent of shape {list(tensor.shape)} like the primal, got {list(tangent.shape)}"
         )
-    here.recorded |= tensor.requires_grad or tangent.requires_grad
     seed = eg.zeros_like(tensor, requires_grad=True)
     here.seeds.append(seed)
     here.tangents.append(tangent)
@@ -146,9 +145,11 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
             tensor, here.seeds, cotangent, create_graph=True, allow_unused=True
         )
         pairs = [(p, t) for p, t in zip(pulled, here.tangents, strict=True) if p is not None]
-        primal = tensor if here.recorded or not pairs else tensor.detach()
         if not pairs:
-            return UnpackedDualTensor(primal, None)
+            return UnpackedDualTensor(tensor, None)
+        seeds = {id(seed) for seed in here.seeds}
+        recorded = any(id(leaf) not in seeds for leaf in leaves_of([tensor]))
+        primal = tensor if recorded else tensor.detach()
         reached = [(p, t) for p, t in pairs if p.requires_grad]
         tangent = None
         if reached:
@@ -157,7 +158,7 @@ def unpack_dual(tensor: Any, *, level: int | None = None) -> UnpackedDualTensor:
                 products,
                 cotangent,
                 tangents,
-                create_graph=here.recorded,
+                create_graph=recorded or any(t.requires_grad for t in tangents),
                 retain_graph=True,
                 allow_unused=True,
             )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from eagergrad import _C
@@ -78,6 +78,23 @@ def as_tensors(items: tuple[Any, ...]) -> tuple[Any, ...]:
     return tuple(
         _C.stand_in(x.node, x.output_nr) if isinstance(x, GradientEdge) else x for x in items
     )
+
+
+def leaves_of(tensors: Iterable[Any], beyond: Iterable[Any] = ()) -> Iterator[Any]:
+    """The leaves that a backward pass from the tensors would reach, but for what lies beyond others; some may come twice."""
+    tensors = list(tensors)
+    yield from (t for t in tensors if t.is_leaf and t.requires_grad)
+    seen = {t.grad_fn for t in beyond if t.grad_fn is not None}
+    stack = [t.grad_fn for t in tensors if t.grad_fn is not None]
+    while stack:
+        node = stack.pop()
+        if node in seen:
+            continue
+        seen.add(node)
+        leaf = getattr(node, "variable", None)  # of its AccumulateGrad
+        if leaf is not None:
+            yield leaf
+        stack += [parent for parent, _ in node.next_functions if parent is not None]
 
 
 def increment_version(tensor: Any) -> None:

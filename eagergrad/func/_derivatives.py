@@ -8,6 +8,7 @@ from typing import Any
 
 import eagergrad as eg
 from eagergrad import Tensor
+from eagergrad.autograd.graph import leaves_of
 from eagergrad.func import _batched
 from eagergrad.func._vmap import vmap
 from eagergrad.utils._pytree import TreeSpec, tree_flatten, tree_unflatten
@@ -114,20 +115,7 @@ def _finds_others(outputs: list[Any], inputs: list[Any]) -> bool:
     """Do the outputs depend on leaves that are not among the inputs?"""
     inputs, outputs = ([_batched.physical(x) for x in tensors] for tensors in (inputs, outputs))
     known = {id(x) for x in inputs}
-    if any(y.is_leaf and y.requires_grad and id(y) not in known for y in outputs):
-        return True
-    seen: set[Any] = {x.grad_fn for x in inputs if x.grad_fn is not None}
-    stack = [y.grad_fn for y in outputs if y.grad_fn is not None]
-    while stack:
-        node = stack.pop()
-        if node in seen:
-            continue
-        seen.add(node)
-        variable = getattr(node, "variable", None)  # of a leaf's AccumulateGrad
-        if variable is not None and id(variable) not in known:
-            return True
-        stack += [parent for parent, _ in node.next_functions if parent is not None]
-    return False
+    return any(id(leaf) not in known for leaf in leaves_of(outputs, beyond=inputs))
 
 
 def _gradients(outputs: Any, inputs: Any, seeds: Any, keep: bool) -> list[Any]:

@@ -16,6 +16,7 @@ from contextlib import nullcontext
 from typing import Any
 
 import eagergrad as eg
+from eagergrad.autograd.graph import leaves_of
 
 __all__ = [
     "CheckpointError",
@@ -64,18 +65,7 @@ def _flatten(value: Any, tensors: list) -> Any:
 
 def _leaves(outputs: list, known: list) -> list:
     """The leaves that a graph ends in, without the known ones."""
-    stack = [t.grad_fn for t in outputs if t.grad_fn is not None]
-    seen, found = set(stack), {id(t): t for t in outputs if t.is_leaf and t.requires_grad}
-    while stack:
-        for node, _ in stack.pop().next_functions:
-            if node is None or node in seen:
-                continue
-            seen.add(node)
-            leaf = getattr(node, "variable", None)
-            if leaf is not None:
-                found[id(leaf)] = leaf
-            else:
-                stack.append(node)
+    found = {id(leaf): leaf for leaf in leaves_of(outputs)}
     for t in known:
         found.pop(id(t), None)
     return list(found.values())
