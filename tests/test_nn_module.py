@@ -503,6 +503,33 @@ def test_backward_hook_of_a_first_layer_gets_none_for_its_input():
     assert seen == [((None,), (1, 1))]
 
 
+def test_backward_hooks_see_zeros_for_an_input_that_is_not_reached():
+    class Twice(nn.Module):
+        def forward(self, x, y):
+            return x * 2, y * 2
+
+    m, seen = Twice(), []
+    m.register_full_backward_hook(
+        lambda mod, gi, go: seen.append(([g.tolist() for g in gi], [g is None for g in go]))
+    )
+    x, y = (eg.ones(2, requires_grad=True) for _ in range(2))
+    m(x, y)[0].sum().backward()
+    assert seen == [([[2.0, 2.0], [0.0, 0.0]], [False, True])]
+    assert y.grad.tolist() == [0.0, 0.0]
+
+
+def test_backward_hooks_run_once_where_a_second_derivative_goes_around_the_output():
+    m, seen = nn.Linear(2, 2), []
+    m.register_full_backward_hook(lambda *a: seen.append(a))
+    net = nn.Sequential(m, nn.Tanh())
+    x = eg.ones(1, 2, requires_grad=True)
+    net.register_full_backward_hook(lambda mod, gi, go: seen.append("net"))
+    (g,) = eg.autograd.grad(net(x).sum(), x, create_graph=True)
+    assert seen.count("net") == 1
+    g.square().sum().backward()
+    assert seen.count("net") == 1
+
+
 def test_backward_hooks_let_gradients_pass_around_a_dict():
     class Outputs(nn.Module):
         def forward(self, x):

@@ -118,20 +118,25 @@ def replaced_by(hooks: Hooks, module: Any, name: str, value: Any) -> Any:
 
 
 class _OnBackward(eg.autograd.Function):
-    """The identity, whose backward hands the gradients to a callback and passes on what that returns."""
+    """The identity, whose backward hands the gradients to a callback and passes on what that returns.
+
+    A tensor that backward does not reach has zeros where `zeros` is set, else None.
+    """
 
     @staticmethod
-    def forward(ctx: Any, callback: Callable[[tuple], tuple], *tensors: Tensor) -> Any:
+    def forward(ctx: Any, callback: Callable[[tuple], tuple], zeros: bool, *tensors: Tensor) -> Any:
         ctx.callback = callback
-        ctx.set_materialize_grads(False)
+        ctx.set_materialize_grads(zeros)
         return tuple(t.view_as(t) for t in tensors)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        return (None, *ctx.callback(grads))
+        return (None, None, *ctx.callback(grads))
 
 
-def _pass_through(callback: Callable[[tuple], tuple], values: tuple) -> tuple[tuple, bool]:
+def _pass_through(
+    callback: Callable[[tuple], tuple], values: tuple, zeros: bool = False
+) -> tuple[tuple, bool]:
     """`values` with its recorded tensors led through `_OnBackward`, and whether there were any."""
     if not eg.is_grad_enabled():
         return values, False
@@ -146,7 +151,7 @@ def _pass_through(callback: Callable[[tuple], tuple], values: tuple) -> tuple[tu
         out = callback(tuple(full))
         return tuple(out[i] for i in at)
 
-    watched = _OnBackward.apply(spread, *(values[i] for i in at))
+    watched = _OnBackward.apply(spread, zeros, *(values[i] for i in at))
     if isinstance(watched, Tensor):
         watched = (watched,)
     led = list(values)
@@ -168,7 +173,7 @@ class BackwardWatch:
 
     def watch_input(self, args: tuple) -> tuple:
         self.inputs = len(args)
-        args, self.watches_input = _pass_through(self._input_grads, args)
+        args, self.watches_input = _pass_through(self._input_grads, args, zeros=True)
         return args
 
     def watch_output(self, output: Any) -> Any:
@@ -194,15 +199,14 @@ class BackwardWatch:
         return grads
 
     def _input_grads(self, grads: tuple) -> tuple:
-        if (
-            self.grad_output is None
-        ):  # it came around the output: a result in a dict, a second backward
+        if self.grad_output is None:  # it came around the output: a dict, a second derivative
             return grads
         return self._run(grads)
 
     def _run(self, grads: tuple) -> tuple:
+        grad_output, self.grad_output = self.grad_output, None
         for hook in self.hooks:
-            grads = _checked(hook(self.module, grads, self.grad_output), grads, "grad_input")
+            grads = _checked(hook(self.module, grads, grad_output), grads, "grad_input")
         return grads
 
 
