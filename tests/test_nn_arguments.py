@@ -31,12 +31,24 @@ def test_recurrent_layers_refuse(layer, kwargs, error, match):
         layer(**{"input_size": 3, "hidden_size": 4, **kwargs})
 
 
-@pytest.mark.parametrize("eps", [0.0, -1.0])
-@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(("eps", "training"), [(0.0, True), (-1.0, True), (-1.0, False)])
 def test_batch_norm_needs_a_positive_eps(eps, training):
     layer = nn.BatchNorm1d(3, eps=eps).train(training)
     with pytest.raises(ValueError, match="eps must be positive"):
         layer(eg.randn(2, 3))
+
+
+def test_batch_norm_takes_no_eps_at_evaluation():
+    layer = nn.BatchNorm1d(2, eps=0.0).eval()
+    layer.running_var.copy_(eg.tensor([4.0, 16.0]))
+    assert layer(eg.ones(1, 2)).tolist() == [[0.5, 0.25]]
+
+
+@pytest.mark.parametrize("shapes", [((4, 2), (5,)), ((4, 2), (5, 2)), ((4, 2, 3), (5, 3))])
+def test_cross_entropy_of_another_number_of_targets(shapes):
+    scores, target = shapes
+    with pytest.raises(ValueError, match="to match target batch_size"):
+        F.cross_entropy(eg.zeros(scores), eg.zeros(target, dtype=eg.int64))
 
 
 def test_losses_refuse():

@@ -107,7 +107,7 @@ struct Classes {
     count = input.sizes()[size_t(axis)];
     sizes = input.sizes();
     sizes.erase(size_t(axis));
-    if (input.dim() == 2 && target.dim() == 1)
+    if (input.dim() >= 2 && target.dim() >= 1)
       EG_CHECK_VALUE(input.sizes()[0] == target.sizes()[0], "[", op,
                      "] Expected input batch_size (", input.sizes()[0],
                      ") to match target batch_size (", target.sizes()[0], ").");

@@ -116,14 +116,14 @@ def batch_norm(
     """Mean 0 and variance 1 of each channel of (N, C, ...), then `* weight + bias`, both (C,).
 
     In `training` over the batch, updating the running statistics in place; else by the running statistics.
-    ValueError for a single value a channel in training, and unless eps > 0. Source: Ioffe and Szegedy, 2015.
+    ValueError for a single value a channel in training, eps < 0, and eps = 0 in training. Source: Ioffe and Szegedy, 2015.
 
     >>> import eagergrad as eg
     >>> batch_norm(eg.tensor([[1.0], [3.0]]), None, None, training=True, eps=1e-12).tolist()
     [[-1.0], [1.0]]
     """
-    if eps <= 0:
-        raise ValueError(f"[batch_norm] eps must be positive, but got {eps}")
+    if eps < 0 or (training and eps == 0):
+        raise ValueError(f"[batch_norm] eps must be positive in training and >= 0, but got {eps}")
     if training:
         _more_than_one(input.shape)
     return _ops.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)

@@ -99,7 +99,14 @@ class _MaxUnpoolNd(_Pool):
 
 
 class _AvgPoolNd(_Pool):
-    __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"]
+    __constants__ = [
+        "kernel_size",
+        "stride",
+        "padding",
+        "ceil_mode",
+        "count_include_pad",
+        "divisor_override",
+    ]
 
     def __init__(
         self,
