@@ -551,6 +551,19 @@ def test_inference_mode() -> None:
     assert not f()
 
 
+def test_inference_mode_inside_and_out() -> None:
+    x = leaf(1.0)
+    with eg.inference_mode():
+        with eg.enable_grad():
+            assert not (x * 2).requires_grad
+        with eg.inference_mode(False):
+            assert (x * 2).requires_grad and not eg.is_inference_mode_enabled()
+        assert not (x * 2).requires_grad
+    with eg.no_grad(), eg.inference_mode(False):
+        assert (x * 2).requires_grad
+    assert eg.is_grad_enabled()
+
+
 # -- views and in-place writes ---------------------------------------------------------------------
 
 

@@ -149,6 +149,34 @@ def test_mark_dirty_for_in_place_functions() -> None:
         Double.apply(leaf(1.0))
 
 
+def test_dirty_inputs_must_be_returned() -> None:
+    class Other(Function):
+        @staticmethod
+        def forward(ctx: Any, x: eg.Tensor) -> eg.Tensor:
+            ctx.mark_dirty(x)
+            return x * 2
+
+    with pytest.raises(RuntimeError, match="marked tensors as dirty that it did not return"):
+        Other.apply(leaf(1.0) * 1)
+
+
+def test_a_node_has_the_attributes_of_its_context() -> None:
+    x = leaf(1.0, 2.0)
+    node = Square.apply(x).grad_fn
+    assert node.needs_input_grad == (True,)
+    assert [t.tolist() for t in node.saved_tensors] == [[1.0, 2.0]]
+    node.context.note = "kept"
+    assert node.note == "kept"
+    with pytest.raises(AttributeError, match="SquareBackward"):
+        _ = node.absent
+    with pytest.raises(AttributeError, match="_to_save"):
+        _ = node._to_save
+    y = Square.apply(x)
+    y.sum().backward()
+    with pytest.raises(RuntimeError, match="a second time"):
+        _ = y.grad_fn.saved_tensors
+
+
 def test_mark_non_differentiable() -> None:
     class Sort(Function):
         @staticmethod

@@ -233,6 +233,8 @@ PyObject* node_variable(PyObject* o, void*) {
 PyObject* node_saved(PyObject* o, void*) {
   return guarded([&]() -> PyObject* {
     Node& n = node_of(o);
+    if (auto* python = dynamic_cast<PythonNode*>(&n))
+      return PyObject_GetAttrString(python->context(), "saved_tensors");
     Object tuple = checked(PyTuple_New(Py_ssize_t(n.saved.size())));
     for (size_t i = 0; i < n.saved.size(); ++i)
       PyTuple_SET_ITEM(tuple.get(), Py_ssize_t(i), wrap(n.saved_tensor(i)));
@@ -252,6 +254,20 @@ PyObject* node_released(PyObject* o, void*) { return PyBool_FromLong(node_of(o).
 PyObject* node_context(PyObject* o, void*) {
   auto* python = dynamic_cast<PythonNode*>(&node_of(o));
   return Py_NewRef(python ? python->context() : Py_None);
+}
+// A node of a Function has its context's attributes, as in PyTorch, where both are one object.
+PyObject* node_getattr(PyObject* o, PyObject* name) {
+  PyObject* found = PyObject_GenericGetAttr(o, name);
+  if (found || !PyErr_ExceptionMatches(PyExc_AttributeError)) return found;
+  auto* python = dynamic_cast<PythonNode*>(&node_of(o));
+  if (!python || PyUnicode_ReadChar(name, 0) == '_') return nullptr;
+  PyErr_Clear();
+  found = PyObject_GetAttr(python->context(), name);
+  if (!found && PyErr_ExceptionMatches(PyExc_AttributeError)) {
+    PyErr_Clear();
+    return PyObject_GenericGetAttr(o, name);  // with the node in the error, not the context
+  }
+  return found;
 }
 // A dict that a user keeps with a node: it lives in a hook that does nothing.
 struct Metadata final : Node::NodeHook {
@@ -349,6 +365,7 @@ PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc
                             {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
                             {Py_tp_hash, reinterpret_cast<void*>(node_hash)},
                             {Py_tp_richcompare, reinterpret_cast<void*>(node_compare)},
+                            {Py_tp_getattro, reinterpret_cast<void*>(node_getattr)},
                             {Py_tp_getset, node_getset},
                             {Py_tp_methods, node_methods},
                             {0, nullptr}};
@@ -513,7 +530,10 @@ PyObject* set_mode(bool& mode, PyObject* on) {
   return Py_NewRef(Py_None);
 }
 PyObject* get_grad_mode(PyObject*, PyObject*) { return PyBool_FromLong(grad_enabled()); }
-PyObject* set_grad_mode(PyObject*, PyObject* on) { return set_mode(grad_mode, on); }
+// Nothing is recorded in inference_mode, whatever is asked for inside.
+PyObject* set_grad_mode(PyObject*, PyObject* on) {
+  return set_mode(grad_mode, inference_enabled() ? Py_False : on);
+}
 PyObject* get_inference_mode(PyObject*, PyObject*) { return PyBool_FromLong(inference_enabled()); }
 PyObject* set_inference_mode(PyObject*, PyObject* on) { return set_mode(inference_mode, on); }
 PyObject* get_strict_broadcast(PyObject*, PyObject*) { return PyBool_FromLong(strict_broadcast); }

@@ -210,8 +210,13 @@ def _bound(cls: Any, args: tuple[Any, ...], kwargs: dict[str, Any], defaults: bo
 def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any]) -> list[Any]:
     given, silent = set(map(id, args)), set(map(id, ctx._no_gradient))
     written = set(map(id, ctx._dirty)).intersection(map(id, results)) if ctx._dirty else ()
+    if len(written) < len(set(map(id, ctx._dirty))):
+        raise RuntimeError(
+            f"{cls.__name__}.forward marked tensors as dirty that it did not return: inputs that are written in place "
+            "must be among the outputs"
+        )
     for t in ctx._dirty:
-        if id(t) in written and t.requires_grad and t.is_leaf:
+        if t.requires_grad and t.is_leaf:
             raise RuntimeError(
                 f"a leaf Variable that requires grad is being used in an in-place operation: {cls.__name__} marked it dirty"
             )

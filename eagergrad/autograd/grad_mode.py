@@ -156,7 +156,14 @@ class strict_broadcast(_Switch):
 
 
 class inference_mode(_Mode):
-    """no_grad whose tensors can never be recorded later."""
+    """no_grad whose tensors can never be recorded later. ``inference_mode(False)`` inside of it records again.
+
+    >>> import eagergrad as eg
+    >>> with eg.inference_mode():
+    ...     x = eg.ones(2)
+    >>> x.is_inference()
+    True
+    """
 
     def __new__(cls, mode: Any = True) -> Any:
         made = super().__new__(cls)
@@ -173,11 +180,10 @@ class inference_mode(_Mode):
 
     def __enter__(self) -> None:
         self.before = (_C.is_grad_enabled(), _C.is_inference_mode_enabled())
-        if self.mode:
-            _C.set_grad_enabled(False)
         _C.set_inference_mode(self.mode)
+        _C.set_grad_enabled(not self.mode)
 
     def __exit__(self, *exception: object) -> None:
         grad, inference = self.before
-        _C.set_grad_enabled(grad)
         _C.set_inference_mode(inference)
+        _C.set_grad_enabled(grad)
