@@ -761,3 +761,9 @@ def test_a_sparse_vector_and_dense_dimensions_as_gradient():
 def test_the_text_of_many_entries_leaves_some_out_as_a_dense_one_does() -> None:
     text = str(eg.eye(1200).to_sparse())
     assert "values=tensor([1., 1., 1.,  ..., 1., 1., 1.])" in text and "shape=" not in text
+
+
+@pytest.mark.parametrize("short", ["max", "min"])
+def test_mm_takes_the_short_names_of_reductions(short):
+    x, w = S.csr(CUBE), eg.ones(CUBE.shape[1], 2, dtype=eg.float64) * eg.tensor([1.0, -2.0])
+    assert eg.equal(S.mm(x, w, short), S.mm(x, w, "a" + short))

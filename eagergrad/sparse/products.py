@@ -136,6 +136,7 @@ def mm(
 
 def _reduced(a: Any, b: Tensor, reduce: str) -> Tensor:
     """Mean, largest or smallest of the products that mm sums; 0 for rows without entries."""
+    reduce = {"max": "amax", "min": "amin"}.get(reduce, reduce)
     if reduce not in ("mean", "amax", "amin"):
         raise ValueError(f"[sparse.mm] reduce expected sum, mean, amax or amin, got {reduce!r}")
     if not isinstance(a, SparseTensor) or isinstance(b, SparseTensor):
