@@ -672,6 +672,21 @@ def test_lazy_modules_copy_and_load():
     assert tuple(copy.deepcopy(nn.LazyLinear(2))(x).shape) == (1, 2)
 
 
+def test_the_state_of_a_lazy_module_is_without_shapes_too():
+    lazy, other = nn.LazyBatchNorm1d(), nn.LazyBatchNorm1d()
+    state = lazy.state_dict()
+    assert isinstance(state["weight"], nn.UninitializedParameter)
+    assert isinstance(state["running_mean"], nn.UninitializedBuffer)
+    other.load_state_dict(copy.deepcopy(state))
+    assert other.has_uninitialized_params()
+    other.load_state_dict(nn.BatchNorm1d(3).state_dict())
+    assert tuple(other(eg.ones(2, 3)).shape) == (2, 3)
+    with pytest.raises(
+        RuntimeError, match="weight: the checkpoint holds a tensor that has no shape yet"
+    ):
+        nn.BatchNorm1d(3).load_state_dict(state)
+
+
 # ---- small things ------------------------------------------------------------------------------------------------
 
 

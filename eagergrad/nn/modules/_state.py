@@ -100,6 +100,12 @@ def _load_one(
         errors.append(f"{key}: expected a tensor or an array, came {type(value).__name__} ({e}).")
         return
     lazy = is_lazy(target)
+    if is_lazy(value) and not lazy:
+        errors.append(
+            f"{key}: the checkpoint holds a tensor that has no shape yet. Run a dummy batch through the lazy module "
+            "before its state is saved."
+        )
+        return
     if not lazy and target.dim() == 0 and value.dim() == 1 and value.numel() == 1:
         value = value[0]  # scalars were saved as vectors of one element by old programs
     if not lazy and tuple(value.shape) != tuple(target.shape):

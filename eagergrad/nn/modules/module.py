@@ -10,7 +10,7 @@ import eagergrad as eg
 from eagergrad import _C, Tensor
 from eagergrad.utils.hooks import RemovableHandle
 
-from ..parameter import Buffer, Parameter
+from ..parameter import Buffer, Parameter, is_lazy
 from . import _hooks, _state
 from ._hooks import *  # noqa: F403
 from ._hooks import WithModule, ever_used, new_args, new_args_kwargs
@@ -757,10 +757,14 @@ class Module:
     def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
         for name, param in self._parameters.items():
             if param is not None:
-                destination[prefix + name] = param if keep_vars else param.detach()
+                destination[prefix + name] = (
+                    param if keep_vars or is_lazy(param) else param.detach()
+                )
         for name, buffer in self._buffers.items():
             if buffer is not None and name not in self._non_persistent_buffers_set:
-                destination[prefix + name] = buffer if keep_vars else buffer.detach()
+                destination[prefix + name] = (
+                    buffer if keep_vars or is_lazy(buffer) else buffer.detach()
+                )
         if type(self).get_extra_state is not Module.get_extra_state:
             destination[prefix + "_extra_state"] = self.get_extra_state()
 
