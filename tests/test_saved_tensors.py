@@ -46,7 +46,7 @@ def test_packing_keeps_first_and_second_gradients(name):
     seen = []
 
     def pack(t):
-        assert not t.requires_grad and not eg.is_grad_enabled()
+        assert t.is_leaf and not eg.is_grad_enabled()
         seen.append(t.shape)
         return t.numpy().copy()
 
@@ -57,6 +57,29 @@ def test_packing_keeps_first_and_second_gradients(name):
         assert (e is None) == (f is None)
         if e is not None:
             assert eg.allclose(e, f)
+
+
+def test_a_packing_hook_knows_parameters():
+    class Twice(eg.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2 + 0 * ctx.saved_tensors[0]
+
+    layer, x = eg.nn.Linear(3, 2, bias=False), eg.ones(1, 3, requires_grad=True)
+    seen = []
+    with graph.saved_tensors_hooks(lambda t: (seen.append(t), t)[1], lambda t: t):
+        y = Twice.apply(x) * layer(x).exp().sum()
+    assert any(t is layer.weight for t in seen) and sum(t is x for t in seen) == 2
+    assert all(t.is_leaf for t in seen)  # of others their values alone: no cycle through the node
+    y.sum().backward()
+    weight, z = layer.weight.detach().requires_grad_(), eg.ones(1, 3, requires_grad=True)
+    (2 * z * (z @ weight.T).exp().sum()).sum().backward()
+    assert eg.allclose(layer.weight.grad, weight.grad) and eg.allclose(x.grad, z.grad)
 
 
 def test_packed_tensors_are_not_kept():

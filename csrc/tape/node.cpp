@@ -129,7 +129,9 @@ void Node::pack_saved() {
   for (SavedTensor& s : saved) {
     if (!s.tensor.defined() || s.tensor.is_weak()) continue;
     const Tensor& t = s.tensor;
-    Ref<PackedTensor> packed = hooks->pack(t.detach());
+    // A leaf comes as it is, so that hooks know parameters; a hook that kept an output would keep its node.
+    const Tensor leaf = t->grad_fn ? accumulated_variable(*t->grad_fn) : Tensor();
+    Ref<PackedTensor> packed = hooks->pack(leaf.defined() ? leaf : t.detach());
     EG_CHECK(t.version() == s.version,
              "A saved tensor pack hook is modifying its input in place. Tensors provided as input "
              "to pack hook can not be modified by in-place operations.");

@@ -272,7 +272,7 @@ class _Packed:
         self.place = _C.place_of(t)
         self.hook = unpack
         with no_grad():
-            self.value = pack(t.detach())
+            self.value = pack(t if t.is_leaf and t.requires_grad else t.detach())
 
     def unpack(self, node: Any, output: Any) -> Any:
         t = self.hook(self.value)

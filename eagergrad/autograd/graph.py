@@ -116,7 +116,8 @@ def _refuse_if_disabled() -> None:
 
 class saved_tensors_hooks:
     """Inside, each tensor kept for backward is replaced by ``pack_hook(tensor)``; backward reads
-    ``unpack_hook(packed)`` instead, which must return a tensor of the same values.
+    ``unpack_hook(packed)`` instead, which must return a tensor of the same values. Leaves come as they are, so that a hook
+    can tell parameters, other tensors detached. Hooks are not recorded.
 
     Raises RuntimeError where `disable_saved_tensors_hooks` is in force, and in backward if a hook
     returned a tensor of another shape.
