@@ -557,6 +557,31 @@ def _every_pair(dtype):
     return (grid.ravel().copy() for grid in np.meshgrid(values, values))
 
 
+@pytest.mark.parametrize("shape", [(), (4,)])
+def test_the_number_after_a_half_is_a_half(shape: tuple[int, ...]) -> None:
+    kinds = (
+        (eg.float16, 65504.0, 2.0**-10),
+        (eg.bfloat16, (2 - 2.0**-7) * 2.0**127, 2.0**-7),
+    )
+    for dtype, most, step in kinds:
+        small = 2.0**-24 if dtype == eg.float16 else 2.0**-133
+        for start, towards, wanted in (
+            (1.0, 2.0, 1 + step),
+            (1.0, 0.0, 1 - step / 2),
+            (-1.0, -2.0, -1 - step),
+            (0.0, -1.0, -small),
+            (small, 0.0, 0.0),
+            (3 * small, 1.0, 4 * small),
+            (math.inf, 0.0, most),
+            (-most, -math.inf, -math.inf),
+            (3.0, 3.0, 3.0),
+        ):
+            x, y = (eg.full(shape, v, dtype=dtype) for v in (start, towards))
+            assert (eg.nextafter(x, y) == wanted).all(), (dtype, start, towards)
+            assert (x.nextafter_(y) == wanted).all()
+        assert eg.nextafter(eg.full(shape, math.nan, dtype=dtype), y).isnan().all()
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("name", ["pow", "nextafter"])
 def test_functions_of_every_pair_of_extremes(name, dtype):

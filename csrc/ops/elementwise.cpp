@@ -433,6 +433,17 @@ Dims common_shape(const Row& row, const Tensor* const* inputs) {
   return shape;
 }
 
+// The half after another, in doubles: of floats, the next one rounds back to where it was.
+Tensor next_half(const Tensor& from, const Tensor& towards, DType dtype) {
+  const GradMode off(false);
+  const bool brief = dtype == DType::BFloat16;
+  const double end = brief ? 0x1p128 : 0x1p16, smallest = brief ? 0x1p-133 : 0x1p-24;
+  const Tensor a = to(from, DType::Float64), b = to(towards, DType::Float64);
+  const Tensor start = clamp_tensor(a, Tensor(-end), Tensor(end));
+  const Tensor step = (nextafter(start, b) - start) * (brief ? 0x1p45 : 0x1p42);
+  return where(a == b, b, start + copysign(maximum(abs(step), Tensor(smallest)), step));
+}
+
 struct Call {
   const Row& row;
   int16_t op;
@@ -443,6 +454,8 @@ struct Call {
   DType common;
 
   void compute(const Tensor& out) const {
+    if (EG_UNLIKELY(is_reduced(common)) && row.inputs == 2 && op == int(Binary::nextafter))
+      return copy_into(out, next_half(*inputs[0], *inputs[1], common));
     const ElementwiseLoop halves = is_reduced(common) ? loop_of_halves(out) : nullptr;
     const DType in = halves ? common : loop_dtype(row, common);
     LoopOperand operands[3];
