@@ -183,6 +183,10 @@ MISTAKES = {
         "linear(): argument 'input' (position 1) must be Tensor, not tuple of tensors. Hint: pass one of them; recurrent layers "
         "return (output, state)\nin layer body.1 of Net: Linear(in_features=8, out_features=2, bias=True)",
     ),
+    "one tensor where several go": (
+        lambda: eg.cat(R(2, 3)),
+        "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor",
+    ),
     "features of a recurrent layer": (
         lambda: net(nn.LSTM(5, 8))(R(7, 2, 4)),
         "input.size(-1) must be equal to input_size. Expected 5, got 4 in an input of shape [7, 2, 4]\n"

@@ -163,8 +163,7 @@ static bool fits(const ArgType& type, PyObject* o) {
     case ArgKind::Operand:
       return is_tensor(o) || is_number(o) || is_array(o);
     case ArgKind::TensorList:
-      return is_tensor(o) ||
-             is_sequence(o, [](PyObject* i) { return is_tensor(i) || is_array(i); });
+      return is_sequence(o, [](PyObject* i) { return is_tensor(i) || is_array(i); });
     case ArgKind::IndexList:
       return is_sequence(o,
                          [](PyObject* i) { return is_tensor(i) || is_array(i) || i == Py_None; });
