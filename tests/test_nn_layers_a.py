@@ -383,6 +383,12 @@ def test_embedding_bags_of_halves_are_summed_in_float(dtype, width):
     assert (F.embedding_bag(index, table, mode="mean") == 1).all()
 
 
+def test_a_bag_with_max_norm_shrinks_its_padding_row_too():
+    table = eg.full((3, 2), 5.0)
+    F.embedding_bag(eg.tensor([[0, 1]]), table, max_norm=1.0, padding_idx=0)
+    np.testing.assert_allclose(table.norm(dim=1).numpy(), [1.0, 1.0, 50**0.5], rtol=1e-5)
+
+
 def test_embedding_bag_weights_and_errors():
     table = eg.tensor([[1.0], [2.0], [4.0]])
     out = F.embedding_bag(

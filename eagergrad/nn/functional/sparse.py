@@ -88,13 +88,13 @@ def embedding_bag(
     else:
         bags, bag = _bags(input, offsets, include_last_offset)  # type: ignore[arg-type]
     flat = input.reshape(-1)
+    if max_norm is not None:
+        _renorm_(weight, flat, max_norm, norm_type)
     scale = None if per_sample_weights is None else per_sample_weights.reshape(-1)
     if padding_idx is not None:
         keep = flat != _row_of(padding_idx, weight)
         flat, bag = flat[keep], bag[keep]
         scale = None if scale is None else scale[keep]
-    if max_norm is not None:
-        _renorm_(weight, flat, max_norm, norm_type)
     return _ops.embedding_bag(flat, bag, bags, weight, mode, scale, scale_grad_by_freq, sparse)
 
 
