@@ -270,6 +270,40 @@ def test_empty_batch():
     assert tuple(x.grad.shape) == (0, 3, 2) and layer.running_var.tolist() == [1, 1, 1]
 
 
+def test_statistics_that_are_given_keep_infinite_inputs_out_of_gradients():
+    for shape in [(2, 3), (2, 3, 4)]:
+        x = eg.ones(shape)
+        x[0, 0] = float("inf")
+        x.requires_grad_(True)
+        y = F.batch_norm(x, eg.zeros(3), eg.ones(3), eps=1e-12)
+        (gx,) = eg.autograd.grad(y, x, eg.ones(shape))
+        assert eg.equal(gx, eg.ones(shape))
+
+
+def test_variance_far_from_zero():
+    x = 1000 + eg.tensor(real(20, 6, 40, 50)).float()
+    batch = F.batch_norm(x, None, None, training=True)
+    assert (batch.double().var((0, 2, 3)) - 1).abs().max() < 1e-3
+    for y in (F.group_norm(x, 6), F.instance_norm(x)):
+        assert (y.double().var((2, 3)) - 1).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("shape", [(40, 12), (3, 12, 2), (50, 12, 3)])
+def test_groups_of_short_stretches(shape):
+    x, w, b, g = double(*shape), double(12), double(12), double(*shape)
+    leaves = [t.requires_grad_(True) for t in (x, w, b)]
+    y = F.group_norm(x, 4, w, b)
+    lines = x.reshape(shape[0], 4, -1)
+    unit = (lines - lines.mean(-1, True)) / (
+        lines.var(-1, correction=0, keepdim=True) + 1e-5
+    ).sqrt()
+    sizes = (1, 12) + (1,) * (len(shape) - 2)
+    wanted = unit.reshape(shape) * w.reshape(sizes) + b.reshape(sizes)
+    assert eg.allclose(y, wanted, atol=1e-12)
+    for a, c in zip(eg.autograd.grad(y, leaves, g), eg.autograd.grad(wanted, leaves, g)):
+        assert eg.allclose(a, c, atol=1e-11)
+
+
 def test_state_of_pytorch_loads():
     _torch, _theirs, ours = twins("BatchNorm2d", 3)
     assert ours.weight.dtype == eg.float64 and ours.num_batches_tracked.dtype == eg.int64

@@ -87,10 +87,6 @@ void row_backward(DType type, int64_t rows, int64_t n, bool center, const void* 
   });
 }
 
-void moments(const ChannelShape& s, const void* x, void* mean, void* var) {
-  cuda::channel_moments(s.dtype, s.outer, s.channels, s.inner, x, mean, var);
-}
-
 void sums(const ChannelShape& s, const void* g, const void* x, const void* mean, int64_t per_mean,
           void* to) {
   if (s.channels == 0) return;
@@ -133,24 +129,47 @@ void combine(const ChannelShape& s, const void* g, const void* x, const void* a,
                                  EG_TERM(a), EG_TERM(b), EG_TERM(k), EG_OUT(y)));
 }
 
+void normalise(const ChannelShape& s, const ChannelFold& f, bool given, const void* x, void* y) {
+  const int64_t n = s.channels;
+  if (n == 0) return;
+  // Group norm's groups lie one behind the other.
+  if (!given)
+    cuda::channel_moments(s.dtype, s.outer, f.of.groups(), f.of.per_group * s.inner, x, f.mean,
+                          f.var);
+  cuda::visit_elements(s.dtype, [&](auto, auto wide) {
+    using C = decltype(wide);
+    const cuda::Scratch scratch(size_t(2 * n) * sizeof(C));
+    C *const scale = scratch.get<C>(), *const shift = scale + n;
+    cuda::launch(cuda::kernel(kFile, "eg::fold", {sum_type(s.dtype)}), cuda::elements(n), f, scale,
+                 shift);
+    affine(s, x, scale, shift, y);
+  });
+}
+
+void differentiate(const ChannelShape& s, const ChannelTerms& f, const void* g, const void* x,
+                   void* dx) {
+  const int64_t n = s.channels, threads = std::max(n, f.of.weights);
+  if (threads == 0) return;
+  cuda::visit_elements(s.dtype, [&](auto, auto wide) {
+    using C = decltype(wide);
+    const cuda::Scratch scratch(size_t(5 * n) * sizeof(C));
+    C *const to = scratch.get<C>(), *const a = to + 2 * n, *const b = a + n, *const k = b + n;
+    sums(s, g, x, f.mean, f.of.per_group, to);
+    cuda::launch(cuda::kernel(kFile, "eg::terms", {sum_type(s.dtype)}),
+                 cuda::elements(threads, 1, 128), f, static_cast<const C*>(to), a, b, k);
+    if (dx) combine(s, g, x, a, b, k, dx);
+  });
+}
+
 #undef EG_IN
 #undef EG_OUT
 #undef EG_TERM
 #undef EG_RESULT
 #undef EG_VISIT
 
-void fold(DType type, const ChannelFold& f) {
-  if (f.of.channels)
-    cuda::launch(cuda::kernel(kFile, "eg::fold", {type}), cuda::elements(f.of.channels), f);
-}
-void terms(DType type, const ChannelTerms& f) {
-  const int64_t n = std::max(f.of.channels, f.of.weights);
-  if (n) cuda::launch(cuda::kernel(kFile, "eg::terms", {type}), cuda::elements(n, 1, 128), f);
-}
-
 }  // namespace
 
-EG_CUDA_KERNELS(NormKernels, {&row_forward, &row_backward, &row_scratch, &moments, &sums, &affine,
-                              &combine, &fold, &terms})
+EG_CUDA_KERNELS(NormKernels,
+                {&row_forward, &row_backward, &row_scratch, &normalise, &differentiate})
 
 }  // namespace eg

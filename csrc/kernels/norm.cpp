@@ -124,6 +124,20 @@ EG_INLINE double sum_of_products(const X* g, const X* x, T mean, int64_t n) {
       [&](int64_t i) { return number(g[i]) * (number(x[i]) - mean); });
 }
 
+// One copy of each for the channels, whose lines are long.
+template <class T, class X>
+__attribute__((noinline)) double line_sum(const X* x, int64_t n) {
+  return sum_of<T>(x, n);
+}
+template <class T, class X>
+__attribute__((noinline)) double line_squares(const X* x, T mean, int64_t n) {
+  return sum_of_squares(x, mean, n);
+}
+template <class T, class X>
+__attribute__((noinline)) double line_products(const X* g, const X* x, T mean, int64_t n) {
+  return sum_of_products(g, x, mean, n);
+}
+
 EG_INLINE int64_t rows_per_task(int64_t n) { return kParallelGrain / 4 / (n > 0 ? n : 1) + 1; }
 
 // ---- rows -----------------------------------------------------------------------------------------------------------
@@ -295,170 +309,373 @@ void row_backward(int64_t rows, int64_t n, bool center, Source<T> g, Source<T> x
 
 // ---- channels -------------------------------------------------------------------------------------------------------
 
-// body(first channel, channels): whole channels where a channel's values lie together, else blocks of neighbours.
-template <class F>
-EG_INLINE void for_channels(const ChannelShape& s, int64_t block, F&& body) {
-  const int64_t blocks = (s.channels + block - 1) / block;
-  parallel_for(blocks, rows_per_task(s.outer * s.inner * block), [&](int64_t begin, int64_t end) {
-    for (int64_t b = begin; b < end; ++b) {
-      const int64_t c = b * block;
-      body(c, s.channels - c < block ? s.channels - c : block);
+// Mean, and squared differences from it, of all that was added: one pass over memory, a block of which is read twice in the first
+// cache (Chan, Golub & LeVeque 1983).
+struct Moments {
+  double count = 0, mean = 0, squares = 0;
+
+  template <class T, class X>
+  EG_INLINE void add(const X* x, int64_t n) {
+    for (int64_t begin = 0; begin < n; begin += kBlock) {
+      const int64_t m = n - begin < kBlock ? n - begin : kBlock;
+      const double average = line_sum<T>(x + begin, m) / double(m);
+      const double off = average - mean, part = double(m) / (count + double(m));
+      squares += line_squares(x + begin, T(average), m) + off * off * count * part;
+      mean += off * part;
+      count += double(m);
     }
-  });
+  }
+};
+
+template <class T>
+__attribute__((noinline)) void scale_line(int64_t n, const T* x, T a, T b, T* y) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = a * x[i] + b;
 }
-// Columns of a pass over rows: wide stretches of rows that are far apart, where they are enough for all threads.
-constexpr int64_t kColumns = 256;
-EG_INLINE int64_t columns_of_pass(const ChannelShape& s) {
-  return s.channels >= 1024 ? kColumns : 64;
+template <class T>
+__attribute__((noinline)) void scale_each(int64_t n, const T* x, const T* a, const T* b, T* y) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = a[i] * x[i] + b[i];
+}
+template <class T>
+__attribute__((noinline)) void combine_line(int64_t n, const T* g, const T* x, T a,
+                                            const GroupTerms<T>& t, T* y) {
+  const T slope = t.slope, shift = t.shift;
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = a * g[i] + slope * x[i] + shift;
+}
+template <class T>
+__attribute__((noinline)) void combine_each(int64_t n, const T* g, const T* x, const T* a,
+                                            const T* b, const T* k, T* y) {
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) y[i] = a[i] * g[i] + b[i] * x[i] + k[i];
 }
 
-// Column sums of row(r)(column) for `n` <= kColumns neighbouring columns: runs of kBlock rows in T, runs in double.
-template <class T, class F>
-EG_INLINE void column_sums(int64_t rows, int64_t n, double* total, F&& row) {
+// Groups of channels where they lie: `outer` stretches of `length` values. Where a group is a single column they are `columns` of
+// rows instead.
+template <class T>
+struct Groups {
+  const ChannelShape& s;
+  int64_t count, length;
+  bool columns;
+  using Body = FunctionRef<void(int64_t, T*)>;
+  using Piece = FunctionRef<void(int64_t, int64_t, T*)>;
+
+  Groups(const ChannelShape& s, const ChannelGroups& of)
+      : s(s),
+        count(of.groups()),
+        length(of.per_group * s.inner),
+        columns(s.inner == 1 && of.per_group == 1) {}
+
+  EG_INLINE int64_t at(int64_t o, int64_t g) const { return (o * count + g) * length; }
+  // No work for all threads.
+  EG_INLINE bool few() const { return count < 4 * num_threads(); }
+  // For stretches of two inputs, if they are halves, and three coefficients a channel, if it is one value.
+  EG_INLINE int64_t room() const {
+    return (is_reduced(s.dtype) ? 2 * length : 0) + (s.inner == 1 ? 3 * length : 0);
+  }
+  EG_INLINE T* behind_halves(T* room) const {
+    return room + (is_reduced(s.dtype) ? 2 * length : 0);
+  }
+
+  // body(group, room), then piece(group, offset of a stretch, room) for each of its stretches, while the group is in the caches.
+  __attribute__((noinline)) void each(Body body, Piece piece) const {
+    parallel_for(count, rows_per_task(s.outer * length), [&](int64_t begin, int64_t end) {
+      Scratch<T> scratch(room());
+      for (int64_t g = begin; g < end; ++g) {
+        body(g, scratch.data());
+        for (int64_t o = 0; o < s.outer; ++o) piece(g, at(o, g), scratch.data());
+      }
+    });
+  }
+  __attribute__((noinline)) void pieces(Piece piece) const {
+    parallel_for(s.outer * count, rows_per_task(length), [&](int64_t begin, int64_t end) {
+      Scratch<T> scratch(room());
+      for (int64_t l = begin; l < end; ++l) piece(l % count, l * length, scratch.data());
+    });
+  }
+};
+
+// body(first column, columns): blocks of neighbours, wide stretches of rows that are far apart where they are enough for all
+// threads.
+constexpr int64_t kColumns = 256;
+template <class F>
+EG_INLINE void for_columns(const ChannelShape& s, F&& body) {
+  const int64_t block = s.channels >= 1024 ? kColumns : 64;
+  parallel_for((s.channels + block - 1) / block, rows_per_task(s.outer * block),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t b = begin; b < end; ++b) {
+                   const int64_t c = b * block;
+                   body(c, s.channels - c < block ? s.channels - c : block);
+                 }
+               });
+}
+// Sums over rows of what add(row, sums) adds to `n` numbers: runs of kBlock rows in T, runs in double.
+constexpr int64_t kColumnSums = 2 * kColumns;
+template <class T>
+__attribute__((noinline)) void column_sums(int64_t rows, int64_t n, double* total,
+                                           FunctionRef<void(int64_t, T*)> add) {
   for (int64_t i = 0; i < n; ++i) total[i] = 0;
   for (int64_t begin = 0; begin < rows; begin += kBlock) {
     const int64_t end = begin + kBlock < rows ? begin + kBlock : rows;
-    T part[kColumns] = {};
-    for (int64_t r = begin; r < end; ++r) {
-      const auto f = row(r);
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; ++i) part[i] += f(i);
-    }
+    T part[kColumnSums];
+    for (int64_t i = 0; i < n; ++i) part[i] = 0;
+    for (int64_t r = begin; r < end; ++r) add(r, part);
     for (int64_t i = 0; i < n; ++i) total[i] += double(part[i]);
   }
 }
+template <class T>
+void column_moments(const ChannelShape& s, Source<T> x, T* mean, T* var) {
+  for_columns(s, [&](int64_t c, int64_t n) {
+    double total[kColumns];
+    alignas(64) T room[kColumns];
+    const auto from = [&](int64_t r) { return x.line(r * s.channels + c, n, room); };
+    column_sums<T>(s.outer, n, total, [&](int64_t r, T* part) {
+      const T* row = from(r);
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) part[i] += row[i];
+    });
+    for (int64_t i = 0; i < n; ++i) mean[c + i] = T(total[i] / double(s.outer));
+    const T* m = mean + c;
+    column_sums<T>(s.outer, n, total, [&](int64_t r, T* part) {
+      const T* row = from(r);
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) part[i] += (row[i] - m[i]) * (row[i] - m[i]);
+    });
+    for (int64_t i = 0; i < n; ++i) var[c + i] = T(total[i] / double(s.outer));
+  });
+}
+// Sums of g and of g * (x - mean).
+template <class T>
+void column_products(const ChannelShape& s, Source<T> g, Source<T> x, const T* mean, T* sum_g,
+                     T* sum_gx) {
+  for_columns(s, [&](int64_t c, int64_t n) {
+    double total[kColumnSums];
+    alignas(64) T g_room[kColumns], x_room[kColumns];
+    const T* m = mean + c;
+    column_sums<T>(s.outer, 2 * n, total, [&](int64_t r, T* level) {
+      const T* gs = g.line(r * s.channels + c, n, g_room);
+      const T* xs = x.line(r * s.channels + c, n, x_room);
+      T* const along = level + n;
+#pragma GCC ivdep
+      for (int64_t i = 0; i < n; ++i) {
+        level[i] += gs[i];
+        along[i] += gs[i] * (xs[i] - m[i]);
+      }
+    });
+    for (int64_t i = 0; i < n; ++i) sum_g[c + i] = T(total[i]);
+    for (int64_t i = 0; i < n; ++i) sum_gx[c + i] = T(total[n + i]);
+  });
+}
+// line(offset, room for two lines of halves) of each row.
+template <class T, class F>
+EG_INLINE void for_rows(const ChannelShape& s, F&& line) {
+  parallel_for(s.outer, rows_per_task(s.channels), [&](int64_t begin, int64_t end) {
+    Scratch<T> room(is_reduced(s.dtype) ? 2 * s.channels : 0);
+    for (int64_t r = begin; r < end; ++r) line(r * s.channels, room.data());
+  });
+}
+
+// Not inlined: their arithmetic in vectors would be most of this file.
+template <class T>
+__attribute__((noinline)) void settle(const ChannelFold& f, int64_t group) {
+  f.group<T>(group);
+}
+// Scale and shift of a group's channels.
+template <class T>
+__attribute__((noinline)) void fold_channels(const ChannelFold& f, int64_t group, T* a, T* b) {
+  const T m = static_cast<const T*>(f.mean)[group], r = static_cast<const T*>(f.rstd)[group];
+  const int64_t first = f.of.first_weight(group), n = f.of.per_group;
+#pragma GCC ivdep
+  for (int64_t c = 0; c < n; ++c) a[c] = f.scale(first + c, r);
+#pragma GCC ivdep
+  for (int64_t c = 0; c < n; ++c) b[c] = f.shift(first + c, m, a[c]);
+}
+// The coefficients of their gradients.
+template <class T>
+__attribute__((noinline)) void spread_terms(const ChannelTerms& f, int64_t group,
+                                            const GroupTerms<T>& t, T* a, T* b, T* k) {
+  const int64_t first = f.of.first_weight(group), n = f.of.per_group;
+#pragma GCC ivdep
+  for (int64_t c = 0; c < n; ++c) a[c] = f.scale(first + c, t.r);
+  for (int64_t c = 0; c < n; ++c) b[c] = t.slope, k[c] = t.shift;
+}
+template <class T>
+__attribute__((noinline)) GroupTerms<T> terms_of(const ChannelTerms& f, int64_t group,
+                                                 const T* sum_g, const T* sum_gx) {
+  return f.group(group, sum_g, sum_gx);
+}
 
 template <class T>
-void moments(const ChannelShape& s, Source<T> x, T* mean, T* var) {
-  const double count = double(s.outer * s.inner);
-  if (s.inner == 1) {
-    for_channels(s, columns_of_pass(s), [&](int64_t c, int64_t n) {
-      double total[kColumns];
-      alignas(64) T room[kColumns];
-      column_sums<T>(s.outer, n, total, [&](int64_t r) {
-        const T* from = x.line(r * s.channels + c, n, room);
-        return [=](int64_t i) { return from[i]; };
-      });
-      for (int64_t i = 0; i < n; ++i) mean[c + i] = T(total[i] / count);
-      const T* m = mean + c;
-      column_sums<T>(s.outer, n, total, [&](int64_t r) {
-        const T* from = x.line(r * s.channels + c, n, room);
-        return [=](int64_t i) { return (from[i] - m[i]) * (from[i] - m[i]); };
-      });
-      for (int64_t i = 0; i < n; ++i) var[c + i] = T(total[i] / count);
+void normalise(const ChannelShape& s, const ChannelFold& f, bool given, Source<T> x, Sink<T> y) {
+  const Groups<T> groups(s, f.of);
+  T *const mean = static_cast<T*>(f.mean), *const var = static_cast<T*>(f.var);
+  const T* const rstd = static_cast<const T*>(f.rstd);
+  if (groups.columns) {
+    if (!given) column_moments(s, x, mean, var);
+    Scratch<T> terms(2 * s.channels);
+    T *const a = terms.data(), *const b = a + s.channels;
+    for (int64_t c = 0; c < s.channels; ++c) {
+      settle<T>(f, c);
+      fold_channels(f, c, a + c, b + c);
+    }
+    return for_rows<T>(s, [&](int64_t at, T* room) {
+      const T* from = x.line(at, s.channels, room);
+      T* to = y.line(at, room);
+      scale_each(s.channels, from, a, b, to);
+      y.close(at, s.channels, to);
     });
-    return;
   }
-  for_channels(s, 1, [&](int64_t c, int64_t) {
-    Scratch<T> room(x.room(s.inner));
-    const auto over = [&](auto&& f) {
+  const double values = double(s.outer) * double(groups.length);
+  const auto learn = [&](int64_t g, T* room) {
+    const auto over = [&](auto&& each) {
       double total = 0;
       for (int64_t o = 0; o < s.outer; ++o)
-        total += x.with_line((o * s.channels + c) * s.inner, s.inner, room.data(), f);
+        total += x.with_line(groups.at(o, g), groups.length, room, each);
       return total;
     };
-    const T m = T(over([&](auto* line) { return sum_of<T>(line, s.inner); }) / count);
-    const double squares = over([&](auto* line) { return sum_of_squares(line, m, s.inner); });
-    mean[c] = m;
-    var[c] = T(squares / count);
-  });
+    if (groups.length < kBlock / 2 && s.outer > 1) {  // short stretches: twice through all of them
+      const T m = T(over([&](auto* line) { return line_sum<T>(line, groups.length); }) / values);
+      mean[g] = m;
+      var[g] = T(over([&](auto* line) { return line_squares(line, m, groups.length); }) / values);
+    } else {
+      Moments all;
+      over([&](auto* line) {
+        all.add<T>(line, groups.length);
+        return 0.0;
+      });
+      mean[g] = T(all.mean);
+      var[g] = T(all.squares / values);
+    }
+    settle<T>(f, g);
+  };
+  const auto write = [&](int64_t g, int64_t at, T* room) {
+    const T m = mean[g], r = rstd[g];
+    const int64_t first = f.of.first_weight(g);
+    const T* from = x.line(at, groups.length, room);
+    T* const to = y.line(at, room);
+    if (s.inner == 1) {
+      T *const a = groups.behind_halves(room), *const b = a + groups.length;
+      fold_channels(f, g, a, b);
+      scale_each(groups.length, from, a, b, to);
+    } else {
+      for (int64_t c = 0, i = 0; c < f.of.per_group; ++c, i += s.inner) {
+        const T scale = f.scale(first + c, r);
+        scale_line(s.inner, from + i, scale, f.shift(first + c, m, scale), to + i);
+      }
+    }
+    y.close(at, groups.length, to);
+  };
+  if (!given && !groups.few()) return groups.each(learn, write);
+  if (given)
+    for (int64_t g = 0; g < groups.count; ++g) settle<T>(f, g);
+  else
+    groups.each(learn, [](int64_t, int64_t, T*) {});
+  groups.pieces(write);
 }
 
 template <class T>
-void sums(const ChannelShape& s, Source<T> g, Source<T> x, const T* mean, int64_t per_mean,
-          T* sum_g) {
-  T* sum_gx = sum_g + s.channels;
-  if (s.inner == 1) {
-    for_channels(s, columns_of_pass(s), [&](int64_t c, int64_t n) {
-      double total[kColumns];
-      alignas(64) T g_room[kColumns], x_room[kColumns], means[kColumns];
-      for (int64_t i = 0; i < n; ++i) means[i] = mean[(c + i) / per_mean];
-      const T* m = means;
-      column_sums<T>(s.outer, n, total, [&](int64_t r) {
-        const T* gs = g.line(r * s.channels + c, n, g_room);
-        return [=](int64_t i) { return gs[i]; };
-      });
-      for (int64_t i = 0; i < n; ++i) sum_g[c + i] = T(total[i]);
-      column_sums<T>(s.outer, n, total, [&](int64_t r) {
-        const T* gs = g.line(r * s.channels + c, n, g_room);
-        const T* xs = x.line(r * s.channels + c, n, x_room);
-        return [=](int64_t i) { return gs[i] * (xs[i] - m[i]); };
-      });
-      for (int64_t i = 0; i < n; ++i) sum_gx[c + i] = T(total[i]);
-    });
-    return;
-  }
-  for_channels(s, 1, [&](int64_t c, int64_t) {
-    Scratch<T> g_room(g.room(s.inner)), x_room(x.room(s.inner));
-    double total = 0, products = 0;
-    for (int64_t o = 0; o < s.outer; ++o) {
-      const int64_t at = (o * s.channels + c) * s.inner;
-      const T m = mean[c / per_mean];
-      products += g.with_line(at, s.inner, g_room.data(), [&](auto* gs) {
-        using X = std::remove_reference_t<decltype(*gs)>;
-        total += sum_of<T>(gs, s.inner);
-        const X* xs = nullptr;
-        if constexpr (sizeof(X) == sizeof(T))
-          xs = x.line(at, s.inner, x_room.data());
+void differentiate(const ChannelShape& s, const ChannelTerms& f, Source<T> g, Source<T> x,
+                   Sink<T> dx) {
+  const Groups<T> groups(s, f.of);
+  const int64_t per_group = f.of.per_group, weights = f.of.weights;
+  const T* const mean = static_cast<const T*>(f.mean);
+  Scratch<T> sums(2 * s.channels);
+  Scratch<GroupTerms<T>> terms(groups.count);
+  T *const sum_g = sums.data(), *const sum_gx = sum_g + s.channels;
+  const auto learn = [&](int64_t group) {
+    const int64_t first = group * per_group;
+    terms.data()[group] = terms_of(f, group, sum_g + first, sum_gx + first);
+  };
+  if (groups.columns) {
+    column_products(s, g, x, mean, sum_g, sum_gx);
+    for (int64_t c = 0; c < s.channels; ++c) learn(c);
+    Scratch<T> coefficients(dx.data ? 3 * s.channels : 0);
+    T *const a = coefficients.data(), *const b = a + s.channels, *const k = b + s.channels;
+    for (int64_t c = 0; dx.data && c < s.channels; ++c)
+      spread_terms(f, c, terms.data()[c], a + c, b + c, k + c);
+    if (dx.data)
+      for_rows<T>(s, [&](int64_t at, T* room) {
+        const T* gs = g.line(at, s.channels, room);
+        T* const to = dx.line(at, room);
+        if (f.fixed)
+          scale_each(s.channels, gs, a, k, to);
         else
-          xs = static_cast<const X*>(x.data) + at;
-        return sum_of_products(gs, xs, m, s.inner);
+          combine_each(s.channels, gs, x.line(at, s.channels, room + (room ? s.channels : 0)), a, b,
+                       k, to);
+        dx.close(at, s.channels, to);
       });
-    }
-    sum_g[c] = T(total);
-    sum_gx[c] = T(products);
-  });
-}
-
-// line(offset, first channel, length, room for two lines of halves): the channel is the same all along the line, or each
-// element's is the next one if inner is 1.
-template <class T, class F>
-EG_INLINE void for_lines(const ChannelShape& s, F&& line) {
-  const bool columns = s.inner == 1;
-  const int64_t lines = columns ? s.outer : s.outer * s.channels;
-  const int64_t length = columns ? s.channels : s.inner;
-  parallel_for(lines, rows_per_task(length), [&](int64_t begin, int64_t end) {
-    Scratch<T> room(is_reduced(s.dtype) ? 2 * length : 0);
-    for (int64_t l = begin; l < end; ++l)
-      line(l * length, columns ? 0 : l % s.channels, length, room.data());
-  });
-}
-
-template <class T>
-void affine(const ChannelShape& s, Source<T> x, const T* a, const T* b, Sink<T> y) {
-  const bool columns = s.inner == 1;
-  for_lines<T>(s, [&](int64_t at, int64_t c, int64_t n, T* room) {
-    const T* from = x.line(at, n, room);
-    T* to = y.line(at, room);
-    if (columns) {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; ++i) to[i] = a[i] * from[i] + b[i];
+  } else {
+    const auto sum_channel = [&](int64_t c, T* room) {
+      const T m = mean[c / per_group];
+      double total = 0, products = 0;
+      for (int64_t o = 0; o < s.outer; ++o) {
+        const int64_t at = (o * s.channels + c) * s.inner;
+        products += g.with_line(at, s.inner, room, [&](auto* gs) {
+          using X = std::remove_reference_t<decltype(*gs)>;
+          total += line_sum<T>(gs, s.inner);
+          const X* xs = nullptr;
+          if constexpr (sizeof(X) == sizeof(T))
+            xs = x.line(at, s.inner, room + (room ? s.inner : 0));
+          else
+            xs = static_cast<const X*>(x.data) + at;
+          return line_products(gs, xs, m, s.inner);
+        });
+      }
+      sum_g[c] = T(total);
+      sum_gx[c] = T(products);
+    };
+    const auto sum = [&](int64_t group, T* room) {
+      const int64_t first = group * per_group;
+      if (s.inner == 1 && s.outer == 1) {
+        const T m = mean[group];
+        T *const level = sum_g + first, *const along = sum_gx + first;
+        const T* gs = g.line(first, per_group, room);
+        const T* xs = x.line(first, per_group, room + (room ? per_group : 0));
+        for (int64_t i = 0; i < per_group; ++i) level[i] = gs[i], along[i] = gs[i] * (xs[i] - m);
+      } else {
+        for (int64_t c = first; c < first + per_group; ++c) sum_channel(c, room);
+      }
+      learn(group);
+    };
+    const auto write = [&](int64_t group, int64_t at, T* room) {
+      if (!dx.data) return;
+      const GroupTerms<T> t = terms.data()[group];
+      const int64_t first = f.of.first_weight(group), n = groups.length;
+      const T* gs = g.line(at, n, room);
+      T* const to = dx.line(at, room);
+      if (f.fixed) {  // a group is a channel
+        scale_line(n, gs, f.scale(first, t.r), T(0), to);
+        return dx.close(at, n, to);
+      }
+      const T* xs = x.line(at, n, room + (room ? n : 0));
+      if (s.inner == 1) {
+        T *const a = groups.behind_halves(room), *const b = a + n, *const k = b + n;
+        spread_terms(f, group, t, a, b, k);
+        combine_each(n, gs, xs, a, b, k, to);
+      } else {
+        for (int64_t c = 0, i = 0; c < per_group; ++c, i += s.inner)
+          combine_line(s.inner, gs + i, xs + i, f.scale(first + c, t.r), t, to + i);
+      }
+      dx.close(at, n, to);
+    };
+    if (groups.few()) {
+      parallel_for(s.channels, rows_per_task(s.outer * s.inner), [&](int64_t begin, int64_t end) {
+        Scratch<T> scratch(groups.room());
+        for (int64_t c = begin; c < end; ++c) sum_channel(c, scratch.data());
+      });
+      for (int64_t group = 0; group < groups.count; ++group) learn(group);
+      groups.pieces(write);
     } else {
-      const T scale = a[c], shift = b[c];
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; ++i) to[i] = scale * from[i] + shift;
+      groups.each(sum, write);
     }
-    y.close(at, n, to);
-  });
-}
-
-template <class T>
-void combine(const ChannelShape& s, Source<T> g, Source<T> x, const T* a, const T* b, const T* k,
-             Sink<T> y) {
-  const bool columns = s.inner == 1;
-  for_lines<T>(s, [&](int64_t at, int64_t c, int64_t n, T* room) {
-    const T *gs = g.line(at, n, room), *xs = x.line(at, n, is_reduced(s.dtype) ? room + n : room);
-    T* to = y.line(at, room);
-    if (columns) {
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; ++i) to[i] = a[i] * gs[i] + b[i] * xs[i] + k[i];
-    } else {
-      const T ga = a[c], xb = b[c], shift = k[c];
-#pragma GCC ivdep
-      for (int64_t i = 0; i < n; ++i) to[i] = ga * gs[i] + xb * xs[i] + shift;
-    }
-    y.close(at, n, to);
-  });
+  }
+  T *const d_weight = static_cast<T*>(f.d_weight), *const d_bias = static_cast<T*>(f.d_bias);
+  memset(d_weight, 0, weights * sizeof(T));
+  memset(d_bias, 0, weights * sizeof(T));
+  for (int64_t group = 0, c = 0; group < groups.count; ++group, c += per_group)
+    f.add_weights(group, sum_g + c, sum_gx + c, d_weight + f.of.first_weight(group),
+                  d_bias + f.of.first_weight(group), per_group);
 }
 
 // ---- dispatch -------------------------------------------------------------------------------------------------------
@@ -483,43 +700,18 @@ void row_backward_any(DType t, int64_t rows, int64_t n, bool center, const void*
                     Sink<T>{t, dx}, Q(dw), Q(db), Q(scratch));
   });
 }
-void moments_any(const ChannelShape& s, const void* x, void* mean, void* var) {
+void normalise_any(const ChannelShape& s, const ChannelFold& f, bool given, const void* x,
+                   void* y) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
-    moments<T>(s, Source<T>{s.dtype, x}, Q(mean), Q(var));
+    normalise<T>(s, f, given, Source<T>{s.dtype, x}, Sink<T>{s.dtype, y});
   });
 }
-void sums_any(const ChannelShape& s, const void* g, const void* x, const void* mean,
-              int64_t per_mean, void* to) {
+void differentiate_any(const ChannelShape& s, const ChannelTerms& f, const void* g, const void* x,
+                       void* dx) {
   visit_float(s.dtype, [&](auto zero) {
     using T = decltype(zero);
-    sums<T>(s, Source<T>{s.dtype, g}, Source<T>{s.dtype, x}, P(mean), per_mean, Q(to));
-  });
-}
-void affine_any(const ChannelShape& s, const void* x, const void* a, const void* b, void* y) {
-  visit_float(s.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    affine<T>(s, Source<T>{s.dtype, x}, P(a), P(b), Sink<T>{s.dtype, y});
-  });
-}
-void combine_any(const ChannelShape& s, const void* g, const void* x, const void* a, const void* b,
-                 const void* k, void* y) {
-  visit_float(s.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    combine<T>(s, Source<T>{s.dtype, g}, Source<T>{s.dtype, x}, P(a), P(b), P(k),
-               Sink<T>{s.dtype, y});
-  });
-}
-
-void fold(DType t, const ChannelFold& f) {
-  visit_float(t, [&](auto zero) {
-    for (int64_t c = 0; c < f.of.channels; ++c) f.channel<decltype(zero)>(c);
-  });
-}
-void terms(DType t, const ChannelTerms& f) {
-  visit_float(t, [&](auto zero) {
-    for (int64_t g = 0; g < f.of.groups(); ++g) f.group<decltype(zero)>(g);
-    for (int64_t i = 0; i < f.of.weights; ++i) f.weight_gradient<decltype(zero)>(i);
+    differentiate<T>(s, f, Source<T>{s.dtype, g}, Source<T>{s.dtype, x}, Sink<T>{s.dtype, dx});
   });
 }
 
@@ -528,7 +720,7 @@ void terms(DType t, const ChannelTerms& f) {
 
 }  // namespace
 
-EG_KERNELS(NormKernels, {&row_forward_any, &row_backward_any, &row_scratch, &moments_any, &sums_any,
-                         &affine_any, &combine_any, &fold, &terms});
+EG_KERNELS(NormKernels,
+           {&row_forward_any, &row_backward_any, &row_scratch, &normalise_any, &differentiate_any});
 
 }  // namespace eg

@@ -7,7 +7,8 @@
 
 namespace eg {
 
-// [outer, channels, inner], contiguous. Group and instance norm see each sample's channels as channels of their own.
+// [outer, channels, inner], contiguous. Group and instance norm see each sample's channels as channels of their own, with an
+// outer of 1.
 struct ChannelShape {
   DType dtype;
   int64_t outer, channels, inner;
@@ -24,19 +25,11 @@ struct NormKernels {
                        void* d_weight, void* d_bias, void* scratch);
   int64_t (*row_scratch)(int64_t rows, int64_t n);
 
-  // mean and biased variance of each channel.
-  void (*moments)(const ChannelShape&, const void* x, void* mean, void* var);
-  // Sums of g over each channel, then sums of g * (x - mean): 2 * channels numbers. Channel c has mean[c / per_mean].
-  void (*sums)(const ChannelShape&, const void* g, const void* x, const void* mean,
-               int64_t per_mean, void* sums);
-  // y = a[c] * x + b[c]
-  void (*affine)(const ChannelShape&, const void* x, const void* a, const void* b, void* y);
-  // y = a[c] * g + b[c] * x + k[c]
-  void (*combine)(const ChannelShape&, const void* g, const void* x, const void* a, const void* b,
-                  const void* k, void* y);
-  // All channels, groups and weights of what is asked for.
-  void (*fold)(DType, const ChannelFold&);
-  void (*terms)(DType, const ChannelTerms&);
+  // Mean, biased variance and rstd of each group, then y = scale * x + shift. given: mean and var are there already.
+  void (*normalise)(const ChannelShape&, const ChannelFold&, bool given, const void* x, void* y);
+  // The gradients of the weights, and of x unless dx is null.
+  void (*differentiate)(const ChannelShape&, const ChannelTerms&, const void* g, const void* x,
+                        void* dx);
 };
 
 }  // namespace eg

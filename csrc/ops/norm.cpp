@@ -160,15 +160,10 @@ Tensor row_norm(const Tensor& x, const Dims& shape, const Tensor& weight, const 
 
 // ---- channels: batch norm (Ioffe & Szegedy 2015), group norm (Wu & He 2018) ---------------------------------------------
 
-// `groups` sets of statistics, each over `per_group` channels of `count / per_group` values.
+// Where weights are applied, and over what statistics are taken.
 struct ChannelStats {
-  ChannelShape channels;  // where weights are applied
-  ChannelShape groups;    // where statistics are taken
-  int64_t weights;        // channel c uses weight c % weights
-  ChannelGroups terms() const {
-    const int64_t per_group = groups.channels ? channels.channels / groups.channels : 1;
-    return {channels.channels, per_group, weights, double(groups.outer) * double(groups.inner)};
-  }
+  ChannelShape channels;
+  ChannelGroups of;
 };
 
 // Running statistics and how they move: (1 - momentum) * running + momentum * value.
@@ -183,28 +178,31 @@ struct Running {
   }
 };
 
-// Writes rstd, and the running statistics if there are any.
-Tensor normalise(const ChannelStats& s, const Tensor& x, const Tensor& mean, const Tensor& var,
-                 double eps, const Tensor& weight, const Tensor& bias, const Tensor& rstd,
-                 const Running& running = {}) {
+// Writes rstd, the running statistics if there are any, and, unless they are given, mean and var.
+Tensor normalise(const ChannelStats& s, const Tensor& x, bool given, const Tensor& mean,
+                 const Tensor& var, double eps, const Tensor& weight, const Tensor& bias,
+                 const Tensor& rstd, const Running& running = {}) {
   const DType t = mean.dtype();
   Tensor y = empty(x.sizes(), s.channels.dtype);
   if (x.numel() == 0) {
     fill(rstd, Scalar(0));
     return y;
   }
-  const Tensor w = ready(weight, t), b = ready(bias, t),
-               affine = empty({2, s.channels.channels}, t);
+  const Tensor w = ready(weight, t), b = ready(bias, t);
   const Tensor running_mean = ready(running.mean, t), running_var = ready(running.var, t);
-  char* const scale = affine.raw();
-  char* const shift = scale + size_t(s.channels.channels) * item_size(t);
-  const NormKernels& kernel = kernels<NormKernels>();
-  kernel.fold(
-      t, {s.terms(), mean.raw(), var.raw(), raw_or_null(w), raw_or_null(b), eps, rstd.raw(), scale,
-          shift, raw_or_null(running_mean), raw_or_null(running_var), running.momentum});
+  const ChannelFold fold{s.of,
+                         mean.raw(),
+                         var.raw(),
+                         raw_or_null(w),
+                         raw_or_null(b),
+                         eps,
+                         rstd.raw(),
+                         raw_or_null(running_mean),
+                         raw_or_null(running_var),
+                         running.momentum};
+  kernels<NormKernels>().normalise(s.channels, fold, given, x.raw(), y.raw());
   Running::close(running.mean, running_mean);
   Running::close(running.var, running_var);
-  kernel.affine(s.channels, x.raw(), scale, shift, y.raw());
   return y;
 }
 
@@ -213,24 +211,14 @@ Gradients channel_backward(const ChannelStats& s, bool fixed, bool need_x, const
                            const Tensor& x, const Tensor& mean, const Tensor& rstd,
                            const Tensor& weight) {
   const DType t = mean.dtype();
-  const int64_t n = s.channels.channels;
-  if (x.numel() == 0) {
-    const Tensor none = need_x ? empty(x.sizes(), s.channels.dtype) : Tensor();
-    return {none, zeros({s.weights}, t), zeros({s.weights}, t)};
-  }
-  const NormKernels& kernel = kernels<NormKernels>();
-  const Tensor sums = empty({2, n}, t), terms = empty({3, n}, t), w = ready(weight, t);
-  Gradients all{Tensor(), empty({s.weights}, t), empty({s.weights}, t)};
-  const ChannelGroups of = s.terms();
-  kernel.sums(s.channels, g.raw(), x.raw(), mean.raw(), of.per_group, sums.raw());
-  char *const a = terms.raw(), *const b = a + size_t(n) * item_size(t),
-              *const k = b + size_t(n) * item_size(t);
-  kernel.terms(t, {of, fixed, mean.raw(), rstd.raw(), raw_or_null(w), sums.raw(), a, b, k,
-                   all.weight.raw(), all.bias.raw()});
-  if (need_x) {
-    all.x = empty(x.sizes(), s.channels.dtype);
-    kernel.combine(s.channels, g.raw(), x.raw(), a, b, k, all.x.raw());
-  }
+  const Dims weights{s.of.weights};
+  const Tensor dx = need_x ? empty(x.sizes(), s.channels.dtype) : Tensor();
+  if (x.numel() == 0) return {dx, zeros(weights, t), zeros(weights, t)};
+  const Tensor w = ready(weight, t);
+  Gradients all{dx, empty(weights, t), empty(weights, t)};
+  const ChannelTerms terms{
+      s.of, fixed, mean.raw(), rstd.raw(), raw_or_null(w), all.weight.raw(), all.bias.raw()};
+  kernels<NormKernels>().differentiate(s.channels, terms, g.raw(), x.raw(), raw_or_null(dx));
   return all;
 }
 
@@ -258,25 +246,21 @@ struct GroupNorm {
   double eps;
 
   ChannelStats stats(const Tensor& x) const {
-    const DType t = x.dtype();
     const int64_t samples = x.size(0), channels = x.size(1), inner = inner_of(x);
-    return {{t, 1, samples * channels, inner},
-            {t, 1, samples * groups, channels / groups * inner},
-            channels};
+    const int64_t per_group = channels / groups;
+    return {{x.dtype(), 1, samples * channels, inner},
+            {samples * channels, per_group, channels, double(per_group) * double(inner)}};
   }
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
     const ChannelStats s = stats(x);
-    const DType element = s.channels.dtype, t = compute_dtype(element);
-    const Tensor in = ready(x, element), mean = empty({s.groups.channels}, t),
-                 var = empty({s.groups.channels}, t);
-    // One channel per row: neighbours lie along the row even where a group is one value wide.
-    const ChannelShape rows{element, 1, s.groups.channels, s.groups.inner};
-    kernels<NormKernels>().moments(rows, in.raw(), mean.raw(), var.raw());
-    const Tensor rstd = empty(var.sizes(), t);
-    const Tensor y = normalise(s, in, mean, var, eps, weight, bias, rstd);
+    const DType element = x.dtype(), t = compute_dtype(element);
+    const Dims each{x.size(0) * groups};
+    const Tensor in = ready(x, element), mean = empty(each, t), var = empty(each, t),
+                 rstd = empty(each, t);
+    const Tensor y = normalise(s, in, false, mean, var, eps, weight, bias, rstd);
     for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
-    return as_lies(x, cast_data(y, x.dtype()));
+    return as_lies(x, y);
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
@@ -284,7 +268,7 @@ struct GroupNorm {
     const ChannelStats s = stats(x);
     const DType element = s.channels.dtype, t = compute_dtype(element);
     if (grad_enabled()) {
-      const int64_t each = s.weights / groups;
+      const int64_t each = x.size(1) / groups;
       const Layout layout{
           {x.size(0), groups, each, s.channels.inner}, {2, 3}, {1, groups, each, 1}};
       return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
@@ -308,7 +292,7 @@ struct BatchNorm {
     const int64_t channels = x.size(1);
     const ChannelShape s = channels_last(x) ? ChannelShape{t, x.numel() / channels, channels, 1}
                                             : ChannelShape{t, x.size(0), channels, inner_of(x)};
-    return {s, s, s.channels};
+    return {s, {channels, 1, channels, double(s.outer) * double(s.inner)}};
   }
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& weight, const Tensor& bias) {
@@ -316,24 +300,24 @@ struct BatchNorm {
     const DType element = s.channels.dtype, t = compute_dtype(element);
     const bool last = channels_last(x);
     const Tensor in = ready(last ? channels_moved(x, 1, x.dim() - 1) : x, element);
+    const Dims each{s.of.channels};
     Tensor mean, var;
-    const bool learns = training && x.numel() > 0;
     if (x.numel() == 0) {
-      mean = zeros({s.weights}, t);
-      var = zeros({s.weights}, t);
+      mean = zeros(each, t);
+      var = zeros(each, t);
     } else if (training) {
-      mean = empty({s.weights}, t);
-      var = empty({s.weights}, t);
-      kernels<NormKernels>().moments(s.channels, in.raw(), mean.raw(), var.raw());
+      mean = empty(each, t);
+      var = empty(each, t);
     } else {
       // Copies: the module may be trained again before the backward pass.
       mean = contiguous_data(cast_data(running.mean, t));
       var = contiguous_data(cast_data(running.var, t));
       if (mean.same(running.mean)) mean = clone(mean.detach());
     }
-    const Tensor rstd = empty({s.weights}, t);
-    const Tensor y =
-        normalise(s, in, mean, var, eps, weight, bias, rstd, learns ? running : Running());
+    const Tensor rstd = empty(each, t);
+    const bool learns = training && x.numel() > 0;
+    const Tensor y = normalise(s, in, !training, mean, var, eps, weight, bias, rstd,
+                               learns ? running : Running());
     for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
     const Tensor out = cast_data(y, x.dtype());
     return last ? channels_moved(out, x.dim() - 1, 1) : out;
@@ -344,7 +328,7 @@ struct BatchNorm {
     const ChannelStats s = stats(x);
     const DType element = s.channels.dtype, t = compute_dtype(element);
     if (grad_enabled()) {
-      const Layout layout{{x.size(0), s.weights, inner_of(x)}, {0, 2}, {1, s.weights, 1}};
+      const Layout layout{{x.size(0), x.size(1), inner_of(x)}, {0, 2}, {1, x.size(1), 1}};
       if (training)
         return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
       return collect(ctx, composed_fixed(layout, g, x, weight, ctx.saved(3), ctx.saved(4)), x,

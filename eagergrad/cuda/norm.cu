@@ -201,14 +201,38 @@ __global__ void combine(int64_t n, int64_t channels, int64_t inner, const S* g, 
   });
 }
 
+// Each channel's scale and shift; a group's first channel writes what is the group's.
 template <class T>
-__global__ void fold(ChannelFold f) {
-  for (EG_ELEMENTS(c, f.of.channels)) f.template channel<T>(c);
+__global__ void fold(ChannelFold f, T* scale, T* shift) {
+  for (EG_ELEMENTS(c, f.of.channels)) {
+    const int64_t g = c / f.of.per_group, i = c % f.of.weights;
+    const T m = static_cast<const T*>(f.mean)[g], r = f.template rstd_of<T>(g);
+    const T by = f.scale(i, r);
+    scale[c] = by;
+    shift[c] = f.shift(i, m, by);
+    if (c == g * f.of.per_group) f.template group<T>(g);
+  }
 }
+// Coefficients a, b, k of each channel from its sums of g and then of g * (x - mean), and the weights' gradients.
 template <class T>
-__global__ void terms(ChannelTerms f) {
-  for (EG_ELEMENTS(g, f.of.groups())) f.template group<T>(g);
-  for (EG_ELEMENTS(i, f.of.weights)) f.template weight_gradient<T>(i);
+__global__ void terms(ChannelTerms f, const T* sums, T* a, T* b, T* k) {
+  const T* const sum_gx = sums + f.of.channels;
+  for (EG_ELEMENTS(g, f.of.groups())) {
+    const int64_t first = g * f.of.per_group, weight = f.of.first_weight(g);
+    const GroupTerms<T> t = f.group(g, sums + first, sum_gx + first);
+    for (int64_t c = 0; c < f.of.per_group; ++c) {
+      a[first + c] = f.scale(weight + c, t.r);
+      b[first + c] = t.slope;
+      k[first + c] = t.shift;
+    }
+  }
+  for (EG_ELEMENTS(i, f.of.weights)) {
+    T along = 0, level = 0;
+    for (int64_t c = i; c < f.of.channels; c += f.of.weights)
+      f.add_weights(c / f.of.per_group, sums + c, sum_gx + c, &along, &level, 1);
+    static_cast<T*>(f.d_weight)[i] = along;
+    static_cast<T*>(f.d_bias)[i] = level;
+  }
 }
 
 }  // namespace eg
