@@ -7,6 +7,14 @@ namespace eg {
 namespace vocabulary {
 namespace {
 
+struct Power {
+  template <class T>
+  EG_INLINE T operator()(T a, T b) const {
+    return vocabulary::pow(a, b);
+  }
+};
+
+// A gradient's `pow` is an argument, so that powers can be taken apart from what else the line does (see power_backward).
 #define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB)                                                 \
   struct NAME##_op {                                                                              \
     static constexpr bool padded = calls_library(#Y);                                             \
@@ -15,9 +23,9 @@ namespace {
     static EG_INLINE auto forward(T a, T b) {                                                     \
       return Y;                                                                                   \
     }                                                                                             \
-    template <int which, class T>                                                                 \
+    template <int which, class T, class P>                                                        \
     static EG_INLINE T backward([[maybe_unused]] T g, [[maybe_unused]] T a, [[maybe_unused]] T b, \
-                                [[maybe_unused]] T y) {                                           \
+                                [[maybe_unused]] T y, [[maybe_unused]] P pow) {                   \
       if constexpr (which == 0)                                                                   \
         return GA;                                                                                \
       else                                                                                        \
@@ -71,20 +79,43 @@ void quick_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
   }
 }
 
-// Powers in two loops a block: in one, GCC calls the C library's function for the elements alone that need it, one by one.
+// Powers of a block in two loops: in one, GCC calls the C library's function for the elements alone that need it, one by one.
+// y may be a or b.
+template <class T>
+__attribute__((noinline)) void power_block(T* y, const T* a, const T* b, int64_t n) {
+  T powers[kBlock];
+  each_element<true>([](T v, T w) { return power_of_size(v, w); }, n, powers, a, b);
+  for (int64_t i = 0; i < n; ++i) powers[i] = signed_power(a[i], b[i], powers[i]);
+  for (int64_t i = 0; i < n; ++i) y[i] = powers[i];
+}
 template <class T>
 void power_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
-  T first[kBlock], second[kBlock], powers[kBlock];
+  T first[kBlock], second[kBlock];
   for (int64_t i = 0; i < kBlock; ++i) {
     if (step[1] == 0) first[i] = *a;
     if (step[2] == 0) second[i] = *b;
   }
-  for (int64_t at = 0; at < n; at += kBlock) {
+  for (int64_t at = 0; at < n; at += kBlock)
+    power_block(y + at, step[1] ? a + at : first, step[2] ? b + at : second,
+                n - at < kBlock ? n - at : kBlock);
+}
+// The line of the base's gradient, once for what it takes a power of and once with the powers.
+template <class T>
+void power_backward(T* out, const T* g, const T* a, const T* b, const T* y, int64_t n) {
+  T base[kBlock], exponent[kBlock];
+  for (int64_t at = 0; at < n; at += kBlock, g += kBlock, a += kBlock, b += kBlock, y += kBlock) {
     const int64_t m = n - at < kBlock ? n - at : kBlock;
-    const T *base = step[1] ? a + at : first, *power = step[2] ? b + at : second;
-    each_element<true>([](T v, T w) { return power_of_size(v, w); }, m, powers, base, power);
-    for (int64_t i = 0; i < m; ++i) powers[i] = signed_power(base[i], power[i], powers[i]);
-    for (int64_t i = 0; i < m; ++i) y[at + i] = powers[i];
+    for (int64_t i = 0; i < m; ++i)
+      pow_op::backward<0>(g[i], a[i], b[i], y[i], [&](T v, T w) EG_INLINED {
+        base[i] = v;
+        exponent[i] = w;
+        return v;
+      });
+    power_block(base, base, exponent, m);
+#pragma GCC ivdep
+    for (int64_t i = 0; i < m; ++i)
+      out[at + i] =
+          pow_op::backward<0>(g[i], a[i], b[i], y[i], [&](T, T) EG_INLINED { return base[i]; });
   }
 }
 
@@ -117,8 +148,10 @@ void backward_loop(char* const* p, const int64_t*, int64_t n, const double*) {
   const T* a = reinterpret_cast<const T*>(p[2]);
   const T* b = reinterpret_cast<const T*>(p[3]);
   const T* y = reinterpret_cast<const T*>(p[4]);
-  const auto rule = [](T gi, T ai, T bi, T yi)
-                        EG_INLINED { return Op::template backward<which>(gi, ai, bi, yi); };
+  if constexpr (std::is_same_v<Op, pow_op> && which == 0) return power_backward(out, g, a, b, y, n);
+  const auto rule = [](T gi, T ai, T bi, T yi) EG_INLINED {
+    return Op::template backward<which>(gi, ai, bi, yi, Power());
+  };
   each_element<Op::padded_backward>(rule, n, out, g, a, b, y);
 }
 
