@@ -690,3 +690,33 @@ def test_derivatives_where_a_branch_is_not_taken_are_finite(name: str) -> None:
     before, behind = x.detach()[away] - step, x.detach()[away] + step
     low, high = (eg.autograd.grad(f(z.requires_grad_()).sum(), z)[0] for z in (before, behind))
     assert eg.allclose(h[away], (high - low) / (2 * step), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"label_smoothing": 0.2}, {"ignore_index": 2}, {"weight": 1}]
+)
+@pytest.mark.parametrize("sizes", [(3, 5, 4, 7), (2, 5, 300), (2, 5, 3)])
+def test_losses_of_images_are_those_of_their_pixels(sizes, options):
+    rng = np.random.default_rng(3)
+    scores = rng.standard_normal(sizes)
+    scores[0, 1] = -np.inf
+    scores[1, :, 0] += 1000
+    target = eg.tensor(rng.choice([0, 2, 3, 4], (sizes[0], *sizes[2:])))
+    if "weight" in options:
+        options = {"weight": eg.tensor(rng.random(5))}
+    if "label_smoothing" in options:
+        scores[0, 1] = 0
+    for loss in (eg.nn.functional.cross_entropy, eg.nn.functional.nll_loss):
+        if "label_smoothing" in options and loss is eg.nn.functional.nll_loss:
+            continue
+        x = eg.tensor(scores, requires_grad=True)
+        pixels = x.movedim(1, -1).reshape(-1, 5)
+        for reduction in ("none", "mean"):
+            y = loss(x, target, reduction=reduction, **options)
+            wanted = loss(pixels, target.reshape(-1), reduction=reduction, **options)
+            assert eg.allclose(y.reshape(-1), wanted.reshape(-1), rtol=1e-12)
+            g, g_wanted = (eg.autograd.grad(v.sum(), x, create_graph=True)[0] for v in (y, wanted))
+            assert eg.allclose(g, g_wanted, rtol=1e-10, atol=1e-14)
+        if g.requires_grad and np.isfinite(scores).all():
+            second, second_wanted = (eg.autograd.grad((v * v).sum(), x)[0] for v in (g, g_wanted))
+            assert eg.allclose(second, second_wanted, rtol=1e-10, atol=1e-14)

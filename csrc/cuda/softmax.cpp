@@ -37,7 +37,7 @@ void logsumexp(DType type, const char* x, char* y, int64_t lines, int64_t n, int
   cuda::logsumexp(type, x, y, lines, n);
 }
 void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ignore,
-                   double smoothing, char* loss, char* lse, int64_t lines, int64_t n) {
+                   double smoothing, char* loss, char* lse, int64_t lines, int64_t n, int64_t) {
   if (lines == 0) return;
   const cuda::Teams t(lines, n);
   void* const kernel = cuda::kernel(kFile, "eg::cross_entropy", {type, t.block});
@@ -50,7 +50,7 @@ void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ign
 }
 void cross_entropy_backward(DType type, const char* x, const int64_t* target, int64_t ignore,
                             double smoothing, const char* lse, const char* scale, char* gx,
-                            int64_t lines, int64_t n) {
+                            int64_t lines, int64_t n, int64_t) {
   if (lines * n == 0) return;
   const cuda::Teams t(lines, n);
   void* const kernel = cuda::kernel(kFile, "eg::cross_entropy_backward", {type, t.block});

@@ -28,9 +28,8 @@ struct ReduceKernels {
 };
 
 struct SoftmaxKernels {
-  // Float or double; on the GPU also halves, whose logarithms, losses and scales are float32. The first three work along the
-  // middle dimension of a dense (outer, length, inner) array, on the GPU along the last of (outer, length, 1), the others over
-  // lines. log: log_softmax.
+  // Float or double; on the GPU also halves, whose logarithms, losses and scales are float32. All work along
+  // the middle dimension of a dense (outer, length, inner) array, on the GPU along the last of (outer, length, 1). log: log_softmax.
   void (*forward)(bool log, DType type, const char* x, char* y, int64_t outer, int64_t length,
                   int64_t inner);
   // gx from g and y.
@@ -42,11 +41,12 @@ struct SoftmaxKernels {
   // loss[i] = lse[i] - (1 - s) x[i, t] - s / n sum(x[i]) for target t = target[i]; 0 where it is ignore. lse holds the maxima of
   // the lines and then what the logarithms add to them: a sum would round these away where scores are large.
   void (*cross_entropy)(DType type, const char* x, const int64_t* target, int64_t ignore,
-                        double smoothing, char* loss, char* lse, int64_t lines, int64_t length);
+                        double smoothing, char* loss, char* lse, int64_t outer, int64_t length,
+                        int64_t inner);
   // gx[i, j] = scale[i] * (exp(x[i, j] - lse[i]) - (1 - s) [j = t] - s / n).
   void (*cross_entropy_backward)(DType type, const char* x, const int64_t* target, int64_t ignore,
                                  double smoothing, const char* lse, const char* scale, char* gx,
-                                 int64_t lines, int64_t length);
+                                 int64_t outer, int64_t length, int64_t inner);
   // Of n targets: where the first stands that is neither a class nor `ignore` (n: nowhere), and how many are `ignore`.
   void (*check_targets)(const int64_t* target, int64_t n, int64_t classes, int64_t ignore,
                         int64_t* first_wrong, int64_t* ignored);

@@ -288,7 +288,8 @@ void over_across(int64_t outer, int64_t n, int64_t inner, F body) {
 
 // The largest number of each line and the sum of the exponentials below it.
 template <class T>
-EG_INLINE void across_sums(const T* x, int64_t n, int64_t width, int64_t inner, T* m, T* total) {
+__attribute__((noinline)) void across_sums(const T* x, int64_t n, int64_t width, int64_t inner,
+                                           T* m, T* total) {
   for (int64_t c = 0; c < kAcross; ++c) m[c] = T(-INFINITY), total[c] = 0;
   for (int64_t i = 0; i < n; ++i)
     each_of_row(width, x + i * inner, [&](T v, int64_t c) { m[c] = v > m[c] ? v : m[c]; });
@@ -447,12 +448,61 @@ void logsumexp_typed(const T* x, T* y, int64_t lines, int64_t n, int64_t inner) 
   logsumexp_lines(x, lines, n, [&](int64_t line, T m, T rest) { y[line] = m + rest; });
 }
 
+// Losses of a panel of lines across memory, and of them the maxima and what the logarithms add.
+template <class T>
+void cross_entropy_across(const T* x, const int64_t* target, int64_t ignore, T smoothing, T* loss,
+                          T* most, T* logs, int64_t n, int64_t width, int64_t inner) {
+  T m[kAcross], total[kAcross], level[kAcross] = {};
+  across_sums(x, n, width, inner, m, total);
+  for (int64_t c = 0; c < round_up(width, kAbreast); ++c) total[c] = vocabulary::log(total[c]);
+  for (int64_t k = 0; smoothing != 0 && k < n * inner; k += inner)
+    each_of_row(width, x + k, [&](T v, int64_t c) { level[c] += v - m[c]; });
+  for (int64_t c = 0; c < width; ++c) {
+    if (!is_finite(m[c])) {
+      m[c] = infinite_logsumexp(m[c], x + c, n, inner);
+      total[c] = 0;
+    }
+    most[c] = m[c];
+    logs[c] = total[c];
+    if (target[c] == ignore) {
+      loss[c] = 0;
+      continue;
+    }
+    loss[c] = total[c] - (1 - smoothing) * (x[target[c] * inner + c] - m[c]);
+    if (smoothing != 0) loss[c] -= smoothing * (level[c] / T(n));
+  }
+}
+template <class T>
+void cross_entropy_backward_across(const T* x, const int64_t* target, int64_t ignore, T smoothing,
+                                   const T* most, const T* logs, const T* scale, T* gx, int64_t n,
+                                   int64_t width, int64_t inner) {
+  T m[kAcross] = {}, rest[kAcross] = {}, s[kAcross] = {};
+  for (int64_t c = 0; c < width; ++c) m[c] = most[c], rest[c] = logs[c], s[c] = scale[c];
+  const T even = smoothing / T(n);
+  for (int64_t k = 0; k < n * inner; k += inner)
+    map_row(width, gx + k, x + k, x + k, [&](T v, T, int64_t c) {
+      return s[c] * (vocabulary::exp((v - m[c]) - rest[c]) - even);
+    });
+  for (int64_t c = 0; c < width; ++c) {
+    if (target[c] == ignore)
+      for (int64_t k = 0; k < n * inner; k += inner) gx[k + c] = 0;
+    else
+      gx[target[c] * inner + c] -= s[c] * (1 - smoothing);
+  }
+}
+
 template <class T>
 void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T smoothing, T* loss,
-                         T* lse, int64_t lines, int64_t n) {
-  logsumexp_lines(x, lines, n, [&](int64_t line, T m, T rest) {
+                         T* lse, int64_t outer, int64_t n, int64_t inner) {
+  T* const logs = lse + outer * inner;
+  if (inner > 1)
+    return over_across(outer, n, inner, [&](int64_t at, int64_t width, int64_t first) {
+      cross_entropy_across(x + at, target + first, ignore, smoothing, loss + first, lse + first,
+                           logs + first, n, width, inner);
+    });
+  logsumexp_lines(x, outer, n, [&](int64_t line, T m, T rest) {
     lse[line] = m;
-    lse[lines + line] = rest;
+    logs[line] = rest;
     const T* p = x + line * n;
     const int64_t t = target[line];
     if (t == ignore) {
@@ -467,8 +517,15 @@ void cross_entropy_typed(const T* x, const int64_t* target, int64_t ignore, T sm
 
 template <class T>
 void cross_entropy_backward_typed(const T* x, const int64_t* target, int64_t ignore, T smoothing,
-                                  const T* lse, const T* scale, T* gx, int64_t lines, int64_t n) {
-  over_lines(lines, n, [&](int64_t line) {
+                                  const T* lse, const T* scale, T* gx, int64_t outer, int64_t n,
+                                  int64_t inner) {
+  const T* const logs = lse + outer * inner;
+  if (inner > 1)
+    return over_across(outer, n, inner, [&](int64_t at, int64_t width, int64_t first) {
+      cross_entropy_backward_across(x + at, target + first, ignore, smoothing, lse + first,
+                                    logs + first, scale + first, gx + at, n, width, inner);
+    });
+  over_lines(outer, n, [&](int64_t line) {
     const T* p = x + line * n;
     T* q = gx + line * n;
     const int64_t t = target[line];
@@ -476,7 +533,7 @@ void cross_entropy_backward_typed(const T* x, const int64_t* target, int64_t ign
       for (int64_t i = 0; i < n; ++i) q[i] = 0;
       return;
     }
-    const T s = scale[line], m = lse[line], rest = lse[lines + line], even = smoothing / T(n);
+    const T s = scale[line], m = lse[line], rest = logs[line], even = smoothing / T(n);
     const auto rule = [=](int64_t i, const T* v) {
       T e[kAbreast];
       for (int64_t l = 0; l < kAbreast; ++l) e[l] = v[l] - m;
@@ -521,15 +578,16 @@ void logsumexp(DType type, const char* x, char* y, int64_t outer, int64_t length
   EG_TYPED(logsumexp_typed(EG_IN(x), EG_OUT(y), outer, length, inner));
 }
 void cross_entropy(DType type, const char* x, const int64_t* target, int64_t ignore,
-                   double smoothing, char* loss, char* lse, int64_t lines, int64_t length) {
+                   double smoothing, char* loss, char* lse, int64_t outer, int64_t length,
+                   int64_t inner) {
   EG_TYPED(cross_entropy_typed(EG_IN(x), target, ignore, T(smoothing), EG_OUT(loss), EG_OUT(lse),
-                               lines, length));
+                               outer, length, inner));
 }
 void cross_entropy_backward(DType type, const char* x, const int64_t* target, int64_t ignore,
                             double smoothing, const char* lse, const char* scale, char* gx,
-                            int64_t lines, int64_t length) {
+                            int64_t outer, int64_t length, int64_t inner) {
   EG_TYPED(cross_entropy_backward_typed(EG_IN(x), target, ignore, T(smoothing), EG_IN(lse),
-                                        EG_IN(scale), EG_OUT(gx), lines, length));
+                                        EG_IN(scale), EG_OUT(gx), outer, length, inner));
 }
 
 }  // namespace

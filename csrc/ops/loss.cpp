@@ -75,8 +75,11 @@ struct Targets {
   Tensor present() const { return ne(classes, Tensor(Scalar(ignore))); }
   // A class for every row, 0 where it is ignored.
   Tensor safe() const { return where(present(), classes, Tensor(0)); }
-  Tensor picked(const Tensor& lines) const {
-    return view(gather(lines, 1, view(safe(), {rows(), 1})), {rows()});
+  // What lines have in their class's place; classes: one for each line.
+  Tensor picked(const Tensor& lines, const Tensor& classes) const {
+    Dims one = lines.sizes();
+    one[1] = 1;
+    return view(gather(lines, 1, view(classes, one)), {rows()});
   }
   // Weight of each row, 0 for ignored ones.
   Tensor weights(const std::optional<Tensor>& table, DType t) const {
@@ -95,9 +98,11 @@ std::string target_hint(const Tensor& scores, const Dims& wanted, const Tensor& 
   return column == target.sizes() ? ". Hint: target.squeeze(-1) would fit" : "";
 }
 
-// Scores (N, C, d1, ...) or (C) as lines of classes: (rows, C). The shape of the losses is `sizes`.
+// Scores (N, C, d1, ...) or (C) as lines of classes: (rows, C), or (N, C, d1 ...) where the host finds a line's elements apart
+// from each other. The shape of the losses is `sizes`.
 struct Classes {
-  Tensor lines;  // recorded
+  static constexpr int64_t kAcross = 16;  // as many lines side by side
+  Tensor lines;                           // recorded
   Dims sizes;
   int64_t count;
   Classes(const char* op, const Tensor& input, const Tensor& target) {
@@ -122,8 +127,11 @@ struct Classes {
       Dims order{0};
       for (int64_t d = 2; d < input.dim(); ++d) order.push_back(d);
       order.push_back(1);
-      const int64_t rows = count ? input.numel() / count : 0;
-      lines = reshape(permute(input, order), {rows, count});
+      const int64_t rows = count ? input.numel() / count : 0, n = input.size(0);
+      const int64_t each = n ? rows / n : 0;
+      const bool across = input.device().is_cpu() && each >= kAcross && input.is_contiguous();
+      lines =
+          across ? view(input, {n, count, each}) : reshape(permute(input, order), {rows, count});
     }
   }
   // The losses as the caller wants them, under PyTorch's title: images have an op of their own.
@@ -160,11 +168,11 @@ struct CrossEntropy {
   Tensor forward(Context& ctx, const Tensor& x) {
     const DType type = line_type(x.dtype()), compute = is_reduced(type) ? DType::Float32 : type;
     const Tensor dense = contiguous_data(cast_data(x, type));
-    const int64_t rows = x.sizes()[0], classes = x.sizes()[1];
+    const int64_t rows = target.rows();
     Tensor loss = empty({rows}, compute), lse = empty({2, rows}, compute);
     kernels<SoftmaxKernels>().cross_entropy(type, dense.raw(), target.classes.data<int64_t>(),
-                                            target.ignore, smoothing, loss.raw(), lse.raw(), rows,
-                                            classes);
+                                            target.ignore, smoothing, loss.raw(), lse.raw(),
+                                            x.size(0), x.size(1), inner_of(x));
     ctx.save(x);
     ctx.save(lse);
     return cast_data(loss, x.dtype());
@@ -179,16 +187,21 @@ struct CrossEntropy {
     Tensor gx = empty(x.sizes(), type);
     kernels<SoftmaxKernels>().cross_entropy_backward(
         type, dense.raw(), target.classes.data<int64_t>(), target.ignore, smoothing, lse.raw(),
-        scale.raw(), gx.raw(), x.sizes()[0], x.sizes()[1]);
+        scale.raw(), gx.raw(), x.size(0), x.size(1), inner_of(x));
     return {cast_data(gx, x.dtype())};
   }
+  static int64_t inner_of(const Tensor& x) { return x.dim() == 2 ? 1 : x.size(2); }
   // (softmax(x) - wanted) g, recorded.
   Tensor composed(const Tensor& x, const Tensor& g) const {
-    const int64_t classes = x.sizes()[1];
-    const Tensor hit = cast_data(eq(unsqueeze(target.classes, 1), arange(classes)), x.dtype());
+    const int64_t classes = x.size(1);
+    Dims one = x.sizes(), all(x.sizes().size(), 1);
+    one[1] = 1;
+    all[1] = classes;
+    const Tensor hit =
+        cast_data(eq(view(target.classes, one), view(arange(classes), all)), x.dtype());
     const Tensor wanted = add(mul(hit, Tensor(1 - smoothing)), Tensor(smoothing / double(classes)));
     const Tensor scale = where(target.present(), g, Tensor(0.0));
-    return mul(sub(softmax(x, 1), wanted), unsqueeze(scale, 1));
+    return mul(sub(softmax(x, 1), wanted), view(contiguous(scale), one));
   }
 };
 
@@ -237,9 +250,10 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
   if (weight && label_smoothing > 0) {
     // The smoothed part weighs every class by its own weight.
     const Tensor logp = log_softmax(c.lines, 1), w = cast_data(weight->detach(), dtype);
+    const Tensor by_class = c.lines.dim() == 3 ? unsqueeze(w, 1) : w;
     const Tensor rows = t.weights(weight, dtype), present = t.weights(std::nullopt, dtype);
-    const Tensor hard = mul(neg(t.picked(logp)), rows);
-    const Tensor soft = mul(neg(sum(mul(logp, w), {1})), present);
+    const Tensor hard = mul(neg(t.picked(logp, t.safe())), rows);
+    const Tensor soft = mul(neg(view(sum(mul(logp, by_class), {1}), {t.rows()})), present);
     const Tensor losses = add(mul(hard, Tensor(1 - label_smoothing)),
                               mul(soft, Tensor(label_smoothing / double(classes))));
     const Tensor y = reduction == "mean" ? div(sum(losses), sum(rows)) : reduced(losses, reduction);
@@ -270,11 +284,10 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor>
   check_weight("nll_loss", weight, input, c.count);
   const Targets t("nll_loss", input, target, c.count, ignore_index);
   if (!weight && !t.kept.defined() && t.ignored == 0 && t.rows() > 0) {
-    const Tensor picked = view(gather(c.lines, 1, view(t.classes, {t.rows(), 1})), {t.rows()});
-    return c.finished(neg(reduced(picked, reduction)), reduction);
+    return c.finished(neg(reduced(t.picked(c.lines, t.classes), reduction)), reduction);
   }
   // An ignored row counts 0 even where its log-probability is infinite.
-  const Tensor finite = where(t.present(), neg(t.picked(c.lines)), Tensor(0.0));
+  const Tensor finite = where(t.present(), neg(t.picked(c.lines, t.safe())), Tensor(0.0));
   return c.finished(weighted(finite, t.weights(weight, input.dtype()), reduction), reduction);
 }
 EG_OP(&nll_loss, "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')",
