@@ -550,3 +550,22 @@ def test_polynomials_of_endless_order_end() -> None:
     x = eg.tensor(0.5, dtype=eg.float64)
     for order in (float("inf"), 1e20):
         assert eg.special.laguerre_polynomial_l(x, eg.tensor(order, dtype=eg.float64)).isnan()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [lambda x: D.HalfNormal(x), lambda x: D.HalfCauchy(x), lambda x: D.Chi2(x)],
+    ids=["HalfNormal", "HalfCauchy", "Chi2"],
+)
+def test_parameters_kept_by_a_base_are_checked(make):
+    with pytest.raises(ValueError, match="expected to satisfy GreaterThan"):
+        make(eg.tensor([1.0, -1.0]))
+
+
+def test_gradients_do_not_come_from_branches_that_are_not_taken():
+    p = eg.tensor([1.0, 0.5], requires_grad=True)
+    D.Geometric(p).log_prob(eg.zeros(2)).sum().backward()
+    assert p.grad.tolist() == [1.0, 2.0]
+    df = eg.tensor([2.0, 4.0], requires_grad=True)
+    D.StudentT(df).variance[1].backward()
+    assert df.grad.tolist() == [0.0, -0.5]

@@ -46,7 +46,7 @@ class Distribution:
         for name, constraint in self.arg_constraints.items():
             if constraints.is_dependent(constraint):
                 continue
-            if isinstance(getattr(type(self), name, None), lazy_property | property):
+            if isinstance(getattr(type(self), name, None), lazy_property):
                 if name not in self.__dict__:
                     continue
             value = getattr(self, name)

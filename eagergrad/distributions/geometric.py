@@ -48,7 +48,10 @@ class Geometric(ProbsOrLogits):
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
         value, probs = broadcast_all(value, self.probs)
-        return eg.special.xlog1py(value, -probs) + probs.log()
+        failing = eg.where(
+            (value == 0) & (probs == 1), 0.0, probs
+        )  # no gradient through 0 * log(0)
+        return eg.special.xlog1py(value, -failing) + probs.log()
 
     def entropy(self) -> Any:
         binary = eg.nn.functional.softplus(self.logits) - self.probs * self.logits

@@ -41,7 +41,8 @@ class StudentT(Distribution):
 
     @property
     def variance(self) -> Any:
-        finite = self.scale.pow(2) * self.df / (self.df - 2)
+        df = eg.where(self.df > 2, self.df, 3.0)  # no gradient from what is not finite
+        finite = self.scale.pow(2) * df / (df - 2)
         return eg.where(self.df > 2, finite, eg.where(self.df > 1, math.inf, math.nan))
 
     def rsample(self, sample_shape: Any = ()) -> Any:
