@@ -342,14 +342,19 @@ def test_orthogonal_stays_orthogonal(how, shape):
     check()
 
 
-def test_orthogonal_can_be_assigned():
+@pytest.mark.parametrize("trivial", [True, False])
+@pytest.mark.parametrize("shape", [(5, 3), (3, 5), (3, 3), (1, 1)])
+def test_orthogonal_can_be_assigned(trivial, shape):
     eg.manual_seed(0)
-    for trivial in (True, False):
-        layer = nn.Linear(3, 5, bias=False)
-        parametrizations.orthogonal(layer, orthogonal_map="householder", use_trivialization=trivial)
-        target = nn.init.orthogonal_(eg.empty(5, 3))
+    layer = nn.Linear(shape[1], shape[0], bias=False)
+    parametrizations.orthogonal(layer, orthogonal_map="householder", use_trivialization=trivial)
+    for sign in (1, -1):
+        target = sign * nn.init.orthogonal_(eg.empty(shape))
         layer.weight = target
         assert eg.allclose(layer.weight, target, atol=1e-4)
+
+
+def test_orthogonal_knows_three_maps():
     with pytest.raises(ValueError):
         parametrizations.orthogonal(nn.Linear(2, 2), orthogonal_map="nope")
 

@@ -140,28 +140,13 @@ def _eye(n: int, like: Tensor) -> Tensor:
 
 
 def _reflectors(q: Tensor) -> Tensor:
-    """The reflectors of an orthonormal Q as `householder_product` takes them, with the signs of R on the diagonal."""
-    a = q.clone()
-    k = a.shape[-1]
-    for i in range(k):
-        x = a[..., i:, i]
-        norm = x.norm(dim=-1)
-        sign = eg.where(x[..., 0] >= 0, eg.ones_like(norm), -eg.ones_like(norm))
-        beta = -sign * norm
-        flat = (norm == x[..., 0].abs()) & (x[..., 0] >= 0)
-        beta = eg.where(flat, norm, beta)
-        v = x.clone()
-        scale = eg.where(flat, eg.ones_like(norm), x[..., 0] - beta)
-        v = v / scale.unsqueeze(-1)
-        v[..., 0] = 1
-        tau = eg.where(flat, eg.zeros_like(norm), 2 / (v * v).sum(-1))
-        if i + 1 < k:
-            rest = a[..., i:, i + 1 :]
-            project = (v.unsqueeze(-1) * rest).sum(-2, keepdim=True)
-            a[..., i:, i + 1 :] = rest - tau[..., None, None] * v.unsqueeze(-1) * project
-        a[..., i + 1 :, i] = v[..., 1:]
-        a[..., i, i] = beta
-    a.diagonal(dim1=-2, dim2=-1).sign_()
+    """The reflectors of Q as `householder_product` takes them, and on the diagonal the signs that make R's diagonal positive.
+
+    `forward` finds tau from the reflectors: one that LAPACK leaves out (tau = 0) turns its column around there.
+    """
+    a, tau = eg.geqrf(q)
+    signs = a.diagonal(dim1=-2, dim2=-1).sign_()
+    signs[tau == 0] *= -1
     return a
 
 
