@@ -51,6 +51,13 @@ def test_cross_entropy_of_another_number_of_targets(shapes):
         F.cross_entropy(eg.zeros(scores), eg.zeros(target, dtype=eg.int64))
 
 
+@pytest.mark.parametrize("size", [2.0, 0.5, "a", float("nan"), (2, 1.5)])
+def test_adaptive_pools_take_whole_sizes(size):
+    for layer in (nn.AdaptiveAvgPool2d(size), nn.AdaptiveMaxPool2d(size)):
+        with pytest.raises((TypeError, RuntimeError), match="adaptive_pool2d"):
+            layer(eg.zeros(1, 4, 4))
+
+
 def test_losses_refuse():
     with pytest.raises(TypeError, match="delta must be a float or int"):
         nn.HuberLoss(delta=1j)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Sequence
+from operator import index
 from typing import Any
 
 import eagergrad as eg
@@ -237,14 +238,21 @@ def max_unpool3d(
 
 
 def _output_size(input: Tensor, output_size: Any, n: int) -> list[int]:
-    """Numbers for all n dimensions; None keeps a dimension."""
+    """Whole numbers for all n dimensions (TypeError for others); None keeps a dimension."""
     sizes = _numbers(output_size, n)
     spatial = tuple(input.shape)[-n:]
     if len(sizes) != n or len(spatial) != n:
         raise RuntimeError(
             f"[adaptive_pool{n}d] expected {n} output sizes, got {output_size} for input {tuple(input.shape)}"
         )
-    return [have if want is None else int(want) for want, have in zip(sizes, spatial, strict=True)]
+    try:
+        return [
+            have if want is None else index(want) for want, have in zip(sizes, spatial, strict=True)
+        ]
+    except TypeError:
+        raise TypeError(
+            f"[adaptive_pool{n}d] expected whole numbers or None as output sizes, got {output_size!r}"
+        ) from None
 
 
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
