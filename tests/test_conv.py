@@ -43,6 +43,15 @@ SHAPES = [
     # more than a megabyte of weights
     (5, 300, 128, (4, 4), (3, 3), 1, 1, 1, 1),
 ]
+# Kernels of 3x3 that run by tiles of 2x2 outputs: rest rows and columns, groups, planes, pieces of a line, blocks that all threads share.
+TILED_SHAPES = [
+    (2, 40, 33, (13, 12), (3, 3), 1, (0, 2), 1, 1),
+    (3, 64, 80, (9, 11), (3, 3), 1, 1, 1, 2),
+    (2, 32, 34, (5, 6, 8), (3, 3, 3), (2, 1, 1), 1, (2, 1, 1), 1),
+    (1, 48, 64, (3, 301), (3, 3), 1, 1, 1, 1),
+    (5, 136, 160, (7, 6), (3, 3), 1, 1, 1, 1),
+]
+SHAPES += TILED_SHAPES
 
 
 def arrays(shape: tuple, dtype: str = "float64") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -284,9 +293,50 @@ def test_gradients_of_the_transposed_convolution():
     )
 
 
+@pytest.mark.parametrize("shape", TILED_SHAPES, ids=str)
+def test_tiles_are_as_exact_as_sums_over_taps(shape):
+    _, _, _, spatial, _, stride, padding, dilation, groups = shape
+    options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+
+    def run(dtype):
+        x, w, b = (eg.tensor(a).to(dtype).requires_grad_() for a in arrays(shape))
+        y = getattr(F, CONV[len(spatial)])(x, w, b, **options)
+        g = eg.randn(y.shape, generator=eg.Generator().manual_seed(1), dtype=eg.float64)
+        return [y.detach(), *eg.autograd.grad(y, (x, w, b), g.to(dtype))]
+
+    for ours, exact in zip(run(eg.float32), run(eg.float64), strict=True):
+        assert (ours.double() - exact).abs().max() <= 2e-6 * exact.abs().max()
+
+
+def test_small_integers_are_exact_by_tiles():
+    rng = np.random.default_rng(0)
+    x, w = rng.integers(-9, 9, (2, 32, 12, 12)), rng.integers(-9, 9, (32, 32, 3, 3))
+    exact = F.conv2d(eg.tensor(x).double(), eg.tensor(w).double(), padding=1)
+    assert eg.equal(F.conv2d(eg.tensor(x).float(), eg.tensor(w).float(), padding=1).double(), exact)
+
+
+@pytest.mark.parametrize("value", [float("inf"), -float("inf"), float("nan"), 3e38])
+def test_what_is_not_finite_stays_in_its_windows(value):
+    x = eg.ones(2, 32, 12, 12)
+    x[1, 3, 4, 6] = value
+    w = eg.rand(32, 32, 3, 3, generator=eg.Generator().manual_seed(0)) + 2
+    inputs = [t.requires_grad_() for t in (x, w)]
+    y = F.conv2d(*inputs, padding=1)
+    gx, gw = eg.autograd.grad(y, inputs, x.detach())
+    reached = eg.zeros(2, 12, 12, dtype=eg.bool)
+    reached[1, 3:6, 5:8] = True
+    huge = eg.isnan if value != value else eg.isinf
+    for t in (y, gx):
+        assert eg.equal(huge(t).all(1), reached) and eg.equal(eg.isfinite(t).all(1), ~reached)
+    if value != 3e38:  # times the 1 beside it
+        assert huge(gw[:, 3]).all() and huge(gw[3]).all()
+        assert eg.isfinite(gw).sum() == 31 * 31 * 9
+
+
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_the_same_bits_with_any_number_of_threads(dtype):
-    shape = (4, 32, 32, (24, 24), (3, 3), 1, 1, 1, 1)
+@pytest.mark.parametrize("sizes", [(4, 32, 32, (24, 24)), (3, 136, 160, (9, 9))], ids=str)
+def test_the_same_bits_with_any_number_of_threads(dtype, sizes):
+    shape = (*sizes, (3, 3), 1, 1, 1, 1)
     x, w, b = (eg.tensor(a).to(getattr(eg, dtype)) for a in arrays(shape))
     x.requires_grad_(), w.requires_grad_()
 

@@ -8,6 +8,7 @@
 #include "kernels/conv_pointwise.h"
 #include "kernels/conv_tiles.h"
 #include "kernels/conv_wide.h"
+#include "kernels/conv_winograd.h"
 
 namespace eg {
 namespace {
@@ -15,6 +16,8 @@ namespace {
 template <class T>
 void run_piece(const TapConv<T>& t, const int64_t* kernel) {
   if (prefers_depthwise<T>(t, t.depth, t.outs)) return run_depthwise(t, kernel);
+  if constexpr (std::is_same_v<T, float>)
+    if (prefers_winograd(t) && WinogradConv(t, kernel).run()) return;
   prefers_wide<T>(t.outs) ? run_wide(t, kernel) : run_flat(t, kernel);
 }
 
@@ -105,6 +108,8 @@ void input_grad(const ConvShape& s, const T* gy, const T* w, const T* bias, T* g
 template <class T>
 void weight_grad_piece(const GradConv<T>& t, const ConvShape& s, T* gw) {
   if (prefers_depthwise<T>(t, t.depth, t.outs)) return depthwise_weight_grad(t, gw);
+  if constexpr (std::is_same_v<T, float>)
+    if (prefers_winograd(t) && WinogradGrad(t, s.kernel).run(gw)) return;
   const int64_t run = s.dilation[2] == 1 ? s.kernel[2] * t.depth : t.depth;
   prefers_wide<T>(run) ? wide_weight_grad(t, s.kernel, gw) : flat_weight_grad(t, gw);
 }

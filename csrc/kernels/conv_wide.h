@@ -14,10 +14,12 @@
 namespace eg {
 namespace {
 
-constexpr int kAccumulators = EG_ISA_LEVEL >= 4 ? 24 : 12;
+// Of a tile; half as many of double, for less code.
+template <class T>
+constexpr int kAccumulators = EG_ISA_LEVEL >= 4 && sizeof(T) == 4 ? 24 : 12;
 // Broadcast operands of a tile of C vectors.
-template <int C>
-constexpr int kTileRows = kAccumulators / C < 12 ? kAccumulators / C : 12;
+template <class T, int C>
+constexpr int kTileRows = C == 1 ? 8 : kAccumulators<T> / C;
 constexpr int64_t kWideStripBytes = 256 << 10;
 constexpr int64_t kWideWeightBytes = 192 << 10;
 constexpr int64_t kHeavyWeightBytes = 1 << 20;
@@ -78,10 +80,11 @@ EG_INLINE WideStrip wide_strip(const WideTables& t, int64_t outputs_w, int64_t p
 template <class T>
 void pack_wide(const WideTables& t, const TapDim* d, const WideStrip& s, const T* src,
                int64_t src_channel, int64_t src_image, int64_t images, int64_t d0, int64_t h0,
-               int64_t channels, T* to) {
+               int64_t w0, int64_t channels, T* to) {
   const int64_t height = d[1].source, width = d[2].source;
   // columns that lie inside the source
-  const int64_t first = t.dim[2].first, front = min64(max64(0, -first), s.columns);
+  const int64_t first = w0 * t.dim[2].step + t.dim[2].first,
+                front = min64(max64(0, -first), s.columns);
   const int64_t end = max64(front, min64(s.columns, width - first));
   for (int64_t n = 0; n < images; ++n) {
     for (int64_t z = 0; z < s.planes; ++z) {
@@ -132,10 +135,10 @@ void wide_tile(const WideRuns& runs, const T* x, int64_t pixel, const T* w, T* o
 
 // ---------------------------------------------------------------------------- weight gradient
 
-// Rows of pixels: gy[row][pixel] one output channel; x advances by `pixel` a pixel.
+// Rows of pixels: gy[row][pixel], its output channels a_channel apart; x advances by `pixel` a pixel.
 struct WideWalk {
   int64_t images, planes, rows, width;
-  int64_t a_image, a_plane, a_row, a_channel;
+  int64_t a_image, a_plane, a_row, a_pixel, a_channel;
   int64_t b_image, b_plane, b_row, pixel;
 };
 
@@ -149,11 +152,11 @@ void wide_dot(const WideWalk& s, const T* a, const T* b, T* out, int64_t out_row
       for (int64_t y = 0; y < s.rows; ++y) {
         const T* g = a + n * s.a_image + z * s.a_plane + y * s.a_row;
         const T* x = b + n * s.b_image + z * s.b_plane + y * s.b_row;
-        for (int64_t p = 0; p < s.width; ++p, x += s.pixel) {
+        for (int64_t p = 0; p < s.width; ++p, g += s.a_pixel, x += s.pixel) {
           Vec<T> v[C];
           for (int c = 0; c < C; ++c) v[c] = load(x + c * kLanes<T>);
           for (int r = 0; r < R; ++r) {
-            const Vec<T> u = splat(g[r * s.a_channel + p]);
+            const Vec<T> u = splat(g[r * s.a_channel]);
             for (int c = 0; c < C; ++c) acc[r][c] += u * v[c];
           }
         }
@@ -174,25 +177,37 @@ struct WideFns {
   Dot dot;
 };
 
-template <class T, int C, int R = kTileRows<C>>
+template <class T, int C, int R = kTileRows<T, C>>
 WideFns<T> wide_of_rows(int64_t rows) {
   if constexpr (R > 1)
     if (rows < R) return wide_of_rows<T, C, R - 1>(rows);
   return {&wide_tile<T, R, C>, &wide_dot<T, R, C>};
 }
 template <class T>
-WideFns<T> wide_fns(int64_t rows, int64_t vectors) {
+__attribute__((noinline)) WideFns<T> wide_fns(int64_t rows, int64_t vectors) {
   return vectors == 1   ? wide_of_rows<T, 1>(rows)
          : vectors == 2 ? wide_of_rows<T, 2>(rows)
                         : wide_of_rows<T, 3>(rows);
 }
+template <class T>
 EG_INLINE int64_t tile_rows(int64_t vectors) {
-  return vectors == 1 ? kTileRows<1> : vectors == 2 ? kTileRows<2> : kTileRows<3>;
+  return vectors == 1 ? kTileRows<T, 1> : vectors == 2 ? kTileRows<T, 2> : kTileRows<T, 3>;
 }
 
 // n vectors in blocks of two or three, as even as possible; one alone if there is only one.
 EG_INLINE int64_t block_vectors(int64_t left) {
   return left <= 3 ? left : left == 4 ? 2 : left % 2 ? 3 : 2;
+}
+// f(first, size) of these blocks of vectors [begin, end).
+template <class F>
+EG_INLINE void each_block(int64_t begin, int64_t end, F f) {
+  for (int64_t size; begin < end; begin += size) f(begin, size = block_vectors(end - begin));
+}
+// f(first, size) of pieces of [begin, end) that have at most `most`, as even as possible.
+template <class F>
+EG_INLINE void each_piece(int64_t begin, int64_t end, int64_t most, F f) {
+  for (int64_t pieces = ceil_div(end - begin, most), size; pieces > 0; --pieces, begin += size)
+    f(begin, size = (end - begin) / pieces);
 }
 
 // ---------------------------------------------------------------------------- forward over tasks
@@ -241,6 +256,17 @@ WidePartition wide_partition(const TapConv<T>& t, const WideTables& w) {
   return p;
 }
 
+// place[tap of the kernel]: which of the taps in use it is, -1 if none.
+void wide_places(const WideTables& w, const int64_t* kernel, int64_t* place) {
+  fill<int64_t>(place, volume(kernel), -1);
+  int64_t used = 0;
+  for (int64_t a = 0; a < w.dim[0].taps; ++a)
+    for (int64_t b = 0; b < w.dim[1].taps; ++b)
+      for (int64_t c = 0; c < w.dim[2].taps; ++c)
+        place[(w.dim[0].tap[a] * kernel[1] + w.dim[1].tap[b]) * kernel[2] + w.dim[2].tap[c]] =
+            used++;
+}
+
 // The weights of a vector of outputs, `real` of them, for channels [c0, c1): at[(place[tap] * channels + channel) * lanes] for each tap
 // that has a place.
 template <class T>
@@ -278,14 +304,7 @@ void pack_wide_weights(const TapConv<T>& t, const WideTables& w, const WideParti
                        const int64_t* kernel, T* to) {
   const int64_t task = p.outs * t.depth * t.taps, all_taps = volume(kernel);
   Scratch<int64_t> place(all_taps);
-  for (int64_t i = 0; i < all_taps; ++i) place.data()[i] = -1;
-  int64_t used = 0;
-  for (int64_t a = 0; a < w.dim[0].taps; ++a)
-    for (int64_t b = 0; b < w.dim[1].taps; ++b)
-      for (int64_t c = 0; c < w.dim[2].taps; ++c)
-        place
-            .data()[(w.dim[0].tap[a] * kernel[1] + w.dim[1].tap[b]) * kernel[2] + w.dim[2].tap[c]] =
-            used++;
+  wide_places(w, kernel, place.data());
   parallel_for(
       t.groups * p.out_tasks * p.chunks, max64(1, kParallelGrain * p.chunks / task),
       [&](int64_t begin, int64_t end) {
@@ -293,16 +312,15 @@ void pack_wide_weights(const TapConv<T>& t, const WideTables& w, const WideParti
           const int64_t c0 = i % p.chunks * p.chunk, c1 = min64(c0 + p.chunk, t.depth);
           const int64_t m0 = i / p.chunks % p.out_tasks * p.outs, g = i / p.chunks / p.out_tasks;
           T* at = to + (i / p.chunks) * task + c0 * t.taps * p.outs;
-          for (int64_t v = 0; v < p.outs / kLanes<T>;) {
-            const int64_t block = block_vectors(p.outs / kLanes<T> - v), lanes = block * kLanes<T>;
+          each_block(0, p.outs / kLanes<T>, [&](int64_t v, int64_t block) {
+            const int64_t lanes = block * kLanes<T>;
             for (int64_t u = 0; u < block; ++u) {
               const int64_t m = m0 + (v + u) * kLanes<T>;
               pack_wide_vector(t, t.weights + g * t.weight_group + m * t.weight_out, t.outs - m, c0,
                                c1, place.data(), all_taps, at + u * kLanes<T>, lanes);
             }
             at += (c1 - c0) * t.taps * lanes;
-            v += block;
-          }
+          });
         }
       });
 }
@@ -323,37 +341,33 @@ void wide_chunk(const TapConv<T>& t, const WideTables& w, const WideStrip& s, co
                 bool add) {
   const int64_t width = t.dim[2].outputs, lines = (k.n1 - k.n0) * (k.d1 - k.d0) * (k.h1 - k.h0);
   const int64_t rows = k.h1 - k.h0, planes = k.d1 - k.d0, pixel = w.dim[2].step * s.channels;
-  for (int64_t v = 0; v < outs / kLanes<T>;) {
-    const int64_t block = block_vectors(outs / kLanes<T> - v);
-    const int64_t tiles = ceil_div(width, tile_rows(block));
+  each_block(0, outs / kLanes<T>, [&](int64_t v, int64_t block) {
     for (int64_t line = 0; line < lines; ++line) {
       const int64_t y = line % rows, z = line / rows % planes, n = line / rows / planes;
       const T* x = packed + n * s.image + z * w.dim[0].step * s.plane + y * w.dim[1].step * s.row;
-      for (int64_t i = 0; i < tiles; ++i) {
-        const int64_t p0 = i * width / tiles, p1 = (i + 1) * width / tiles;
-        wide_fns<T>(p1 - p0, block)
-            .tile(runs, x + p0 * pixel, pixel, weights,
-                  acc + (line * width + p0) * outs + v * kLanes<T>, outs, add);
-      }
+      each_piece(0, width, tile_rows<T>(block), [&](int64_t p, int64_t size) {
+        wide_fns<T>(size, block)
+            .tile(runs, x + p * pixel, pixel, weights,
+                  acc + (line * width + p) * outs + v * kLanes<T>, outs, add);
+      });
     }
     weights += runs.count * runs.length * block * kLanes<T>;
-    v += block;
-  }
+  });
 }
 
-// acc [line][column][outs] -> destination planes, bias added.
+// acc [line][column][outs] of `width` columns -> the task's outputs in the destination planes, bias added.
 template <class T>
-void write_wide(const TapConv<T>& t, const TapTask& k, const T* acc, int64_t outs) {
-  const int64_t width = t.dim[2].outputs, m1 = min64(k.m0 + outs, t.outs);
+void write_wide(const TapConv<T>& t, const TapTask& k, int64_t w0, int64_t width, const T* acc,
+                int64_t outs) {
   constexpr int n = kLanes<T>;
   for (int64_t i = k.n0; i < k.n1; ++i) {
     for (int64_t z = k.d0; z < k.d1; ++z) {
       for (int64_t y = k.h0; y < k.h1; ++y, acc += width * outs) {
-        for (int64_t m = k.m0; m < m1; m += n) {
-          const int64_t lanes = min64(n, m1 - m), channel = k.group * t.outs + m;
+        for (int64_t m = k.m0; m < k.m1; m += n) {
+          const int64_t lanes = min64(n, k.m1 - m), channel = k.group * t.outs + m;
           const T* from = acc + (m - k.m0);
           T* to = t.dst + t.dst_base + (i * t.groups * t.outs + channel) * t.dst_channel +
-                  z * t.dst_stride[0] + y * t.dst_stride[1];
+                  z * t.dst_stride[0] + y * t.dst_stride[1] + w0 * t.dst_stride[2];
           alignas(64) T bias[n] = {};
           for (int64_t r = 0; t.bias && r < lanes; ++r) bias[r] = t.bias[channel + r];
           for (int64_t p = 0; p < width; p += n) {
@@ -413,13 +427,13 @@ void run_wide(const TapConv<T>& t, const int64_t* kernel) {
         const WideStrip s = wide_strip(w, t.dim[2].outputs, k.d1 - k.d0, k.h1 - k.h0, channels);
         wide_runs<T>(w, s, offset.data());
         pack_wide(w, t.dim, s, t.src + n * src_image + (g * t.depth + c) * t.src_channel,
-                  t.src_channel, src_image, k.n1 - k.n0, z, h, channels, packed.data());
+                  t.src_channel, src_image, k.n1 - k.n0, z, h, 0, channels, packed.data());
         wide_chunk(t, w, s, k, {w.runs(), w.run_taps() * channels, offset.data()},
                    weights.data() + (g * p.out_tasks + out_task) * p.outs * t.depth * t.taps +
                        c * t.taps * p.outs,
                    packed.data(), acc.data(), p.outs, c > 0);
       }
-      write_wide(t, k, acc.data(), p.outs);
+      write_wide(t, k, 0, t.dim[2].outputs, acc.data(), p.outs);
     }
   });
 }
@@ -465,7 +479,7 @@ void wide_grad_partition(WideGrad<T>& t, const WideTables& w) {
   t.slices = max64(1, min64(min64(t.strips(), ceil_div(8, t.groups * t.chunks)),
                             (1 << 20) / max64(1, weight_bytes)));
   const int64_t cells = t.slices * t.groups * t.chunks;
-  t.out_tasks = cells >= 8 ? 1 : min64(ceil_div(8, cells), ceil_div(t.outs, 4 * kTileRows<2>));
+  t.out_tasks = cells >= 8 ? 1 : min64(ceil_div(8, cells), ceil_div(t.outs, 4 * kTileRows<T, 2>));
   t.task_outs = ceil_div(t.outs, t.out_tasks);
   t.out_tasks = ceil_div(t.outs, t.task_outs);
 }
@@ -482,6 +496,7 @@ void wide_strip_grad(const WideGrad<T>& t, const WideTables& w, const TapTask& k
                       t.groups * t.outs * t.gy_channel,
                       ho * wo,
                       wo,
+                      1,
                       t.gy_channel,
                       s.image,
                       w.dim[0].step * s.plane,
@@ -490,20 +505,14 @@ void wide_strip_grad(const WideGrad<T>& t, const WideTables& w, const TapTask& k
   const T* gy =
       t.gy + (k.n0 * t.groups + k.group) * t.outs * t.gy_channel + (k.d0 * ho + k.h0) * wo;
   const int64_t vectors = ceil_div(w.run_taps() * s.channels, kLanes<T>);
-  for (int64_t v = 0; v < vectors;) {
-    const int64_t block = block_vectors(vectors - v);
-    const int64_t tiles = ceil_div(k.m1 - k.m0, tile_rows(block));
-    for (int64_t run = 0; run < t.runs; ++run) {
-      for (int64_t i = 0; i < tiles; ++i) {
-        const int64_t m0 = k.m0 + i * (k.m1 - k.m0) / tiles,
-                      m1 = k.m0 + (i + 1) * (k.m1 - k.m0) / tiles;
-        wide_fns<T>(m1 - m0, block)
-            .dot(walk, gy + m0 * t.gy_channel, packed + offset[run] + v * kLanes<T>,
-                 out + (run * t.outs + m0) * t.lanes + v * kLanes<T>, t.lanes);
-      }
-    }
-    v += block;
-  }
+  each_block(0, vectors, [&](int64_t v, int64_t block) {
+    for (int64_t run = 0; run < t.runs; ++run)
+      each_piece(k.m0, k.m1, tile_rows<T>(block), [&](int64_t m, int64_t size) {
+        wide_fns<T>(size, block)
+            .dot(walk, gy + m * t.gy_channel, packed + offset[run] + v * kLanes<T>,
+                 out + (run * t.outs + m) * t.lanes + v * kLanes<T>, t.lanes);
+      });
+  });
 }
 
 // Numbers (column tap, channel) of one kernel row to weights [channel][tap].
@@ -580,7 +589,7 @@ void wide_weight_grad(const GradConv<T>& conv, const int64_t* kernel, T* gw) {
         const WideStrip s = wide_strip(w, t.dim[2].outputs, k.d1 - k.d0, k.h1 - k.h0, channels);
         wide_runs<T>(w, s, offset.data());
         pack_wide(w, t.dim, s, t.x + n * x_image + c0 * t.x_channel, t.x_channel, x_image,
-                  k.n1 - k.n0, z, h, channels, packed.data());
+                  k.n1 - k.n0, z, h, 0, channels, packed.data());
         wide_strip_grad(t, w, k, offset.data(), s, packed.data(), out);
       }
     }
