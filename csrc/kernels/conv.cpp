@@ -169,6 +169,17 @@ void weight_grad(const ConvShape& s, const BFloat16* gy, const BFloat16* x, BFlo
 
 // ---------------------------------------------------------------------------- entry points
 
+// The three members as sums over taps.
+template <class T>
+struct TapSums {
+  const ConvShape& s;
+  void forward(const T* x, const T* w, const T* bias, T* y) { eg::forward(s, x, w, bias, y); }
+  void input_grad(const T* gy, const T* w, const T* bias, T* gx) {
+    eg::input_grad(s, gy, w, bias, gx);
+  }
+  void weight_grad(const T* gy, const T* x, T* gw) { eg::weight_grad(s, gy, x, gw); }
+};
+
 // BFloat16 too where there are tiles for it: but channels by themselves have no sums to speak of.
 bool takes(DType t, const ConvShape& s) {
 #if defined(EG_AMX)
@@ -178,46 +189,39 @@ bool takes(DType t, const ConvShape& s) {
   return false;
 #endif
 }
+
+// f(a way to compute the convolution, a number of the type)
 template <class F>
-void visit_taken(DType t, F&& f) {
+void visit_ways(const ConvShape& s, DType t, F&& f) {
 #if defined(EG_AMX)
-  if (t == DType::BFloat16) return f(BFloat16{});
+  if (t == DType::BFloat16) return f(TapSums<BFloat16>{s}, BFloat16{});
 #endif
-  visit_float(t, f);
+  visit_float(t, [&](auto zero) {
+    using T = decltype(zero);
+    is_patches(s) ? f(PatchConv<T>(s), zero) : f(TapSums<T>{s}, zero);
+  });
 }
 
 void forward_any(const ConvShape& s, DType t, const void* x, const void* w, const void* bias,
                  void* y) {
-  visit_taken(t, [&](auto zero) {
+  visit_ways(s, t, [&](auto way, auto zero) {
     using T = decltype(zero);
-    if constexpr (std::is_floating_point_v<T>)
-      if (is_patches(s))
-        return PatchConv<T>(s).forward(static_cast<const T*>(x), static_cast<const T*>(w),
-                                       static_cast<const T*>(bias), static_cast<T*>(y));
-    forward(s, static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
-            static_cast<T*>(y));
+    way.forward(static_cast<const T*>(x), static_cast<const T*>(w), static_cast<const T*>(bias),
+                static_cast<T*>(y));
   });
 }
 void input_grad_any(const ConvShape& s, DType t, const void* gy, const void* w, const void* bias,
                     void* gx) {
-  visit_taken(t, [&](auto zero) {
+  visit_ways(s, t, [&](auto way, auto zero) {
     using T = decltype(zero);
-    if constexpr (std::is_floating_point_v<T>)
-      if (is_patches(s))
-        return PatchConv<T>(s).input_grad(static_cast<const T*>(gy), static_cast<const T*>(w),
-                                          static_cast<const T*>(bias), static_cast<T*>(gx));
-    input_grad(s, static_cast<const T*>(gy), static_cast<const T*>(w), static_cast<const T*>(bias),
-               static_cast<T*>(gx));
+    way.input_grad(static_cast<const T*>(gy), static_cast<const T*>(w), static_cast<const T*>(bias),
+                   static_cast<T*>(gx));
   });
 }
 void weight_grad_any(const ConvShape& s, DType t, const void* gy, const void* x, void* gw) {
-  visit_taken(t, [&](auto zero) {
+  visit_ways(s, t, [&](auto way, auto zero) {
     using T = decltype(zero);
-    if constexpr (std::is_floating_point_v<T>)
-      if (is_patches(s))
-        return PatchConv<T>(s).weight_grad(static_cast<const T*>(gy), static_cast<const T*>(x),
-                                           static_cast<T*>(gw));
-    weight_grad(s, static_cast<const T*>(gy), static_cast<const T*>(x), static_cast<T*>(gw));
+    way.weight_grad(static_cast<const T*>(gy), static_cast<const T*>(x), static_cast<T*>(gw));
   });
 }
 
