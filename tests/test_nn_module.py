@@ -1,6 +1,7 @@
 """Module: registration, walking, state, conversion, hooks, containers, copies."""
 
 import copy
+import gc
 import io
 import pickle
 import warnings
@@ -670,6 +671,22 @@ def test_lazy_modules_copy_and_load():
     x = eg.ones(1, 3)
     assert eg.equal(lazy(x), ready(x))
     assert tuple(copy.deepcopy(nn.LazyLinear(2))(x).shape) == (1, 2)
+
+
+def test_loading_leaves_nothing_for_the_garbage_collector():
+    net, state = Net(), Net().state_dict()
+    net.load_state_dict(state)
+    gc.collect()
+    net.load_state_dict(state)
+    assert gc.collect() == 0
+
+
+def test_loading_by_assignment_does_not_mark_the_state_dict():
+    state, first, second = Net().state_dict(), Net(), Net()
+    first.load_state_dict(state, assign=True)
+    kept = list(second.parameters())
+    second.load_state_dict(state)
+    assert all(p is q for p, q in zip(second.parameters(), kept, strict=True))
 
 
 def test_the_state_of_a_lazy_module_is_without_shapes_too():

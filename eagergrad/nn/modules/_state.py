@@ -199,21 +199,8 @@ def load(
         state._metadata = metadata  # type: ignore[attr-defined]
     post_hooks: list[tuple[Any, Any]] = []
 
-    def walk(mod: Any, local: Mapping[str, Any], prefix: str) -> None:
-        meta = {} if metadata is None else metadata.get(prefix[:-1], {})
-        if assign:
-            meta["assign_to_params_buffers"] = True
-        mod._load_from_state_dict(
-            local, prefix, meta, True, result.missing_keys, result.unexpected_keys, errors
-        )
-        for name, child in mod._modules.items():
-            if child is not None:
-                inner = prefix + name + "."
-                walk(child, {k: v for k, v in local.items() if k.startswith(inner)}, inner)
-        post_hooks.extend((hook, mod) for hook in mod._load_state_dict_post_hooks.values())
-
     with Loading() as loading:
-        walk(module, state, "")
+        _walk(module, state, "", metadata, assign, result, errors, post_hooks)
         # A post-hook may forgive missing keys, and may look at the loaded values: only then the verdict waits.
         if errors or not post_hooks:
             _raise_if_wrong(module, result, errors, strict, "Nothing was loaded.")
@@ -225,6 +212,31 @@ def load(
             )
     _raise_if_wrong(module, result, errors, strict)
     return result
+
+
+def _walk(
+    module: Any,
+    state: Mapping[str, Any],
+    prefix: str,
+    metadata: Mapping[str, Any] | None,
+    assign: bool,
+    result: _IncompatibleKeys,
+    errors: list[str],
+    post_hooks: list[tuple[Any, Any]],
+) -> None:
+    """Each module's own part, parents first; gathers the post-hooks, children first."""
+    meta = {} if metadata is None else dict(metadata.get(prefix[:-1], {}))
+    if assign:
+        meta["assign_to_params_buffers"] = True
+    module._load_from_state_dict(
+        state, prefix, meta, True, result.missing_keys, result.unexpected_keys, errors
+    )
+    for name, child in module._modules.items():
+        if child is not None:
+            inner = prefix + name + "."
+            local = {k: v for k, v in state.items() if k.startswith(inner)}
+            _walk(child, local, inner, metadata, assign, result, errors, post_hooks)
+    post_hooks.extend((hook, module) for hook in module._load_state_dict_post_hooks.values())
 
 
 def _raise_if_wrong(
