@@ -160,6 +160,14 @@ def test_dirty_inputs_must_be_returned() -> None:
         Other.apply(leaf(1.0) * 1)
 
 
+def test_a_node_is_one_object_while_it_is_held() -> None:
+    x = leaf(1.0, 2.0)
+    a, b = (x * 2).split(1)
+    node = a.grad_fn
+    assert node is b.grad_fn is (a + 1).grad_fn.next_functions[0][0]
+    assert Square.apply(x).grad_fn is not node
+
+
 def test_a_node_has_the_attributes_of_its_context() -> None:
     x = leaf(1.0, 2.0)
     node = Square.apply(x).grad_fn

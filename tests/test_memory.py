@@ -170,6 +170,31 @@ def cycle_by_hook_of_node(own):
     return y
 
 
+def cycle_by_node_in_its_hook(own):
+    y = eg.ones(3, requires_grad=True) * 2
+    node = y.grad_fn
+    node.register_hook(lambda g, h: keep(node, own))
+    return y
+
+
+class Twice(eg.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        return x * 2
+
+    @staticmethod
+    def backward(ctx, g):
+        return g * 2
+
+
+def cycle_by_node_in_a_hook(own):
+    y = Twice.apply(eg.ones(3, requires_grad=True))
+    node = y.grad_fn
+    y.register_hook(lambda g: keep(node, own))
+    return y
+
+
 class KeepsOutput(eg.autograd.Function):
     @staticmethod
     def forward(ctx, x, own):
@@ -196,6 +221,8 @@ CYCLES = [
     cycle_by_hook,
     cycle_by_hook_of_leaf,
     cycle_by_hook_of_node,
+    cycle_by_node_in_its_hook,
+    cycle_by_node_in_a_hook,
     cycle_by_context,
     cycle_by_attribute,
 ]

@@ -179,14 +179,52 @@ PyObject* node_at(PyObject*, PyObject* place) {
   });
 }
 
+// --- for the garbage collector ---------------------------------------------------------------------------------------------
+
+int visit_hook(const Hook& h, visitproc visit, void* arg) {
+  const auto* python = h.use_count() == 1 ? dynamic_cast<const PythonHook*>(&h) : nullptr;
+  return python ? visit(python->f.held(), arg) : 0;
+}
+// What a node holds of Python, where whoever asks is its only owner.
+int visit_node(const Node& node, visitproc visit, void* arg) {
+  if (node.use_count() != 1) return 0;
+  for (const Node::OutputHook& h : node.hooks)
+    if (const int stop = visit_hook(*h.hook, visit, arg)) return stop;
+  for (const auto* hooks : {&node.pre_hooks, &node.post_hooks})
+    for (const Ref<Node::NodeHook>& h : *hooks) {
+      const auto* python =
+          h->use_count() == 1 ? dynamic_cast<const PythonNodeHook*>(h.get()) : nullptr;
+      const int stop = python ? visit(python->f.held(), arg) : 0;
+      if (stop) return stop;
+    }
+  return typeid(node) == typeid(PythonNode)  // final; quicker than a dynamic_cast
+             ? visit(static_cast<const PythonNode&>(node).context(), arg)
+             : 0;
+}
+
 // --- the Python type of nodes ------------------------------------------------------------------------------------------------
 
+// The object of a node, as long as somebody holds it: programs that draw graphs ask for its identity.
+std::unordered_map<const Node*, PyObject*>& node_objects() {
+  static auto* const objects = new std::unordered_map<const Node*, PyObject*>;
+  return *objects;
+}
+
 void node_dealloc(PyObject* o) {
+  PyObject_GC_UnTrack(o);
   auto* self = reinterpret_cast<NodeObject*>(o);
-  if (self->node) self->node->release();
+  if (self->node) {
+    node_objects().erase(self->node);
+    self->node->release();
+  }
   PyTypeObject* type = Py_TYPE(o);
   type->tp_free(o);
   Py_DECREF(type);
+}
+int node_traverse(PyObject* o, visitproc visit, void* arg) {
+  Py_VISIT(Py_TYPE(o));
+  const Node* const node = reinterpret_cast<NodeObject*>(o)->node;
+  return node && may_visit() ? visit_node(*node, visit, arg) : 0;
 }
 PyObject* node_repr(PyObject* o) {
   return guarded([&]() -> PyObject* {
@@ -362,6 +400,7 @@ PyMethodDef node_methods[] = {
      "register_prehook(hook)\n--\n\nhook(grad_outputs) runs before this node's backward."},
     {nullptr, nullptr, 0, nullptr}};
 PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc)},
+                            {Py_tp_traverse, reinterpret_cast<void*>(node_traverse)},
                             {Py_tp_repr, reinterpret_cast<void*>(node_repr)},
                             {Py_tp_hash, reinterpret_cast<void*>(node_hash)},
                             {Py_tp_richcompare, reinterpret_cast<void*>(node_compare)},
@@ -369,9 +408,10 @@ PyType_Slot node_slots[] = {{Py_tp_dealloc, reinterpret_cast<void*>(node_dealloc
                             {Py_tp_getset, node_getset},
                             {Py_tp_methods, node_methods},
                             {0, nullptr}};
-PyType_Spec node_spec = {
-    "eagergrad._C.Node", sizeof(NodeObject), 0,
-    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_DISALLOW_INSTANTIATION, node_slots};
+PyType_Spec node_spec = {"eagergrad._C.Node", sizeof(NodeObject), 0,
+                         Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC |
+                             Py_TPFLAGS_DISALLOW_INSTANTIATION,
+                         node_slots};
 
 // Programs that print or draw a graph ask for type(node).__name__: each title has a type of its own, made when first met.
 PyTypeObject* type_of(const Node& node) {
@@ -626,39 +666,25 @@ PyMethodDef functions[] = {{"with_history", with_history, METH_VARARGS, nullptr}
 }  // namespace
 
 int visit_history(const TensorImpl& t, visitproc visit, void* arg) {
-  const auto hook = [&](const Hook& h) {
-    const auto* python = h.use_count() == 1 ? dynamic_cast<const PythonHook*>(&h) : nullptr;
-    return python ? visit(python->f.held(), arg) : 0;
-  };
-  const auto node_hook = [&](const Node::NodeHook& h) {
-    const auto* python = h.use_count() == 1 ? dynamic_cast<const PythonNodeHook*>(&h) : nullptr;
-    return python ? visit(python->f.held(), arg) : 0;
-  };
   if (t.meta) {
     for (const Hooks* hooks : {&t.meta->hooks, &t.meta->post_accumulate_hooks})
       for (const Ref<Hook>& h : *hooks)
-        if (const int stop = hook(*h)) return stop;
+        if (const int stop = visit_hook(*h, visit, arg)) return stop;
   }
-  const Node* const node = t.grad_fn.get();
-  if (!node || node->use_count() != 1) return 0;
-  for (const Node::OutputHook& h : node->hooks)
-    if (const int stop = hook(*h.hook)) return stop;
-  for (const auto* hooks : {&node->pre_hooks, &node->post_hooks})
-    for (const Ref<Node::NodeHook>& h : *hooks)
-      if (const int stop = node_hook(*h)) return stop;
-  return typeid(*node) == typeid(PythonNode)  // final; quicker than a dynamic_cast
-             ? visit(static_cast<const PythonNode*>(node)->context(), arg)
-             : 0;
+  return t.grad_fn ? visit_node(*t.grad_fn, visit, arg) : 0;
 }
 
 PyObject* wrap_node(const Ref<Node>& node) {
   if (!node) return Py_NewRef(Py_None);
+  auto& objects = node_objects();
+  if (const auto known = objects.find(node.get()); known != objects.end())
+    return Py_NewRef(known->second);
   PyTypeObject* const type = type_of(*node);
-  PyObject* o = type->tp_alloc(type, 0);
-  if (!o) throw PythonError();
+  Object o = checked(type->tp_alloc(type, 0));
+  objects[node.get()] = o.get();
   node->retain();
-  reinterpret_cast<NodeObject*>(o)->node = node.get();
-  return o;
+  reinterpret_cast<NodeObject*>(o.get())->node = node.get();
+  return o.release();
 }
 
 void check_edge(PyObject* node, unsigned nr) {

@@ -44,6 +44,10 @@ class Callable {
   PyObject* f_;
 };
 
+// Whether the garbage collector may look at counts of references: the tape was given objects of Python's, and no thread is at
+// work.
+inline bool may_visit() { return Callable::any && working_unlocked == 0; }
+
 void add_autograd(PyObject* module);
 void add_graph(PyObject* module);  // graph.cpp
 

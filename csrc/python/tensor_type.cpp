@@ -70,8 +70,7 @@ static int tensor_traverse(PyObject* o, visitproc visit, void* arg) {
   const auto* self = reinterpret_cast<PyTensor*>(o);
   Py_VISIT(self->dict);
   const TensorImpl* const impl = self->impl;
-  if (!Callable::any || !impl || impl->use_count() != 1 || working_unlocked != 0) return 0;
-  return visit_history(*impl, visit, arg);
+  return impl && may_visit() && impl->use_count() == 1 ? visit_history(*impl, visit, arg) : 0;
 }
 
 // TensorBase.__new__(cls, tensor): another object over the same memory, without history.
