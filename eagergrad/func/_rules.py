@@ -260,6 +260,14 @@ def _diagonal(level: int, op: Any, x: Any, offset: int = 0, dim1: int = 0, dim2:
     return op(x.value, offset, _shifted(x, dim1), _shifted(x, dim2))
 
 
+@_rule("as_strided as_strided_copy")
+def _strided(
+    level: int, op: Any, x: Any, size: Any, stride: Any, storage_offset: int | None = None
+) -> Any:
+    v = x.value  # the offset is that of the first item
+    return op(v, (v.shape[0], *size), (v.stride(0), *stride), storage_offset)
+
+
 @_rule("diag_embed")
 def _diag_embedded(level: int, op: Any, x: Any, offset: int = 0) -> Any:
     return op(x.value, offset)
