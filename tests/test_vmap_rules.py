@@ -79,6 +79,13 @@ SKIPPED = {
 USED: set[str] = set()
 
 
+def test_factors_of_whole_numbers_are_cut_within_vmap_too() -> None:
+    x, a, b = eg.tensor([[1, 2]]), eg.tensor([[1, 2], [3, 4]]), eg.tensor([5, 6])
+    wanted = eg.addmv(x[0], a, b, beta=0.5, alpha=2.5)
+    found = func.vmap(lambda x: eg.addmv(x, a, b, beta=0.5, alpha=2.5))(x)
+    assert found.dtype == wanted.dtype and eg.equal(found[0], wanted)
+
+
 @pytest.mark.parametrize("f", [eg.as_strided, eg.as_strided_copy])
 def test_offsets_of_strided_views_count_from_the_first_item(f: Any, whole: Any) -> None:
     x = eg.arange(12.0).reshape(4, 3).T

@@ -438,6 +438,8 @@ def _outer(level: int, op: Any, a: Any, b: Any) -> Any:
 
 @_rule("addmm addmv baddbmm", of_items=True)
 def _added(level: int, op: Any, x: Any, a: Any, b: Any, *, beta: Any = 1, alpha: Any = 1) -> Any:
+    if not x.is_floating_point():
+        raise NoRule("[vmap] factors that are cut to whole numbers")
     y = _ops.matmul(a, b)
     y = y if alpha == 1 else y * alpha
     return ((x if beta == 1 else x * beta) + y).value
