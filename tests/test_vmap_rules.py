@@ -79,6 +79,14 @@ SKIPPED = {
 USED: set[str] = set()
 
 
+def test_a_pseudoinverse_with_a_limit_of_each_item_is_one_tensor() -> None:
+    a, limits = eg.randn(2, 3, 4, 4, dtype=eg.float64), eg.tensor([1e-9, 0.5], dtype=eg.float64)
+    found = func.vmap(lambda a, r: eg.linalg.pinv(a, rtol=r))(a, limits)
+    wanted = eg.stack([eg.linalg.pinv(a[i], rtol=limits[i]) for i in range(2)])
+    assert type(found) is type(wanted)
+    assert_same(found, wanted, "pinv")
+
+
 def test_factors_of_whole_numbers_are_cut_within_vmap_too() -> None:
     x, a, b = eg.tensor([[1, 2]]), eg.tensor([[1, 2], [3, 4]]), eg.tensor([5, 6])
     wanted = eg.addmv(x[0], a, b, beta=0.5, alpha=2.5)

@@ -339,8 +339,12 @@ def of_matrices(function: Callable[..., Any], args: tuple[Any, ...]) -> Any:
     """What a function of stacks of matrices makes of items that are some."""
     level = level_of(args)
     rank = max(x.dim() for x in args if isinstance(x, Tensor))
-    whole = (
+    whole = [
         lifted(Batched(whole_of(x, level), level), level, rank) if isinstance(x, Tensor) else x
         for x in args
-    )
-    return _wrapped(function(*whole), level)
+    ]
+    limit, vmaps.limit = vmaps.limit, level  # a limit of singular values may be one of each item
+    try:
+        return _wrapped(function(*whole), level)
+    finally:
+        vmaps.limit = limit
