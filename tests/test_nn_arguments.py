@@ -87,6 +87,11 @@ def test_an_ignored_class_may_lie_outside_the_classes():
     assert scores.grad[1].tolist() == [0.0, 0.0]
 
 
+def test_fractional_pooling_takes_no_images():
+    assert F.fractional_max_pool2d(eg.ones(0, 2, 6, 6), 2, output_size=2).shape == (0, 2, 2, 2)
+    assert F.fractional_max_pool3d(eg.ones(0, 2, 6, 6, 6), 2, 2).shape == (0, 2, 2, 2, 2)
+
+
 def test_fractional_pooling_draws_one_sample_a_plane_and_takes_no_fewer():
     x, samples = eg.randn(2, 5, 5, 5), eg.rand(2, 2, 3)
     alone = F.fractional_max_pool3d(x, 2, output_size=2, _random_samples=samples)

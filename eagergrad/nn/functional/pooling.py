@@ -405,7 +405,7 @@ def _greatest_of_windows(
         # the samples are in the order width, height, (time first in three dimensions)
         column = n - 1 - d if n == 2 else d
         starts = _fractional_starts(samples[:, column], spatial[d], out[d], kernel[d])
-        first = (first.unsqueeze(2) * spatial[d] + starts.unsqueeze(1)).reshape(planes, -1)
+        first = (first.unsqueeze(2) * spatial[d] + starts.unsqueeze(1)).flatten(1)
     best, at = None, first.unsqueeze(1)
     for taps in itertools.product(*map(range, kernel)):
         step = 0
