@@ -79,8 +79,9 @@ def test_foreach_functions_are_the_ops_of_each() -> None:
     by_list = eg._foreach_addcmul(xs, xs, ys, [1.0, 2.0])
     assert [x.tolist() for x in by_list] == [[3.0, 0.0], [[27.0]]]
     assert eg._foreach_addcdiv(xs, xs, xs, eg.tensor([1.0, 2.0]))[1].item() == 5.0
-    assert eg._foreach_addcdiv_(xs, xs, xs, value=2) is None and xs[0].tolist() == [3.0, 0.0]
-    assert eg._foreach_maximum_(xs, ys) is None and xs[0].tolist() == [3.0, 0.0]
+    assert [float(n) for n in eg._foreach_norm(ys, ord=float("inf"))] == [2.0, 4.0]
+    assert eg._foreach_addcdiv_(xs, xs, xs, value=2) is xs and xs[0].tolist() == [3.0, 0.0]
+    assert eg._foreach_maximum_(xs, ys) is xs and xs[0].tolist() == [3.0, 0.0]
     eg._foreach_zero_(xs)
     assert xs[1].item() == 0
     with pytest.raises(RuntimeError, match="one length"):

@@ -32,8 +32,10 @@ def _each(value: Any, n: int, name: str) -> list[Any]:
 
 
 def _one(name: str) -> Callable[..., Any]:
-    from eagergrad import Tensor
+    from eagergrad import Tensor, linalg
 
+    if name == "norm":
+        return lambda x, ord=2, dtype=None: linalg.vector_norm(x, ord, dtype=dtype)
     base, tail = name.rstrip("_"), name[len(name.rstrip("_")) :]
     if base in _WITH_VALUE:
         return lambda x, a, b, value=1: getattr(x, name)(a, b, value=value)
@@ -57,7 +59,7 @@ def _foreach(name: str) -> Callable[..., Any]:
         op = _one(name)
         each = [_each(a, len(self), name) for a in args]
         results = [op(x, *rest, **kwargs) for x, *rest in zip(self, *each, strict=True)]
-        return None if name.endswith("_") else tuple(results)
+        return self if name.endswith("_") else tuple(results)
 
     function.__name__ = function.__qualname__ = f"_foreach_{name}"
     function.__doc__ = f"`{name}` of each tensor of a list."
