@@ -49,7 +49,7 @@ PRODUCTS = [
         errors=[E(RuntimeError, A(3), A(4)), E(RuntimeError, A(2, 2), A(2, 2))]),
     row("vdot", np.vdot, C(A(3), A(3))),
     row("inner", np.inner, C(A(3), A(3)), C(A(2, 3), A(4, 3)), C(A(), A(2)),
-        errors=[E(RuntimeError, A(2, 3), A(3, 2))]),
+        C(A(0), A(0)), C(A(2, 0), A(3, 0)), errors=[E(RuntimeError, A(2, 3), A(3, 2))]),
     row("outer", np.outer, C(A(2), A(3)), aliases=("ger",), names=("input", "vec2"),
         errors=[E(RuntimeError, A(2, 2), A(2))], out=True),
     row("addmm", _addmm(np.matmul), C(A(2, 4), A(2, 3), A(3, 4)), C(A(4), A(2, 3), A(3, 4)),

@@ -363,11 +363,11 @@ Tensor inner(const Tensor& a, const Tensor& b) {
   EG_CHECK(a.sizes().back() == b.sizes().back(),
            "[inner] the last dimension must match on both input tensors but got shapes ",
            IntSpan(a.sizes()), " and ", IntSpan(b.sizes()));
-  Dims out(a.sizes().begin(), a.sizes().end() - 1);
-  out.append(b.sizes().begin(), b.sizes().end() - 1);
+  Dims out(a.sizes().begin(), a.sizes().end() - 1), columns(b.sizes().begin(), b.sizes().end() - 1);
   const int64_t k = a.sizes().back();
-  const Tensor fa = reshape(a, {k ? a.numel() / k : 0, k}),
-               fb = reshape(b, {k ? b.numel() / k : 0, k});
+  const Tensor fa = reshape(a, {checked_numel(out), k}),
+               fb = reshape(b, {checked_numel(columns), k});
+  out.append(columns.begin(), columns.end());
   return reshape(mm(fa, transpose(fb, 0, 1)), out);
 }
 EG_OP(&inner, "inner(input, other)", "Inner products along the last dimensions.", kOut)
