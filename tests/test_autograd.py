@@ -418,6 +418,16 @@ def test_what_may_be_assigned_to_grad() -> None:
     assert x.grad is None
 
 
+def test_views_keep_their_history_when_their_root_is_detached():
+    w = eg.ones(3, requires_grad=True)
+    h = w * 2
+    v = h.view(3, 1)
+    h.detach_()
+    assert v.requires_grad and not h.requires_grad
+    v.sum().backward()
+    assert w.grad.tolist() == [2.0] * 3
+
+
 def test_detach_shares_memory_but_no_history() -> None:
     x = leaf(1.0, 2.0)
     y = x * 2

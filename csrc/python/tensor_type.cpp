@@ -461,7 +461,6 @@ static PyObject* m_detach_(PyObject* o, PyObject*) {
     t->grad_fn = nullptr;
     t->requires_grad = false;
     t->output_nr = 0;
-    ++t->epoch;
     return Py_NewRef(o);
   });
 }
