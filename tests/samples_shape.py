@@ -146,7 +146,7 @@ COPIES = [
     row("fliplr", np.fliplr, C(A(2, 3))),
     row("flipud", np.flipud, C(A(2, 3))),
     row("roll", _roll, C(A(5), 2), C(A(2, 3), 1, 0), C(A(2, 3), (1, -1), (0, 1)), C(A(2, 3), 2),
-        errors=[E(RuntimeError, A(2, 3), (1, 2), 0)]),
+        C(A(3, 1), 1, 1), errors=[E(RuntimeError, A(2, 3), (1, 2), 0)]),
     row("rot90", lambda x, k=1, dims=(0, 1): np.rot90(x, k, dims), C(A(2, 3)), C(A(2, 3), 2),
         C(A(2, 3, 4), 1, [1, 2]), C(A(2, 3), -1)),
     row("tril", np.tril, C(A(3, 3)), C(A(2, 4), 1), C(A(2, 3, 3), -1), inplace=True, out=True,

@@ -250,7 +250,13 @@ def _expanded(x: Any) -> Any:
     return x[:1].expand(x.shape) if x.dim() and x.shape[0] > 1 else x
 
 
-@pytest.mark.parametrize("layout", [_transposed, _strided, _offset, _expanded])
+def _single(x: Any) -> Any:
+    """With any stride where the size is 1: it says nothing."""
+    strides = [1000 if n == 1 else s for n, s in zip(x.shape, x.stride(), strict=True)]
+    return x.detach().as_strided(x.shape, strides) if x.numel() else x
+
+
+@pytest.mark.parametrize("layout", [_transposed, _strided, _offset, _expanded, _single])
 @over_rows()
 def test_memory_layout_does_not_matter(row: Row, layout: Any, device: str) -> None:
     for call in _calls(row, "layout"):

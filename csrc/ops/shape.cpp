@@ -126,7 +126,9 @@ struct Roll {
     Tensor out = empty(x.sizes(), x.dtype(), x.device());
     const int64_t n = x.sizes()[dim];
     if (x.numel() == 0) return out;
-    const int64_t row = x.strides()[dim] * n * static_cast<int64_t>(x.item_size());
+    // (Not by strides: that of a dimension of size 1 says nothing.)
+    const int64_t row =
+        checked_numel(Dims(x.sizes().begin() + dim, x.sizes().end())) * int64_t(x.item_size());
     const int64_t back = ((shift % n) + n) % n * (row / n), front = row - back;
     const Piece pieces[] = {{x.raw() + front, back, row}, {x.raw(), front, row}};
     const int64_t rows = x.numel() * static_cast<int64_t>(x.item_size()) / row;
