@@ -426,6 +426,8 @@ def test_views_keep_their_history_when_their_root_is_detached():
     assert v.requires_grad and not h.requires_grad
     v.sum().backward()
     assert w.grad.tolist() == [2.0] * 3
+    norms = w.view(3, 1).norm(dim=1)  # seen in another shape than it was made in
+    assert norms.detach_() is norms and not norms.requires_grad
 
 
 def test_detach_shares_memory_but_no_history() -> None:

@@ -457,6 +457,7 @@ static PyObject* m_requires_grad_(PyObject* o, PyObject* const* args, Py_ssize_t
 static PyObject* m_detach_(PyObject* o, PyObject*) {
   return guarded([&]() -> PyObject* {
     const Tensor t = unwrap(o);
+    leave_dead_root(t);
     EG_CHECK(!t->base || !t.requires_grad(), "Can't detach views in-place. Use detach() instead.");
     t->grad_fn = nullptr;
     t->requires_grad = false;
