@@ -58,6 +58,11 @@ def test_adaptive_pools_take_whole_sizes(size):
             layer(eg.zeros(1, 4, 4))
 
 
+def test_multi_margin_loss_takes_its_power_as_a_float():
+    x, y = eg.randn(3, 4), eg.tensor([0, 1, 2])
+    assert eg.equal(nn.MultiMarginLoss(p=2.0)(x, y), nn.MultiMarginLoss(p=2)(x, y))
+
+
 def test_losses_refuse():
     with pytest.raises(TypeError, match="delta must be a float or int"):
         nn.HuberLoss(delta=1j)

@@ -245,6 +245,7 @@ def multi_margin_loss(
 ) -> Tensor:
     """sum_j max(0, margin - x[y] + x[j])^p / C over the wrong classes j; (N, C) or (C,), p is 1 or 2."""
     reduction = legacy_reduction(size_average, reduce, reduction)
+    p = int(p) if p in (1, 2) else p  # 2.0 is meant as 2
     return _ops.multi_margin_loss(input, target, p, margin, weight, reduction)
 
 
