@@ -145,6 +145,7 @@ from eagergrad.autograd.grad_mode import (  # noqa: E402
     set_grad_enabled,
     strict_broadcast,
 )
+from eagergrad.autograd.truncated import tbptt  # noqa: E402
 from eagergrad.tensor import interop as _interop  # noqa: E402
 from eagergrad.tensor.functions import *  # noqa: E402
 from eagergrad.tensor.interop import from_dlpack  # noqa: E402

@@ -75,6 +75,7 @@ from eagergrad.autograd.grad_mode import inference_mode as inference_mode
 from eagergrad.autograd.grad_mode import no_grad as no_grad
 from eagergrad.autograd.grad_mode import set_grad_enabled as set_grad_enabled
 from eagergrad.autograd.grad_mode import strict_broadcast as strict_broadcast
+from eagergrad.autograd.truncated import tbptt as tbptt
 from eagergrad.autograd.watch import errstate as errstate
 from eagergrad.autograd.watch import geterr as geterr
 from eagergrad.autograd.watch import seterr as seterr

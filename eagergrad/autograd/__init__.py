@@ -15,6 +15,7 @@ from eagergrad.autograd.grad_mode import (
     strict_broadcast,
 )
 from eagergrad.autograd.gradcheck import gradcheck, gradgradcheck
+from eagergrad.autograd.truncated import tbptt
 
 __all__ = [
     "Function",
@@ -33,6 +34,7 @@ __all__ = [
     "set_detect_anomaly",
     "set_grad_enabled",
     "strict_broadcast",
+    "tbptt",
 ]
 
 
