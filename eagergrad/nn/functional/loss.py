@@ -274,8 +274,11 @@ def multilabel_margin_loss(
     x = input.reshape(1, -1) if single else input
     y = target.reshape(x.shape)
     listed = (y >= 0).to(eg.int64).cumprod(1)
+    if y.device.type == "cpu" and y.numel():  # the rest of the rows is not listed
+        longest = int(listed.sum(1).max().item())
+        y, listed = y[:, :longest], listed[:, :longest]
     index = y.clamp_min(0) * listed
-    hits = eg.zeros_like(y).scatter_add_(1, index, listed)
+    hits = eg.zeros(x.shape, dtype=eg.int64, device=x.device).scatter_add_(1, index, listed)
     others = (hits == 0).to(x.dtype)
     margins = (1 - x.gather(1, index).unsqueeze(2) + x.unsqueeze(1)).clamp_min(0)
     counted = listed.to(x.dtype).unsqueeze(2) * others.unsqueeze(1)
