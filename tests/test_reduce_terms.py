@@ -136,3 +136,31 @@ def test_float16_is_cast_as_numpy_casts_it(start):
     cast = eg.tensor(floats).half().numpy()
     np.testing.assert_array_equal(cast, narrow)
     np.testing.assert_array_equal(np.signbit(cast), np.signbit(narrow))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (1, 0, 2, 3), (3, 1, 0, 2), (0, 2, 3, 1)])
+@pytest.mark.parametrize("dims", [(0, 2), (1, 3), (0, 2, 3), (3,), (0,), (0, 1, 3)])
+def test_dimensions_apart_and_in_another_order(order, dims):
+    a = np.random.default_rng(1).standard_normal((6, 5, 20, 7)).transpose(order)
+    x = eg.tensor(np.ascontiguousarray(a.transpose(np.argsort(order)))).permute(order)
+    assert x.shape == a.shape
+    for keepdim in (False, True):
+        for name in ("sum", "mean", "amax", "prod"):
+            wanted = getattr(np, name)(a, dims, keepdims=keepdim)
+            over = dims[0] if name == "prod" else dims
+            if name == "prod":
+                wanted = np.prod(a, over, keepdims=keepdim)
+            y = getattr(x, name)(over, keepdim=keepdim)
+            assert y.is_contiguous() and np.allclose(y.numpy(), wanted, rtol=1e-12, atol=1e-13)
+        y = (x > 2).any(dims, keepdim=keepdim)
+        assert np.array_equal(y.numpy(), (a > 2).any(dims, keepdims=keepdim))
+        y = (x > 0).sum(dims, keepdim=keepdim)
+        assert np.array_equal(y.numpy(), (a > 0).sum(dims, keepdims=keepdim))
+        half = x.bfloat16()
+        y = half.sum(dims, keepdim=keepdim)
+        wanted = half.double().numpy().sum(dims, keepdims=keepdim)
+        assert y.dtype == eg.bfloat16 and np.allclose(
+            y.double().numpy(), wanted, rtol=0.01, atol=1e-4
+        )
+    counts = eg.count_nonzero(x.trunc(), dims).numpy()
+    assert np.array_equal(counts, np.count_nonzero(np.trunc(a), dims))

@@ -50,7 +50,7 @@ Layout::Layout(const Tensor& x, const Dims& dims) {
   for (int64_t s : squeezed) outer *= s;
 }
 
-Dims memory_order(const Tensor& x, const Dims& dims) {
+Dims dense_order(const Tensor& x) {
   if (x.is_contiguous() || x.numel() == 0) return {};
   Dims order;
   for (int64_t d = 0; d < x.dim(); ++d) order.push_back(d);
@@ -60,13 +60,21 @@ Dims memory_order(const Tensor& x, const Dims& dims) {
   };
   std::stable_sort(order.begin(), order.end(),
                    [&](int64_t a, int64_t b) { return apart(a) > apart(b); });
-  int64_t step = 1, last_kept = x.dim();
+  int64_t step = 1;
   for (size_t i = order.size(); i-- > 0;) {
     const int64_t d = order[i];
     if (x.sizes()[d] != 1 && x.strides()[d] != step) return {};
     step *= x.sizes()[d];
-    if (std::find(dims.begin(), dims.end(), d) != dims.end() || x.sizes()[d] == 1) continue;
-    if (d > last_kept) return {};
+  }
+  return order;
+}
+
+Dims memory_order(const Tensor& x, const Dims& dims) {
+  const Dims order = dense_order(x);
+  int64_t last_kept = -1;
+  for (int64_t d : order) {
+    if (x.sizes()[d] == 1 || std::find(dims.begin(), dims.end(), d) != dims.end()) continue;
+    if (d < last_kept) return {};
     last_kept = d;
   }
   return order;

@@ -20,8 +20,9 @@ struct Layout {
   Dims squeezed;  // without them
 };
 
-// The order in which the dimensions of a dense x lie in memory, if x is not contiguous and a reduction over dims of x in that
-// order has the same result; otherwise none.
+// The order in which the dimensions of a dense x that is not contiguous lie in memory; otherwise none.
+Dims dense_order(const Tensor& x);
+// The same if a reduction over dims of x in that order has the same result; otherwise none.
 Dims memory_order(const Tensor& x, const Dims& dims);
 
 // What kernels that run along lines read: on the GPU halves as they are, on the CPU float32 instead.

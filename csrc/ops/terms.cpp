@@ -165,7 +165,54 @@ static bool are_neighbours(const Dims& dims) {
   return dims.empty() || *high - *low + 1 == int64_t(dims.size());
 }
 
+// Elements from which on reductions are taken as follows instead of copying them into another order.
+constexpr int64_t kWorthStages = 2048;
+
+static Tensor without(const Tensor& y, const Dims& dims) {
+  Dims sizes;
+  for (int64_t d = 0; d < y.dim(); ++d)
+    if (std::find(dims.begin(), dims.end(), d) == dims.end()) sizes.push_back(y.size(d));
+  return alias(y, sizes, contiguous_strides(sizes), y.offset());
+}
+
+// Of t.a as it lies in memory, `order`: the result is brought back into the order of its dimensions.
+static Tensor reduce_in_memory(Reduce op, Terms t, const Dims& dims, const Dims& order, DType out) {
+  Dims sizes, strides, place(order.size()), moved, back, steps;
+  for (size_t i = 0; i < order.size(); ++i) {
+    sizes.push_back(t.a.size(order[i]));
+    strides.push_back(t.a.stride(order[i]));
+    place[size_t(order[i])] = int64_t(i);
+  }
+  for (int64_t d : dims) moved.push_back(place[size_t(d)]);
+  t.a = alias(t.a, sizes, strides, t.a.offset());
+  const Tensor y = reduce_terms(op, t, moved, true, out);
+  for (int64_t d : place) {
+    back.push_back(y.size(d));
+    steps.push_back(y.stride(d));
+  }
+  return contiguous_data(alias(y, back, steps, y.offset()));
+}
+
+// Over the last run of dimensions that are neighbours, then over the others.
+static Tensor reduce_in_stages(Reduce op, const Terms& t, Dims dims, DType out) {
+  std::sort(dims.begin(), dims.end());
+  size_t run = dims.size() - 1;
+  while (dims[run - 1] + 1 == dims[run]) --run;
+  const Dims last(dims.begin() + run, dims.end()), others(dims.begin(), dims.begin() + run);
+  const Tensor partial = reduce_terms(op, t, last, true, is_reduced(out) ? DType::Float32 : out);
+  return reduce_terms(op, {partial}, others, true, out);
+}
+
 Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, DType out) {
+  if (active_device.is_cpu() && t.a.numel() >= kWorthStages && !t.b.defined()) {
+    const Dims order = memory_order(t.a, dims).empty() ? dense_order(t.a) : Dims();
+    const bool stages = t.a.is_contiguous() && !are_neighbours(dims);
+    if (stages || !order.empty()) {
+      const Tensor y =
+          stages ? reduce_in_stages(op, t, dims, out) : reduce_in_memory(op, t, dims, order, out);
+      return keepdim ? y : without(y, dims);
+    }
+  }
   const bool plain = t.then == Unary::count;
   const DType type = !plain && is_reduced(t.a.dtype()) ? DType::Float32 : t.a.dtype();
   const bool host = active_device.is_cpu(), sums = op == Reduce::Sum;
