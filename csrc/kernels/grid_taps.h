@@ -11,7 +11,7 @@ namespace {
 template <class T>
 struct Taps {
   int64_t count;
-  int64_t index[4];  // -1: outside, reads zero
+  int32_t index[4];  // -1: outside, reads zero
   T weight[4], slope[4];
 };
 
@@ -32,36 +32,23 @@ EG_INLINE T reflect(T x, int64_t low, int64_t high, T& sign) {
   return span - extra + least;
 }
 
-template <class T>
-EG_INLINE T clip(T x, int64_t size, T& sign) {
-  if (!(x > T(0))) {
-    sign = T(0);
-    return T(0);
-  }
-  const T last = T(size - 1);
-  if (x >= last) {
-    sign = T(0);
-    return last;
-  }
-  return x;
-}
-
-template <class T>
+// Folded where `reflects`, and held inside unless what is outside reads zero. slope: of the result by x.
+template <bool reflects, class T>
 EG_INLINE T pad_coordinate(T x, int64_t size, const GridShape& s, T& slope) {
   slope = T(1);
-  if (s.padding == 1) return clip(x, size, slope);
-  if (s.padding == 2) {
-    T sign;
-    x = s.align_corners ? reflect(x, 0, 2 * (size - 1), sign) : reflect(x, -1, 2 * size - 1, sign);
-    x = clip(x, size, slope);
-    slope *= sign;
-  }
-  return x;
+  if constexpr (reflects)
+    x = s.align_corners ? reflect(x, 0, 2 * (size - 1), slope)
+                        : reflect(x, -1, 2 * size - 1, slope);
+  const T low = s.padding ? T(0) : T(-INFINITY), high = s.padding ? T(size - 1) : T(INFINITY);
+  const bool below = !(x > low), above = x >= high;
+  slope = below | above ? T(0) : slope;
+  x = above ? high : x;
+  return below ? low : x;
 }
 
 template <class T>
-EG_INLINE int64_t inside(T x, int64_t size) {
-  return x >= T(0) && x <= T(size - 1) ? int64_t(x) : -1;
+EG_INLINE int32_t inside(T x, int64_t size) {
+  return (x >= T(0)) & (x <= T(size - 1)) ? int32_t(x) : -1;
 }
 
 // Cubic convolution, a = -0.75 (Keys 1981), at distances 1 + t, t, 1 - t, 2 - t.
@@ -77,24 +64,26 @@ EG_INLINE void cubic(T t, T* weight, T* slope) {
   slope[3] = -far_slope(2 - t);
 }
 
-template <class T>
-EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
+// Without branches but by what is the same for all points, so that it vectorises.
+template <int mode, bool reflects, class T>
+EG_INLINE Taps<T> taps_of_mode(T coordinate, int64_t size, const GridShape& s) {
   Taps<T> t;
   const T scale = s.align_corners ? T(size - 1) / 2 : T(size) / 2;
   const T x = s.align_corners ? (coordinate + 1) * scale : ((coordinate + 1) * T(size) - 1) / 2;
   T slope;
-  if (s.mode == 2) {
+  if constexpr (mode == 2) {
     const T base = vocabulary::floor(x);
     cubic(x - base, t.weight, t.slope);
     t.count = 4;
+#pragma GCC unroll 4
     for (int i = 0; i < 4; ++i) {
-      t.index[i] = inside(pad_coordinate(base + T(i - 1), size, s, slope), size);
+      t.index[i] = inside(pad_coordinate<reflects>(base + T(i - 1), size, s, slope), size);
       t.slope[i] *= scale;
     }
     return t;
   }
-  const T at = pad_coordinate(x, size, s, slope);
-  if (s.mode == 1) {
+  const T at = pad_coordinate<reflects>(x, size, s, slope);
+  if constexpr (mode == 1) {
     t.count = 1, t.index[0] = inside(vocabulary::round(at), size), t.weight[0] = T(1),
     t.slope[0] = T(0);
     return t;
@@ -105,6 +94,17 @@ EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
   t.weight[0] = base + 1 - at, t.weight[1] = at - base;
   t.slope[0] = -slope * scale, t.slope[1] = slope * scale;
   return t;
+}
+template <bool reflects, class T>
+EG_INLINE Taps<T> taps_of_padding(T coordinate, int64_t size, const GridShape& s) {
+  return s.mode == 2   ? taps_of_mode<2, reflects>(coordinate, size, s)
+         : s.mode == 1 ? taps_of_mode<1, reflects>(coordinate, size, s)
+                       : taps_of_mode<0, reflects>(coordinate, size, s);
+}
+template <class T>
+EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
+  return s.padding == 2 ? taps_of_padding<true>(coordinate, size, s)
+                        : taps_of_padding<false>(coordinate, size, s);
 }
 
 }  // namespace

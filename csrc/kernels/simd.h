@@ -117,9 +117,15 @@ EG_INLINE Vec<float> gather(const float* base, const int32_t* at) {
 #endif
 }
 EG_INLINE Vec<double> gather(const double* base, const int32_t* at) {
+#if defined(__AVX512VL__)
+  const __m256i i = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(at));
+  const __mmask8 inside = _mm256_cmpge_epi32_mask(i, _mm256_setzero_si256());
+  return (Vec<double>)_mm512_mask_i32gather_pd(_mm512_setzero_pd(), inside, i, base, 8);
+#else
   Vec<double> v;
   for (int l = 0; l < kLanes<double>; ++l) v[l] = at[l] < 0 ? 0.0 : base[at[l]];
   return v;
+#endif
 }
 
 // A store past the caches, for results that are read much later. p is aligned to the vector; other threads see it after

@@ -2,6 +2,7 @@
 
 #include "kernels/grain.h"
 #include "kernels/grid_taps.h"
+#include "kernels/loop.h"
 #include "kernels/scratch.h"
 #include "kernels/simd.h"
 
@@ -299,6 +300,29 @@ struct LineReads {
   T weight[4][kPoints], slope[4][kPoints];
 };
 
+template <int count, class T, class F>
+EG_INLINE void each_point(LineReads<T>& r, F&& taps_at) {
+  r.taps = count;
+#pragma GCC ivdep
+  for (int64_t p = 0; p < kPoints; ++p) {
+    const Taps<T> t = taps_at(p);
+#pragma GCC unroll 4
+    for (int k = 0; k < count; ++k) {
+      r.index[k][p] = t.index[k];
+      r.weight[k][p] = t.weight[k];
+      r.slope[k][p] = t.slope[k];
+    }
+  }
+}
+template <int mode, class T>
+__attribute__((noinline)) void line_reads_of(const GridShape& s, int64_t size, const T* at,
+                                             LineReads<T>& r) {
+  const GridShape shape = s;  // which no store changes
+  each_point<mode == 0   ? 2
+             : mode == 1 ? 1
+                         : 4>(
+      r, [&](int64_t p) EG_INLINED { return taps_of_mode<mode, false>(at[p], size, shape); });
+}
 // Coordinates are stored x first: the grid's last entry belongs to the first spatial dimension.
 template <class T>
 void line_reads(const GridShape& s, int dim, const T* points, int64_t n, LineReads<T>& r) {
@@ -309,12 +333,18 @@ void line_reads(const GridShape& s, int dim, const T* points, int64_t n, LineRea
     }
     return;
   }
-  for (int64_t p = 0; p < n; ++p) {
-    const Taps<T> t = taps_of(points[p * s.dims + 2 - dim], s.in[dim], s);
-    r.taps = t.count;
-    for (int64_t k = 0; k < t.count; ++k) {
-      r.index[k][p] = int32_t(t.index[k]), r.weight[k][p] = t.weight[k], r.slope[k][p] = t.slope[k];
-    }
+  T at[kPoints] = {};
+  for (int64_t p = 0; p < n; ++p) at[p] = points[p * s.dims + 2 - dim];
+  const int64_t size = s.in[dim];
+  if (s.padding == 2) {
+    each_point<4>(r, [&](int64_t p) { return taps_of(at[p], size, s); });
+    r.taps = s.mode == 2 ? 4 : s.mode == 1 ? 1 : 2;
+  } else if (s.mode == 2) {
+    line_reads_of<2>(s, size, at, r);
+  } else if (s.mode == 1) {
+    line_reads_of<1>(s, size, at, r);
+  } else {
+    line_reads_of<0>(s, size, at, r);
   }
 }
 
