@@ -120,8 +120,11 @@ def rrelu(
     if not training:
         return _C.named(leaky_relu(input, (lower + upper) / 2, inplace), "RreluWithNoiseBackward0")
     slope = eg.empty_like(input, requires_grad=False).uniform_(lower, upper)
-    slope.masked_fill_(input.detach() > 0, 1.0)
-    return _C.named(input.mul_(slope) if inplace else input * slope, "RreluWithNoiseBackward0")
+    if inplace:
+        y = input.mul_(slope.masked_fill_(input.detach() > 0, 1.0))
+    else:
+        y = _ops.prelu(input, slope)
+    return _C.named(y, "RreluWithNoiseBackward0")
 
 
 def rrelu_(

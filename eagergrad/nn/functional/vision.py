@@ -236,6 +236,6 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
             _axis(spatial[d], theta, bool(align_corners)).reshape(shape).expand(*spatial)
         )
     columns.append(theta.new_ones(spatial))
-    base = eg.stack(columns, -1).reshape(1, -1, dims + 1)
-    grid = eg.matmul(base, theta.transpose(1, 2))
+    base = eg.stack(columns).reshape(1, dims + 1, -1)
+    grid = eg.matmul(theta, base).transpose(1, 2).contiguous()
     return _C.named(grid.reshape(theta.shape[0], *spatial, dims), "AffineGridGeneratorBackward0")
