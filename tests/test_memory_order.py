@@ -1,6 +1,7 @@
 """Reductions, flips, comparisons and copies of tensors whose dimensions do not lie in their order."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -122,3 +123,19 @@ def test_reductions_of_rows_that_share_memory(rows):
     w = eg.zeros(2, requires_grad=True)
     (w + eg.ones(rows, 2)).mean(0).sum().backward()
     np.testing.assert_allclose(w.grad.numpy(), [1.0, 1.0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64, eg.float16, eg.int8])
+@pytest.mark.parametrize("sizes", [(3, 9, 11, 10), (2, 20, 17, 33), (5, 4, 3, 1), (2, 3, 4, 7)])
+def test_copies_in_every_order(sizes, dtype):
+    n = math.prod(sizes)
+    a = np.arange(n).reshape(sizes).astype("int8" if dtype == eg.int8 else "float64") % 97
+    x = eg.tensor(a).to(dtype)
+    for order in itertools.permutations(range(4)):
+        y, wanted = x.permute(order), a.transpose(order)
+        assert np.array_equal(y.contiguous().numpy().astype(a.dtype), wanted)
+        wide = eg.zeros(*(m + 1 for m in y.shape), dtype=dtype)
+        inner = tuple(slice(0, m) for m in y.shape)
+        wide[inner] = y
+        assert np.array_equal(wide[inner].numpy().astype(a.dtype), wanted)
+        assert wide.count_nonzero() == np.count_nonzero(wanted)

@@ -49,22 +49,27 @@ struct Pairing {
   }
 };
 
-// A matrix whose rows are columns of the source: copied in blocks.
+// Matrices whose rows, along the last dimension, are columns of the source: copied in blocks.
 bool copy_transposed(const Tensor& dst, const Tensor& src) {
   if (dst.dim() < 2 || dst.dtype() != src.dtype() || dst.sizes() != src.sizes()) return false;
-  const Pairing p(dst, src);
-  const size_t n = p.sizes.size();
-  if (n < 2) return false;
-  const int64_t rows = p.sizes[n - 2], cols = p.sizes[n - 1];
-  if (p.to[n - 1] != 1 || p.from[n - 2] != 1) return false;
-  if (rows < 8 || cols < 8 || p.from[n - 1] < rows) return false;
+  Pairing p(dst, src);
+  if (p.sizes.size() < 2) return false;
+  const size_t last = p.sizes.size() - 1;
+  size_t dense = last;  // in the source
+  while (dense-- > 0 && p.from[dense] != 1) continue;
+  if (dense >= last || p.to[last] != 1) return false;
+  const int64_t rows = p.sizes[dense], cols = p.sizes[last];
+  if (rows < 8 || cols < 8 || p.from[last] < rows) return false;
+  const int64_t dst_row = p.to[dense], src_col = p.from[last];
   const int size = static_cast<int>(dst.item_size());
-  const Dims outer(p.sizes.begin(), p.sizes.end() - 2);
-  Walk walk(outer);
-  walk.add(dst.raw(), outer, IntSpan(p.to.data(), n - 2), size);
-  walk.add(src.raw(), outer, IntSpan(p.from.data(), n - 2), size);
+  for (Dims* d : {&p.sizes, &p.to, &p.from}) {
+    d->erase(dense);
+    d->erase(last - 1);
+  }
+  Walk walk(p.sizes);
+  walk.add(dst.raw(), p.sizes, p.to, size);
+  walk.add(src.raw(), p.sizes, p.from, size);
   walk.finish();
-  const int64_t dst_row = p.to[n - 2], src_col = p.from[n - 1];
   constexpr int64_t kPanel = 64;
   const int64_t panels = (rows + kPanel - 1) / kPanel;
   parallel_for(walk.numel() * panels, std::max<int64_t>(1, kParallelGrain / (kPanel * cols)),
@@ -76,6 +81,40 @@ bool copy_transposed(const Tensor& dst, const Tensor& src) {
                          at[0] + row * dst_row * size, dst_row, at[1] + row * size, src_col,
                          std::min(kPanel, rows - row), cols, size);
                    });
+                 }
+               });
+  return true;
+}
+
+// Short stretches that are dense in both tensors.
+bool copy_rows(const Tensor& dst, const Tensor& src) {
+  if (dst.dim() < 2 || dst.dtype() != src.dtype() || dst.sizes() != src.sizes()) return false;
+  constexpr int64_t kShort = 512;  // bytes
+  Pairing p(dst, src);
+  if (p.sizes.size() < 2) return false;
+  const size_t last = p.sizes.size() - 1;
+  const int64_t size = int64_t(dst.item_size()), bytes = p.sizes[last] * size;
+  if (p.to[last] != 1 || p.from[last] != 1 || bytes > kShort) return false;
+  const int64_t rows = p.sizes[last - 1];
+  const int64_t dst_row = p.to[last - 1] * size, src_row = p.from[last - 1] * size;
+  for (Dims* d : {&p.sizes, &p.to, &p.from}) {
+    d->erase(last);
+    d->erase(last - 1);
+  }
+  Walk walk(p.sizes);
+  walk.add(dst.raw(), p.sizes, p.to, int(size));
+  walk.add(src.raw(), p.sizes, p.from, int(size));
+  walk.finish();
+  parallel_for(walk.numel() * rows, kParallelGrain * size / bytes + 1,
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t i = begin; i < end;) {
+                   const int64_t matrix = i / rows, row = i % rows;
+                   const int64_t count = std::min(rows - row, end - i);
+                   walk.run(matrix, matrix + 1, [&](char* const* at, int64_t) {
+                     host_kernels<CopyKernels>().rows(at[0] + row * dst_row, dst_row,
+                                                      at[1] + row * src_row, src_row, count, bytes);
+                   });
+                   i += count;
                  }
                });
   return true;
@@ -147,7 +186,7 @@ void copy_into(const Tensor& dst, const Tensor& src) {
     });
     return;
   }
-  if (copy_transposed(dst, src)) return;
+  if (copy_transposed(dst, src) || copy_rows(dst, src)) return;
   Walk walk(dst.sizes());
   walk.add(dst);
   walk.add(src);
