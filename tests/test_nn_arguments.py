@@ -92,6 +92,17 @@ def test_an_ignored_class_may_lie_outside_the_classes():
     assert scores.grad[1].tolist() == [0.0, 0.0]
 
 
+@pytest.mark.parametrize(
+    "name, count",
+    [("dropout", 1), ("pdist", 1), ("cosine_embedding_loss", 3), ("hinge_embedding_loss", 2)]
+    + [("poisson_nll_loss", 2), ("soft_margin_loss", 2), ("triplet_margin_loss", 3)]
+    + [("multilabel_margin_loss", 2), ("margin_ranking_loss", 3)],
+)
+def test_none_for_a_tensor_is_a_type_error(name, count):
+    with pytest.raises(TypeError, match=r"argument '\w+' .*must be Tensor, not NoneType"):
+        getattr(F, name)(*(None,) * count)
+
+
 def test_fractional_pooling_takes_no_images():
     assert F.fractional_max_pool2d(eg.ones(0, 2, 6, 6), 2, output_size=2).shape == (0, 2, 2, 2)
     assert F.fractional_max_pool3d(eg.ones(0, 2, 6, 6, 6), 2, 2).shape == (0, 2, 2, 2, 2)

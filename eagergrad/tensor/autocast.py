@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from eagergrad import _C
+from eagergrad.tensor.out import of_kind
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,7 +26,10 @@ def _composed(function: F, devices: tuple[str, ...], any_half: bool) -> F:
     @functools.wraps(function)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         if not _C.autocast_on():
-            return function(*args, **kwargs)
+            try:
+                return function(*args, **kwargs)
+            except AttributeError as error:
+                raise of_kind(error, function, args, kwargs) from error
         given = [x for x in (*args, *kwargs.values()) if _reached(x, devices)]
         if not given:
             return function(*args, **kwargs)

@@ -35,10 +35,6 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     _check(p)
     if not training:
         return input
-    if 0 < p < 1 and not input.is_floating_point():
-        raise RuntimeError(
-            f"[dropout] result type {eg.get_default_dtype()} can't be cast to {input.dtype}: the input's"
-        )
     if inplace:
         return input.mul_(_ops.dropout(eg.ones_like(input, requires_grad=False), p, True))
     return _ops.dropout(input, p, True)
