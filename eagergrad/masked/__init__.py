@@ -55,7 +55,7 @@ def _check(input: Tensor, mask: Tensor) -> None:
     if mask.dtype is not eg.bool:
         raise TypeError(f"[masked] expected a boolean mask, got {mask.dtype}")
     if eg.broadcast_shapes(tuple(mask.shape), tuple(input.shape)) != input.shape:
-        raise ValueError(
+        raise RuntimeError(
             f"[masked] expected a mask that broadcasts to {tuple(input.shape)}, got {tuple(mask.shape)}"
         )
 
