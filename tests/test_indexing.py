@@ -310,3 +310,26 @@ def test_a_name_is_no_index() -> None:
         eg.ones(3)["a"]
     with pytest.raises(TypeError, match="got str"):
         eg.ones(3)["a"] = 1
+
+
+@pytest.mark.parametrize(
+    "f",
+    [
+        lambda x, m, i: x.scatter(0, i.expand(0, 3), m),
+        lambda x, m, i: x.scatter_(0, i.expand(0, 3), m),
+        lambda x, m, i: x.scatter_add_(0, i.expand(0, 3), m),
+        lambda x, m, i: x.scatter_reduce(0, i.expand(0, 3), m, "amax"),
+        lambda x, m, i: x.scatter_reduce(0, i.expand(0, 3), m, "mean"),
+        lambda x, m, i: x.scatter_reduce_(0, i.expand(0, 3), m, "prod"),
+        lambda x, m, i: x.index_reduce(0, i[:, 0], m, "mean"),
+        lambda x, m, i: eg.cat([x, m.flatten()]),
+        lambda x, m, i: eg.cat([m.flatten(), x], 1),
+    ],
+)
+def test_what_made_a_source_without_elements_gets_zeros(f) -> None:
+    weight = eg.ones(3, 3, requires_grad=True)
+    messages = eg.ones(0, 3) @ weight  # of a graph without edges
+    y = f(eg.ones(2, 3), messages, eg.zeros(0, 1, dtype=eg.int64))
+    assert y.tolist() == [[1.0] * 3] * 2
+    y.sum().backward()
+    assert weight.grad.tolist() == [[0.0] * 3] * 3

@@ -208,12 +208,18 @@ Tensor cat(const TensorList& list, int64_t dim) {
     skips |= is_legacy_empty(t);
   }
   if (!skips && !mixes_dtypes(list)) return cat_equal(list, dim);
-  // An empty vector joins with anything, as in PyTorch.
+  // An empty vector joins with anything, as in PyTorch; one with a history in the others' form.
   const TensorList all = same_dtype(list);
+  size_t first = 0;
+  while (first < all.size() && is_legacy_empty(all[first])) ++first;
+  if (first == all.size()) return cat_equal(all, dim);
+  Dims none = all[first].sizes();
+  none[wrap_dim(dim, all[first].dim())] = 0;
   TensorList used;
   for (const Tensor& t : all)
-    if (!is_legacy_empty(t)) used.push_back(t);
-  return cat_equal(used.empty() ? all : used, dim);
+    if (!is_legacy_empty(t) || t.requires_grad())
+      used.push_back(is_legacy_empty(t) ? reshape(t, none) : t);
+  return cat_equal(used, dim);
 }
 
 Tensor stack(const TensorList& list, int64_t dim) {

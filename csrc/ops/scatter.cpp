@@ -194,7 +194,12 @@ Tensor covered(const Tensor& src, const Tensor& index) {
   return out;
 }
 
-bool nothing_to_do(const Tensor& index) { return index.numel() == 0; }
+// Without an index nothing moves. A source of its form is recorded for all that: what it was made of gets zeros, not nothing.
+bool nothing_to_do(const Tensor& x, const Tensor& index, const Tensor& src) {
+  if (index.numel()) return false;
+  return !grad_enabled() || !src.requires_grad() || src.dtype() != x.dtype() ||
+         index.dim() != x.dim() || covered(src, index).sizes() != index.sizes();
+}
 
 }  // namespace
 
@@ -211,13 +216,13 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
 Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
   const bool number = src.dim() == 0 && x.dim() > 0;
   const LineArgs a = check_lines("scatter", x, dim, index, number ? nullptr : &src);
-  if (nothing_to_do(index)) return clone(x);
+  if (nothing_to_do(x, index, src)) return clone(x);
   return eg::apply(Scatter{a.dim}, x, number ? src : covered(src, index), a.index);
 }
 
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
   const LineArgs a = check_lines("scatter_add", x, dim, index, &src);
-  if (nothing_to_do(index) && index.dim() != src.dim()) return clone(x);
+  if (nothing_to_do(x, index, src)) return clone(x);
   return eg::apply(ScatterAdd{a.dim}, x, covered(src, index), a.index);
 }
 
@@ -226,7 +231,7 @@ namespace {
 Tensor scatter_add_inplace(const Tensor& self, int64_t dim, const Tensor& index,
                            const Tensor& src) {
   const LineArgs a = check_lines("scatter_add", self, dim, index, &src);
-  if (nothing_to_do(index)) return self;
+  if (nothing_to_do(self, index, src)) return self;
   return apply_inplace("scatter_add_", ScatterAdd{a.dim}, self, covered(src, index), a.index);
 }
 
@@ -414,7 +419,7 @@ Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const T
                       const std::string& reduce, bool include_self) {
   const Reduce r = reduce_named("scatter_reduce", reduce, true);
   const LineArgs a = check_lines("scatter_reduce", x, dim, index, &src);
-  if (nothing_to_do(index)) return clone(x);
+  if (nothing_to_do(x, index, src)) return clone(x);
   return reduce_lines(x, covered(src, index), a.dim, a.index, r, include_self);
 }
 
@@ -422,7 +427,7 @@ Tensor scatter_reduce_inplace(const Tensor& x, int64_t dim, const Tensor& index,
                               const std::string& reduce, bool include_self) {
   const Reduce r = reduce_named("scatter_reduce", reduce, true);
   const LineArgs a = check_lines("scatter_reduce", x, dim, index, &src);
-  if (nothing_to_do(index)) return x;
+  if (nothing_to_do(x, index, src)) return x;
   return reduce_lines_inplace("scatter_reduce_", x, covered(src, index), a, r, include_self);
 }
 
@@ -446,7 +451,7 @@ Tensor scatter_op(const Tensor& x, int64_t dim, const Tensor& index, const Opera
   const Reduce r = scatter_mode(*reduce);
   const Tensor from = src.tensor.dim() == 0 && x.dim() ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter", x, dim, index, &from);
-  if (nothing_to_do(index)) return clone(x);
+  if (nothing_to_do(x, index, from)) return clone(x);
   return reduce_lines(x, covered(from, index), a.dim, a.index, r, true);
 }
 Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, const Operand& src,
@@ -457,14 +462,14 @@ Tensor scatter_op_inplace(const Tensor& x, int64_t dim, const Tensor& index, con
   const bool number = src.tensor.dim() == 0 && x.dim() > 0;
   if (!reduce) {
     const LineArgs a = check_lines("scatter_", x, dim, index, number ? nullptr : &src.tensor);
-    if (nothing_to_do(index)) return x;
+    if (nothing_to_do(x, index, src.tensor)) return x;
     return apply_inplace("scatter_", Scatter{a.dim}, x,
                          number ? src.tensor : covered(src.tensor, index), a.index);
   }
   const Reduce r = scatter_mode(*reduce);
   const Tensor from = number ? spread_number(src, x, index) : src.tensor;
   const LineArgs a = check_lines("scatter_", x, dim, index, &from);
-  if (nothing_to_do(index)) return x;
+  if (nothing_to_do(x, index, from)) return x;
   return reduce_lines_inplace("scatter_", x, covered(from, index), a, r, true);
 }
 
@@ -493,7 +498,7 @@ Tensor index_reduce(const Tensor& x, int64_t dim, const Tensor& index, const Ten
                     const std::string& reduce, bool include_self) {
   const Reduce r = reduce_named("index_reduce", reduce, false);
   const LineArgs a = check_index_reduce(x, dim, index, source);
-  if (nothing_to_do(a.index)) return clone(x);
+  if (nothing_to_do(x, a.index, source)) return clone(x);
   return named(reduce_lines(x, source, a.dim, a.index, r, include_self), kIndexReduceTitle);
 }
 
@@ -501,7 +506,7 @@ Tensor index_reduce_inplace(const Tensor& x, int64_t dim, const Tensor& index, c
                             const std::string& reduce, bool include_self) {
   const Reduce r = reduce_named("index_reduce", reduce, false);
   const LineArgs a = check_index_reduce(x, dim, index, source);
-  if (nothing_to_do(a.index)) return x;
+  if (nothing_to_do(x, a.index, source)) return x;
   reduce_lines_inplace("index_reduce_", x, source, a, r, include_self);
   return grad_enabled() && x.requires_grad() ? named(x, kIndexReduceTitle) : x;
 }
