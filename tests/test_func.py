@@ -160,6 +160,15 @@ def test_an_ensemble_of_modules():
     assert eg.allclose(together, apart, atol=1e-6)
 
 
+def test_batch_norms_without_running_statistics_run_within_vmap():
+    net = nn.Sequential(nn.Conv1d(2, 3, 2), nn.BatchNorm1d(3))
+    x = eg.randn(4, 5, 2, 6)
+    func.replace_all_batch_norm_modules_(net)
+    assert list(net.state_dict()) == ["0.weight", "0.bias", "1.weight", "1.bias"]
+    expected = eg.stack([net(item) for item in x])
+    assert eg.allclose(func.vmap(net)(x), expected, atol=1e-5)
+
+
 def test_random_numbers_of_vmap():
     def noisy(row):
         return row + eg.rand(3)
