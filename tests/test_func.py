@@ -267,3 +267,14 @@ def test_cotangents_nest_as_the_outputs_do():
     assert eg.allclose(g, x.cos() - x.sin())
     with pytest.raises(RuntimeError, match="nesting"):
         pull({"a": eg.ones(5), "c": [eg.ones(5)]})
+
+
+def test_outputs_of_whole_numbers_move_with_nothing():
+    x, t = eg.tensor([3.0, 1.0, 2.0]), eg.tensor([1.0, 2.0, 3.0])
+    (values, at), (moved, still) = func.jvp(eg.sort, (x,), (t,))
+    assert moved.tolist() == [2.0, 3.0, 1.0]
+    assert still.dtype == at.dtype == eg.int64 and still.tolist() == [0, 0, 0]
+    _, push = func.linearize(lambda x: {"twice": 2 * x, "positive": x > 0}, x)
+    pushed = push(t)
+    assert pushed["twice"].tolist() == [2.0, 4.0, 6.0] and pushed["positive"].dtype == eg.bool
+    assert func.jvp(lambda x: x.long(), (x,), (t,))[1].tolist() == [0, 0, 0]

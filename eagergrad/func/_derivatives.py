@@ -226,10 +226,14 @@ def _pushed(run: _Evaluation, tangents: list[Any]) -> Any:
     run = run.for_items(tangents)
     # The products with the Jacobian are linear in the seeds; their gradient at any seeds is what is asked for.
     with eg.enable_grad():
-        seeds = [_leaf(eg.zeros_like(y)) for y in run.outputs]
+        seeds = [eg.zeros_like(y) for y in run.outputs]  # what counts or compares moves with nothing
+        smooth = [i for i, y in enumerate(run.outputs) if y.is_floating_point()]
+        for i in smooth:
+            seeds[i] = _leaf(seeds[i])
         products = run.pulled(seeds, keep=True)
-        results = _gradients(products, seeds, tangents, run.keep)
-    return tree_unflatten(results, run.output_form)
+        moved = _gradients(products, [seeds[i] for i in smooth], tangents, run.keep)
+    results = dict(enumerate(seeds)) | dict(zip(smooth, moved, strict=True))
+    return tree_unflatten(list(results.values()), run.output_form)
 
 
 def jvp(
