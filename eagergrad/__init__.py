@@ -230,6 +230,7 @@ _ELSEWHERE = {
     "save": "eagergrad.serialization",
     "load": "eagergrad.serialization",
     "GradScaler": "eagergrad.amp.grad_scaler",
+    "Future": "eagergrad.futures",
     **dict.fromkeys(["errstate", "geterr", "seterr"], "eagergrad.autograd.watch"),
 }
 _ELSEWHERE.update(

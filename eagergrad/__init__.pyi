@@ -81,6 +81,7 @@ from eagergrad.autograd.watch import geterr as geterr
 from eagergrad.autograd.watch import seterr as seterr
 from eagergrad.export._export import export_numpy as export_numpy
 from eagergrad.func._vmap import vmap as vmap
+from eagergrad.futures import Future as Future
 from eagergrad.linalg import det as det
 from eagergrad.linalg import lu_unpack as lu_unpack
 from eagergrad.linalg import matrix_exp as matrix_exp

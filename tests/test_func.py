@@ -271,7 +271,7 @@ def test_cotangents_nest_as_the_outputs_do():
 
 def test_outputs_of_whole_numbers_move_with_nothing():
     x, t = eg.tensor([3.0, 1.0, 2.0]), eg.tensor([1.0, 2.0, 3.0])
-    (values, at), (moved, still) = func.jvp(eg.sort, (x,), (t,))
+    (_, at), (moved, still) = func.jvp(eg.sort, (x,), (t,))
     assert moved.tolist() == [2.0, 3.0, 1.0]
     assert still.dtype == at.dtype == eg.int64 and still.tolist() == [0, 0, 0]
     _, push = func.linearize(lambda x: {"twice": 2 * x, "positive": x > 0}, x)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from collections import namedtuple
 
 import numpy as np
 import pytest
@@ -411,3 +412,19 @@ def test_lazy_buffers_become_plain_tensors():
     layer = nn.LazyBatchNorm1d()
     layer(eg.rand(4, 3))
     assert type(layer.running_mean) is eg.Tensor and type(layer.weight) is nn.Parameter
+
+
+def test_batches_are_scattered_and_gathered():
+    Pair = namedtuple("Pair", "left right")
+    x = eg.arange(10.0).reshape(5, 2)
+    parts = nn.parallel.scatter((x, [x, "same"], {"p": Pair(x, 1)}, ()), ["cpu", "cpu"])
+    assert [tuple(p[0].shape) for p in parts] == [(3, 2), (2, 2)]
+    assert parts[1][1][1] == "same" and parts[1][2]["p"].right == 1 and parts[0][3] == ()
+    assert eg.equal(parts[1][2]["p"].left, x[3:])
+    found = nn.parallel.gather([Pair(p[0], {"x": p[1][0]}) for p in parts], "cpu")
+    assert eg.equal(found.left, x) and eg.equal(found.right["x"], x)
+    assert nn.parallel.gather([eg.tensor(1.0), eg.tensor(2.0)], "cpu").tolist() == [1.0, 2.0]
+    args, kwargs = nn.parallel.scatter_gather.scatter_kwargs((x,), None, ["cpu", "cpu"])
+    assert len(args) == 2 and kwargs == ({}, {})
+    with pytest.raises(ValueError, match="the same keys"):
+        nn.parallel.gather([{"a": x}, {"a": x, "b": x}], "cpu")

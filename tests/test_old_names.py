@@ -378,3 +378,23 @@ def test_sparse_torch() -> None:
 def test_flags_of_backends(flag: str) -> None:
     with pytest.warns(UserWarning, match=flag):
         assert isinstance(getattr(eg, flag), bool)
+
+
+def test_the_class_tensor_stands_for_the_default_dtype():
+    mask = eg.tensor([1, 2]) > 1
+    assert mask.type(eg.Tensor).dtype == mask.type("torch.Tensor").dtype == eg.float32
+
+
+def test_what_libraries_import_from_private_places():
+    from eagergrad.distributions.utils import _standard_normal, _sum_rightmost
+    from eagergrad.utils._foreach_utils import _group_tensors_by_device_and_dtype
+    from eagergrad.utils.checkpoint import get_device_states, set_device_states
+
+    assert eg.Future is eg.futures.Future and eg.cuda._initialized == eg.cuda.is_initialized()
+    x = eg.ones(2, 3, dtype=eg.float64)
+    assert _sum_rightmost(x, 1).tolist() == [3.0, 3.0]
+    assert _standard_normal((2,), eg.float64, "cpu").dtype == eg.float64
+    assert get_device_states(x, [x]) == ([], [])
+    set_device_states([], [])
+    groups = _group_tensors_by_device_and_dtype([[x, x.float()], []])
+    assert [len(lists) for lists, _ in groups.values()] == [2, 2]

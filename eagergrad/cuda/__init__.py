@@ -312,7 +312,9 @@ def _typed_tensor(name: str) -> type:
 
 
 def __getattr__(name: str) -> Any:
-    """The parts `amp`, `nvtx` and `random`, graphs, and the old tensor types."""
+    """The parts `amp`, `nvtx` and `random`, graphs, the old tensor types, and a flag that libraries read."""
+    if name == "_initialized":
+        return is_initialized()
     if name in ("amp", "nvtx", "random"):
         return importlib.import_module(f"eagergrad.cuda.{name}")
     if name in ("CUDAGraph", "graph"):

@@ -48,6 +48,13 @@ def sum_rightmost(value: Any, dims: int) -> Any:
     return value.reshape(*value.shape[: value.dim() - dims], -1).sum(-1) if dims else value
 
 
+_sum_rightmost = sum_rightmost  # as PyTorch calls it; other libraries import both
+
+
+def _standard_normal(shape: Any, dtype: Any, device: Any) -> Any:
+    return eg.randn(shape, dtype=dtype, device=device)
+
+
 def clamp_probs(probs: Any) -> Any:
     """Probabilities kept away from 0 and 1 by the dtype's resolution."""
     eps = eg.finfo(probs.dtype).eps

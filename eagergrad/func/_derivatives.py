@@ -226,7 +226,9 @@ def _pushed(run: _Evaluation, tangents: list[Any]) -> Any:
     run = run.for_items(tangents)
     # The products with the Jacobian are linear in the seeds; their gradient at any seeds is what is asked for.
     with eg.enable_grad():
-        seeds = [eg.zeros_like(y) for y in run.outputs]  # what counts or compares moves with nothing
+        seeds = [
+            eg.zeros_like(y) for y in run.outputs
+        ]  # what counts or compares moves with nothing
         smooth = [i for i, y in enumerate(run.outputs) if y.is_floating_point()]
         for i in smooth:
             seeds[i] = _leaf(seeds[i])

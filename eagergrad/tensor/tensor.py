@@ -643,8 +643,12 @@ def _legacy_values(args: tuple[Any, ...], kind: dtype) -> Tensor:
 def _as_dtype(spec: Any) -> dtype:
     if isinstance(spec, dtype):
         return spec
+    if spec is Tensor:
+        return _C.get_default_dtype()
     if isinstance(spec, str):
         name = spec.rsplit(".", 1)[-1]
+        if name == "Tensor":
+            return _C.get_default_dtype()
         if name in TYPE_NAMES:
             return TYPE_NAMES[name]
         if name in NAMES:

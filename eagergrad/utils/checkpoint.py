@@ -22,8 +22,10 @@ __all__ = [
     "CheckpointError",
     "checkpoint",
     "checkpoint_sequential",
+    "get_device_states",
     "noop_context_fn",
     "set_checkpoint_early_stop",
+    "set_device_states",
 ]
 
 
@@ -298,3 +300,24 @@ def checkpoint_sequential(
     for start in starts[:-1]:
         input = checkpoint(group(start, start + size), input, preserve_rng_state=preserve_rng_state)
     return group(starts[-1], len(steps))(input)
+
+
+def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
+    """The numbers of the GPUs that tensors among the arguments lie on, and the states of their random numbers."""
+    tensors: list = []
+    _flatten(args, tensors)
+    devices = list(dict.fromkeys(t.get_device() for t in tensors if t.device.type != "cpu"))
+    return devices, [eg.cuda.get_rng_state(d) for d in devices]
+
+
+def set_device_states(devices: Any, states: Any, *, device_type: str | None = None) -> None:
+    """Puts back what `get_device_states` gave, on GPUs of one kind ("cuda", the default).
+
+    >>> set_device_states(*get_device_states(eg.ones(2)))
+    """
+    if device_type not in (None, "cuda"):
+        raise ValueError(
+            f"[set_device_states] expected the device type 'cuda', got {device_type!r}"
+        )
+    for device, state in zip(devices, states, strict=True):
+        eg.cuda.set_rng_state(state, device)

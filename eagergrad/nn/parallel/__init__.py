@@ -3,11 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from .data_parallel import DataParallel, data_parallel
+from .scatter_gather import gather, scatter
 
 if TYPE_CHECKING:
     from .distributed import DistributedDataParallel
 
-__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel"]
+__all__ = ["DataParallel", "DistributedDataParallel", "data_parallel", "gather", "scatter"]
 
 
 def __getattr__(name: str) -> Any:
