@@ -398,3 +398,9 @@ def test_what_libraries_import_from_private_places():
     set_device_states([], [])
     groups = _group_tensors_by_device_and_dtype([[x, x.float()], []])
     assert [len(lists) for lists, _ in groups.values()] == [2, 2]
+
+
+def test_the_default_device_has_pytorchs_keyword() -> None:
+    before = eg.get_default_device()
+    eg.set_default_device(device=before)
+    assert eg.get_default_device() == before

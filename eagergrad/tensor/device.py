@@ -122,9 +122,9 @@ def get_default_device() -> device:
     return _of_thread.default
 
 
-def set_default_device(d: Any) -> None:
+def set_default_device(device: Any) -> None:
     """Sets the device of the tensors that factories make in this thread (None: the CPU)."""
-    d = CPU if d is None else device(d)
+    d = CPU if device is None else type(CPU)(device)
     check_device(d)
     number = 0
     if d.type == "cuda":
