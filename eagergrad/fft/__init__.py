@@ -1,4 +1,5 @@
-"""What torch.fft has for real numbers: the order and the values of frequencies. Transforms need complex numbers."""
+"""What torch.fft has for real numbers: the order and the values of frequencies. Transforms need complex
+numbers: their names are there for libraries that import them, and refuse to be called."""
 
 from __future__ import annotations
 
@@ -40,3 +41,22 @@ def rfftfreq(n: int, d: float = 1.0, **options: Any) -> Any:
     """The frequencies that a transform of n real samples d apart gives."""
     options.setdefault("dtype", eg.get_default_dtype())
     return eg.arange(n // 2 + 1, **options) / (n * d)
+
+
+_TRANSFORMS = frozenset(
+    "fft ifft fft2 ifft2 fftn ifftn rfft irfft rfft2 irfft2 rfftn irfftn hfft ihfft hfft2 ihfft2 hfftn ihfftn".split()
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Of a transform a function that says what is missing: libraries import names that their programs seldom call."""
+    if name not in _TRANSFORMS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+    def refuse(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(
+            f"[fft.{name}] eagergrad has no complex numbers, which transforms are made of; use numpy.fft.{name} on x.numpy()"
+        )
+
+    refuse.__name__ = name
+    return refuse
