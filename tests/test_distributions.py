@@ -569,3 +569,50 @@ def test_gradients_do_not_come_from_branches_that_are_not_taken():
     df = eg.tensor([2.0, 4.0], requires_grad=True)
     D.StudentT(df).variance[1].backward()
     assert df.grad.tolist() == [0.0, -0.5]
+
+
+def test_a_subclass_may_give_the_cholesky_factor_itself():
+    class Lazy(D.MultivariateNormal):
+        def __init__(self, loc, factor):
+            self.loc, self._made = loc, factor
+            super(D.MultivariateNormal, self).__init__(loc.shape[:-1], loc.shape[-1:], False)
+
+        @property
+        def _unbroadcasted_scale_tril(self):
+            return self._made
+
+    loc, factor = eg.tensor([1.0, 2.0]), eg.tensor([[2.0, 0.0], [1.0, 3.0]])
+    lazy, plain = Lazy(loc, factor), D.MultivariateNormal(loc, scale_tril=factor)
+    x = eg.tensor([0.5, -1.0])
+    for found, expected in (
+        (lazy.log_prob(x), plain.log_prob(x)),
+        (lazy.entropy(), plain.entropy()),
+        (lazy.variance, plain.variance),
+        (lazy.covariance_matrix, plain.covariance_matrix),
+    ):
+        assert_close(found, expected)
+
+
+def test_a_transform_may_be_a_module():
+    class Scale(D.Transform, eg.nn.Module):
+        domain = codomain = D.constraints.real
+        bijective = True
+
+        def __init__(self):
+            super().__init__(cache_size=1)
+            self.factor = eg.nn.Parameter(eg.tensor(2.0))
+
+        def _call(self, x):
+            return x * self.factor
+
+        def _inverse(self, y):
+            return y / self.factor
+
+        def log_abs_det_jacobian(self, x, y):
+            return self.factor.abs().log().expand(x.shape)
+
+    scale = Scale()
+    assert [name for name, _ in scale.named_parameters()] == ["factor"]
+    flow = D.TransformedDistribution(D.Normal(0.0, 1.0), [scale])
+    flow.log_prob(eg.tensor(1.0)).backward()
+    assert scale.factor.grad.item() == pytest.approx(-0.375)

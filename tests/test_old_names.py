@@ -390,6 +390,7 @@ def test_what_libraries_import_from_private_places():
     from eagergrad.utils._foreach_utils import _group_tensors_by_device_and_dtype
     from eagergrad.utils.checkpoint import get_device_states, set_device_states
 
+    assert issubclass(eg.jit.TracerWarning, Warning)
     assert eg.Future is eg.futures.Future and eg.cuda._initialized == eg.cuda.is_initialized()
     x = eg.ones(2, 3, dtype=eg.float64)
     assert _sum_rightmost(x, 1).tolist() == [3.0, 3.0]
@@ -404,3 +405,13 @@ def test_the_default_device_has_pytorchs_keyword() -> None:
     before = eg.get_default_device()
     eg.set_default_device(device=before)
     assert eg.get_default_device() == before
+
+
+def test_transforms_can_be_imported_and_say_what_is_missing():
+    from eagergrad.fft import irfft, rfft
+
+    for transform in (rfft, irfft, eg.fft.fft2):
+        with pytest.raises(NotImplementedError, match="no complex numbers"):
+            transform(eg.ones(4))
+    with pytest.raises(AttributeError, match="no attribute 'slow'"):
+        _ = eg.fft.slow

@@ -246,11 +246,12 @@ def _pareto(p: Any, q: Any) -> Any:
 def _root(p: Any) -> Any:
     """A matrix whose product with its transpose is the covariance."""
     if isinstance(p, LowRankMultivariateNormal):
-        batch = eg.broadcast_shapes(p._factor.shape[:-2], p._diag.shape[:-1])
-        n, m = p._factor.shape[-2:]
-        diagonal = eg.diag_embed(p._diag.sqrt()).expand(*batch, n, n)
-        return eg.cat([p._factor.expand(*batch, n, m), diagonal], -1)
-    return p._factor
+        factor, diag = p._unbroadcasted_cov_factor, p._unbroadcasted_cov_diag
+        batch = eg.broadcast_shapes(factor.shape[:-2], diag.shape[:-1])
+        n, m = factor.shape[-2:]
+        diagonal = eg.diag_embed(diag.sqrt()).expand(*batch, n, n)
+        return eg.cat([factor.expand(*batch, n, m), diagonal], -1)
+    return p._unbroadcasted_scale_tril
 
 
 def _trace_and_distance(p: Any, q: Any) -> tuple[Any, Any]:
@@ -258,15 +259,20 @@ def _trace_and_distance(p: Any, q: Any) -> tuple[Any, Any]:
     root = _root(p)
     if isinstance(q, LowRankMultivariateNormal):
         columns = LowRankMultivariateNormal(
-            q.loc.unsqueeze(-2), q._factor.unsqueeze(-3), q._diag.unsqueeze(-2), False
+            q.loc.unsqueeze(-2),
+            q._unbroadcasted_cov_factor.unsqueeze(-3),
+            q._unbroadcasted_cov_diag.unsqueeze(-2),
+            False,
         )
         return columns._squared_distance(root.mT).sum(-1), q._squared_distance(q.loc - p.loc)
     n = p.event_shape[0]
     batch = eg.broadcast_shapes(p.batch_shape, q.batch_shape)
     ratio = eg.linalg.solve_triangular(
-        q._factor.expand(*batch, n, n), root.expand(*batch, n, root.shape[-1]), upper=False
+        q._unbroadcasted_scale_tril.expand(*batch, n, n),
+        root.expand(*batch, n, root.shape[-1]),
+        upper=False,
     )
-    return ratio.pow(2).sum((-2, -1)), squared_distance(q._factor, q.loc - p.loc)
+    return ratio.pow(2).sum((-2, -1)), squared_distance(q._unbroadcasted_scale_tril, q.loc - p.loc)
 
 
 @register_kl(MultivariateNormal, MultivariateNormal)

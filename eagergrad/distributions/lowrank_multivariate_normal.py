@@ -57,20 +57,27 @@ class LowRankMultivariateNormal(Distribution):
         self.cov_factor = cov_factor.expand(*batch, *cov_factor.shape[-2:])
         self.cov_diag = cov_diag.expand(*batch, n)
         # As they came: solved once, not once a batch element.
-        self._factor, self._diag = cov_factor, cov_diag
+        self._unbroadcasted_cov_factor, self._unbroadcasted_cov_diag = cov_factor, cov_diag
         self._capacitance = self._capacitance_tril()
         super().__init__(batch, (n,), validate_args=validate_args)
 
     def _capacitance_tril(self) -> Any:
         """Lower Cholesky factor of I + W^T diag(d)^-1 W."""
-        scaled = self._factor.mT / self._diag.unsqueeze(-2)
-        m = self._factor.shape[-1]
-        eye = eg.eye(m, dtype=self._factor.dtype, device=self._factor.device)
-        return eg.linalg.cholesky(scaled @ self._factor + eye)
+        scaled = self._unbroadcasted_cov_factor.mT / self._unbroadcasted_cov_diag.unsqueeze(-2)
+        m = self._unbroadcasted_cov_factor.shape[-1]
+        eye = eg.eye(
+            m,
+            dtype=self._unbroadcasted_cov_factor.dtype,
+            device=self._unbroadcasted_cov_factor.device,
+        )
+        return eg.linalg.cholesky(scaled @ self._unbroadcasted_cov_factor + eye)
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = super().expand(batch_shape, _instance)
-        new._factor, new._diag = self._factor, self._diag
+        new._unbroadcasted_cov_factor, new._unbroadcasted_cov_diag = (
+            self._unbroadcasted_cov_factor,
+            self._unbroadcasted_cov_diag,
+        )
         new._capacitance = self._capacitance
         return new
 
@@ -81,14 +88,17 @@ class LowRankMultivariateNormal(Distribution):
     @lazy_property
     def covariance_matrix(self) -> Any:
         """Covariance of the components."""
-        return self._square(self._factor @ self._factor.mT + eg.diag_embed(self._diag))
+        return self._square(
+            self._unbroadcasted_cov_factor @ self._unbroadcasted_cov_factor.mT
+            + eg.diag_embed(self._unbroadcasted_cov_diag)
+        )
 
     @lazy_property
     def precision_matrix(self) -> Any:
         """Inverse of the covariance."""
-        scaled = self._factor.mT / self._diag.unsqueeze(-2)
+        scaled = self._unbroadcasted_cov_factor.mT / self._unbroadcasted_cov_diag.unsqueeze(-2)
         a = eg.linalg.solve_triangular(self._capacitance, scaled, upper=False)
-        return self._square(eg.diag_embed(self._diag.reciprocal()) - a.mT @ a)
+        return self._square(eg.diag_embed(self._unbroadcasted_cov_diag.reciprocal()) - a.mT @ a)
 
     @lazy_property
     def scale_tril(self) -> Any:
@@ -110,18 +120,18 @@ class LowRankMultivariateNormal(Distribution):
     def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
         kind = {"dtype": self.loc.dtype, "device": self.loc.device}
-        along = eg.randn((*shape[:-1], self._factor.shape[-1]), **kind)
+        along = eg.randn((*shape[:-1], self._unbroadcasted_cov_factor.shape[-1]), **kind)
         across = eg.randn(shape, **kind)
-        directions = eg.matmul(self._factor, along.unsqueeze(-1)).squeeze(-1)
-        return self.loc + directions + self._diag.sqrt() * across
+        directions = eg.matmul(self._unbroadcasted_cov_factor, along.unsqueeze(-1)).squeeze(-1)
+        return self.loc + directions + self._unbroadcasted_cov_diag.sqrt() * across
 
     def _half_log_det(self) -> Any:
         triangle = self._capacitance.diagonal(0, -2, -1).log().sum(-1)
-        return triangle + 0.5 * self._diag.log().sum(-1)
+        return triangle + 0.5 * self._unbroadcasted_cov_diag.log().sum(-1)
 
     def _squared_distance(self, x: Any) -> Any:
-        scaled = x / self._diag
-        along = eg.matmul(self._factor.mT, scaled.unsqueeze(-1))
+        scaled = x / self._unbroadcasted_cov_diag
+        along = eg.matmul(self._unbroadcasted_cov_factor.mT, scaled.unsqueeze(-1))
         batch = eg.broadcast_shapes(along.shape[:-2], self._capacitance.shape[:-2])
         factor = self._capacitance.expand(*batch, *self._capacitance.shape[-2:])
         solved = eg.linalg.solve_triangular(

@@ -56,13 +56,14 @@ class ByFactor(Distribution):
             raise ValueError(f"[{name}] expected exactly one of {', '.join(forms)}")
         return next(iter(given.items()))
 
+    # Subclasses (GPyTorch's) give the Cholesky factor under PyTorch's name, `_unbroadcasted_scale_tril`.
     def _set_factor(self, form: str, matrix: Any) -> None:
         if form == "scale_tril":
-            self._factor = matrix
+            self._unbroadcasted_scale_tril = matrix
         elif form == "covariance_matrix":
-            self._factor = eg.linalg.cholesky(matrix)
+            self._unbroadcasted_scale_tril = eg.linalg.cholesky(matrix)
         else:
-            self._factor = _cholesky_of_inverse(matrix)
+            self._unbroadcasted_scale_tril = _cholesky_of_inverse(matrix)
 
     def _spread(self, matrix: Any) -> Any:
         n = self.event_shape[0]
@@ -70,23 +71,25 @@ class ByFactor(Distribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Any:
         new = super().expand(batch_shape, _instance)
-        new._factor = self._factor
+        new._unbroadcasted_scale_tril = self._unbroadcasted_scale_tril
         return new
 
     @lazy_property
     def scale_tril(self) -> Any:
         """Lower triangular Cholesky factor of the matrix."""
-        return self._spread(self._factor)
+        return self._spread(self._unbroadcasted_scale_tril)
 
     @lazy_property
     def covariance_matrix(self) -> Any:
         """The matrix: the covariance of the normal vectors."""
-        return self._spread(eg.matmul(self._factor, self._factor.mT))
+        return self._spread(
+            eg.matmul(self._unbroadcasted_scale_tril, self._unbroadcasted_scale_tril.mT)
+        )
 
     @lazy_property
     def precision_matrix(self) -> Any:
         """Inverse of the matrix."""
-        return self._spread(eg.cholesky_inverse(self._factor))
+        return self._spread(eg.cholesky_inverse(self._unbroadcasted_scale_tril))
 
 
 class MultivariateNormal(ByFactor):
@@ -141,19 +144,23 @@ class MultivariateNormal(ByFactor):
 
     @property
     def variance(self) -> Any:
-        return self._factor.pow(2).sum(-1).expand(*self.batch_shape, *self.event_shape)
+        return (
+            self._unbroadcasted_scale_tril.pow(2)
+            .sum(-1)
+            .expand(*self.batch_shape, *self.event_shape)
+        )
 
     def rsample(self, sample_shape: Any = ()) -> Any:
         shape = self._extended_shape(sample_shape)
         noise = eg.randn(shape, dtype=self.loc.dtype, device=self.loc.device)
-        return self.loc + _times(self._factor, noise)
+        return self.loc + _times(self._unbroadcasted_scale_tril, noise)
 
     def _half_log_det(self) -> Any:
-        return self._factor.diagonal(0, -2, -1).log().sum(-1)
+        return self._unbroadcasted_scale_tril.diagonal(0, -2, -1).log().sum(-1)
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
-        distance = squared_distance(self._factor, value - self.loc)
+        distance = squared_distance(self._unbroadcasted_scale_tril, value - self.loc)
         norm = self.event_shape[0] * math.log(2 * math.pi)
         return -0.5 * (norm + distance) - self._half_log_det()
 

@@ -53,10 +53,11 @@ class Transform:
             raise ValueError(f"[{type(self).__name__}] cache_size expected 0 or 1: {cache_size}")
         self._cache_size = cache_size
         self._inv: Any = None
-        self._pair: tuple = (None, None)
+        self._cached_x_y: tuple = (None, None)
+        super().__init__()  # of a Module, where a class is both
 
     def __getstate__(self) -> dict:
-        return {**self.__dict__, "_inv": None, "_pair": (None, None)}
+        return {**self.__dict__, "_inv": None, "_cached_x_y": (None, None)}
 
     @property
     def event_dim(self) -> int:
@@ -93,16 +94,16 @@ class Transform:
     def __call__(self, x: Any) -> Any:
         if self._cache_size == 0:
             return self._call(x)
-        if x is not self._pair[0]:
-            self._pair = (x, self._call(x))
-        return self._pair[1]
+        if x is not self._cached_x_y[0]:
+            self._cached_x_y = (x, self._call(x))
+        return self._cached_x_y[1]
 
     def _inv_call(self, y: Any) -> Any:
         if self._cache_size == 0:
             return self._inverse(y)
-        if y is not self._pair[1]:
-            self._pair = (self._inverse(y), y)
-        return self._pair[0]
+        if y is not self._cached_x_y[1]:
+            self._cached_x_y = (self._inverse(y), y)
+        return self._cached_x_y[0]
 
     def _call(self, x: Any) -> Any:
         raise NotImplementedError(f"{type(self).__name__} has no _call")

@@ -82,20 +82,22 @@ class Wishart(ByFactor):
         degrees = self.df.unsqueeze(-1) - eg.arange(n, **kind)
         chi = (0.5 * (math.log(2) + log_gamma_sample((degrees / 2).expand(shape[:-1])))).exp()
         triangle = eg.randn(shape, **kind).tril(-1) + eg.diag_embed(chi)
-        factor = self._factor @ triangle
+        factor = self._unbroadcasted_scale_tril @ triangle
         return factor @ factor.mT
 
     def _log_det_tril(self) -> Any:
-        return self._factor.diagonal(0, -2, -1).log().sum(-1)
+        return self._unbroadcasted_scale_tril.diagonal(0, -2, -1).log().sum(-1)
 
     def log_prob(self, value: Any) -> Any:
         self._validate_sample(value)
         n = self.event_shape[0]
         factor = eg.linalg.cholesky(value)
         log_det = 2 * factor.diagonal(0, -2, -1).log().sum(-1)
-        batch = eg.broadcast_shapes(factor.shape[:-2], self._factor.shape[:-2])
+        batch = eg.broadcast_shapes(factor.shape[:-2], self._unbroadcasted_scale_tril.shape[:-2])
         ratio = eg.linalg.solve_triangular(
-            self._factor.expand(*batch, n, n), factor.expand(*batch, n, n), upper=False
+            self._unbroadcasted_scale_tril.expand(*batch, n, n),
+            factor.expand(*batch, n, n),
+            upper=False,
         )
         return (
             -self.df * (n / 2 * math.log(2) + self._log_det_tril())

@@ -16,6 +16,7 @@ __all__ = [
     "Final",
     "ScriptFunction",
     "ScriptModule",
+    "TracerWarning",
     "annotate",
     "export",
     "fork",
@@ -38,6 +39,10 @@ __all__ = [
 ]
 
 T = TypeVar("T")
+
+
+class TracerWarning(Warning):
+    """A category for programs that silence it; nothing here gives it."""
 
 
 class ScriptModule(Module):
