@@ -156,6 +156,10 @@ def unused(fn: T) -> T:
     return fn
 
 
+# Marks of torchvision's networks, whose text programs carry with them.
+_overload = _overload_method = _script_if_tracing = script_if_tracing
+
+
 def ignore(drop: Any = False, **options: Any) -> Any:
     """Return the method itself; also as a decorator with arguments."""
     return drop if callable(drop) else lambda fn: fn

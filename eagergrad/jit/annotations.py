@@ -1,9 +1,10 @@
 """Types that scripted code annotates with."""
 
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union  # noqa: UP035
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, TypeVar, Union  # noqa: UP035
 
-# An int, or a list of as many.
-BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = Union[int, List[int]]  # noqa: UP006, UP007
+T = TypeVar("T")
+# A number, or a list of as many: BroadcastingList2[int].
+BroadcastingList1 = BroadcastingList2 = BroadcastingList3 = Union[T, List[T]]  # noqa: UP006, UP007
 
 __all__ = [
     "Any",
