@@ -252,7 +252,7 @@ _ELSEWHERE.update(
 )
 _ELSEWHERE.update(
     dict.fromkeys(
-        "hspmm sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm".split(),
+        "dsmm hspmm sparse_compressed_tensor sparse_coo_tensor sparse_csc_tensor sparse_csr_tensor spmm".split(),
         "eagergrad.sparse",
     )
 )

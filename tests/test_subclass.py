@@ -291,3 +291,32 @@ def test_a_mode_of_one_thread_leaves_others_alone() -> None:
         thread.join()
         eg.zeros(2)
     assert seen == ["zeros"]
+
+
+class Stranger:
+    """No tensor; says what it was asked."""
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        return func, types, args
+
+
+def test_operators_ask_strangers_about_methods_of_tensors():
+    x, stranger = eg.ones(2), Stranger()
+    for name in ("add", "sub", "mul", "matmul"):
+        asked, types, args = getattr(operator, name)(x, stranger)
+        assert asked is getattr(eg.Tensor, name)
+        assert types == (Stranger,) and args[0] is x and args[1] is stranger
+
+
+@pytest.mark.parametrize(
+    "function",
+    [eg.linalg.solve, eg.linalg.cholesky, eg.linalg.eigh, eg.logdet, eg.isclose, eg.cov],
+    ids=lambda f: f.__name__,
+)
+def test_functions_in_python_ask_strangers(function):
+    stranger = Stranger()
+    asked, types, args = function(stranger, eg.ones(2, 2))
+    assert asked is function and types == (Stranger,) and args[0] is stranger
+    with pytest.raises(TypeError):
+        function(object(), eg.ones(2, 2))

@@ -249,14 +249,14 @@ Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int
     }
     return 0;
   };
-  // Dimensions in the inputs' memory order, packed.
+  // Dimensions in the inputs' memory order, the nearest first: each moves on until the inputs know one that is nearer.
   Dims order;
-  for (int64_t d = 0; d < int64_t(shape.size()); ++d) {
-    order.push_back(d);
+  for (size_t d = shape.size(); d-- > 0;) {
+    order.push_back(int64_t(d));
     size_t at = order.size() - 1;
     for (size_t i = at; i-- > 0;) {
       const int known = compare(order[i], order[at]);
-      if (known > 0) break;
+      if (known < 0) break;
       if (known == 0) continue;
       std::swap(order[i], order[at]);
       at = i;
@@ -264,9 +264,9 @@ Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int
   }
   Dims strides(shape.size());
   int64_t step = 1;
-  for (size_t i = order.size(); i-- > 0;) {
-    strides[order[i]] = step;
-    step *= std::max<int64_t>(shape[order[i]], 1);
+  for (int64_t d : order) {
+    strides[d] = step;
+    step *= std::max<int64_t>(shape[d], 1);
   }
   return empty_strided(shape, strides, dtype);
 }

@@ -35,7 +35,7 @@ from eagergrad.linalg._factors import (
 from eagergrad.linalg._lu import inverse_order, order, permutation
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda
 from eagergrad.tensor.dtype import bool_, int32
-from eagergrad.tensor.out import of_kind, pytorch_names, with_out
+from eagergrad.tensor.out import REFUSALS, pytorch_names, refused, with_out
 from eagergrad.tensor.products import vander as _vander
 from eagergrad.tensor.results import result_type
 
@@ -836,8 +836,8 @@ def _public(function: Any) -> Any:
         if not _C.autocast_on() and "out" not in kwargs and "input" not in kwargs:
             try:
                 return bare(*args, **kwargs)
-            except AttributeError as error:
-                raise of_kind(error, bare, args, kwargs) from error
+            except REFUSALS as error:
+                return refused(error, bare, args, kwargs)
         if "input" in kwargs:
             args = (kwargs.pop("input"), *args)
         return careful(*args, **kwargs)

@@ -28,6 +28,7 @@ from .construct import (
 from .files import SparseFile, load_npz, save_npz
 from .interop import from_scipy
 from .products import addmm, matmul, mm, row_gradient, sampled_addmm, structured_dot
+from .products import mm as dsmm
 from .products import mm as hspmm
 from .products import mm as spmm
 from .reduce import (
@@ -54,6 +55,7 @@ __all__ = [
     "coo",
     "csc",
     "csr",
+    "dsmm",
     "from_scipy",
     "hspmm",
     "hstack",

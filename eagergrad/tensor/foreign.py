@@ -70,6 +70,15 @@ def _before_its_bases(found: list[Any], x: Any) -> None:
     found.insert(at, x)
 
 
+def _as_asked(op: Any, handler: Any) -> Any:
+    """An op as a class is asked about it: Tensor's method for an operator, of which classes of the package want the name."""
+    if not isinstance(op, str) or handler.__module__.startswith("eagergrad."):
+        return op
+    from eagergrad import Tensor
+
+    return getattr(Tensor, op)
+
+
 def first_answer(
     op: Any, args: tuple[Any, ...], kwargs: dict[str, Any], relevant: Any = None
 ) -> tuple[Any, Any]:
@@ -92,7 +101,8 @@ def first_answer(
             "over the same memory"
         )
     for x in found:
-        result = _handler(x)(op, types, args, kwargs)
+        handler = _handler(x)
+        result = handler(_as_asked(op, handler), types, args, kwargs)
         if result is not NotImplemented:
             return result, types
     return NotImplemented, types
@@ -105,6 +115,20 @@ def override(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """
     result = _old_order(op, args, kwargs)
     return first_answer(op, args, kwargs)[0] if result is NotImplemented else result
+
+
+def override_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """What an argument that is neither a tensor nor of the package makes of a function in Python; NotImplemented without one.
+
+    It is asked about what stands in the function's module under its name, with all decorators.
+    """
+    function = getattr(sys.modules[function.__module__], function.__name__, function)
+    strangers = [
+        x
+        for x in leaves(args, kwargs)
+        if not isinstance(x, _C.TensorBase) and not type(x).__module__.startswith("eagergrad.")
+    ]
+    return first_answer(function, args, kwargs, strangers)[0]
 
 
 def factorized(*asked: Any) -> Any:

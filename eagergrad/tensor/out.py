@@ -7,8 +7,10 @@ import inspect
 from typing import Any
 
 from eagergrad import _C
+from eagergrad.tensor.foreign import override_function
 
 _write = _C.op_table["_write_out"]
+REFUSALS = AttributeError, TypeError, NotImplementedError
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim"}
 
 
@@ -29,10 +31,24 @@ def with_numpy_names(function: Any) -> Any:
     return call
 
 
+def asking(function: Any) -> Any:
+    """A decorator: what the function refuses is offered to the arguments' ``__torch_function__``."""
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except REFUSALS as error:
+            return refused(error, function, args, kwargs)
+
+    return call
+
+
 def with_out(function: Any = None, *, casts: bool = False) -> Any:
     """A decorator: the keyword ``out`` receives the result, a tensor or a tuple of them, and is returned.
 
-    ``out`` has the result's dtype, or with ``casts`` any dtype that the result may be cast to. NumPy's names are taken too.
+    ``out`` has the result's dtype, or with ``casts`` any dtype that the result may be cast to. NumPy's names are taken too, and
+    what the function refuses is offered to the arguments' ``__torch_function__``.
     """
     if function is None:
         return functools.partial(with_out, casts=casts)
@@ -42,11 +58,24 @@ def with_out(function: Any = None, *, casts: bool = False) -> Any:
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         try:
             result = function(*args, **pytorch_names(kwargs))
-        except AttributeError as error:
-            raise of_kind(error, function, args, kwargs) from error
+        except REFUSALS as error:
+            result = refused(error, function, args, kwargs)
         return result if out is None else write_results(name, out, result, casts)
 
     return call
+
+
+def refused(error: Exception, function: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
+    """What an argument with a ``__torch_function__`` makes of a function that failed with the error.
+
+    Raises:
+        TypeError: there is none, and an argument that should be a tensor is none.
+        Exception: the error.
+    """
+    result = override_function(function, args, kwargs)
+    if result is not NotImplemented:
+        return result
+    raise of_kind(error, function, args, kwargs) if isinstance(error, AttributeError) else error
 
 
 def of_kind(error: AttributeError, function: Any, args: tuple, kwargs: dict[str, Any]) -> Exception:

@@ -8,7 +8,7 @@ from typing import Any
 from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision_on_cuda
 from eagergrad.tensor.dtype import ALL, dtype
-from eagergrad.tensor.out import with_numpy_names, with_out
+from eagergrad.tensor.out import asking, with_numpy_names, with_out
 from eagergrad.tensor.size import Size, wrap_dim
 
 _ops = _C.op_table
@@ -182,6 +182,7 @@ def nanquantile(
     return _quantile(input, q, dim, keepdim, interpolation, True, "nanquantile")
 
 
+@asking
 def cov(input: Any, *, correction: int = 1, fweights: Any = None, aweights: Any = None) -> Any:
     """Covariance matrix of variables in rows."""
     if input.dim() > 2:
@@ -224,6 +225,7 @@ def _check_weights(name: str, w: Any, observations: int) -> None:
         raise RuntimeError(f"cov(): {name} cannot be negative")
 
 
+@asking
 def corrcoef(input: Any) -> Any:
     """Correlation coefficients of variables in rows."""
     c = cov(input)
@@ -364,6 +366,7 @@ def _even_derivative(at: Any, n: int, h: float, dim: int, edge_order: int) -> An
 # -- whole tensors -------------------------------------------------------------------------------------
 
 
+@asking
 def isclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Any:
@@ -387,6 +390,7 @@ def isclose(
     return close | (((a - b).abs() <= atol + (rtol * b).abs()) & b.isfinite())
 
 
+@asking
 def allclose(
     input: Any, other: Any, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> bool:

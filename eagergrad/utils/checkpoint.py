@@ -65,33 +65,6 @@ def _flatten(value: Any, tensors: list) -> Any:
     return lambda given: value
 
 
-def get_device_states(*args: Any) -> tuple[list[int], list[Any]]:
-    """Numbers of the GPUs on which the tensors among the arguments lie, and the states of their random number generators.
-
-    With `set_device_states`, for code that runs a part of a model twice by itself (reversible layers).
-
-    >>> get_device_states(eg.ones(2), "no tensor")
-    ([], [])
-    """
-    tensors: list[Any] = []
-    _flatten(args, tensors)
-    devices = sorted({t.device.index for t in tensors if t.is_cuda})
-    return devices, [eg.cuda.get_rng_state(device) for device in devices]
-
-
-def set_device_states(
-    devices: list[int], states: list[Any], *, device_type: str | None = None
-) -> None:
-    """Put generators of GPUs back into states that `get_device_states` gave. ``device_type`` may be "cuda".
-
-    >>> set_device_states(*get_device_states(eg.ones(2)))
-    """
-    if device_type not in (None, "cuda"):
-        raise ValueError(f"[set_device_states] expected device_type 'cuda', got {device_type!r}")
-    for device, state in zip(devices, states, strict=True):
-        eg.cuda.set_rng_state(state, device)
-
-
 def _leaves(outputs: list, known: list) -> list:
     """The leaves that a graph ends in, without the known ones."""
     found = {id(leaf): leaf for leaf in leaves_of(outputs)}
