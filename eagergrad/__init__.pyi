@@ -149,6 +149,7 @@ from eagergrad.sparse.construct import sparse_compressed_tensor as sparse_compre
 from eagergrad.sparse.construct import sparse_coo_tensor as sparse_coo_tensor
 from eagergrad.sparse.construct import sparse_csc_tensor as sparse_csc_tensor
 from eagergrad.sparse.construct import sparse_csr_tensor as sparse_csr_tensor
+from eagergrad.sparse.products import mm as dsmm
 from eagergrad.sparse.products import mm as hspmm
 from eagergrad.sparse.products import mm as spmm
 from eagergrad.special import logit as logit
