@@ -7,6 +7,15 @@ namespace eg {
 namespace vocabulary {
 namespace {
 
+enum Flags { Public, Internal, Brief };
+
+#if defined(__F16C__)
+EG_INLINE Vec<float> copysign(Vec<float> a, Vec<float> b) {
+  const Vec<int32_t> sign = splat(INT32_MIN);
+  return (Vec<float>)(((Vec<int32_t>)a & ~sign) | ((Vec<int32_t>)b & sign));
+}
+#endif
+
 struct Power {
   template <class T>
   EG_INLINE T operator()(T a, T b) const {
@@ -17,6 +26,7 @@ struct Power {
 // A gradient's `pow` is an argument, so that powers can be taken apart from what else the line does (see power_backward).
 #define EG_BINARY(NAME, DOMAIN, FLAGS, Y, GA, GB)                                                 \
   struct NAME##_op {                                                                              \
+    static constexpr bool brief = FLAGS == Brief;                                                 \
     static constexpr bool padded = calls_library(#Y);                                             \
     static constexpr bool padded_backward = calls_library(#GA) || calls_library(#GB);             \
     template <class T>                                                                            \
@@ -46,6 +56,7 @@ struct Quick {
     static EG_INLINE bool fits(T a, T b) { return FITS; }                  \
     static EG_INLINE T forward(T a, [[maybe_unused]] T b) { return T(Y); } \
   };
+EG_QUICK(polygamma, (std::is_same_v<T, float>), a == 1, trigamma(b))
 #if defined(EG_QUICK_FMOD)
 #define EG_QUICK_FLOAT(NAME, Y) EG_QUICK(NAME, std::is_floating_point_v<T>, has_quick_fmod(a, b), Y)
 EG_QUICK_FLOAT(fmod, quick_fmod(a, b))
@@ -175,12 +186,6 @@ constexpr ElementwiseLoop backward_of() {
     return nullptr;
 }
 
-// Lines of one instruction or two on halves, without buffers of floats: by those most of the time would go to converting.
-template <class Op>
-constexpr bool is_brief =
-    std::is_same_v<Op, add_op> || std::is_same_v<Op, sub_op> || std::is_same_v<Op, mul_op> ||
-    std::is_same_v<Op, div_op> || std::is_same_v<Op, maximum_op> || std::is_same_v<Op, minimum_op>;
-
 #if defined(__F16C__)
 template <class Op, class H>
 void half_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
@@ -205,7 +210,7 @@ void half_loop(char* const* p, const int64_t* step, int64_t n, const double*) {
 }
 template <class Op>
 constexpr HalfLoops half_loops() {
-  if constexpr (is_brief<Op>)
+  if constexpr (Op::brief)
     return {&half_loop<Op, Half>, &half_loop<Op, BFloat16>};
   else
     return {};

@@ -175,6 +175,27 @@ EG_OUTLINE double trigamma(double x) {
   return sign * (result + v + w / 2 + v * series);
 }
 
+#if !defined(__CUDACC__)
+// The same for float without branches, two of six steps of the recurrence to a fraction.
+EG_INLINE float trigamma(float f) {
+  constexpr double pi = 3.14159265358979323846;
+  constexpr double terms[5] = {1.0 / 6, -1.0 / 30, 1.0 / 42, -1.0 / 30, 5.0 / 66};
+  const double x = double(f);
+  const bool reflects = x < 0.5;
+  const double y = reflects ? 1 - x : x;
+  const bool is_small = y < 6;
+  const double z = is_small ? y + 6 : y, v = 1 / z, w = v * v;
+  const double far = v + w / 2 + v * w * horner(w, terms);
+  const auto pair = [&](double a, double b) __attribute__((always_inline)) {
+    const double ab = (y + a) * (y + b);
+    return ((y + a) * (y + a) + (y + b) * (y + b)) / (ab * ab);
+  };
+  const double sum = far + (is_small ? pair(0, 5) + pair(1, 4) + pair(2, 3) : 0);
+  const double s = ::sin(pi * (x - __builtin_rint(x)));
+  return float(reflects ? pi * pi / (s * s) - sum : sum);
+}
+#endif
+
 // polygamma(n, x): n-th derivative of digamma.
 EG_OUTLINE double polygamma(double n, double x) {
   if (n == 0) return digamma(x);
@@ -183,7 +204,13 @@ EG_OUTLINE double polygamma(double n, double x) {
   int s;
   return sign * ::exp(::lgamma_r(n + 1, &s)) * zeta(n + 1, x);
 }
+#if defined(__CUDACC__)
 inline float polygamma(float n, float x) { return float(polygamma(double(n), double(x))); }
+#else
+EG_INLINE float polygamma(float n, float x) {
+  return n == 1 ? trigamma(x) : float(polygamma(double(n), double(x)));
+}
+#endif
 
 // Where the normal distribution function of 0 less q is `tail`, q >= 0 and tail <= 1/2: rational functions of q, and of the root
 // of -log(tail) (M. Wichura, algorithm AS 241, 1988, to 1e-16). Times near / q, where q is small, or times far. Without branches,
@@ -408,7 +435,35 @@ EG_OUTLINE double bessel_k(int order, double x, bool scaled) {
   inline double name(double x) { return expression; } \
   inline float name(float x) { return float(name(double(x))); }
 EG_SPECIAL(i0e, bessel_i(0, x, true))
+#if defined(__CUDACC__)
 EG_SPECIAL(i1e, bessel_i(1, x, true))
+#else
+inline double i1e(double x) { return bessel_i(1, x, true); }
+// For float without branches: to 8 exp(-a) I1(a) / a, from there on times sqrt(a), by Chebyshev interpolation to 1e-10.
+EG_INLINE float i1e(float f) {
+  constexpr double near[21] = {
+      0.044687709875923763,    -0.061124337989135455,   0.068057599833633367,
+      -0.068482609161899036,   0.063767406732566922,    -0.0552799757994209,
+      0.044674525824233043,    -0.033671978567365403,   0.023686388346182016,
+      -0.015567952954333901,   0.0095822467069175445,   -0.0055453981439077373,
+      0.0030106852061542004,   -0.0015170915161859049,  0.00073548920367613572,
+      -0.00036857200457151716, 0.00015894533080722356,  -4.071009185021585e-05,
+      1.6755628726995344e-05,  -1.7467938500777154e-05, 6.1531416422729128e-06};
+  constexpr double far[9] = {
+      0.38939845904068432,     -0.009749577457556757,   -0.00021923651818323868,
+      -1.5035268029521159e-05, -1.8287267250696446e-06, -3.584298887257214e-07,
+      -1.178745830712382e-07,  -3.5774358158058136e-08, -2.4287946398086928e-09};
+  const double a = __builtin_fabs(double(f));
+  const bool is_near = a <= 8;
+  const double low = is_near ? a : 8, high = is_near ? 8 : a;
+  const double t = is_near ? low / 4 - 1 : 16 / high - 1;
+  double sum = 0;  // coefficients are chosen, not values: GCC would put these behind branches
+#pragma GCC unroll 21
+  for (int i = 20; i >= 0; --i) sum = (is_near ? near[i] : i < 9 ? far[i] : 0) + t * sum;
+  const double value = sum * (is_near ? a : 1 / ::sqrt(high));
+  return __builtin_copysignf(float(value), f);
+}
+#endif
 EG_SPECIAL(i0, bessel_i(0, x, false))
 EG_SPECIAL(i1, bessel_i(1, x, false))
 EG_SPECIAL(scaled_modified_bessel_k0, bessel_k(0, x, true))

@@ -17,7 +17,7 @@ namespace eg {
 
 namespace {
 
-enum Visibility : uint8_t { Public, Internal };
+enum Visibility : uint8_t { Public, Internal, Brief = Public };
 
 // Stands in for an element when a gradient line is run only to see which values it reads.
 struct Probe {

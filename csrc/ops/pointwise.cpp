@@ -63,6 +63,7 @@ constexpr uint32_t kPublic = kInplace | kOutCasts;
 constexpr uint32_t kExact = kInplace | kOut;
 constexpr uint32_t kHidden = kInplace | kOutCasts | kInternal;
 constexpr uint32_t Public = kPublic;
+constexpr uint32_t Brief = kPublic;
 constexpr uint32_t Internal = kHidden;
 
 constexpr uint32_t kCasts = kOutCasts & ~kOut;
