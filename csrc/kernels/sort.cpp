@@ -166,10 +166,31 @@ void rank(const Key* keys, Key* place, int64_t n) {
   }
 }
 
-// The first k positions in order.
+constexpr int64_t kTiny = 8;  // elements of rows that are ordered by insertion
+
+// The first k positions in order, of a row of at most kTiny.
+template <class T>
+__attribute__((noinline)) void insert_row(const T* x, int64_t* index, int64_t n, int64_t k,
+                                          KeyOf<T> flip) {
+  using E = typename EntryOf<KeyOf<T>>::type;
+  constexpr int shift = EntryOf<KeyOf<T>>::shift;
+  E entries[kTiny];
+  for (int64_t i = 0; i < n; ++i) {
+    const E e =
+        (static_cast<E>(static_cast<KeyOf<T>>(key_of(x[i]) ^ flip)) << shift) | static_cast<E>(i);
+    int64_t j = i;
+    for (; j > 0 && entries[j - 1] > e; --j) entries[j] = entries[j - 1];
+    entries[j] = e;
+  }
+  for (int64_t i = 0; i < k; ++i)
+    index[i] = static_cast<int64_t>(entries[i] & ((E(1) << shift) - 1));
+}
+
+// The same of at most kRanked.
 template <class T>
 void rank_row(const T* x, int64_t* index, int64_t n, int64_t k, KeyOf<T> flip) {
   using Key = KeyOf<T>;
+  if (n <= kTiny) return insert_row(x, index, n, k, flip);
   constexpr int lanes = VectorOf<Key>::lanes;
   Key keys[kRanked + lanes], place[kRanked + lanes];
   for (int64_t i = 0; i < n; ++i) keys[i] = key_of(x[i]) ^ flip;
@@ -643,6 +664,14 @@ EG_INLINE void pick_each(DType dtype, const char* x, char* values, int64_t* inde
     using T = decltype(zero);
     each_row(rows, n, [&](int64_t r) {
       const T* row = reinterpret_cast<const T*>(x) + r * n;
+      if (n <= kTiny) {
+        int64_t order[kTiny], good = 0;
+        insert_row(row, order, n, n, KeyOf<T>(0));
+        for (int64_t i = 0; i < n; ++i) good += equal(row[i], row[i]);
+        index[r] = order[place(good)];
+        reinterpret_cast<T*>(values)[r] = row[index[r]];
+        return;
+      }
       Buffer<KeyOf<T>> keys(n + kKeyPadding);
       write_keys(row, keys.get(), n);
       const auto span = span_of(keys.get(), n, !std::is_integral_v<T>);
