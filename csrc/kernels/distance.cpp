@@ -16,53 +16,47 @@ EG_INLINE Vec<T> size_of(Vec<T> d) {
   return d < 0 ? -d : d;
 }
 
+// What norms have in common: sums that are joined by adding, and those that are the norm.
+struct Added {
+  template <class V>
+  static EG_INLINE V join(V a, V b) {
+    return a + b;
+  }
+};
+struct Final {
+  template <class V>
+  static EG_INLINE V finish(V sum) {
+    return sum;
+  }
+};
+
 template <class T>
-struct Zero {  // how many are not 0
+struct Zero : Added, Final {  // how many are not 0
   static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) {
     return sum + (d != 0 ? splat(T(1)) : Vec<T>{});
   }
   static EG_INLINE T add(T sum, T d) { return sum + T(d != 0); }
-  template <class V>
-  static EG_INLINE V join(V a, V b) {
-    return a + b;
-  }
-  template <class V>
-  static EG_INLINE V finish(V sum) {
-    return sum;
-  }
   static EG_INLINE T scale(T, T) { return 0; }
   static EG_INLINE T slope(T, T, T) { return 0; }
 };
 template <class T>
-struct One {
+struct One : Added, Final {
   static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) { return sum + size_of<T>(d); }
   static EG_INLINE T add(T sum, T d) { return sum + vocabulary::abs(d); }
-  template <class V>
-  static EG_INLINE V join(V a, V b) {
-    return a + b;
-  }
-  template <class V>
-  static EG_INLINE V finish(V sum) {
-    return sum;
-  }
   static EG_INLINE T scale(T g, T) { return g; }
   static EG_INLINE T slope(T d, T scale, T) { return d > 0 ? scale : d < 0 ? -scale : T(0); }
 };
 template <class T>
-struct Two {
+struct Two : Added {
   static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) { return sum + d * d; }
   static EG_INLINE T add(T sum, T d) { return sum + d * d; }
-  template <class V>
-  static EG_INLINE V join(V a, V b) {
-    return a + b;
-  }
   static EG_INLINE T finish(T sum) { return vocabulary::sqrt(sum); }
   static EG_INLINE Vec<T> finish(Vec<T> sum) { return sqrt(lanes::Lanes<T>(sum)).v; }
   static EG_INLINE T scale(T g, T y) { return y == 0 ? T(0) : g / y; }
   static EG_INLINE T slope(T d, T scale, T) { return d * scale; }
 };
 template <class T>
-struct Largest {
+struct Largest : Final {
   static EG_INLINE Vec<T> add(Vec<T> sum, Vec<T> d) {
     const Vec<T> size = size_of<T>(d);
     return (size > sum) | (size != size) ? size : sum;
@@ -72,10 +66,6 @@ struct Largest {
     return (b > a) | (b != b) ? b : a;
   }
   static EG_INLINE T add(T sum, T d) { return join(sum, vocabulary::abs(d)); }
-  template <class V>
-  static EG_INLINE V finish(V sum) {
-    return sum;
-  }
   static EG_INLINE T scale(T g, T) { return g; }
   static EG_INLINE T slope(T d, T scale, T y) {
     const T there = vocabulary::abs(d) == y ? scale : T(0);
@@ -249,22 +239,29 @@ void backward(const DistanceShape& s, bool of_b, const T* g, const T* a, const T
               T* gradient) {
   const T p = T(s.p);
   const int64_t rows = of_b ? s.b_rows : s.a_rows, others = of_b ? s.a_rows : s.b_rows;
-  parallel_for(s.batch * rows, grain_of(others * s.width), [&](int64_t begin, int64_t end) {
-    for (int64_t r = begin; r < end; ++r) {
-      const int64_t batch = r / rows, i = r % rows;
-      const T* row = (of_b ? b : a) + r * s.width;
-      T* to = gradient + r * s.width;
-      for (int64_t k = 0; k < s.width; ++k) to[k] = T(0);
+  // Some rows at a time: distances are read along lines, and each of the other rows once for all of them.
+  constexpr int64_t kRows = 16;
+  const int64_t blocks = ceil_div(rows, kRows);
+  parallel_for(s.batch * blocks, grain_of(kRows * others * s.width), [&](int64_t u0, int64_t u1) {
+    for (int64_t u = u0; u < u1; ++u) {
+      const int64_t batch = u / blocks, first = u % blocks * kRows;
+      const int64_t last = min64(first + kRows, rows), before = batch * rows;
+      for (int64_t k = (before + first) * s.width; k < (before + last) * s.width; ++k)
+        gradient[k] = T(0);
       for (int64_t j = 0; j < others; ++j) {
-        if (s.pairs && i == j) continue;
         const T* other = (of_b ? a : b) + (batch * others + j) * s.width;
-        const int64_t at = s.pairs ? pair_index(rows, min64(i, j), max64(i, j))
-                           : of_b  ? (batch * others + j) * rows + i
-                                   : r * others + j;
-        if constexpr (is_general<N>)
-          add_slopes(row, other, s.width, g[at], y[at], to, p);
-        else
-          add_slopes<N>(row, other, s.width, g[at], y[at], to);
+        for (int64_t i = first; i < last; ++i) {
+          if (s.pairs && i == j) continue;
+          const int64_t r = before + i;
+          const int64_t at = s.pairs ? pair_index(rows, min64(i, j), max64(i, j))
+                             : of_b  ? (batch * others + j) * rows + i
+                                     : r * others + j;
+          const T* row = (of_b ? b : a) + r * s.width;
+          if constexpr (is_general<N>)
+            add_slopes(row, other, s.width, g[at], y[at], gradient + r * s.width, p);
+          else
+            add_slopes<N>(row, other, s.width, g[at], y[at], gradient + r * s.width);
+        }
       }
     }
   });
