@@ -3,6 +3,7 @@
 #include "kernels/grain.h"
 #include "kernels/halves.h"
 #include "kernels/scratch.h"
+#include "kernels/simd.h"
 #include "kernels/units.h"
 
 #if defined(__AVX2__)
@@ -281,8 +282,15 @@ template <class T>
 EG_INLINE T number(T v) {
   return v;
 }
-EG_INLINE void read_row(const Half* s, float* d, int64_t n) { widen(d, s, n); }
-EG_INLINE void read_row(const BFloat16* s, float* d, int64_t n) { widen(d, s, n); }
+// One copy of each.
+template <class H>
+__attribute__((noinline)) void read_row(const H* s, float* d, int64_t n) {
+  widen(d, s, n);
+}
+template <class H>
+__attribute__((noinline)) void write_row(H* d, const float* s, int64_t n) {
+  narrow(d, s, n);
+}
 
 // sum (+)= s or w * s.
 template <class N, class T>
@@ -308,34 +316,39 @@ EG_INLINE void add_row(N* sum, const T* __restrict__ s, const T* weight, int64_t
       for (int64_t j = 0; j < n; ++j) sum[j] += s[j];
   }
 }
-// Sums of rows that go to the same place one after the other: of halves in floats.
+// The sum of `count` rows, of which `left` are known, added to `sum` or, if it opens, instead of it: as many columns as registers
+// hold at a time, in add_row's order and with its bits.
 template <class T>
-struct RowSum {
-  T* sum;
-  RowSum(T*, int64_t) {}
-  EG_INLINE void open(T* to, int64_t, bool) { sum = to; }
-  EG_INLINE void close(int64_t) {}
-};
-template <class H>
-struct HalfSum {
-  Scratch<float> room;
-  H* to = nullptr;
-  float* sum;
-  HalfSum(H*, int64_t n) : room(n), sum(room.data()) {}
-  EG_INLINE void open(H* place, int64_t n, bool fresh) {
-    to = place;
-    if (!fresh) read_row(to, sum, n);
+__attribute__((noinline)) void add_run(T* sum, const T* x, const int64_t* from, const T* weights,
+                                       int64_t count, int64_t left, int64_t width, int64_t columns,
+                                       bool opens) {
+  constexpr int kTogether = 4;
+  constexpr int64_t L = kLanes<T>;
+  const T one = T(1), *const weight = weights ? weights : &one;
+  const int64_t step = weights ? 1 : 0;
+  for (int64_t i = 0; i < count && i + kAhead < left; ++i)
+    fetch(x + from[i + kAhead] * width, columns);
+  int64_t j = 0;
+  for (; j + kTogether * L <= columns; j += kTogether * L) {
+    Vec<T> part[kTogether];
+    const T* row = x + from[0] * width + j;
+#pragma GCC unroll 4
+    for (int v = 0; v < kTogether; ++v) {
+      const Vec<T> first = weight[0] * load(row + v * L);
+      part[v] = opens ? first : load(sum + j + v * L) + first;
+    }
+    for (int64_t i = 1; i < count; ++i) {
+      row = x + from[i] * width + j;
+#pragma GCC unroll 4
+      for (int v = 0; v < kTogether; ++v) part[v] += weight[i * step] * load(row + v * L);
+    }
+#pragma GCC unroll 4
+    for (int v = 0; v < kTogether; ++v) store(sum + j + v * L, part[v]);
   }
-  EG_INLINE void close(int64_t n) { narrow(to, sum, n); }
-};
-template <>
-struct RowSum<Half> : HalfSum<Half> {
-  using HalfSum<Half>::HalfSum;
-};
-template <>
-struct RowSum<BFloat16> : HalfSum<BFloat16> {
-  using HalfSum<BFloat16>::HalfSum;
-};
+  for (int64_t i = 0; j < columns && i < count; ++i)
+    add_row(sum + j, x + from[i] * width + j, weights ? weights + i : nullptr, columns - j,
+            opens && i == 0);
+}
 
 void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const int64_t* to,
               const char* scale, int64_t n, int64_t width, int64_t rows, bool fresh) {
@@ -348,15 +361,24 @@ void add_rows(DType dtype, char* out, const char* x, const int64_t* from, const 
       const int64_t columns = last - first;
       Scratch<bool> met(fresh ? rows : 0);  // rows that hold something
       if (fresh && rows > 0) memset(met.data(), 0, size_t(rows));
-      RowSum<T> row(sums, columns);
-      for (int64_t i = 0; i < n; ++i) {
-        if (i + kAhead < n) fetch(in + from[i + kAhead] * width + first, columns);
+      Scratch<float> wide(sizeof(T) == 2 ? columns : 0);  // sums of halves
+      for (int64_t i = 0, end; i < n; i = end) {
+        for (end = i + 1; end < n && to[end] == to[i];) ++end;
         const bool opens = fresh && !met.data()[to[i]];
         if (opens) met.data()[to[i]] = true;
-        if (i == 0 || to[i] != to[i - 1]) row.open(sums + to[i] * width + first, columns, opens);
-        add_row(row.sum, in + from[i] * width + first, weights ? weights + i : nullptr, columns,
-                opens);
-        if (i + 1 == n || to[i + 1] != to[i]) row.close(columns);
+        T* const sum = sums + to[i] * width + first;
+        if constexpr (sizeof(T) > 2) {
+          add_run(sum, in + first, from + i, weights ? weights + i : nullptr, end - i, n - i, width,
+                  columns, opens);
+        } else {
+          if (!opens) read_row(sum, wide.data(), columns);
+          for (int64_t k = i; k < end; ++k) {
+            if (k + kAhead < n) fetch(in + from[k + kAhead] * width + first, columns);
+            add_row(wide.data(), in + from[k] * width + first, weights ? weights + k : nullptr,
+                    columns, opens && k == i);
+          }
+          write_row(sum, wide.data(), columns);
+        }
       }
       for (int64_t r = 0; fresh && r < rows; ++r)
         if (!met.data()[r]) memset(sums + r * width + first, 0, size_t(columns) * sizeof(T));
