@@ -1,6 +1,7 @@
 #include "kernels/copy.h"
 
 #include "kernels/halves.h"
+#include "kernels/short_copy.h"
 #include "kernels/square.h"
 #include "kernels/units.h"
 
@@ -176,32 +177,12 @@ void transpose(char* dst, int64_t dst_row, const char* src, int64_t src_col, int
   });
 }
 
-// At least one V: the last one may overlap the one before it.
-template <class V>
-EG_INLINE void copy_whole(char* dst, const char* src, int64_t bytes) {
-  constexpr int64_t size = sizeof(V);
-  V v;
-  for (int64_t i = 0; i + size <= bytes; i += size) {
-    std::memcpy(&v, src + i, sizeof(V));
-    std::memcpy(dst + i, &v, sizeof(V));
-  }
-  if (bytes % size == 0) return;
-  std::memcpy(&v, src + bytes - size, sizeof(V));
-  std::memcpy(dst + bytes - size, &v, sizeof(V));
-}
-template <class V>
-void copy_rows(char* dst, int64_t dst_row, const char* src, int64_t src_row, int64_t rows,
-               int64_t bytes) {
-  for (; rows > 0; --rows, dst += dst_row, src += src_row) copy_whole<V>(dst, src, bytes);
-}
 void rows(char* dst, int64_t dst_row, const char* src, int64_t src_row, int64_t rows,
           int64_t bytes) {
-  typedef float Four __attribute__((vector_size(16)));
-  if (bytes >= kVectorBytes) return copy_rows<Vec<float>>(dst, dst_row, src, src_row, rows, bytes);
-  if (bytes >= 16) return copy_rows<Four>(dst, dst_row, src, src_row, rows, bytes);
-  if (bytes >= 8) return copy_rows<uint64_t>(dst, dst_row, src, src_row, rows, bytes);
-  if (bytes >= 4) return copy_rows<uint32_t>(dst, dst_row, src, src_row, rows, bytes);
-  copy_rows<char>(dst, dst_row, src, src_row, rows, bytes);
+  visit_whole(bytes, [&](auto unit) {
+    for (; rows > 0; --rows, dst += dst_row, src += src_row)
+      copy_whole<decltype(unit)>(dst, src, bytes);
+  });
 }
 
 void fill(char* dst, const char* value, int size, int64_t n) {

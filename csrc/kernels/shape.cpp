@@ -1,6 +1,7 @@
 #include "kernels/shape.h"
 
 #include "kernels/grain.h"
+#include "kernels/short_copy.h"
 #include "kernels/units.h"
 
 namespace eg {
@@ -108,14 +109,19 @@ void join(char* out, int64_t outer, const Piece* pieces, int64_t count) {
   int64_t total = 0;
   for (int64_t i = 0; i < count; ++i) total += pieces[i].width;
   if (total == 0 || outer == 0) return;
-  constexpr int64_t kBytes = 4 * kParallelGrain;
+  constexpr int64_t kBytes = 4 * kParallelGrain, kShort = 256;
   if (outer > 1) {
     parallel_for(outer, kBytes / total + 1, [&](int64_t begin, int64_t end) {
       for (int64_t r = begin; r < end; ++r) {
         char* d = out + r * total;
         for (int64_t i = 0; i < count; ++i) {
-          std::memcpy(d, pieces[i].data + r * pieces[i].stride, pieces[i].width);
-          d += pieces[i].width;
+          const char* const from = pieces[i].data + r * pieces[i].stride;
+          const int64_t width = pieces[i].width;
+          if (width > kShort)
+            std::memcpy(d, from, width);
+          else if (width > 0)
+            visit_whole(width, [&](auto unit) { copy_whole<decltype(unit)>(d, from, width); });
+          d += width;
         }
       }
     });

@@ -354,9 +354,9 @@ Tensor distance(DistanceOf of, const Tensor& a, const Tensor& b, const std::stri
     return apply(TotalDistance{of, unit * (mean ? double(a.numel()) : 1), shown}, a, b);
   }
   const Tensor difference = sub(a, b);
-  if (reduction == "none" && unit == 1 && of.op == Unary::square && difference.is_floating() &&
+  if (reduction == "none" && unit == 1 && difference.is_floating() &&
       !(grad_enabled() && difference.requires_grad())) {
-    unary_(of.op, difference);  // of memory that is in the caches
+    unary_(of.op, difference, of.attributes().data());  // of memory that is in the caches
     return difference;
   }
   const Tensor total = reduced(of(difference), reduction);
