@@ -62,7 +62,7 @@ EG_INLINE void times_keys(Matrix<T> a, int64_t rows, int64_t width, const T* pac
                           T scale, Matrix<T> c) {
   constexpr int64_t L = kLanes<T>;
   for_columns<T>(round_up(keys, L), [&](auto columns, int64_t s) {
-    for_row_blocks(rows, [&](auto r, int64_t first) {
+    for_row_blocks<T>(rows, [&](auto r, int64_t first) {
       constexpr int R = decltype(r)::value, N = decltype(columns)::value;
       Tile<T, R, N> sums{};
       multiply_add(sums, width, a.row(first), a.ld, packed + s * width, 4 * L);
@@ -77,7 +77,7 @@ template <class T, class F>
 EG_INLINE void times_dense(Matrix<T> a, int64_t rows, int64_t k, Matrix<T> b, int64_t width,
                            F&& finish) {
   for_columns<T>(round_up(width, kLanes<T>), [&](auto columns, int64_t c) {
-    for_row_blocks(rows, [&](auto r, int64_t first) {
+    for_row_blocks<T>(rows, [&](auto r, int64_t first) {
       constexpr int R = decltype(r)::value, N = decltype(columns)::value;
       Tile<T, R, N> sums{};
       multiply_add(sums, k, a.row(first), a.ld, b.data + c, b.ld);
@@ -93,7 +93,7 @@ EG_INLINE void add_transposed_times(Matrix<T> a, int64_t n, int64_t k, Matrix<T>
                                     Matrix<T> c) {
   constexpr int L = kLanes<T>;
   for_columns<T>(round_up(width, L), [&](auto columns, int64_t col) {
-    for_row_blocks(n, [&](auto r, int64_t first) {
+    for_row_blocks<T>(n, [&](auto r, int64_t first) {
       constexpr int R = decltype(r)::value, N = decltype(columns)::value;
       Tile<T, R, N> sums;
       for (int i = 0; i < R; ++i)

@@ -14,9 +14,11 @@
 namespace eg {
 namespace {
 
-// Of a tile; half as many of double, for less code.
+// Of a tile; fewer of double, for less code.
 template <class T>
-constexpr int kAccumulators = EG_ISA_LEVEL >= 4 && sizeof(T) == 4 ? 24 : 12;
+constexpr int kAccumulators = EG_ISA_LEVEL < 4 ? 12
+                              : sizeof(T) == 4 ? 24
+                                               : 16;
 // Broadcast operands of a tile of C vectors.
 template <class T, int C>
 constexpr int kTileRows = C == 1 ? 8 : kAccumulators<T> / C;

@@ -15,9 +15,12 @@
 namespace eg {
 namespace {
 
+// 6 x 4 accumulators of 32 registers; fewer of double, for less code.
 #if defined(__AVX512F__)
-constexpr int kTileRows = 6;  // 6 x 4 accumulators of 32 registers
+template <class T>
+constexpr int kTileRows = sizeof(T) == 4 ? 6 : 4;
 #else
+template <class T>
 constexpr int kTileRows = 3;
 #endif
 
@@ -92,34 +95,20 @@ struct Rows {
   static constexpr int value = R;
 };
 
-// Calls f(Rows<R>, first row) over blocks of at most kTileRows rows, of nearly the same size.
-template <class F>
+// f(Rows<n>, first row) for n of 1 to R rows.
+template <int R, class F>
+EG_INLINE void with_rows(int64_t n, int64_t first, F& f) {
+  if constexpr (R > 1)
+    if (n < R) return with_rows<R - 1>(n, first, f);
+  f(Rows<R>{}, first);
+}
+// Calls f(Rows<R>, first row) over blocks of at most kTileRows<T> rows, of nearly the same size.
+template <class T, class F>
 EG_INLINE void for_row_blocks(int64_t rows, F&& f) {
-  const int64_t blocks = (rows + kTileRows - 1) / kTileRows;
+  const int64_t blocks = (rows + kTileRows<T> - 1) / kTileRows<T>;
   for (int64_t i = 0, r = 0; i < blocks; ++i) {
     const int64_t n = (rows - r + blocks - i - 1) / (blocks - i);
-    switch (n) {
-      case 1:
-        f(Rows<1>{}, r);
-        break;
-      case 2:
-        f(Rows<2>{}, r);
-        break;
-      case 3:
-        f(Rows<3>{}, r);
-        break;
-#if defined(__AVX512F__)
-      case 4:
-        f(Rows<4>{}, r);
-        break;
-      case 5:
-        f(Rows<5>{}, r);
-        break;
-      case 6:
-        f(Rows<6>{}, r);
-        break;
-#endif
-    }
+    with_rows<kTileRows<T>>(n, r, f);
     r += n;
   }
 }

@@ -123,7 +123,7 @@ void step_panel(const Layout<T, M>& layout, const RnnForward& a, int64_t j, int6
   T* scratch = static_cast<T*>(a.scratch);
   const T* panel = scratch + j * layout.panel_size;
   const int64_t unit = j * layout.units;
-  for_row_blocks(rows.rows, [&](auto r, int64_t first) {
+  for_row_blocks<T>(rows.rows, [&](auto r, int64_t first) {
     const int64_t row = rows.begin + first;
     const TileArgs<T, M> args{a,
                               s.offset[t] + row,
@@ -145,7 +145,7 @@ void project(const Layout<T, M>& layout, const RnnForward& a, int64_t t, Span ro
   T* scratch = static_cast<T*>(a.scratch);
   for (int64_t j = 0; j < layout.proj_panels; ++j) {
     const T* panel = scratch + layout.proj_at() + j * s.hidden * kSpan<T>;
-    for_row_blocks(rows.rows, [&](auto r, int64_t first) {
+    for_row_blocks<T>(rows.rows, [&](auto r, int64_t first) {
       constexpr int R = decltype(r)::value;
       const int64_t row = rows.begin + first;
       Tile<T, R, 4> sums{};
@@ -238,7 +238,7 @@ __attribute__((noinline)) void multiply_panels(int64_t rows, int64_t n, int64_t 
   for (int64_t j = 0; j * kSpan<T> < n; ++j) {
     const T* panel = b + j * panel_size;
     const int64_t left = n - j * kSpan<T>;
-    for_row_blocks(rows, [&](auto r, int64_t first) {
+    for_row_blocks<T>(rows, [&](auto r, int64_t first) {
       constexpr int R = decltype(r)::value;
       T* dst = c + first * ldc + j * kSpan<T>;
       Tile<T, R, 4> sums{};
