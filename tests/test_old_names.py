@@ -391,6 +391,8 @@ def test_what_libraries_import_from_private_places():
     from eagergrad.utils.checkpoint import get_device_states, set_device_states
 
     assert issubclass(eg.jit.TracerWarning, Warning)
+    transforms = eg.distributions.transforms
+    assert isinstance(transforms.ExpTransform().inv, transforms._InverseTransform)
     assert eg.Future is eg.futures.Future and eg.cuda._initialized == eg.cuda.is_initialized()
     x = eg.ones(2, 3, dtype=eg.float64)
     assert _sum_rightmost(x, 1).tolist() == [3.0, 3.0]

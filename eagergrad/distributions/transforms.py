@@ -71,7 +71,7 @@ class Transform:
         """The inverse, a transform as well."""
         inverse = self._inv() if self._inv is not None else None
         if inverse is None:
-            inverse = _Inverse(self)
+            inverse = _InverseTransform(self)
             self._inv = weakref.ref(inverse)
         return inverse
 
@@ -132,7 +132,7 @@ class Transform:
         return f"{type(self).__name__}()"
 
 
-class _Inverse(Transform):
+class _InverseTransform(Transform):
     """A transform the other way round."""
 
     def __init__(self, transform: Transform) -> None:
@@ -163,7 +163,7 @@ class _Inverse(Transform):
         return self._of.with_cache(cache_size).inv
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Inverse) and self._of == other._of
+        return isinstance(other, _InverseTransform) and self._of == other._of
 
     __hash__ = object.__hash__
 
