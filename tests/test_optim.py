@@ -768,3 +768,25 @@ def test_the_state_of_lbfgs_and_sparse_adam_is_as_torch_has_it() -> None:
 
     for ours, theirs in zip(states(eg), states(torch)):
         assert form(ours) == form(theirs)
+
+
+def test_a_wrapper_that_is_not_initialised_as_an_optimizer_has_hooks():
+    class Twice(optim.Optimizer):
+        def __init__(self, inner):
+            self.inner = inner
+            self._patch_step_function()
+
+        @property
+        def param_groups(self):
+            return self.inner.param_groups
+
+        def step(self, closure=None):
+            self.inner.step()
+            self.inner.step()
+
+    p = eg.ones(1, requires_grad=True)
+    twice, seen = Twice(optim.SGD([p], lr=0.25)), []
+    twice.register_step_post_hook(lambda *args: seen.append(p.item()))
+    p.sum().backward()
+    twice.step()
+    assert seen == [0.5]

@@ -187,7 +187,7 @@ class Optimizer:
 
     def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
-        self._add_hook_lists()
+        self._patch_step_function()
         if isinstance(params, eg.Tensor):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
@@ -208,8 +208,8 @@ class Optimizer:
         for group in groups:
             self.add_param_group(group)
 
-    def _add_hook_lists(self) -> None:
-        # Unpickled optimizers come without them.
+    def _patch_step_function(self) -> None:
+        # Unpickled optimizers come without them. Wrappers elsewhere, which do not call __init__, know this by PyTorch's name.
         for name in Optimizer.__annotations__:
             if name not in self.__dict__:
                 setattr(self, name, OrderedDict())
@@ -228,7 +228,7 @@ class Optimizer:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._add_hook_lists()
+        self._patch_step_function()
         self.defaults.setdefault("differentiable", False)
 
     def __repr__(self) -> str:
