@@ -139,3 +139,32 @@ def test_copies_in_every_order(sizes, dtype):
         wide[inner] = y
         assert np.array_equal(wide[inner].numpy().astype(a.dtype), wanted)
         assert wide.count_nonzero() == np.count_nonzero(wanted)
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64, eg.float16, eg.bfloat16, eg.int64])
+@pytest.mark.parametrize("length", [2, 7, 8, 16, 50, 127, 199, 200])
+def test_short_lines(length, dtype):
+    rng = np.random.default_rng(length)
+    a = rng.integers(-9, 9, (3, 40, 2 * length)).astype("float64")
+    x = eg.tensor(a).to(dtype)
+    left, right, row = a[..., :length], a[..., length:], a[1, 3, :length]
+    y, z, r = x[..., :length], x[..., length:], x[1, 3, :length]
+    column, c = a[:, :, :1], x[:, :, :1]
+    dense, d = np.ascontiguousarray(left), y.contiguous()
+    cases = [
+        (y * 2, left * 2),
+        (y - z, left - right),
+        (d + r, dense + row),
+        (d - c, dense - column),
+        (c - d, column - dense),
+        (d * r - c, dense * row - column),
+        (y.abs(), abs(left)),
+        (d + x[0, :, :length], dense + a[0, :, :length]),
+        (d > c, dense > column),
+        (eg.where(y > 0, y, r), np.where(left > 0, left, row)),
+        (d[:, 1:, 1:] + c[:, 1:], dense[:, 1:, 1:] + column[:, 1:]),
+    ]
+    for got, wanted in cases:
+        assert np.array_equal(got.to(eg.float64).numpy(), wanted)
+    assert np.array_equal(d.add_(r).to(eg.float64).numpy(), dense + row)
+    assert np.array_equal(d.sub_(c).to(eg.float64).numpy(), dense + row - column)

@@ -185,6 +185,18 @@ void rows(char* dst, int64_t dst_row, const char* src, int64_t src_row, int64_t 
   });
 }
 
+void spread(char* dst, const char* src, int64_t apart, int64_t rows, int64_t n, int size) {
+  visit_size(size_t(size), [&](auto unit) {
+    using T = decltype(unit.v);
+    T* d = reinterpret_cast<T*>(dst);
+    for (int64_t r = 0; r < rows; ++r, src += apart, d += n) {
+      T v;
+      std::memcpy(&v, src, sizeof(T));
+      for (int64_t i = 0; i < n; ++i) d[i] = v;
+    }
+  });
+}
+
 void fill(char* dst, const char* value, int size, int64_t n) {
   visit_size(size_t(size), [&](auto unit) {
     using T = decltype(unit.v);
@@ -205,6 +217,6 @@ void drain() { drain_stores(); }
 
 }  // namespace
 
-EG_KERNELS(CopyKernels, {&line, &transpose, &rows, &fill, &past_caches, &drain})
+EG_KERNELS(CopyKernels, {&line, &transpose, &rows, &spread, &fill, &past_caches, &drain})
 
 }  // namespace eg

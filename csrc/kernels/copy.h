@@ -16,6 +16,8 @@ struct CopyKernels {
   // `rows` stretches of `bytes`, which begin dst_row and src_row bytes apart: for those too short for a call of memcpy each.
   void (*rows)(char* dst, int64_t dst_row, const char* src, int64_t src_row, int64_t rows,
                int64_t bytes);
+  // Each of `rows` values, `apart` bytes from each other, n times.
+  void (*spread)(char* dst, const char* src, int64_t apart, int64_t rows, int64_t n, int size);
   void (*fill)(char* dst, const char* value, int size, int64_t n);
   // memcpy that does not read dst's cache lines before it writes them; dst is aligned to 64 bytes. Other threads see the
   // bytes after drain_stores().

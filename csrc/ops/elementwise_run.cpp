@@ -182,13 +182,67 @@ void run_flat(Plan& plan, const Tensor& out, const LoopOperand* inputs, int n, b
   });
 }
 
+// Lines shorter than this are put together in strips of whole lines: a call of the loop takes as long as such a line.
+constexpr int64_t kShortLine = 200, kFewLines = 8;
+
+// out is contiguous, nothing is converted, and lines of operands are dense or one number.
+void run_short_lines(const Plan& plan, const Walk& walk, int n) {
+  const int64_t length = walk.line(), lines = walk.size(1), most = kStrip / length;
+  const CopyKernels& copy = host_kernels<CopyKernels>();
+  int64_t step[kMaxOperands], apart[kMaxOperands];
+  bool lies_alike[kMaxOperands];  // as out, or one number
+  for (int o = 0; o <= n; ++o) {
+    const int64_t size = item_size(plan.stored[o]);
+    apart[o] = walk.stride(1, o);
+    const bool is_number = plan.step[o] == 0 && apart[o] == 0;
+    lies_alike[o] = is_number || (plan.stride[o] == size && apart[o] == length * size);
+    step[o] = is_number ? 0 : 1;
+  }
+  parallel_for(walk.numel() / length, kParallelGrain / length, [&](int64_t begin, int64_t end) {
+    Strips strips;
+    const char* repeated[kMaxOperands] = {};  // the line that a strip is full of
+    char* q[kMaxOperands];
+    for (int64_t line = begin, count; line < end; line += count) {
+      count = std::min({most, end - line, lines - line % lines});
+      walk.run(line * length, line * length + 1, [&](char* const* p, int64_t) {
+        for (int o = 0; o <= n; ++o) {
+          q[o] = lies_alike[o] ? p[o] : strips.bytes[o];
+          if (lies_alike[o] || (apart[o] == 0 && repeated[o] == p[o])) continue;
+          const int64_t size = item_size(plan.stored[o]), rows = apart[o] ? count : most;
+          if (plan.stride[o] == 0)
+            copy.spread(q[o], p[o], apart[o], rows, length, int(size));
+          else
+            copy.rows(q[o], length * size, p[o], apart[o], rows, length * size);
+          if (apart[o] == 0) repeated[o] = p[o];
+        }
+      });
+      plan.loop(q, step, count * length, plan.attributes);
+    }
+  });
+}
+
 void run_strided(Plan& plan, const Tensor& out, const LoopOperand* inputs, int n,
                  bool scalar_steps) {
   Walk walk(out.sizes());
   walk.add(out);
-  for (int i = 0; i < n; ++i) walk.add(*inputs[i].tensor);
+  double numbers[kMaxOperands];  // as the loop takes them
+  for (int o = 1; o <= n; ++o) {
+    const Tensor& t = *inputs[o - 1].tensor;
+    if (!scalar_steps || t.numel() != 1) {
+      walk.add(t);
+      continue;
+    }
+    const DType type = number_type(plan.compute[o]);
+    char* const number = reinterpret_cast<char*>(&numbers[o]);
+    host_kernels<CopyKernels>().line(number, 0, type, t.raw(), 0, t.dtype(), 1);
+    plan.stored[o] = type;
+    walk.add(number, {}, {}, item_size(type));
+  }
   walk.finish();
   plan.prepare(walk.line_strides(), walk.line(), scalar_steps);
+  if (plan.all_direct && !plan.past_caches && out.is_contiguous() && walk.dims() > 1 &&
+      walk.line() > 1 && walk.line() < kShortLine && walk.size(1) >= kFewLines)
+    return run_short_lines(plan, walk, n);
   parallel_for(out.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
     walk.run(begin, end, [&](char* const* p, int64_t m) { plan.line(p, m); });
   });
