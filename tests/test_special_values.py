@@ -720,3 +720,23 @@ def test_losses_of_images_are_those_of_their_pixels(sizes, options):
         if g.requires_grad and np.isfinite(scores).all():
             second, second_wanted = (eg.autograd.grad((v * v).sum(), x)[0] for v in (g, g_wanted))
             assert eg.allclose(second, second_wanted, rtol=1e-10, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "a, x, lower, upper",  # to 40 digits by mpmath
+    [
+        (60.0, 50.0, 0.09226505195893311, 0.90773494804106689),
+        (1e3, 1.1e3, 0.99894067674607002, 0.0010593232539299773),
+        (5e4, 4.98e4, 0.18562581119914363, 0.81437418880085637),
+        (2e5, 2.01e5, 0.98722872829062778, 0.012771271709372219),
+        (1e6, 9.97e5, 0.0013381041673135997, 0.9986618958326864),
+        (1e20, 1e20, 0.500000000013298, 0.499999999986702),
+    ],
+)
+def test_incomplete_gamma_functions_of_large_arguments(
+    a: float, x: float, lower: float, upper: float
+) -> None:
+    for dtype, tolerance in ((eg.float64, 1e-12), (eg.float32, 1e-4)):
+        shape, point = (eg.tensor(v, dtype=dtype) for v in (a, x))
+        assert eg.special.gammainc(shape, point).item() == pytest.approx(lower, rel=tolerance)
+        assert eg.special.gammaincc(shape, point).item() == pytest.approx(upper, rel=tolerance)
