@@ -168,3 +168,23 @@ def test_short_lines(length, dtype):
         assert np.array_equal(got.to(eg.float64).numpy(), wanted)
     assert np.array_equal(d.add_(r).to(eg.float64).numpy(), dense + row)
     assert np.array_equal(d.sub_(c).to(eg.float64).numpy(), dense + row - column)
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64, eg.float16, eg.uint8])
+def test_writes_of_numbers_and_rows_into_slices(dtype):
+    for length in (1, 3, 32, 600):
+        a = np.zeros((4, 9, length + 2))
+        x = eg.tensor(a).to(dtype)
+        row = np.arange(length) % 50
+        for part, value in [
+            (np.s_[:, 1:4, 1 : length + 1], 3),
+            (np.s_[:, ::2, :length], row),
+            (np.s_[1:3, :, 1], 7),
+            (np.s_[..., 2:], 9),
+            (np.s_[:2, :, :length], row.reshape(1, 1, -1).repeat(9, 1)),
+        ]:
+            a[part] = value
+            x[part] = value if isinstance(value, int) else eg.tensor(value).to(dtype)
+            assert np.array_equal(x.double().numpy(), a)
+        x.permute(2, 0, 1).fill_(5)
+        assert (x == 5).all()

@@ -86,11 +86,26 @@ bool copy_transposed(const Tensor& dst, const Tensor& src) {
   return true;
 }
 
-// Short stretches that are dense in both tensors.
+// The same elements at every place of `sizes`.
+Tensor expanded(const Tensor& t, const Dims& sizes) {
+  Dims strides(sizes.size());
+  for (size_t d = sizes.size(), own = t.sizes().size(); own-- > 0;)
+    if (--d, t.sizes()[own] != 1) strides[d] = t.strides()[own];
+  return alias(t, sizes, strides, t.offset());
+}
+
+// Short stretches that are dense in both tensors; a number is made one.
 bool copy_rows(const Tensor& dst, const Tensor& src) {
-  if (dst.dim() < 2 || dst.dtype() != src.dtype() || dst.sizes() != src.sizes()) return false;
+  if (dst.dim() < 2 || (dst.dtype() != src.dtype() && src.numel() != 1)) return false;
   constexpr int64_t kShort = 512;  // bytes
-  Pairing p(dst, src);
+  if (src.numel() == 1) {
+    const int64_t n = dst.sizes().back(), bytes = n * int64_t(dst.item_size());
+    if (n == 1 || bytes > kShort || dst.strides().back() != 1) return false;
+    const Tensor number = cast_data(src, dst.dtype()), line = empty({n}, dst.dtype());
+    host_kernels<CopyKernels>().spread(line.raw(), number.raw(), 0, 1, n, int(dst.item_size()));
+    return copy_rows(dst, line);
+  }
+  Pairing p(dst, expanded(src, dst.sizes()));
   if (p.sizes.size() < 2) return false;
   const size_t last = p.sizes.size() - 1;
   const int64_t size = int64_t(dst.item_size()), bytes = p.sizes[last] * size;
