@@ -183,7 +183,7 @@ void run_flat(Plan& plan, const Tensor& out, const LoopOperand* inputs, int n, b
 }
 
 // Lines shorter than this are put together in strips of whole lines: a call of the loop takes as long as such a line.
-constexpr int64_t kShortLine = 200, kFewLines = 8;
+constexpr int64_t kShortLine = 200, kFewElements = 512;
 
 // out is contiguous, nothing is converted, and lines of operands are dense or one number.
 void run_short_lines(const Plan& plan, const Walk& walk, int n) {
@@ -241,7 +241,7 @@ void run_strided(Plan& plan, const Tensor& out, const LoopOperand* inputs, int n
   walk.finish();
   plan.prepare(walk.line_strides(), walk.line(), scalar_steps);
   if (plan.all_direct && !plan.past_caches && out.is_contiguous() && walk.dims() > 1 &&
-      walk.line() > 1 && walk.line() < kShortLine && walk.size(1) >= kFewLines)
+      walk.line() > 1 && walk.line() < kShortLine && walk.size(1) * walk.line() >= kFewElements)
     return run_short_lines(plan, walk, n);
   parallel_for(out.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
     walk.run(begin, end, [&](char* const* p, int64_t m) { plan.line(p, m); });
