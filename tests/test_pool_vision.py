@@ -495,3 +495,30 @@ def test_fractional_layers():
     assert nn.FractionalMaxPool3d(2, output_size=3)(eg.rand(1, 2, 8, 8, 8)).shape == (1, 2, 3, 3, 3)
     with pytest.raises(ValueError, match="exactly one"):
         nn.FractionalMaxPool2d(2)
+
+
+@pytest.mark.parametrize("number", [2**31, 2**62, 2**63 - 1])
+@pytest.mark.parametrize("what", ["stride", "padding", "dilation"])
+def test_windows_of_enormous_sizes_are_refused(what, number):
+    x, w = eg.zeros(1, 1, 9, 9), eg.zeros(1, 1, 2, 2)
+    for call in (
+        lambda: F.conv2d(x, w, **{what: number}),
+        lambda: F.conv_transpose2d(x, w, **{"stride": 2, what: number}),
+        lambda: F.max_pool2d(x, 2, **{what: number}),
+        lambda: F.unfold(x, 2, **{what: number}),
+    ):
+        with pytest.raises(RuntimeError, match=f"{what} should be at most 2147483647"):
+            call()
+    with pytest.raises(RuntimeError, match="should be at most"):
+        F.conv2d(x, w, padding="same", dilation=number)
+
+
+@pytest.mark.parametrize("size", [0, -1, -(2**31)])
+def test_fractional_pools_refuse_sizes_that_are_not_positive(size):
+    for kernel, output in ((size, 2), (2, size)):
+        with pytest.raises(RuntimeError, match="expected positive sizes"):
+            F.fractional_max_pool2d(eg.zeros(1, 3, 9, 9), kernel, output_size=output)
+    with pytest.raises(RuntimeError, match="between 0 and 1"):
+        F.fractional_max_pool2d(
+            eg.zeros(1, 1, 9, 9), 2, output_size=2, _random_samples=eg.full((1, 1, 2), 7.0)
+        )

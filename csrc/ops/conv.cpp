@@ -261,6 +261,8 @@ Tensor convolve_transposed(const char* op, int64_t dims, const Tensor& input, co
              "] output_padding should be smaller than stride or dilation, got output_padding ",
              extra, ", stride ", t.stride, ", dilation ", t.dilation);
     s.out[j] = x.size(2 + i);
+    EG_CHECK(s.out[j] <= kMostPlaces, "[", op, "] inputs should be at most ", kMostPlaces,
+             " places long, got ", input.sizes());
     s.in[j] = (s.out[j] - 1) * s.stride[j] - 2 * s.pad[j] + reach + extra[i];
     EG_CHECK(s.in[j] > 0, "[", op, "] the output would be empty in spatial dimension ", i,
              ": input ", input.sizes(), ", weight ", w.sizes(), ", padding ", t.padding);

@@ -6,7 +6,11 @@
 namespace eg {
 
 // n values from one or n given ones.
+constexpr int64_t kMostPlaces = (int64_t{1} << 31) - 1;
 inline Dims per_dim(const char* op, const char* what, IntSpan given, int64_t n) {
+  for (int64_t v : given)  // products of two fit in 64 bits
+    EG_CHECK(v >= -kMostPlaces && v <= kMostPlaces, "[", op, "] ", what, " should be at most ",
+             kMostPlaces, ", got ", given);
   if (given.size() == 1) return Dims(static_cast<size_t>(n), given[0]);
   EG_CHECK(int64_t(given.size()) == n, "[", op, "] ", what, " takes one number or ", n,
            " (one for each spatial dimension), got ", given);

@@ -441,6 +441,10 @@ def _fractional(
         output_size = [int(s * r) for s, r in zip(spatial, _numbers(output_ratio, n), strict=True)]
     out, kernel = _numbers(output_size, n), _numbers(kernel_size, n)
     for o, k, s in zip(out, kernel, spatial, strict=True):
+        if o < 1 or k < 1:
+            raise RuntimeError(
+                f"[{name}] expected positive sizes, got output {out}, kernel {kernel}"
+            )
         if o + k - 1 > s:
             raise RuntimeError(
                 f"[{name}] output {out} and kernel {kernel} do not fit in input {spatial}"
@@ -454,6 +458,8 @@ def _fractional(
         raise RuntimeError(
             f"[{name}] expected _random_samples of shape {(batch, lead[-1], n)}, got {drawn}"
         )
+    if not bool(((random_samples >= 0) & (random_samples <= 1)).all()):
+        raise RuntimeError(f"[{name}] expected _random_samples between 0 and 1")
     samples = random_samples[:batch].reshape(-1, n)
     planes = samples.shape[0]
     flat = input.reshape(planes, 1, math.prod(spatial))
