@@ -194,3 +194,16 @@ def test_low_rank_matrices_are_found_whole() -> None:
         np.testing.assert_allclose(((u * s) @ v.mT).numpy(), (m - m.mean(0)).numpy(), atol=1e-10)
     with pytest.raises(ValueError):
         eg.pca_lowrank(a, q=9)
+
+
+@pytest.mark.parametrize("size", [3, 40])
+def test_infinities_do_not_keep_decompositions_busy(size):
+    x = eg.randn(size, size, dtype=eg.float64, generator=eg.Generator().manual_seed(0))
+    x[0, 0] = float("inf")
+    for result in (*eg.linalg.svd(x), eg.linalg.svdvals(x), eg.linalg.pinv(x)):
+        assert eg.isnan(result).any()
+    for driver in ("gelss", "gelsd"):
+        assert eg.isnan(eg.linalg.lstsq(x, x, driver=driver).solution).all()
+    x[0, 0] = float("nan")
+    with pytest.raises(eg.linalg.LinAlgError, match="non-finite"):
+        eg.linalg.svd(x)

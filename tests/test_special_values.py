@@ -740,3 +740,14 @@ def test_incomplete_gamma_functions_of_large_arguments(
         shape, point = (eg.tensor(v, dtype=dtype) for v in (a, x))
         assert eg.special.gammainc(shape, point).item() == pytest.approx(lower, rel=tolerance)
         assert eg.special.gammaincc(shape, point).item() == pytest.approx(upper, rel=tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "int64"])
+def test_common_divisors_of_the_least_integer(dtype):
+    kind = getattr(eg, dtype)
+    least = eg.iinfo(kind).min
+    x = eg.full((9,), least, dtype=kind)
+    for other in (5, -1, 1):
+        assert eg.gcd(x, eg.full_like(x, other)).tolist() == [1] * 9
+        assert eg.lcm(x, eg.full_like(x, other)).tolist() == [least] * 9
+    assert eg.lcm(x, eg.zeros_like(x)).tolist() == [0] * 9

@@ -51,6 +51,20 @@ bool moderate(const T* a, int64_t n) {
   return all[0] == 0 && most[0] > small && most[0] < 1 / small;
 }
 
+// LAPACK's iterations may not end on infinities. What it should have written is NaN then; like LAPACK it fails on NaN.
+enum class Contents { Finite, Infinite, NaN };
+template <class T>
+Contents contents(const T* a, int64_t n) {
+  T off = 0;
+  for (int64_t i = 0; i < n; ++i) off += a[i] - a[i];
+  if (off == 0) return Contents::Finite;
+  return std::any_of(a, a + n, [](T x) { return x != x; }) ? Contents::NaN : Contents::Infinite;
+}
+template <class T>
+void fill_nan(T* to, int64_t n) {
+  std::fill(to, to + n, std::numeric_limits<T>::quiet_NaN());
+}
+
 }  // namespace
 
 template <class T>
@@ -156,6 +170,16 @@ int SingularValues<T>::run(T* a, T* s, T* u, T* vt, T* work, int size) {
 }
 template <class T>
 int SingularValues<T>::operator()(T* a, T* s, T* u, T* vt) {
+  const Contents found = contents(a, int64_t(m_) * n_);
+  if (found != Contents::Finite) {
+    const int64_t k = std::min(m_, n_);
+    fill_nan(s, k);
+    if (job_ != char(SingularVectors::None)) {
+      fill_nan(u, m_ * (job_ == char(SingularVectors::All) ? m_ : k));
+      fill_nan(vt, int64_t(rows_of_vt_) * n_);
+    }
+    return found == Contents::NaN;
+  }
   return run(a, s, u, vt, work_.data(), work_.size());
 }
 
@@ -180,6 +204,7 @@ int GeneralEigen<T>::run(T* a, T* real, T* imaginary, T* vectors, T* work, int s
 }
 template <class T>
 int GeneralEigen<T>::operator()(T* a, T* real, T* imaginary, T* vectors) {
+  if (contents(a, int64_t(n_) * n_) != Contents::Finite) return 1;
   return run(a, real, imaginary, vectors, work_.data(), work_.size());
 }
 
@@ -259,6 +284,15 @@ int LeastSquaresSolver<T>::run(T* a, T* b, T* s, int* rank, T* work, int size) {
 }
 template <class T>
 int LeastSquaresSolver<T>::operator()(T* a, T* b, T* s, int* rank) {
+  if (driver_ == LeastSquares::Gelss || driver_ == LeastSquares::Gelsd) {
+    const Contents found = contents(a, int64_t(m_) * n_);
+    if (found != Contents::Finite) {
+      fill_nan(s, std::min(m_, n_));
+      fill_nan(b, int64_t(std::max(m_, n_)) * columns_);
+      *rank = 0;
+      return found == Contents::NaN;
+    }
+  }
   return run(a, b, s, rank, work_.data(), work_.size());
 }
 

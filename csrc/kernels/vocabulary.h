@@ -389,7 +389,7 @@ EG_INLINE T gcd(T a, T b) {
     a = b;
     b = r;
   }
-  return a;
+  return abs(a);  // of the least integer the remainders are negative
 }
 template <class T>
 EG_INLINE T lcm(T a, T b) {
