@@ -61,24 +61,23 @@ struct WeightGradLine {  // G^T
   }
 };
 
-// A transform of columns, then of rows.
-template <class Line, class V, int N, int M>
-EG_INLINE void both_ways(const V (&from)[N][N], V (&to)[M][M]) {
-  V half[N][M];  // [column][row]
+// The transform of each column, as a row.
+template <class Line, class V, int N, int columns, int M>
+EG_INLINE void each_column(const V (&from)[N][columns], V (&to)[columns][M]) {
 #pragma GCC unroll 4
-  for (int j = 0; j < N; ++j) {
+  for (int j = 0; j < columns; ++j) {
     V column[N];
 #pragma GCC unroll 4
     for (int i = 0; i < N; ++i) column[i] = from[i][j];
-    Line{}(column, half[j]);
+    Line{}(column, to[j]);
   }
-#pragma GCC unroll 4
-  for (int i = 0; i < M; ++i) {
-    V row[N];
-#pragma GCC unroll 4
-    for (int j = 0; j < N; ++j) row[j] = half[j][i];
-    Line{}(row, to[i]);
-  }
+}
+// Of columns, then of rows.
+template <class Line, class V, int N, int M>
+EG_INLINE void both_ways(const V (&from)[N][N], V (&to)[M][M]) {
+  V half[N][M];
+  each_column<Line>(from, half);
+  each_column<Line>(half, to);
 }
 
 // In float32 alone: the text of float64 would be as long.
