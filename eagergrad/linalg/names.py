@@ -16,7 +16,7 @@ from eagergrad.linalg._factors import (
     recorded,
 )
 from eagergrad.tensor.autocast import full_precision
-from eagergrad.tensor.out import asking, with_out, write_results
+from eagergrad.tensor.out import with_out, write_results
 from eagergrad.tensor.results import result_type
 
 __all__ = [
@@ -172,7 +172,6 @@ def pca_lowrank(A: Any, q: int | None = None, center: bool = True, niter: int = 
     return svd_lowrank(A - A.mean(-2, True) if center else A, q, niter)
 
 
-@asking
 def logdet(input: Any) -> Any:
     """log of determinants; NaN where they are negative."""
     sign, logabs = linalg.slogdet(input)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from eagergrad import _C
-from eagergrad.tensor.out import of_kind
+from eagergrad.tensor.out import REFUSALS, refused
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,8 +28,8 @@ def _composed(function: F, devices: tuple[str, ...], any_half: bool) -> F:
         if not _C.autocast_on():
             try:
                 return function(*args, **kwargs)
-            except AttributeError as error:
-                raise of_kind(error, function, args, kwargs) from error
+            except REFUSALS as error:
+                return refused(error, function, args, kwargs)
         given = [x for x in (*args, *kwargs.values()) if _reached(x, devices)]
         if not given:
             return function(*args, **kwargs)
