@@ -1,6 +1,8 @@
 """What layers and losses refuse, with the exceptions PyTorch raises, and values at the edges of their arguments."""
 
+import inspect
 import math
+import warnings
 
 import pytest
 
@@ -92,15 +94,57 @@ def test_an_ignored_class_may_lie_outside_the_classes():
     assert scores.grad[1].tolist() == [0.0, 0.0]
 
 
-@pytest.mark.parametrize(
-    "name, count",
-    [("dropout", 1), ("pdist", 1), ("cosine_embedding_loss", 3), ("hinge_embedding_loss", 2)]
-    + [("poisson_nll_loss", 2), ("soft_margin_loss", 2), ("triplet_margin_loss", 3)]
-    + [("multilabel_margin_loss", 2), ("margin_ranking_loss", 3)],
+# What the functions that look at an argument which is no tensor first need to get so far.
+_OPTIONS = {
+    "layer_norm": {"normalized_shape": (2,)},
+    "rms_norm": {"normalized_shape": (2,)},
+    "pad": {"pad": (1, 1)},
+    **{
+        f"fractional_max_pool{n}d{end}": {"output_size": 2}
+        for n in (2, 3)
+        for end in ("", "_with_indices")
+    },
+}
+FUNCTIONS = sorted(
+    name
+    for name, function in vars(F).items()
+    if inspect.isfunction(function)
+    and not name.startswith("_")
+    and function.__module__.startswith(F.__name__)
+    and name != "legacy_reduction"
 )
-def test_none_for_a_tensor_is_a_type_error(name, count):
-    with pytest.raises(TypeError, match=r"argument '\w+' .*must be Tensor, not NoneType"):
-        getattr(F, name)(*(None,) * count)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_none_for_a_tensor_is_a_type_error(name):
+    parameters = inspect.signature(getattr(F, name)).parameters
+    needed = {n: p.annotation for n, p in parameters.items() if p.default is p.empty}
+    given = {n: None if kind == "Tensor" else 1 for n, kind in needed.items()}
+    with pytest.raises(TypeError, match=r"argument '\w+' .*must be Tensor.*, not NoneType"):
+        getattr(F, name)(**{**given, **_OPTIONS.get(name, {})})
+
+
+@pytest.mark.parametrize("name", ["dropout", "alpha_dropout", "feature_alpha_dropout"])
+def test_dropout_of_nothing_is_refused_outside_training_too(name):
+    with pytest.raises(TypeError, match=r"argument 'input' .*must be Tensor, not NoneType"):
+        getattr(F, name)(None, training=False)
+
+
+def test_lengths_of_none_are_a_type_error():
+    with pytest.raises(TypeError, match="argument 'input_lengths' must be Tensor or tuple of ints"):
+        F.ctc_loss(eg.zeros(2, 1, 3), eg.ones(1, 1, dtype=eg.int64), None, [1])
+
+
+def test_warnings_point_at_the_line_outside_the_package():
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always")
+        F.softmax(eg.ones(2))
+        F.dropout2d(eg.ones(2, 3, 4))
+        F.mse_loss(eg.ones(2), eg.ones(1))
+        F.l1_loss(eg.ones(2), eg.ones(2), size_average=True)
+        nn.Softmax()(eg.ones(2))
+    assert {w.filename for w in seen} == {__file__}
 
 
 def test_fractional_pooling_takes_no_images():

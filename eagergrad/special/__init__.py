@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import eagergrad as eg
-from eagergrad import _C
+from eagergrad import _C, Tensor
 from eagergrad.tensor.out import with_out
 
 _ops = _C.op_table
@@ -72,20 +72,20 @@ def _float(x: Any) -> Any:
 
 
 @with_out(casts=True)
-def logit(input: Any, eps: float | None = None, *, out: Any = None) -> Any:
+def logit(input: Tensor, eps: float | None = None, *, out: Any = None) -> Any:
     """log(x / (1 - x)), with x held in [eps, 1 - eps] if eps is given."""
     x = _float(input)
     return _ops["logit"](x) if eps is None else _ops["logit_eps"](x, eps)
 
 
 @with_out(casts=True)
-def polygamma(n: int, input: Any, *, out: Any = None) -> Any:
+def polygamma(n: int, input: Tensor, *, out: Any = None) -> Any:
     """The n-th derivative of digamma."""
     return _ops["_polygamma"](_float(input), n)
 
 
 @with_out(casts=True)
-def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
+def mvlgamma(input: Tensor, p: int, *, out: Any = None) -> Any:
     """log of the multivariate gamma function of dimension p."""
     x = _float(input)
     if p < 1:
@@ -98,13 +98,13 @@ multigammaln = mvlgamma
 
 
 @with_out(casts=True)
-def ndtr(input: Any, *, out: Any = None) -> Any:
+def ndtr(input: Tensor, *, out: Any = None) -> Any:
     """The normal distribution function."""
     return 0.5 * _ops["erfc"](_float(input) * -math.sqrt(0.5))
 
 
 @with_out(casts=True)
-def entr(input: Any, *, out: Any = None) -> Any:
+def entr(input: Tensor, *, out: Any = None) -> Any:
     """-x log(x); 0 at 0, -inf below."""
     return _ops["entr"](_float(input))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from eagergrad import _C
 from eagergrad.tensor.dtype import dtype
-from eagergrad.tensor.out import with_out
+from eagergrad.tensor.out import asking, with_out
 from eagergrad.tensor.tensor import Tensor, _as_dtype
 
 __all__ = [
@@ -63,6 +63,7 @@ def is_storage(obj: Any) -> bool:
     return any(c.__module__ == "eagergrad.storage" for c in type(obj).__mro__)
 
 
+@asking
 def is_floating_point(input: Tensor) -> bool:
     """Whether the elements are floating point numbers."""
     return input.dtype.is_floating_point
@@ -73,11 +74,13 @@ def is_complex(input: Tensor) -> bool:
     return False
 
 
+@asking
 def is_signed(input: Tensor) -> bool:
     """Whether the dtype holds negative numbers."""
     return input.dtype.is_signed
 
 
+@asking
 def is_inference(input: Tensor) -> bool:
     """Whether the tensor was made in inference mode."""
     return input.is_inference()
@@ -113,6 +116,7 @@ def imag(input: Tensor) -> Tensor:
     raise RuntimeError("imag is not implemented for tensors with non-complex dtypes.")
 
 
+@asking
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like the input with one value everywhere."""
     return input.clone().fill_(value)
@@ -137,6 +141,7 @@ def unfold_copy(input: Tensor, dimension: int, size: int, step: int, *, out: Any
     return _C.op_table["clone"](shown, memory_format="contiguous_format")
 
 
+@asking
 def is_nonzero(input: Tensor) -> bool:
     """Truth of a one-element tensor."""
     if input.numel() != 1:
@@ -148,6 +153,7 @@ def is_nonzero(input: Tensor) -> bool:
     return bool(input)
 
 
+@asking
 def numel(input: Tensor) -> int:
     """Number of elements."""
     return input.numel()
@@ -274,6 +280,7 @@ def set_flush_denormal(mode: bool) -> bool:
     return False
 
 
+@asking
 def detach(input: Any) -> Any:
     """The same memory without history: of a tensor, or of all tensors in nested lists, tuples and dicts.
 
@@ -292,16 +299,19 @@ def detach(input: Any) -> Any:
     return input.detach()
 
 
+@asking
 def detach_(input: Tensor) -> Tensor:
     """Drop the tensor's history, in place."""
     return input.detach_()
 
 
+@asking
 def get_device(input: Tensor) -> int:
     """The number of the tensor's GPU, -1 on the CPU."""
     return input.get_device()
 
 
+@asking
 def binomial(count: Tensor, prob: Tensor, generator: Any = None) -> Tensor:
     """Numbers of successes in ``count`` trials of probability ``prob`` each, drawn at random.
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import eagergrad as eg
-from eagergrad.tensor.out import with_out
+from eagergrad.tensor.out import asking, with_out
 
 # --- tensors ----------------------------------------------------------------------------------------------------
 
@@ -21,6 +21,7 @@ def is_distributed(input: Any) -> bool:
     return False
 
 
+@asking
 def to_dlpack(tensor: Any) -> Any:
     """The tensor's memory as a DLPack capsule."""
     return tensor.detach().__dlpack__()
@@ -38,6 +39,7 @@ def nuclear_norm(input: Any, dim: Any = None, keepdim: bool = False, *, out: Any
     return eg.norm(input, "nuc", dim, keepdim)
 
 
+@asking
 def norm_except_dim(v: Any, pow: int = 2, dim: int = 0) -> Any:
     """Norms over every dimension but one, which keeps its size; with ``dim=-1`` over all.
 
@@ -56,6 +58,7 @@ def _weight_norm(v: Any, g: Any, dim: int = 0) -> Any:
     return v * (g / norm_except_dim(v, 2, dim))
 
 
+@asking
 def split_copy(input: Any, split_size: Any, dim: int = 0) -> list[Any]:
     """Copies of the parts that `split` gives."""
     return [part.clone() for part in input.split(split_size, dim)]
@@ -92,6 +95,7 @@ def from_file(
 # --- layers, with what their backward needs -------------------------------------------------------------------------
 
 
+@asking
 def native_layer_norm(
     input: Any, normalized_shape: Any, weight: Any, bias: Any, eps: float
 ) -> tuple[Any, Any, Any]:
@@ -102,6 +106,7 @@ def native_layer_norm(
     return result, mean.detach(), (variance + eps).rsqrt().detach()
 
 
+@asking
 def native_group_norm(
     input: Any, weight: Any, bias: Any, N: int, C: int, HxW: int, group: int, eps: float
 ) -> tuple[Any, Any, Any]:
@@ -158,6 +163,7 @@ def fake_quantize_per_tensor_affine(
     return _fake_quantized(input, scale, zero_point, quant_min, quant_max)
 
 
+@asking
 def fake_quantize_per_channel_affine(
     input: Any, scale: Any, zero_point: Any, axis: int, quant_min: int, quant_max: int
 ) -> Any:
@@ -223,6 +229,7 @@ def _edges(x: Any, bins: Any, limits: Any) -> Any:
     return eg.linspace(low, high, bins + 1, dtype=x.dtype)
 
 
+@asking
 def histogramdd(
     input: Any, bins: Any, *, range: Any = None, weight: Any = None, density: bool = False
 ) -> _Histogram:

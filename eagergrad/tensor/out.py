@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import functools
 import inspect
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from eagergrad import _C
 from eagergrad.tensor.foreign import override_function
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 _write = _C.op_table["_write_out"]
 REFUSALS = AttributeError, TypeError, NotImplementedError
@@ -21,18 +24,11 @@ def pytorch_names(kwargs: dict[str, Any]) -> dict[str, Any]:
     return {_NUMPY_NAMES.get(name, name): value for name, value in kwargs.items()}
 
 
-def with_numpy_names(function: Any) -> Any:
-    """A decorator: the function also takes ``axis`` for ``dim`` and ``keepdims`` for ``keepdim``."""
+def asking(function: F) -> F:
+    """A decorator: what the function refuses is offered to the arguments' ``__torch_function__``.
 
-    @functools.wraps(function)
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **pytorch_names(kwargs))
-
-    return call
-
-
-def asking(function: Any) -> Any:
-    """A decorator: what the function refuses is offered to the arguments' ``__torch_function__``."""
+    Without one, an argument that should be a tensor and is none is a TypeError that names it.
+    """
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -41,7 +37,18 @@ def asking(function: Any) -> Any:
         except REFUSALS as error:
             return refused(error, function, args, kwargs)
 
-    return call
+    return call  # type: ignore[return-value]
+
+
+def with_numpy_names(function: F) -> F:
+    """`asking` that also takes ``axis`` for ``dim`` and ``keepdims`` for ``keepdim``."""
+    asked = asking(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return asked(*args, **pytorch_names(kwargs))
+
+    return call  # type: ignore[return-value]
 
 
 def with_out(function: Any = None, *, casts: bool = False) -> Any:
@@ -75,20 +82,23 @@ def refused(error: Exception, function: Any, args: tuple, kwargs: dict[str, Any]
     result = override_function(function, args, kwargs)
     if result is not NotImplemented:
         return result
-    raise of_kind(error, function, args, kwargs) if isinstance(error, AttributeError) else error
+    raise _complaint(error, function, args, kwargs) or error
 
 
-def of_kind(error: AttributeError, function: Any, args: tuple, kwargs: dict[str, Any]) -> Exception:
-    """A TypeError where the function asked for a tensor's attribute of an argument that is none, else the error."""
-    found = error.obj
-    if isinstance(found, _C.TensorBase):
-        return error
+def _complaint(
+    error: Exception, function: Any, args: tuple, kwargs: dict[str, Any]
+) -> TypeError | None:
+    """Of the first argument that should be a tensor and is none: so it is annotated, or an attribute was missed on it."""
+    if isinstance(error, NotImplementedError):
+        return None
     names = inspect.signature(function).parameters
     for name, value in (*zip(names, args, strict=False), *kwargs.items()):
-        if value is found:
-            kind = type(found).__name__
+        wanted = name in names and names[name].annotation == "Tensor"
+        missed = isinstance(error, AttributeError) and error.obj is value
+        if (wanted or missed) and not hasattr(type(value), "__torch_function__"):
+            kind = type(value).__name__
             return TypeError(f"{function.__name__}(): argument '{name}' must be Tensor, not {kind}")
-    return error
+    return None
 
 
 def write_results(name: str, out: Any, result: Any, casts: bool) -> Any:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from eagergrad import _C
 from eagergrad.tensor.autocast import full_precision, full_precision_on_cuda, widest_on_cuda
-from eagergrad.tensor.out import with_out
+from eagergrad.tensor.out import asking, with_out
 
 _ops = _C.op_table
 _cross = _ops["_cross"]
@@ -304,6 +304,7 @@ def cross(input: Any, other: Any, dim: int | None = None, *, out: Any = None) ->
     return _cross(input, other, dim)
 
 
+@asking
 def vander(x: Any, N: int | None = None, increasing: bool = False) -> Any:
     """Powers of a vector's elements as columns."""
     if x.dim() != 1:

@@ -465,6 +465,7 @@ def _segment_lengths(data: Any, lengths: Any, offsets: Any, axis: int, unsafe: b
     return lengths.reshape(-1)
 
 
+@asking
 def segment_reduce(
     data: Any,
     reduce: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import warnings
+from eagergrad.tensor.warn import warn
 
 __all__ = ["legacy_reduction"]
 
@@ -19,8 +19,7 @@ def legacy_reduction(
         return reduction
     average = True if size_average is None else size_average
     chosen = "none" if reduce is False else "mean" if average else "sum"
-    warnings.warn(
-        f"size_average and reduce args will be deprecated, please use reduction='{chosen}' instead.",
-        stacklevel=3,
+    warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{chosen}' instead."
     )
     return chosen

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-import warnings
 from typing import Any
 
 import eagergrad as eg
 from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
-from eagergrad.tensor.out import with_out
+from eagergrad.tensor.out import asking, with_out
+from eagergrad.tensor.warn import warn
 
 __all__ = [
     "celu",
@@ -74,6 +74,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return _ops.relu_(input) if inplace else _ops.relu(input)
 
 
+@asking
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """min(max(x, 0), 6), elementwise; whole numbers stay whole."""
     return hardtanh(input, 0.0, 6.0, inplace)
@@ -107,6 +108,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return op(input, negative_slope)
 
 
+@asking
 def rrelu(
     input: Tensor,
     lower: float = 1.0 / 8,
@@ -134,6 +136,7 @@ def rrelu_(
     return rrelu(input, lower, upper, training, inplace=True)
 
 
+@asking
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """a sigmoid(b) for the halves a, b of `input` along `dim` (Dauphin et al., 2016)."""
     if input.dim() == 0:
@@ -155,6 +158,7 @@ def _whole(op: str, number: float) -> int:
     return int(number)
 
 
+@asking
 def hardtanh(
     input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
 ) -> Tensor:
@@ -175,6 +179,7 @@ def hardtanh(
     return op(input, min_val, max_val)
 
 
+@asking
 def hardtanh_(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """`hardtanh` in place."""
     return hardtanh(input, min_val, max_val, inplace=True)
@@ -208,6 +213,7 @@ def softshrink(input: Tensor, lambd: float = 0.5, *, out: Tensor | None = None) 
     return _ops.softshrink(input, lambd)
 
 
+@asking
 def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
     """x where it is above `threshold`, `value` elsewhere; whole numbers stay whole."""
     if not input.dtype.is_floating_point:
@@ -223,6 +229,7 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 _threshold = threshold
 
 
+@asking
 def threshold_(input: Tensor, threshold: float, value: float) -> Tensor:
     """`threshold` in place."""
     return _threshold(input, threshold, value, inplace=True)
@@ -247,6 +254,7 @@ def gelu(input: Tensor, *, approximate: str = "none", out: Tensor | None = None)
     )
 
 
+@asking
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """x above 0, weight x below; `weight` holds one slope, or one per channel (dimension 1).
 
@@ -272,12 +280,12 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return _ops.prelu(input, weight.reshape(-1, *(1 for _ in input.shape[2:])))
 
 
-def _implicit_dim(name: str, ndim: int, stacklevel: int) -> int:
-    warnings.warn(
+def _implicit_dim(name: str, input: Tensor) -> int:
+    warn(
         f"Implicit dimension choice for {name} has been deprecated. "
-        "Change the call to include dim=X as an argument.",
-        stacklevel=stacklevel,
+        "Change the call to include dim=X as an argument."
     )
+    ndim = input.dim() if isinstance(input, Tensor) else 1  # the op refuses what is no tensor
     return 0 if ndim in (0, 1, 3) else 1
 
 
@@ -291,7 +299,7 @@ def softmax(
     [0.25, 0.25, 0.25, 0.25]
     """
     if dim is None:
-        dim = _implicit_dim("softmax", input.dim(), _stacklevel)
+        dim = _implicit_dim("softmax", input)
     return _ops.softmax(input, dim) if dtype is None else _ops.softmax(input, dim, dtype=dtype)
 
 
@@ -300,8 +308,8 @@ def softmin(
 ) -> Tensor:
     """softmax(-x) along `dim`."""
     if dim is None:
-        dim = _implicit_dim("softmin", input.dim(), _stacklevel)
-    return softmax(-input, dim, dtype=dtype)
+        dim = _implicit_dim("softmin", input)
+    return softmax(_ops.neg(input), dim, dtype=dtype)
 
 
 def log_softmax(
@@ -309,12 +317,13 @@ def log_softmax(
 ) -> Tensor:
     """log(softmax(x)) along `dim`, computed without overflow."""
     if dim is None:
-        dim = _implicit_dim("log_softmax", input.dim(), _stacklevel)
+        dim = _implicit_dim("log_softmax", input)
     return (
         _ops.log_softmax(input, dim) if dtype is None else _ops.log_softmax(input, dim, dtype=dtype)
     )
 
 
+@asking
 def gumbel_softmax(
     logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1
 ) -> Tensor:
@@ -327,7 +336,7 @@ def gumbel_softmax(
     1.0
     """
     if eps != 1e-10:
-        warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
+        warn("`eps` parameter is deprecated and has no effect.")
     gumbels = -eg.empty_like(logits, requires_grad=False).exponential_().log()
     soft = ((logits + gumbels) / tau).softmax(dim)
     if not hard:

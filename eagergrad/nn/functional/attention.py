@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
 
 from .activation import softmax
 from .dropout import dropout
@@ -293,6 +294,7 @@ def _attention(
     return linear(h.join(out), *out_proj), weights
 
 
+@asking
 def multi_head_attention_forward(
     query: Tensor,
     key: Tensor,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
 
 __all__ = [
     "conv1d",
@@ -23,6 +24,7 @@ conv_transpose2d = _ops.conv_transpose2d
 conv_transpose3d = _ops.conv_transpose3d
 
 
+@asking
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
     """conv1d in the order time, batch, channel: input (T, B, Cin), weight (K, Cin, Cout), bias (Cout).
 

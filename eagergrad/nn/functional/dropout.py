@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
+from eagergrad.tensor.warn import warn
 
 __all__ = [
     "alpha_dropout",
@@ -23,6 +23,7 @@ def _check(p: float) -> None:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
+@asking
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """Zero each element with probability p and scale the rest by 1/(1-p); without `training` the input itself.
 
@@ -33,11 +34,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     [1.0, 1.0, 1.0]
     """
     _check(p)
-    if not training:
-        return input
-    if inplace:
+    if inplace and training:
         return input.mul_(_ops.dropout(eg.ones_like(input, requires_grad=False), p, True))
-    return _ops.dropout(input, p, True)
+    return _ops.dropout(input, p, training)
 
 
 def _feature_mask(input: Tensor, p: float) -> Tensor:
@@ -61,10 +60,9 @@ def _nd(name: str, dims: int, input: Tensor, p: float, training: bool, inplace: 
     """Feature dropout over input of `dims` spatial dimensions, batched or not."""
     _check(p)
     if input.dim() not in (dims + 1, dims + 2):
-        warnings.warn(
+        warn(
             f"{name}: Received a {input.dim()}-D input; expected {dims + 1}-D (unbatched) or "
-            f"{dims + 2}-D. Use dropout for other shapes",
-            stacklevel=3,
+            f"{dims + 2}-D. Use dropout for other shapes"
         )
     if input.dim() != dims + 1:
         return _feature_dropout(input, p, training, inplace)
@@ -72,6 +70,7 @@ def _nd(name: str, dims: int, input: Tensor, p: float, training: bool, inplace: 
     return input if inplace else out.squeeze(0)
 
 
+@asking
 def dropout1d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
@@ -83,6 +82,7 @@ def dropout1d(
     return _nd("dropout1d", 1, input, p, training, inplace)
 
 
+@asking
 def dropout2d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
@@ -92,16 +92,13 @@ def dropout2d(
     """
     _check(p)
     if input.dim() not in (3, 4):
-        warnings.warn(
-            f"dropout2d: Received a {input.dim()}-D input; expected 4-D (N, C, H, W)", stacklevel=2
-        )
+        warn(f"dropout2d: Received a {input.dim()}-D input; expected 4-D (N, C, H, W)")
     if input.dim() == 3:
-        warnings.warn(
-            "dropout2d: a 3-D input is taken as (N, C, L); use dropout1d for that", stacklevel=2
-        )
+        warn("dropout2d: a 3-D input is taken as (N, C, L); use dropout1d for that")
     return _feature_dropout(input, p, training, inplace)
 
 
+@asking
 def dropout3d(
     input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False
 ) -> Tensor:
@@ -125,13 +122,14 @@ def _alpha(input: Tensor, keep: Tensor, p: float, inplace: bool) -> Tensor:
     return input * scale + shift
 
 
+@asking
 def alpha_dropout(
     input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False
 ) -> Tensor:
     """Dropout that keeps mean and variance, for SELU networks (Klambauer et al., 2017)."""
     _check(p)
     if not training or p == 0:
-        return input
+        return _ops.dropout(input, 0.0, False)
     keep = eg.empty_like(input, requires_grad=False).bernoulli_(1 - p)
     return _alpha(input, keep, p, inplace)
 
@@ -142,5 +140,5 @@ def feature_alpha_dropout(
     """`alpha_dropout` of whole channels."""
     _check(p)
     if not training or p == 0:
-        return input
+        return _ops.dropout(input, 0.0, False)
     return _alpha(input, _feature_mask(input, p), p, inplace)

@@ -7,10 +7,12 @@ from typing import Any
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
 
 __all__ = ["grouped_mm", "keep_topk"]
 
 
+@asking
 def keep_topk(input: Tensor, k: int, neg: float = -float("inf"), dim: int = -1) -> Tensor:
     """The k largest along `dim` where they are, `neg` everywhere else: equation 5 of arXiv 1701.06538.
 

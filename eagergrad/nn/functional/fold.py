@@ -6,10 +6,12 @@ from typing import Any
 
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
 
 __all__ = ["fold", "unfold"]
 
 
+@asking
 def unfold(
     input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1
 ) -> Tensor:
@@ -22,6 +24,7 @@ def unfold(
     return _ops.im2col(input, kernel_size, dilation, padding, stride)
 
 
+@asking
 def fold(
     input: Tensor,
     output_size: Any,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import eagergrad as eg
 from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.tensor.autocast import full_precision
+from eagergrad.tensor.out import asking
+from eagergrad.tensor.warn import warn
 
 from ._legacy import legacy_reduction
 from .distance import pairwise_distance
@@ -103,6 +104,7 @@ def cross_entropy(
     return _ops.cross_entropy(input, target, weight, ignore_index, reduction, label_smoothing)
 
 
+@asking
 def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,
@@ -137,6 +139,7 @@ def linear_cross_entropy(
     return _ops.cross_entropy(logits, target, weight, ignored, reduction, label_smoothing)
 
 
+@asking
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -168,6 +171,7 @@ def binary_cross_entropy(
     return _ops.binary_cross_entropy(input, target, weight, reduction)
 
 
+@asking
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -195,11 +199,12 @@ def binary_cross_entropy_with_logits(
     return _ops.binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 
+@asking
 def ctc_loss(
     log_probs: Tensor,
     targets: Tensor,
-    input_lengths: Any,
-    target_lengths: Any,
+    input_lengths: Tensor | Sequence[int],
+    target_lengths: Tensor | Sequence[int],
     blank: int = 0,
     reduction: str = "mean",
     zero_infinity: bool = False,
@@ -212,17 +217,21 @@ def ctc_loss(
     return _ops.ctc_loss(
         log_probs,
         targets,
-        _lengths(input_lengths, targets),
-        _lengths(target_lengths, targets),
+        _lengths("input_lengths", input_lengths, targets),
+        _lengths("target_lengths", target_lengths, targets),
         blank,
         reduction,
         zero_infinity,
     )
 
 
-def _lengths(lengths: Any, targets: Tensor) -> Tensor:
+def _lengths(name: str, lengths: Tensor | Sequence[int], targets: Tensor) -> Tensor:
     if isinstance(lengths, Tensor):
         return lengths
+    if not isinstance(lengths, Sequence):
+        raise TypeError(
+            f"ctc_loss(): argument '{name}' must be Tensor or tuple of ints, not {type(lengths).__name__}"
+        )
     return eg.tensor(lengths, dtype=eg.int64, device=targets.device)
 
 
@@ -287,6 +296,7 @@ def multilabel_margin_loss(
     return _C.named(_reduced(losses, reduction), "MultilabelMarginLossBackward0")
 
 
+@asking
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -309,11 +319,10 @@ def multilabel_soft_margin_loss(
 def _same_shape(name: str, input: Tensor, target: Tensor) -> None:
     if target.shape != input.shape:
         _strict_shape(name, input, target)
-        warnings.warn(
+        warn(
             f"[{name}] Using a target size ({target.shape}) that is different to the input size "
             f"({input.shape}). This will likely lead to incorrect results due to broadcasting. "
-            "Please ensure they have the same size.",
-            stacklevel=3,
+            "Please ensure they have the same size."
         )
 
 
@@ -335,6 +344,7 @@ def _weighted(loss: Tensor, weight: Tensor, reduction: str) -> Tensor:
     return _reduced(loss * weight, reduction)
 
 
+@asking
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -356,6 +366,7 @@ def mse_loss(
     return _ops.mse_loss(input, target, reduction)
 
 
+@asking
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -372,6 +383,7 @@ def l1_loss(
     return _ops.l1_loss(input, target, reduction)
 
 
+@asking
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -388,6 +400,7 @@ def smooth_l1_loss(
     return _ops.smooth_l1_loss(input, target, reduction, beta)
 
 
+@asking
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -425,6 +438,7 @@ def poisson_nll_loss(
     return _reduced(loss, reduction)
 
 
+@asking
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -475,6 +489,7 @@ def _fits_with_one(var: Tensor, input: Tensor) -> bool:
     )
 
 
+@asking
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -493,10 +508,9 @@ def kl_div(
     if size_average is not None or reduce is not None:
         reduction = legacy_reduction(size_average, reduce)
     elif reduction == "mean":
-        warnings.warn(
+        warn(
             "reduction: 'mean' divides the total loss by both the batch size and the support size; "
-            "'batchmean' divides only by the batch size, and is the KL divergence.",
-            stacklevel=2,
+            "'batchmean' divides only by the batch size, and is the KL divergence."
         )
     _floats("kl_div", input, target)
     _strict_shape("kl_div", input, target)
@@ -623,6 +637,7 @@ def triplet_margin_loss(
     )
 
 
+@asking
 def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
 
 __all__ = [
     "batch_norm",
@@ -19,11 +20,11 @@ __all__ = [
 ]
 
 
-def _shape(normalized_shape: int | Sequence[int]) -> tuple[int, ...]:
-    if isinstance(normalized_shape, int):
+def _shape(name: str, normalized_shape: Sequence[int]) -> tuple[int, ...]:
+    if not isinstance(normalized_shape, Sequence):
         raise TypeError(
-            "[layer_norm] expected normalized_shape to be a list or tuple of ints, came an int; "
-            "write (n,)"
+            f"[{name}] expected normalized_shape to be a list or tuple of ints, such as (n,), came "
+            f"{type(normalized_shape).__name__}"
         )
     return tuple(normalized_shape)
 
@@ -43,9 +44,10 @@ def layer_norm(
     >>> layer_norm(eg.tensor([[1.0, 3.0]]), (2,), eps=0).tolist()
     [[-1.0, 1.0]]
     """
-    return _ops.layer_norm(input, _shape(normalized_shape), weight, bias, eps)
+    return _ops.layer_norm(input, _shape("layer_norm", normalized_shape), weight, bias, eps)
 
 
+@asking
 def rms_norm(
     input: Tensor,
     normalized_shape: Sequence[int],
@@ -64,9 +66,10 @@ def rms_norm(
         raise NotImplementedError(f"[rms_norm] not implemented for {input.dtype}")
     if eps is None:
         eps = eg.finfo(input.dtype).eps
-    return _ops.rms_norm(input, _shape(normalized_shape), weight, eps)
+    return _ops.rms_norm(input, _shape("rms_norm", normalized_shape), weight, eps)
 
 
+@asking
 def group_norm(
     input: Tensor,
     num_groups: int,
@@ -103,6 +106,7 @@ def _more_than_one(size: Sequence[int]) -> None:
         )
 
 
+@asking
 def batch_norm(
     input: Tensor,
     running_mean: Tensor | None,
@@ -129,6 +133,7 @@ def batch_norm(
     return _ops.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
 
 
+@asking
 def instance_norm(
     input: Tensor,
     running_mean: Tensor | None = None,
@@ -178,6 +183,7 @@ def _update_running(
             var.mul_(1 - momentum).add_(rows.var(2).mean(0).to(var.dtype), alpha=momentum)
 
 
+@asking
 def local_response_norm(
     input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Tensor:
@@ -209,6 +215,7 @@ def local_response_norm(
     return input / (total * (alpha / size) + k).pow(beta)
 
 
+@asking
 def normalize(
     input: Tensor, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Tensor | None = None
 ) -> Tensor:

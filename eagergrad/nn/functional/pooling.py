@@ -12,6 +12,7 @@ import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
 from eagergrad.tensor.autocast import full_precision_on_cpu
+from eagergrad.tensor.out import asking
 
 __all__ = [
     "adaptive_avg_pool1d",
@@ -255,6 +256,7 @@ def _output_size(input: Tensor, output_size: Any, n: int) -> list[int]:
         ) from None
 
 
+@asking
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means of `output_size` windows that cover (N, C, L).
 
@@ -265,6 +267,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     return _ops.adaptive_avg_pool(input, _output_size(input, output_size, 1))
 
 
+@asking
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means of windows that cover (N, C, H, W); None keeps a size."""
     return _ops.adaptive_avg_pool(input, _output_size(input, output_size, 2))
@@ -281,6 +284,7 @@ def _adaptive_max(n: int, input: Tensor, output_size: Any, return_indices: bool)
     return tuple(both) if return_indices else both[0]
 
 
+@asking
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of `output_size` windows that cover (N, C, L); with `return_indices` also positions.
 
@@ -291,6 +295,7 @@ def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = 
     return _adaptive_max(1, input, output_size, return_indices)
 
 
+@asking
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """Maxima of windows that cover (N, C, H, W); None keeps a size."""
     return _adaptive_max(2, input, output_size, return_indices)
@@ -302,6 +307,7 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
     return _adaptive_max(3, input, output_size, return_indices)
 
 
+@asking
 def adaptive_max_pool1d_with_indices(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -309,6 +315,7 @@ def adaptive_max_pool1d_with_indices(
     return _adaptive_max(1, input, output_size, True)
 
 
+@asking
 def adaptive_max_pool2d_with_indices(
     input: Tensor, output_size: Any, return_indices: bool = False
 ) -> tuple[Tensor, Tensor]:
@@ -338,6 +345,7 @@ def _lp(
     return (eg.sign(mean) * eg.relu(eg.abs(mean))).mul(math.prod(kernel)).pow(1.0 / norm_type)
 
 
+@asking
 def lp_pool1d(
     input: Tensor,
     norm_type: float,
@@ -354,6 +362,7 @@ def lp_pool1d(
     return _lp(1, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@asking
 def lp_pool2d(
     input: Tensor,
     norm_type: float,
@@ -365,6 +374,7 @@ def lp_pool2d(
     return _lp(2, input, norm_type, kernel_size, stride, ceil_mode)
 
 
+@asking
 def lp_pool3d(
     input: Tensor,
     norm_type: float,

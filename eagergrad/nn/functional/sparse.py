@@ -5,6 +5,7 @@ from __future__ import annotations
 import eagergrad as eg
 from eagergrad import Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
 
 __all__ = ["embedding", "embedding_bag"]
 
@@ -56,6 +57,7 @@ def embedding(
     return _ops.embedding(input, weight, row, scale_grad_by_freq, sparse)
 
 
+@asking
 def embedding_bag(
     input: Tensor,
     weight: Tensor,

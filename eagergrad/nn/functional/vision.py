@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import operator
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import eagergrad as eg
 from eagergrad import _C, Tensor
 from eagergrad._C import ops as _ops
+from eagergrad.tensor.out import asking
+from eagergrad.tensor.warn import warn
 
 __all__ = [
     "affine_grid",
@@ -84,6 +85,7 @@ def _check_dims(input: Tensor, mode: str, antialias: bool) -> None:
         )
 
 
+@asking
 def interpolate(
     input: Tensor,
     size: Any = None,
@@ -131,6 +133,7 @@ def interpolate(
     return _ops.upsample(input, sizes, factors, kind, bool(align_corners), antialias)
 
 
+@asking
 def upsample(
     input: Tensor,
     size: Any = None,
@@ -139,30 +142,26 @@ def upsample(
     align_corners: bool | None = None,
 ) -> Tensor:
     """The old name of interpolate."""
-    warnings.warn(
-        "nn.functional.upsample is deprecated, use nn.functional.interpolate", stacklevel=2
-    )
+    warn("nn.functional.upsample is deprecated, use nn.functional.interpolate")
     return interpolate(input, size, scale_factor, mode, align_corners)
 
 
+@asking
 def upsample_nearest(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
     """interpolate with mode='nearest'."""
-    warnings.warn(
-        "nn.functional.upsample_nearest is deprecated, use nn.functional.interpolate", stacklevel=2
-    )
+    warn("nn.functional.upsample_nearest is deprecated, use nn.functional.interpolate")
     return interpolate(input, size, scale_factor, mode="nearest")
 
 
+@asking
 def upsample_bilinear(input: Tensor, size: Any = None, scale_factor: Any = None) -> Tensor:
     """interpolate with mode='bilinear' and aligned corners."""
-    warnings.warn(
-        "nn.functional.upsample_bilinear is deprecated, use nn.functional.interpolate", stacklevel=2
-    )
+    warn("nn.functional.upsample_bilinear is deprecated, use nn.functional.interpolate")
     return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
 
 
 def _warn_corners(name: str) -> None:
-    warnings.warn(f"{name}: align_corners defaults to False; say which is meant", stacklevel=3)
+    warn(f"{name}: align_corners defaults to False; say which is meant")
 
 
 def grid_sample(
@@ -201,6 +200,7 @@ def _axis(n: int, like: Tensor, align_corners: bool) -> Tensor:
     return line if align_corners else line * ((n - 1) / n)
 
 
+@asking
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
     """Sampling positions of affine maps theta (N, 2, 3) for size (N, C, H, W), or (N, 3, 4) and 5 sizes.
 
