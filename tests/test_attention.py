@@ -415,3 +415,14 @@ def test_programs_put_the_blocks_together_themselves():
     plain.load_state_dict(layer.state_dict())
     tgt, memory = eg.randn(4, 3, 8), eg.randn(5, 3, 8)
     assert eg.equal(layer(tgt, memory), plain(tgt, memory))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("queries, keys, features", [(3, 4, 0), (3, 0, 4), (0, 0, 3)])
+def test_dropout_in_attention_without_features_or_keys(queries, keys, features, causal):
+    q, k = eg.zeros(2, queries, features), eg.zeros(2, keys, features)
+    v = eg.zeros(2, keys, 5, requires_grad=True)
+    y = F.scaled_dot_product_attention(q, k, v, dropout_p=0.5, is_causal=causal)
+    y.sum().backward()
+    assert y.tolist() == eg.zeros(2, queries, 5).tolist()
+    assert v.grad.shape == v.shape

@@ -94,6 +94,19 @@ def test_adaptive_pools(dims, size):
     both(lambda f, x: getattr(f, f"adaptive_max_pool{dims}d")(x, size, return_indices=True), x)
 
 
+@pytest.mark.parametrize("dims", [1, 2, 3])
+def test_adaptive_pools_of_no_channels(dims):
+    alone, batch = eg.ones(0, *(4,) * dims), eg.ones(2, 0, *(4,) * dims)
+    for kind in ("avg", "max"):
+        pool = getattr(F, f"adaptive_{kind}_pool{dims}d")
+        assert pool(alone, 2).shape == (0, *(2,) * dims)
+        if kind == "avg" and dims < 3:
+            assert pool(batch, 2).shape == (2, 0, *(2,) * dims)
+        else:
+            with pytest.raises(RuntimeError, match="other than the batch should not be empty"):
+                pool(batch, 2)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_long_windows_and_strides(dtype):
     x = draw(2, 3, 150).astype(dtype)

@@ -104,12 +104,11 @@ Windows windows(const char* op, int64_t dims, const Dims& kernel, const std::opt
   return w;
 }
 
-void check_input(const char* op, const Tensor& x, int64_t dims) {
-  EG_CHECK_VALUE(x.dim() > dims || std::strncmp(op, "adaptive", 8) != 0, "[", op,
-                 "] Input dimension should be at least ", dims + 1, ", got shape ", x.sizes());
+// The dimensions from `filled` on hold something; by default all but the batch do.
+void check_input(const char* op, const Tensor& x, int64_t dims, int64_t filled = -1) {
   EG_CHECK(x.dim() == dims + 1 || x.dim() == dims + 2, "[", op, "] expected a ", dims + 1,
            "-d (unbatched) or ", dims + 2, "-d (batched) input, got shape ", x.sizes());
-  for (int64_t i = x.dim() == dims + 2 ? 1 : 0; i < x.dim(); ++i) {
+  for (int64_t i = filled < 0 ? x.dim() - dims - 1 : filled; i < x.dim(); ++i) {
     EG_CHECK(x.size(i) > 0, "[", op,
              "] dimensions other than the batch should not be empty, got shape ", x.sizes());
   }
@@ -272,8 +271,12 @@ std::tuple<Tensor, Tensor> max_pool_with_indices(const Tensor& x, const Dims& ke
   return {y, indices};
 }
 
-void check_output_size(const char* op, const Tensor& x, const Dims& size) {
-  check_input(op, x, int64_t(size.size()));
+// No planes are pooled as PyTorch does it: `filled` as above.
+void check_output_size(const char* op, const Tensor& x, const Dims& size, int64_t filled) {
+  const int64_t dims = int64_t(size.size());
+  EG_CHECK_VALUE(x.dim() > dims, "[", op, "] Input dimension should be at least ", dims + 1,
+                 ", got shape ", x.sizes());
+  check_input(op, x, dims, filled);
   for (int64_t n : size)
     EG_CHECK(n >= 0, "[", op, "] output sizes should not be negative, got ", size);
 }
@@ -281,7 +284,7 @@ void check_output_size(const char* op, const Tensor& x, const Dims& size) {
 std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) {
   check_floating("adaptive_max_pool", x);
   const int64_t dims = static_cast<int64_t>(size.size());
-  check_output_size("adaptive_max_pool", x, size);
+  check_output_size("adaptive_max_pool", x, size, 1);
   Dims out = x.sizes();
   bool any = true;
   TableKey key{1, dims};
@@ -398,7 +401,7 @@ Tensor avg_pool(const Tensor& x, const Dims& kernel, const std::optional<Dims>& 
 
 Tensor adaptive_avg_pool(const Tensor& x, const Dims& size) {
   const int64_t dims = static_cast<int64_t>(size.size());
-  check_output_size("adaptive_avg_pool", x, size);
+  check_output_size("adaptive_avg_pool", x, size, size.size() < 3 ? x.dim() - size.size() : 1);
   check_floating("adaptive_avg_pool", x);
   if (std::all_of(size.begin(), size.end(), [](int64_t n) { return n == 1; })) {
     Dims last;

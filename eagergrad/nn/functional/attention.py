@@ -69,11 +69,11 @@ def _with_dropout(
     if enable_gqa:
         times = query.shape[-3] // key.shape[-3]
         key, value = (t.repeat_interleave(times, -3) for t in (key, value))
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
+    factor = 1 / math.sqrt(max(query.shape[-1], 1)) if scale is None else scale
     scores = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         mask = eg.ones(*scores.shape[-2:], dtype=eg.bool, device=scores.device).tril()
-    if mask is None:
+    if mask is None or key.shape[-2] == 0:
         weights = softmax(scores, -1)
     else:
         weights = _masked_softmax(scores, mask)
