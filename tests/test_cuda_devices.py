@@ -45,6 +45,41 @@ def test_a_device_is_chosen_by_name_block_and_call():
     assert eg.cuda.current_device() == 1 and eg.randn(2, device="cuda").device.index == 1
     with pytest.raises(RuntimeError, match="cuda:2 was asked for, and there are 2 GPUs"):
         eg.zeros(1, device="cuda:2")
+    from eagergrad import _C
+    for number in (2, -1, 258):
+        with pytest.raises(RuntimeError, match=f"cuda:{number} was asked for, and there are 2 GPUs"):
+            _C.cuda_synchronize(number)
+    """)
+
+
+def test_a_gpu_that_was_not_started_is_named():
+    interpreter.run_code(
+        """
+from eagergrad import _C
+for call in (lambda: _C.cuda_synchronize(0), lambda: _C.set_active_device("cuda", 0)):
+    try:
+        call()
+    except RuntimeError as e:
+        assert "no GPU has been started" in str(e)
+    else:
+        raise AssertionError("went on without a GPU")
+""",
+        TESTS,
+    )
+
+
+def test_memory_of_others_that_cannot_be_is_refused():
+    on_two_gpus("""
+    class Forged:
+        dtype, device = "<f4", eg.device("cuda:0")
+        def __init__(self, shape, strides):
+            self.__cuda_array_interface__ = {
+                "shape": shape, "strides": strides, "typestr": "<f4", "data": (4096, False), "version": 3,
+            }
+    for shape, strides in [((2, 2), (2**61, 4)), ((2**40, 2**40), None), ((3,), (-4,)), ((-1,), None)]:
+        with pytest.raises((ValueError, RuntimeError)):
+            eg.as_tensor(Forged(shape, strides))
+    assert eg.as_tensor(Forged((0, 2**40), None)).shape == (0, 2**40)
     """)
 
 

@@ -140,6 +140,14 @@ static TensorList factorized(const char* name, const TensorList& inputs, bool fl
   return results;
 }
 
+// The GPU of that number. Raises before any is started, and where there is none of that number.
+static Device gpu(int number) {
+  const int gpus = cuda::driver().device_count;
+  EG_CHECK(number >= 0 && number < gpus, "invalid device ordinal: cuda:", number,
+           " was asked for, and there are ", gpus, " GPUs");
+  return {DeviceType::CUDA, static_cast<int8_t>(number)};
+}
+
 void add_cuda(py::module_& m) {
   factorized_elsewhere = &factorized;
   m.def("cuda_count", [] {
@@ -192,28 +200,32 @@ void add_cuda(py::module_& m) {
       },
       py::arg("dtype"), py::arg("strided") = false);
   // A tensor over device memory that `owner` keeps alive. Sizes and strides count elements.
-  m.def("from_device_memory",
-        [](size_t address, const std::vector<int64_t>& sizes, const std::vector<int64_t>& strides,
-           const py::object& dtype, int device, py::object owner, bool writable) {
-          DType t;
-          if (!as_dtype(dtype.ptr(), &t)) throw py::type_error("invalid dtype object");
-          if (sizes.size() != strides.size()) throw py::value_error("as many strides as sizes");
-          int64_t items = 1;
-          for (size_t i = 0; i < sizes.size(); ++i) {
-            if (strides[i] < 0) throw py::value_error("negative strides are not supported");
-            items = sizes[i] == 0 ? 0 : items ? items + (sizes[i] - 1) * strides[i] : 0;
-          }
-          const Device where{DeviceType::CUDA, static_cast<int8_t>(device)};
-          auto* kept = new py::object(std::move(owner));
-          Tensor whole = empty({0}, t, where);
-          whole->storage = Storage::borrow(reinterpret_cast<void*>(address),
-                                           size_t(items) * item_size(t), where, writable, [kept] {
-                                             const py::gil_scoped_acquire gil;
-                                             delete kept;
-                                           });
-          const Dims s(sizes.begin(), sizes.end()), st(strides.begin(), strides.end());
-          return py::reinterpret_steal<py::object>(wrap(alias(whole, s, st, 0)));
-        });
+  m.def("from_device_memory", [](size_t address, const std::vector<int64_t>& sizes,
+                                 const std::vector<int64_t>& strides, const py::object& dtype,
+                                 int device, py::object owner, bool writable) {
+    DType t;
+    if (!as_dtype(dtype.ptr(), &t)) throw py::type_error("invalid dtype object");
+    if (sizes.size() != strides.size()) throw py::value_error("as many strides as sizes");
+    const Device where = gpu(device);
+    int64_t last = 0;  // the furthest element
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      int64_t span;
+      EG_CHECK_VALUE(strides[i] >= 0, "negative strides are not supported");
+      EG_CHECK_VALUE(!__builtin_mul_overflow(sizes[i] - 1, strides[i], &span) &&
+                         !__builtin_add_overflow(last, span, &last) && last < (int64_t(1) << 59),
+                     "the array's strides reach beyond memory");
+    }
+    const size_t items = checked_numel(sizes) ? size_t(last) + 1 : 0;
+    auto* kept = new py::object(std::move(owner));
+    Tensor whole = empty({0}, t, where);
+    whole->storage = Storage::borrow(reinterpret_cast<void*>(address), items * item_size(t), where,
+                                     writable, [kept] {
+                                       const py::gil_scoped_acquire gil;
+                                       delete kept;
+                                     });
+    const Dims s(sizes.begin(), sizes.end()), st(strides.begin(), strides.end());
+    return py::reinterpret_steal<py::object>(wrap(alias(whole, s, st, 0)));
+  });
   m.def("cuda_reset_peak", &cuda::reset_peak_memory);
   m.def("cuda_record_stream", [](py::object tensor, size_t stream) {
     if (!is_tensor(tensor.ptr())) throw py::type_error("expected a Tensor");
@@ -225,10 +237,11 @@ void add_cuda(py::module_& m) {
   });
   m.def("cuda_empty_cache", [] { cuda::empty_cache(); });
   m.def("cuda_synchronize", [](int device) {
-    device_memory->synchronize(Device{DeviceType::CUDA, static_cast<int8_t>(device)});
+    const Device where = gpu(device);
+    device_memory->synchronize(where);
   });
   m.def("set_active_device", [](const std::string& type, int index) {
-    active_device = type == "cpu" ? Device{} : Device{DeviceType::CUDA, static_cast<int8_t>(index)};
+    active_device = type == "cpu" ? Device{} : gpu(index);
   });
 }
 
