@@ -345,8 +345,9 @@ Tensor sum(const Tensor& x, IntSpan dims, bool keepdim, std::optional<DType> dty
   const DType type = sum_type(x, dtype);
   const bool widens =
       is_reduced(x.dtype()) ? type == DType::Float32 : !x.is_floating() && type == DType::Int64;
-  return apply(Sum{wrap_dims(dims, x.dim()), keepdim, type, dims.empty()},
-               widens ? x : to(x, type));
+  Sum op{wrap_dims(dims, x.dim()), keepdim, type, dims.empty()};
+  return widens || (x.dtype() == type && !x.is_weak()) ? apply(std::move(op), x)
+                                                       : apply(std::move(op), to(x, type));
 }
 Tensor sum(const Tensor& x) { return sum(x, {}, false); }
 
@@ -418,7 +419,8 @@ EG_OP(
       const Dims dims = all_or(dim, x.dim());
       int64_t each = 1;
       for (int64_t d : dims) each *= x.sizes()[d];
-      const Terms absent{x.detach(), Unary::isnan, nullptr, {}, true};
+      const Tensor data = x.detach();
+      const Terms absent{data, Unary::isnan, nullptr, {}, true};
       OpDevice device("nanmean");
       device.add(x);
       const Tensor count =

@@ -176,7 +176,8 @@ static Tensor without(const Tensor& y, const Dims& dims) {
 }
 
 // Of t.a as it lies in memory, `order`: the result is brought back into the order of its dimensions.
-static Tensor reduce_in_memory(Reduce op, Terms t, const Dims& dims, const Dims& order, DType out) {
+static Tensor reduce_in_memory(Reduce op, const Terms& t, const Dims& dims, const Dims& order,
+                               DType out) {
   Dims sizes, strides, place(order.size()), moved, back, steps;
   for (size_t i = 0; i < order.size(); ++i) {
     sizes.push_back(t.a.size(order[i]));
@@ -184,8 +185,8 @@ static Tensor reduce_in_memory(Reduce op, Terms t, const Dims& dims, const Dims&
     place[size_t(order[i])] = int64_t(i);
   }
   for (int64_t d : dims) moved.push_back(place[size_t(d)]);
-  t.a = alias(t.a, sizes, strides, t.a.offset());
-  const Tensor y = reduce_terms(op, t, moved, true, out);
+  const Tensor a = alias(t.a, sizes, strides, t.a.offset());
+  const Tensor y = reduce_terms(op, {a, t.then, t.attributes, {}, t.counts}, moved, true, out);
   for (int64_t d : place) {
     back.push_back(y.size(d));
     steps.push_back(y.stride(d));
@@ -224,13 +225,12 @@ Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, D
   const Rows rows =
       host && t.a.numel() >= kScattered && are_neighbours(dims) ? rows_of(t.a) : Rows();
   const bool strips = host && t.a.numel() > 0 && (!(plain && t.a.dtype() == wanted) || rows.width);
-  const Tensor read = strips ? t.a : written(t, type, wanted);
-  const Dims order = memory_order(read, dims);
+  Tensor other;  // what is read, where t.a is not
+  if (!strips && !(plain && !t.counts && t.a.dtype() == wanted)) other = written(t, type, wanted);
+  const Dims order = memory_order(other.defined() ? other : t.a, dims);
   // Of rows apart from each other, the layout that they have once they are fetched.
-  const Layout l(rows.width
-                     ? alias(read, read.sizes(), contiguous_strides(read.sizes()), read.offset())
-                     : read,
-                 dims, order);
+  if (rows.width) other = alias(t.a, t.a.sizes(), contiguous_strides(t.a.sizes()), t.a.offset());
+  const Layout l(other.defined() ? other : t.a, dims, order);
   Tensor result = empty(keepdim ? l.kept : l.squeezed, reduced_type(op, wanted));
   if (strips && !rows.width && sums && wanted == DType::Float32 && plain && is_reduced(type) &&
       l.inner > 1) {
@@ -247,7 +247,8 @@ Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, D
     kernels<ReduceKernels>().reduce(op, wanted, l.data.raw(), result.raw(), l.outer, l.length,
                                     l.inner);
   }
-  return cast_data(result, out);
+  if (result.dtype() != out) return cast_data(result, out);
+  return result;
 }
 
 }  // namespace eg

@@ -8,7 +8,7 @@ namespace eg {
 
 // What is reduced: the elements of `a`, or `then` of each of them; or `then` of the differences a - b.
 struct Terms {
-  Tensor a;
+  const Tensor& a;
   Unary then = Unary::count;  // count: nothing
   const double* attributes = nullptr;
   Tensor b = {};        // a's shape and dtype
