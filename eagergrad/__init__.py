@@ -162,6 +162,7 @@ _interop.install(Tensor)
 _SUBMODULES = frozenset(
     [
         "accelerator",
+        "as_torch",
         "xpu",
         "profiler",
         "overrides",
@@ -200,6 +201,7 @@ _SUBMODULES = frozenset(
         "special",
         "storage",
         "testing",
+        "torch_version",
         "train",
         "utils",
         "version",

@@ -9,6 +9,7 @@ from eagergrad.tensor.layout import layout as _layout, memory_format as _memory_
 from eagergrad import accelerator as accelerator
 from eagergrad import amp as amp
 from eagergrad import array_api as array_api
+from eagergrad import as_torch as as_torch
 from eagergrad import autograd as autograd
 from eagergrad import backends as backends
 from eagergrad import compiler as compiler
@@ -44,6 +45,7 @@ from eagergrad import sparse as sparse
 from eagergrad import special as special
 from eagergrad import storage as storage
 from eagergrad import testing as testing
+from eagergrad import torch_version as torch_version
 from eagergrad import train as train
 from eagergrad import types as types
 from eagergrad import utils as utils

@@ -31,13 +31,15 @@ HASH_REGEX = re.compile(r"-([a-f0-9]*)\.")  # net-1a2b3c4d.pth names the start o
 _dir: str | None = None
 
 
+def _get_torch_home() -> str:
+    """``$TORCH_HOME``, else ``~/.cache/torch``: libraries ask for it under this name."""
+    cache = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
+    return os.path.expanduser(os.environ.get("TORCH_HOME", os.path.join(cache, "torch")))
+
+
 def get_dir() -> str:
     """Return the folder of the cache: `set_dir`'s, else ``$TORCH_HOME/hub``, else ``~/.cache/torch/hub``."""
-    if _dir is not None:
-        return _dir
-    cache = os.environ.get("XDG_CACHE_HOME", os.path.join("~", ".cache"))
-    home = os.environ.get("TORCH_HOME", os.path.join(cache, "torch"))
-    return os.path.join(os.path.expanduser(home), "hub")
+    return os.path.join(_get_torch_home(), "hub") if _dir is None else _dir
 
 
 def set_dir(d: str) -> None:

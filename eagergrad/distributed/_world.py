@@ -46,6 +46,9 @@ class ReduceOp(enum.Enum):
     BXOR = 7
 
 
+ReduceOp.RedOpType = ReduceOp  # type: ignore[attr-defined]  # the type of its members, as PyTorch names it
+
+
 reduce_op = ReduceOp
 
 
