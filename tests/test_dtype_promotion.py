@@ -251,3 +251,12 @@ def test_casts_of_float16_go_by_way_of_float32(other: str) -> None:
         assert eg.equal(part.to(getattr(eg, other)), part.float().to(getattr(eg, other)))
         back = part.to(getattr(eg, other))
         assert eg.equal(back.to(eg.float16), back.float().to(eg.float16))
+
+
+@pytest.mark.parametrize("dtype", [eg.float64, eg.float16])
+def test_results_are_cast_to_a_floating_out(dtype: eg.dtype) -> None:
+    x, out = eg.ones(2, 2), eg.zeros(2, 2, dtype=dtype)
+    assert eg.lerp(x, 3 * x, 0.5, out=out) is out and out.tolist() == [[2.0, 2.0]] * 2
+    assert eg.linalg.matrix_power(x, 2, out=out) is out and out.tolist() == [[2.0, 2.0]] * 2
+    with pytest.raises(RuntimeError, match="can't be cast"):
+        eg.lerp(x, x, 0.5, out=eg.zeros(2, 2, dtype=eg.int64))

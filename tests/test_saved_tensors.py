@@ -306,3 +306,34 @@ def test_dividing_in_place_by_what_needs_a_gradient():
     x.div_(norm)
     x.sum().backward()
     assert norm.grad.item() == -1.5
+
+
+WRITES = {  # what backward does not read: which of x, weight and bias, or the result
+    "glu": (lambda x, w, b: eg.nn.functional.glu(x), "result"),
+    "batch_norm": (lambda x, w, b: eg.nn.functional.batch_norm(x, None, None, w, b, True), 2),
+    "batch_norm at evaluation": (
+        lambda x, w, b: eg.nn.functional.batch_norm(x, eg.zeros(4), eg.ones(4), w, b),
+        2,
+    ),
+    "group_norm": (lambda x, w, b: eg.nn.functional.group_norm(x, 2, w, b), 2),
+    "layer_norm": (lambda x, w, b: eg.nn.functional.layer_norm(x, (4,), w, b), 2),
+}
+
+
+@pytest.mark.parametrize("name", WRITES)
+def test_what_backward_does_not_read_may_be_written(name):
+    f, target = WRITES[name]
+
+    def gradients(write):
+        x = eg.arange(12.0).view(3, 4).sin().requires_grad_()
+        leaves = [x, *(eg.ones(4, requires_grad=True) for _ in range(2))]
+        given = [t * 1 for t in leaves]
+        y = f(*given)
+        loss = (y * 1).square().sum()
+        if write:
+            (y if target == "result" else given[target]).mul_(2)
+        return eg.autograd.grad(loss, leaves, allow_unused=True)
+
+    for written, plain in zip(gradients(True), gradients(False), strict=True):
+        assert (written is None) == (plain is None)
+        assert written is None or written.tolist() == plain.tolist()

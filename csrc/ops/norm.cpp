@@ -80,13 +80,12 @@ struct Composed {
   }
 };
 
-// Hands out what the engine asked for, in the shapes of the inputs.
-Tensors collect(Context& ctx, const Gradients& all, const Tensor& x, const Tensor& weight,
-                const Tensor& bias) {
+// Hands out what the engine asked for, in the shapes of the inputs; `shape` is weight's and bias's.
+Tensors collect(Context& ctx, const Gradients& all, const Tensor& x, const Dims& shape) {
   Tensors out(3);
   if (ctx.needs(0)) out[0] = reshape(all.x, x.sizes());
-  if (ctx.needs(1)) out[1] = reshape(all.weight, weight.sizes());
-  if (ctx.needs(2)) out[2] = reshape(all.bias, bias.sizes());
+  if (ctx.needs(1)) out[1] = reshape(all.weight, shape);
+  if (ctx.needs(2)) out[2] = reshape(all.bias, shape);
   return out;
 }
 
@@ -96,6 +95,7 @@ template <bool Center>
 struct RowNorm {
   static constexpr const char* name = Center ? "LayerNorm" : "RMSNorm";
   std::string title() const { return Center ? "NativeLayerNorm" : "Mul"; }
+  Dims shape;
   int64_t rows, n;
   double eps;
 
@@ -105,16 +105,16 @@ struct RowNorm {
     Tensor y = empty(x.sizes(), element), mean = empty({rows}, t), rstd = empty({rows}, t);
     kernels<NormKernels>().row_forward(element, rows, n, Center, eps, in.raw(), raw_or_null(w),
                                        raw_or_null(b), y.raw(), mean.raw(), rstd.raw());
-    for (const Tensor& s : {x, weight, bias, mean, rstd}) ctx.save(s);
+    for (const Tensor& s : {x, weight, mean, rstd}) ctx.save(s);
     return cast_data(y, x.dtype());
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
-    const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
+    const Tensor x = ctx.saved(0), weight = ctx.saved(1);
     const DType t = compute_dtype(x.dtype());
     if (grad_enabled())
       return collect(ctx, Composed{{{rows, n}, {1}, {1, n}}, t, Center, eps}(g, x, weight), x,
-                     weight, bias);
+                     shape);
     const DType element = x.dtype();
     const Tensor in = ready(x, element), w = ready(weight, t), gs = ready(g, element);
     Gradients all;
@@ -123,10 +123,10 @@ struct RowNorm {
     if (ctx.needs(2)) all.bias = empty({n}, t);
     const auto& k = kernels<NormKernels>();
     const Tensor scratch = empty({k.row_scratch(rows, n)}, t);
-    k.row_backward(element, rows, n, Center, gs.raw(), in.raw(), raw_or_null(w), ctx.saved(3).raw(),
-                   ctx.saved(4).raw(), raw_or_null(all.x), raw_or_null(all.weight),
+    k.row_backward(element, rows, n, Center, gs.raw(), in.raw(), raw_or_null(w), ctx.saved(2).raw(),
+                   ctx.saved(3).raw(), raw_or_null(all.x), raw_or_null(all.weight),
                    raw_or_null(all.bias), scratch.raw());
-    return collect(ctx, all, x, weight, bias);
+    return collect(ctx, all, x, shape);
   }
 };
 
@@ -155,7 +155,7 @@ Tensor row_norm(const Tensor& x, const Dims& shape, const Tensor& weight, const 
                 double eps) {
   const int64_t n = check_rows(Center ? "layer_norm" : "rms_norm", x, shape, weight, bias);
   const int64_t rows = n > 0 ? x.numel() / n : 0;
-  return apply(RowNorm<Center>{rows, n, eps}, x, weight, bias);
+  return apply(RowNorm<Center>{shape, rows, n, eps}, x, weight, bias);
 }
 
 // ---- channels: batch norm (Ioffe & Szegedy 2015), group norm (Wu & He 2018) ---------------------------------------------
@@ -259,24 +259,24 @@ struct GroupNorm {
     const Tensor in = ready(x, element), mean = empty(each, t), var = empty(each, t),
                  rstd = empty(each, t);
     const Tensor y = normalise(s, in, false, mean, var, eps, weight, bias, rstd);
-    for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
+    for (const Tensor& saved : {x, weight, mean, rstd}) ctx.save(saved);
     return as_lies(x, y);
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
-    const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
+    const Tensor x = ctx.saved(0), weight = ctx.saved(1);
     const ChannelStats s = stats(x);
     const DType element = s.channels.dtype, t = compute_dtype(element);
     if (grad_enabled()) {
       const int64_t each = x.size(1) / groups;
       const Layout layout{
           {x.size(0), groups, each, s.channels.inner}, {2, 3}, {1, groups, each, 1}};
-      return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
+      return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, {x.size(1)});
     }
     return collect(ctx,
                    channel_backward(s, false, ctx.needs(0), ready(g, element), ready(x, element),
-                                    ctx.saved(3), ctx.saved(4), weight),
-                   x, weight, bias);
+                                    ctx.saved(2), ctx.saved(3), weight),
+                   x, {x.size(1)});
   }
 };
 
@@ -318,30 +318,30 @@ struct BatchNorm {
     const bool learns = training && x.numel() > 0;
     const Tensor y = normalise(s, in, !training, mean, var, eps, weight, bias, rstd,
                                learns ? running : Running());
-    for (const Tensor& saved : {x, weight, bias, mean, rstd}) ctx.save(saved);
+    for (const Tensor& saved : {x, weight, mean, rstd}) ctx.save(saved);
     const Tensor out = cast_data(y, x.dtype());
     return last ? channels_moved(out, x.dim() - 1, 1) : out;
   }
 
   Tensors backward(Context& ctx, const Tensor& g) {
-    const Tensor x = ctx.saved(0), weight = ctx.saved(1), bias = ctx.saved(2);
+    const Tensor x = ctx.saved(0), weight = ctx.saved(1);
     const ChannelStats s = stats(x);
     const DType element = s.channels.dtype, t = compute_dtype(element);
     if (grad_enabled()) {
       const Layout layout{{x.size(0), x.size(1), inner_of(x)}, {0, 2}, {1, x.size(1), 1}};
       if (training)
-        return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, weight, bias);
-      return collect(ctx, composed_fixed(layout, g, x, weight, ctx.saved(3), ctx.saved(4)), x,
-                     weight, bias);
+        return collect(ctx, Composed{layout, t, true, eps}(g, x, weight), x, {x.size(1)});
+      return collect(ctx, composed_fixed(layout, g, x, weight, ctx.saved(2), ctx.saved(3)), x,
+                     {x.size(1)});
     }
     const bool last = channels_last(x);
     const auto rows = [&](const Tensor& t) {
       return ready(last ? channels_moved(t, 1, t.dim() - 1) : t, element);
     };
-    Gradients all = channel_backward(s, !training, ctx.needs(0), rows(g), rows(x), ctx.saved(3),
-                                     ctx.saved(4), weight);
+    Gradients all = channel_backward(s, !training, ctx.needs(0), rows(g), rows(x), ctx.saved(2),
+                                     ctx.saved(3), weight);
     if (last && all.x.defined()) all.x = channels_moved(all.x, x.dim() - 1, 1);
-    return collect(ctx, std::move(all), x, weight, bias);
+    return collect(ctx, std::move(all), x, {x.size(1)});
   }
 
   static Gradients composed_fixed(const Layout& layout, const Tensor& g_in, const Tensor& x_in,

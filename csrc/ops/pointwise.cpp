@@ -368,7 +368,7 @@ EG_OP(
     +[](const Tensor& input, const Operand& end, const Operand& weight) {
       return lerp(input, end, weight);
     },
-    "lerp(input, end, weight)", "input + weight * (end - input)", kExact & ~kInplace)
+    "lerp(input, end, weight)", "input + weight * (end - input)", kOutCasts)
 EG_OP(
     +[](const Tensor& input, const Operand& end, const Operand& weight) {
       ternary_(Ternary::lerp, input, end, weight);

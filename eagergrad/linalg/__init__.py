@@ -633,7 +633,7 @@ def _real_eig(A: Any, vectors: bool) -> tuple[Any, Any]:
 # -- functions of matrices -----------------------------------------------------------------------------
 
 
-@with_out
+@with_out(casts=True)
 def matrix_power(A: Any, n: int, *, out: Any = None) -> Any:
     """The n-th power of square matrices; negative n inverts."""
     if n < 0 or A.dim() < 2 or A.shape[-1] != A.shape[-2]:
