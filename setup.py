@@ -75,6 +75,9 @@ PLAIN_LOOPS = ("binary", "unary")
 NO_NARROW_RESTS = ["--param", "vect-epilogues-nomask=0"]
 # No faster with AVX-512 than with AVX2: not compiled for it, where both are.
 NARROW = ("ctc", "index", "shape", "vision")
+# What an exception cannot pass through needs no tables to unwind it: most kernels. GCC leaves those out only where it writes the
+# tables itself; debuggers then guess there.
+NO_IDLE_TABLES = ["-fno-asynchronous-unwind-tables", "-fno-dwarf2-cfi-asm"]
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)
 IS_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -195,6 +198,9 @@ class Toolchain:
         else:
             optimize = ["-O3"]
         flags = [*self.base, *optimize, *KERNEL_FLAGS, f"-DEG_ISA_LEVEL={level}"]
+        debug = self.sanitize or enabled("EAGERGRAD_BUILD_DEBUG")
+        if not debug and self.accepts(*NO_IDLE_TABLES):
+            flags += NO_IDLE_TABLES
         if level:
             flags += [f"-march=x86-64-v{level}"]
         if IS_X86_64 and IS_GLIBC:
