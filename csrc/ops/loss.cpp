@@ -66,6 +66,8 @@ struct Targets {
     classes = settled;
   }
   int64_t rows() const { return classes.numel(); }
+  // Whether the host knows that no row is ignored.
+  bool whole() const { return !kept.defined() && ignored == 0; }
   // The mean of losses that are 0 where the target is ignored.
   Tensor mean_of(const Tensor& losses) const {
     const DType wide = is_reduced(losses.dtype()) ? DType::Float32 : losses.dtype();
@@ -74,7 +76,7 @@ struct Targets {
   // Whether each row counts.
   Tensor present() const { return ne(classes, Tensor(Scalar(ignore))); }
   // A class for every row, 0 where it is ignored.
-  Tensor safe() const { return where(present(), classes, Tensor(0)); }
+  Tensor safe() const { return whole() ? classes : where(present(), classes, Tensor(0)); }
   // What lines have in their class's place; classes: one for each line.
   Tensor picked(const Tensor& lines, const Tensor& classes) const {
     Dims one = lines.sizes();
@@ -84,7 +86,11 @@ struct Targets {
   // Weight of each row, 0 for ignored ones.
   Tensor weights(const std::optional<Tensor>& table, DType t) const {
     if (!table) return cast_data(present(), t);
-    return where(present(), index_select(cast_data(table->detach(), t), 0, safe()), Tensor(0.0));
+    return counted(index_select(cast_data(table->detach(), t), 0, safe()));
+  }
+  // The values of the rows, 0 for ignored ones even where they are infinite.
+  Tensor counted(const Tensor& values) const {
+    return whole() ? values : where(present(), values, Tensor(0.0));
   }
 };
 
@@ -263,7 +269,7 @@ Tensor cross_entropy(const Tensor& input, const Tensor& target, std::optional<Te
   Tensor y;
   if (!weight && t.kept.defined() && reduction == "mean")
     y = t.mean_of(losses);
-  else if (!weight && t.ignored == 0 && t.rows() > 0)
+  else if (!weight && t.whole() && t.rows() > 0)
     y = reduced(losses, reduction);
   else
     y = weighted(losses, t.weights(weight, dtype), reduction);
@@ -283,12 +289,11 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, std::optional<Tensor>
   const Classes c("nll_loss", input, target);
   check_weight("nll_loss", weight, input, c.count);
   const Targets t("nll_loss", input, target, c.count, ignore_index);
-  if (!weight && !t.kept.defined() && t.ignored == 0 && t.rows() > 0) {
-    return c.finished(neg(reduced(t.picked(c.lines, t.classes), reduction)), reduction);
-  }
-  // An ignored row counts 0 even where its log-probability is infinite.
-  const Tensor finite = where(t.present(), neg(t.picked(c.lines, t.safe())), Tensor(0.0));
-  return c.finished(weighted(finite, t.weights(weight, input.dtype()), reduction), reduction);
+  const Tensor picked = t.picked(c.lines, t.safe());
+  if (!weight && t.whole() && t.rows() > 0)
+    return c.finished(neg(reduced(picked, reduction)), reduction);
+  const Tensor losses = t.counted(neg(picked));
+  return c.finished(weighted(losses, t.weights(weight, input.dtype()), reduction), reduction);
 }
 EG_OP(&nll_loss, "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')",
       "Negative log-likelihood of log-probabilities.", kInternal)
