@@ -14,7 +14,7 @@ from eagergrad import nn
 @pytest.mark.parametrize(
     "path",
     """functional overrides storage hub jit.annotations mps xpu cpu cuda.nvtx nn.grad nn.utils.prune nn.modules.pixelshuffle utils.benchmark
-    utils.model_zoo _utils""".split(),
+    utils.model_zoo _utils cuda.amp.grad_scaler cuda.amp.autocast_mode""".split(),
 )
 def test_path_is_importable_and_an_attribute(path: str) -> None:
     module = importlib.import_module(f"eagergrad.{path}")

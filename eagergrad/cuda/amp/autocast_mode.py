@@ -1,4 +1,4 @@
-"""The older names of mixed precision on a GPU: `amp.autocast("cuda")` and `amp.GradScaler("cuda")`."""
+"""`amp.autocast` and its decorators for "cuda"."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import eagergrad as eg
 from eagergrad import amp
 from eagergrad.amp import of_device
 
-__all__ = ["GradScaler", "autocast", "custom_bwd", "custom_fwd"]
+__all__ = ["autocast", "custom_bwd", "custom_fwd"]
 
 custom_bwd = functools.partial(amp.custom_bwd, device_type="cuda")
 
@@ -24,9 +24,3 @@ class autocast(of_device.autocast):
     """`amp.autocast("cuda", ...)`."""
 
     _device_type, _dtype = "cuda", eg.float16
-
-
-class GradScaler(of_device.GradScaler):
-    """`amp.GradScaler("cuda", ...)`."""
-
-    _device_type = "cuda"
