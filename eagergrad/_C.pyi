@@ -345,7 +345,7 @@ class TensorBase:
     def heaviside_(self, values: Tensor) -> Tensor: ...
     def histc(self, bins: _int = 100, min: _float = 0, max: _float = 0) -> Tensor: r"""Counts in bins of equal width between min and max (of the data, if both are equal)."""
     @overload
-    def histogram(self, bins: _int, *, range: _float | Sequence[_float] | None = None, weight: Tensor | None = None, density: _bool = False) -> tuple[Tensor, Tensor]: r"""Counts, weights or densities in so many bins of equal width, and the edges of the bins."""
+    def histogram(self, bins: _int = 100, *, range: _float | Sequence[_float] | None = None, weight: Tensor | None = None, density: _bool = False) -> tuple[Tensor, Tensor]: r"""Counts, weights or densities in so many bins of equal width, and the edges of the bins."""
     @overload
     def histogram(self, bins: Tensor, *, weight: Tensor | None = None, density: _bool = False) -> tuple[Tensor, Tensor]: ...
     @overload

@@ -578,7 +578,7 @@ def heaviside_(input: Tensor, other: Tensor | complex) -> Tensor: r"""In-place v
 def heaviside_(input: Tensor, values: Tensor) -> Tensor: ...
 def histc(input: Tensor, bins: _int = 100, min: _float = 0, max: _float = 0, *, out: Any = None) -> Tensor: r"""Counts in bins of equal width between min and max (of the data, if both are equal)."""
 @overload
-def histogram(input: Tensor, bins: _int, *, range: _float | Sequence[_float] | None = None, weight: Tensor | None = None, density: _bool = False, out: Any = None) -> tuple[Tensor, Tensor]: r"""Counts, weights or densities in so many bins of equal width, and the edges of the bins."""
+def histogram(input: Tensor, bins: _int = 100, *, range: _float | Sequence[_float] | None = None, weight: Tensor | None = None, density: _bool = False, out: Any = None) -> tuple[Tensor, Tensor]: r"""Counts, weights or densities in so many bins of equal width, and the edges of the bins."""
 @overload
 def histogram(input: Tensor, bins: Tensor, *, weight: Tensor | None = None, density: _bool = False, out: Any = None) -> tuple[Tensor, Tensor]: ...
 @overload

@@ -667,7 +667,7 @@ EG_OP(&histc, "histc(input, bins=100, min=0, max=0)",
 )",
       kOut)
 EG_OP(&histogram,
-      "histogram(input, bins, *, range=None, weight=None, density=False) -> (hist, bin_edges)",
+      "histogram(input, bins=100, *, range=None, weight=None, density=False) -> (hist, bin_edges)",
       "Counts, weights or densities in so many bins of equal width, and the edges of the bins.",
       kOut)
 EG_OP(&histogram_edges,
