@@ -187,6 +187,14 @@ MISTAKES = {
         lambda: eg.cat(R(2, 3)),
         "cat(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor",
     ),
+    "what is no tensor in a list of tensors": (
+        lambda: eg.cat([R(2), "a"]),
+        "cat(): argument 'tensors' (position 1) must be tuple of Tensors, but found element of type str at pos 1",
+    ),
+    "a float in a shape": (
+        lambda: R(4).reshape([2, 2.0]),
+        "reshape(): argument 'shape' (position 2) must be tuple of ints, but found element of type float at pos 1",
+    ),
     "features of a recurrent layer": (
         lambda: net(nn.LSTM(5, 8))(R(7, 2, 4)),
         "input.size(-1) must be equal to input_size. Expected 5, got 4 in an input of shape [7, 2, 4]\n"

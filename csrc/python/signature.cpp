@@ -131,14 +131,6 @@ std::string Signature::text() const {
 
 // --- matching ----------------------------------------------------------------------------------------------------------
 
-static bool is_ints(PyObject* o) {
-  if (is_index(o)) return true;
-  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
-  const Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
-  for (Py_ssize_t i = 0; i < n; ++i)
-    if (!is_index(PySequence_Fast_GET_ITEM(o, i))) return false;
-  return true;
-}
 static bool is_real(PyObject* o) {
   if (PyFloat_Check(o) || PyLong_Check(o)) return true;
   if (is_tensor(o)) {
@@ -147,12 +139,30 @@ static bool is_real(PyObject* o) {
   }
   return is_number(o);
 }
-static bool is_sequence(PyObject* o, bool (*item)(PyObject*)) {
-  if (!PyTuple_Check(o) && !PyList_Check(o)) return false;
-  const Py_ssize_t n = PySequence_Fast_GET_SIZE(o);
-  for (Py_ssize_t i = 0; i < n; ++i)
-    if (!item(PySequence_Fast_GET_ITEM(o, i))) return false;
-  return true;
+static bool is_sequence(PyObject* o) { return PyTuple_Check(o) || PyList_Check(o); }
+
+// Where the first item stands that a sequence of this kind cannot hold, -1 if there is none.
+static Py_ssize_t first_misfit(ArgKind kind, PyObject* sequence) {
+  const Py_ssize_t n = PySequence_Fast_GET_SIZE(sequence);
+  for (Py_ssize_t k = 0; k < n; ++k) {
+    PyObject* item = PySequence_Fast_GET_ITEM(sequence, k);
+    bool good = false;
+    switch (kind) {
+      case ArgKind::TensorList:
+        good = is_tensor(item) || is_array(item);
+        break;
+      case ArgKind::IndexList:
+        good = is_tensor(item) || is_array(item) || item == Py_None;
+        break;
+      case ArgKind::Ints:
+        good = is_index(item);
+        break;
+      default:
+        good = is_real(item);
+    }
+    if (!good) return k;
+  }
+  return -1;
 }
 
 static bool fits(const ArgType& type, PyObject* o) {
@@ -163,10 +173,8 @@ static bool fits(const ArgType& type, PyObject* o) {
     case ArgKind::Operand:
       return is_tensor(o) || is_number(o) || is_array(o);
     case ArgKind::TensorList:
-      return is_sequence(o, [](PyObject* i) { return is_tensor(i) || is_array(i); });
     case ArgKind::IndexList:
-      return is_sequence(o,
-                         [](PyObject* i) { return is_tensor(i) || is_array(i) || i == Py_None; });
+      return is_sequence(o) && first_misfit(type.kind, o) < 0;
     case ArgKind::Int:
       return is_index(o);
     case ArgKind::Float:
@@ -176,9 +184,9 @@ static bool fits(const ArgType& type, PyObject* o) {
     case ArgKind::Bool:
       return PyBool_Check(o) || (is_number(o) && !PyFloat_Check(o) && !PyLong_Check(o));
     case ArgKind::Ints:
-      return is_ints(o);
+      return is_index(o) || (is_sequence(o) && first_misfit(type.kind, o) < 0);
     case ArgKind::Floats:
-      return is_real(o) || is_sequence(o, is_real);
+      return is_real(o) || (is_sequence(o) && first_misfit(type.kind, o) < 0);
     case ArgKind::DType: {
       DType t;
       return as_dtype(o, &t);
@@ -213,6 +221,21 @@ constexpr const char* kOtherNames[][2] = {
 
 static bool holds_tensor(PyObject* o) {
   return PyTuple_Check(o) && PyTuple_GET_SIZE(o) > 0 && is_tensor(PyTuple_GET_ITEM(o, 0));
+}
+
+static std::string what_came(const ArgType& type, PyObject* o) {
+  const ArgKind k = type.kind;
+  const bool sequence_wanted = k == ArgKind::TensorList || k == ArgKind::IndexList ||
+                               k == ArgKind::Ints || k == ArgKind::Floats;
+  if (sequence_wanted && is_sequence(o)) {
+    const Py_ssize_t at = first_misfit(k, o);
+    PyObject* item = PySequence_Fast_GET_ITEM(o, at);
+    return str("but found element of type ", Py_TYPE(item)->tp_name, " at pos ", at);
+  }
+  const bool pair = k == ArgKind::Tensor && holds_tensor(o);
+  return str(
+      "not ", Py_TYPE(o)->tp_name,
+      pair ? " of tensors. Hint: pass one of them; recurrent layers return (output, state)" : "");
 }
 
 bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwvalues,
@@ -289,12 +312,8 @@ bool Signature::match(PyObject* const* args, Py_ssize_t n, PyObject* const* kwva
       out[i] = p.default_value.get();
     } else if (!fits(p.type, out[i]) && out[i] != p.default_value.get()) {
       if (why)
-        *why =
-            str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' (position ", i + 1,
-                ") must be ", kind_name(p.type.kind), ", not ", Py_TYPE(out[i])->tp_name,
-                p.type.kind == ArgKind::Tensor && holds_tensor(out[i])
-                    ? " of tensors. Hint: pass one of them; recurrent layers return (output, state)"
-                    : "");
+        *why = str(name_, "(): argument '", PyUnicode_AsUTF8(p.name.get()), "' (position ", i + 1,
+                   ") must be ", kind_name(p.type.kind), ", ", what_came(p.type, out[i]));
       return false;
     }
   }
