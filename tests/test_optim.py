@@ -272,6 +272,19 @@ def test_named_parameters_keep_their_names() -> None:
     assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["weight", "bias"]
 
 
+def test_a_parameter_list_is_a_list_of_parameters() -> None:
+    listed = eg.nn.ParameterList([eg.ones(2), eg.zeros(3)])
+    optimizer = eg.optim.SGD(listed, lr=0.5)
+    optimizer.add_param_group({"params": eg.nn.ParameterList([eg.ones(1)])})
+    assert [[tuple(p.shape) for p in g["params"]] for g in optimizer.param_groups] == [
+        [(2,), (3,)],
+        [(1,)],
+    ]
+    (listed[0].sum() + listed[1].sum()).backward()
+    optimizer.step()
+    assert listed[0].tolist() == [0.5, 0.5] and listed[1].tolist() == [-0.5] * 3
+
+
 def test_zero_grad_forgets_or_clears() -> None:
     p = eg.ones(2, requires_grad=True)
     p.grad = eg.ones(2)

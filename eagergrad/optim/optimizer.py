@@ -193,7 +193,8 @@ class Optimizer:
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 f"but got {_typename(params)}; a single tensor goes in a list"
             )
-        if callable(getattr(params, "parameters", None)):
+        of_module = callable(getattr(params, "parameters", None))
+        if of_module and not isinstance(params, eg.nn.ParameterList):
             raise TypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 f"but got the module {_typename(params)}; pass its .parameters()"
