@@ -425,6 +425,16 @@ def test_whole_module_survives_a_buffer():
 # ---- printing ----------------------------------------------------------------------------------------------------
 
 
+def test_repr_leaves_blank_lines_empty():
+    class Layers(nn.Module):
+        def extra_repr(self):
+            return "conv\n  relu\n"
+
+    assert repr(nn.Sequential(Layers())) == (
+        "Sequential(\n  (0): Layers(\n    conv\n      relu\n\n  )\n)"
+    )
+
+
 def test_repr_nests():
     assert repr(Net()) == (
         "Net(\n"

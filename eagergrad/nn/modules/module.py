@@ -835,8 +835,9 @@ _C.module_slots(Module, Module, ever_used)
 
 
 def _addindent(text: str, spaces: int) -> str:
-    """All lines but the first moved to the right."""
-    return text.replace("\n", "\n" + " " * spaces)
+    """All lines but the first moved to the right; blank ones become empty."""
+    first, *rest = text.split("\n")
+    return "\n".join([first, *(" " * spaces + line if line.strip() else "" for line in rest)])
 
 
 def _walk(
