@@ -188,3 +188,48 @@ def test_writes_of_numbers_and_rows_into_slices(dtype):
             assert np.array_equal(x.double().numpy(), a)
         x.permute(2, 0, 1).fill_(5)
         assert (x == 5).all()
+
+
+LIKE_THE_INPUT = {
+    "rand_like": lambda x: eg.rand_like(x),
+    "randn_like": lambda x: eg.randn_like(x, dtype=eg.float64),
+    "randint_like": lambda x: eg.randint_like(x, 3, 9),
+    "sort": lambda x: x.sort(1, descending=True).values,
+    "argsort": lambda x: x.argsort(0),
+    "msort": lambda x: x.msort(),
+    "index_fill": lambda x: x.index_fill(1, eg.tensor([0, 2]), 7.0),
+    "index_put": lambda x: x.index_put((eg.tensor([0, 1]),), eg.tensor(2.0)),
+    "select_scatter": lambda x: x.select_scatter(x[:, 0], 1, 2),
+    "slice_scatter": lambda x: x.slice_scatter(x[:1], 0, 1, 2),
+    "diagonal_scatter": lambda x: x.diagonal_scatter(eg.zeros(4, 5, 2)),
+}
+
+
+@pytest.mark.parametrize("name", LIKE_THE_INPUT)
+@pytest.mark.parametrize("order", [(0, 2, 3, 1), (3, 0, 2, 1), (1, 0, 2, 3)])
+def test_results_lie_in_memory_as_the_input(name, order):
+    f, back = LIKE_THE_INPUT[name], [order.index(d) for d in range(4)]
+    plain = eg.randn(2, 3, 4, 5)
+    lies = plain.permute(order).contiguous().permute(back)
+    y = f(lies)
+    assert y.stride() == lies.stride()
+    if "rand" not in name:
+        assert y.tolist() == f(plain).tolist()
+
+
+@pytest.mark.parametrize("dim", [0, 1])
+def test_sorting_columns_gives_their_gradients(dim):
+    x = eg.randn(4, 3, dtype=eg.float64).t().requires_grad_()
+    assert eg.autograd.gradcheck(lambda x: x.sort(dim).values, (x,))
+    assert (x[::2].sort(dim).values == x[::2].contiguous().sort(dim).values).all()
+
+
+def test_random_numbers_like_an_input_repeat_and_fill_the_range():
+    x = eg.ones(300, 200).t()
+    eg.manual_seed(0)
+    y = eg.rand_like(x)
+    eg.manual_seed(0)
+    assert eg.equal(y, eg.rand_like(x)) and y.is_contiguous() is False
+    assert abs(y.mean().item() - 0.5) < 0.01 and y.unique().numel() > 50000
+    wide = eg.randn_like(eg.ones(1, 3).expand(4, 3))  # not dense: row by row
+    assert wide.is_contiguous() and wide.unique().numel() == 12

@@ -245,8 +245,7 @@ Tensor cast_data(const Tensor& t, DType dtype) {
 Tensor device_data(const Tensor& t, Device device) {
   if (t.device() == device) return t;
   const DeviceScope there(device);
-  const Tensor* one[] = {&t};
-  Tensor copy = empty_result(t.sizes(), t.dtype(), one, 1);
+  Tensor copy = empty_result(t, t.dtype());
   copy_into(copy, t);
   copy->weak = t.is_weak();
   return copy;
@@ -260,8 +259,7 @@ struct Cast {
   static constexpr const char* name = "ToCopy";
   DType dtype;
   Tensor forward(Context&, const Tensor& x) {
-    const Tensor* one[] = {&x};
-    Tensor y = empty_result(x.sizes(), dtype, one, 1);
+    Tensor y = empty_result(x, dtype);
     copy_into(y, x);
     return y;
   }
@@ -280,9 +278,7 @@ struct Clone {
   static constexpr const char* name = "Clone";
   std::optional<Dims> strides;  // as x's if not given
   Tensor forward(Context&, const Tensor& x) {
-    const Tensor* one[] = {&x};
-    Tensor y = strides ? empty_strided(x.sizes(), *strides, x.dtype())
-                       : empty_result(x.sizes(), x.dtype(), one, 1);
+    Tensor y = strides ? empty_strided(x.sizes(), *strides, x.dtype()) : empty_result(x, x.dtype());
     copy_into(y, x);
     return y;
   }
@@ -356,15 +352,13 @@ Tensor empty_as_lies(const Tensor& x, IntSpan sizes, DType dtype) {
 }
 Tensor zeros_like(const Tensor& x) {
   const DeviceScope scope(x.device());
-  const Tensor* one[] = {&x};
-  Tensor y = empty_result(x.sizes(), x.dtype(), one, 1);
+  Tensor y = empty_result(x, x.dtype());
   fill(y, Scalar(0));
   return y;
 }
 Tensor ones_like(const Tensor& x) {
   const DeviceScope scope(x.device());
-  const Tensor* one[] = {&x};
-  Tensor y = empty_result(x.sizes(), x.dtype(), one, 1);
+  Tensor y = empty_result(x, x.dtype());
   fill(y, Scalar(1));
   return y;
 }

@@ -327,10 +327,7 @@ class ElementwiseNode final : public Node {
                     row_.inputs + 2, attributes_, false);
     return out;
   }
-  static Tensor empty_like_layout(const Tensor& g) {
-    const Tensor* one[] = {&g};
-    return empty_result(g.sizes(), g.dtype(), one, 1);
-  }
+  static Tensor empty_like_layout(const Tensor& g) { return empty_result(g, g.dtype()); }
 
   const Row& row_;
   int16_t op_;

@@ -37,6 +37,10 @@ void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DTy
 // An uninitialised result of the given shape with the memory layout of the operands (dense permuted inputs give a dense
 // result with the same strides).
 Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int n);
+inline Tensor empty_result(const Tensor& x, DType dtype) {
+  const Tensor* one[] = {&x};
+  return empty_result(x.sizes(), dtype, one, 1);
+}
 
 // --- ops -----------------------------------------------------------------------------------------------------
 Tensor unary(Unary op, const Tensor& x, const double* attributes = nullptr);

@@ -70,9 +70,9 @@ AlongDim::AlongDim(const Tensor& x, int64_t dim, const Tensor& index) {
   p_.distinct = false;
 }
 
-Tensor writable(const Tensor& x, bool in_place) {
+Tensor writable(const Tensor& x, bool in_place, bool lies_as_x) {
   if (in_place) return make_view(x, x.sizes(), x.strides(), x.offset());
-  Tensor out = empty_like(x);
+  Tensor out = lies_as_x ? empty_result(x, x.dtype()) : empty_like(x);
   copy_into(out, x);
   return out;
 }
@@ -387,7 +387,7 @@ struct IndexPut {
   bool in_place = false;
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& values) {
-    Tensor out = writable(x, in_place);
+    Tensor out = writable(x, in_place, true);
     fold_at(out, at, apart_from(out, values), accumulate ? Fold::Add : Fold::Put);
     save_all(ctx, at.indices);
     at.indices.clear();
@@ -610,7 +610,7 @@ struct IndexFill {
   bool in_place = false;
 
   Tensor forward(Context& ctx, const Tensor& x, const Tensor& value, const Tensor& index) {
-    Tensor out = writable(x, in_place);
+    Tensor out = writable(x, in_place, true);
     const Tensor one = cast_data(value, x.dtype());
     kernels<IndexKernels>().fold(x.dtype(), Fold::Put, out.raw(), one.raw(),
                                  AlongDim(at_least_1d(out), dim, index).positions(), true);

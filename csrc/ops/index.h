@@ -61,8 +61,8 @@ Tensor apply_inplace(const char* op, F fn, const Tensor& self, const In&... inpu
   rewrite_history(self, out);
   return self;
 }
-// What such an op writes into: x's own memory, or a copy of it.
-Tensor writable(const Tensor& x, bool in_place);
+// What such an op writes into: x's own memory, or a copy of it, row by row unless it is to lie as x does.
+Tensor writable(const Tensor& x, bool in_place, bool lies_as_x = false);
 // src, or a copy if it shares memory with what is about to be written.
 Tensor apart_from(const Tensor& target, const Tensor& src);
 

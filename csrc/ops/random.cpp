@@ -95,15 +95,21 @@ EG_OP(
       return randn(size, dtype.value_or(default_dtype()), g);
     },
     "randn(*size, generator=None, dtype=None, device=None)", "Standard normal.", kCreates)
+// A fresh, contiguous draw of input's size, seen in the order in which input's elements lie.
+Tensor lies_as(const Tensor& input, const Tensor& draw) {
+  if (input.is_contiguous()) return draw;
+  const Dims strides = empty_result(input, draw.dtype()).strides();
+  return make_view(draw, input.sizes(), strides, 0);
+}
 EG_OP(
     +[](const Tensor& input, OptDType dtype, OptDevice, Generator* g) {
-      return rand(input.sizes(), dtype.value_or(input.dtype()), g);
+      return lies_as(input, rand(input.sizes(), dtype.value_or(input.dtype()), g));
     },
     "rand_like(input, *, dtype=None, device=None, generator=None)",
     "Uniform in [0, 1), in the input's shape.", kCreates | kFunctionOnly)
 EG_OP(
     +[](const Tensor& input, OptDType dtype, OptDevice, Generator* g) {
-      return randn(input.sizes(), dtype.value_or(input.dtype()), g);
+      return lies_as(input, randn(input.sizes(), dtype.value_or(input.dtype()), g));
     },
     "randn_like(input, *, dtype=None, device=None, generator=None)",
     "Standard normal, in the input's shape.", kCreates | kFunctionOnly)
@@ -145,14 +151,16 @@ EG_OP(&randint, "randint(low, high, size, *, generator=None, dtype=None, device=
       "Whole numbers in [low, high).", kCreates)
 EG_OP(
     +[](const Tensor& input, int64_t high, Generator* g, OptDType dtype, OptDevice device) {
-      return randint(0, high, input.sizes(), g, dtype.value_or(input.dtype()), device);
+      const DType t = dtype.value_or(input.dtype());
+      return lies_as(input, randint(0, high, input.sizes(), g, t, device));
     },
     "randint_like(input, high, *, generator=None, dtype=None, device=None)",
     "Whole numbers in [0, high), in the input's shape.", kCreates | kFunctionOnly)
 EG_OP(
     +[](const Tensor& input, int64_t low, int64_t high, Generator* g, OptDType dtype,
         OptDevice device) {
-      return randint(low, high, input.sizes(), g, dtype.value_or(input.dtype()), device);
+      const DType t = dtype.value_or(input.dtype());
+      return lies_as(input, randint(low, high, input.sizes(), g, t, device));
     },
     "randint_like(input, low, high, *, generator=None, dtype=None, device=None)",
     "Whole numbers in [low, high), in the input's shape.", kCreates | kFunctionOnly)

@@ -40,6 +40,15 @@ struct LastDim {
     const Tensor dense = contiguous_data(swapped(t));  // a dimension of size 1 may have any stride
     return make_view(dense, dense.sizes(), contiguous_strides(dense.sizes()), dense.offset());
   }
+  // The same for a result of x's size, which lies in memory as x does.
+  Tensor back_as(const Tensor& x, const Tensor& t) const {
+    if (x.is_contiguous()) return back(t, x.dim() == 0);
+    const Tensor seen = swapped(t);
+    Tensor out = empty_result(x, t.dtype());
+    if (out.strides() == seen.strides()) return seen;
+    copy_into(out, seen);
+    return out;
+  }
 };
 
 // Results that are elements of the input, with their positions along dim.
@@ -84,8 +93,8 @@ struct Picked {
         values = gather(last.data, -1, index);
       }
     }
-    values = last.back(values, x.dim() == 0);
-    index = last.back(index, x.dim() == 0);
+    for (Tensor* t : {&values, &index})
+      *t = P == Pick::Sort ? last.back_as(x, *t) : last.back(*t, x.dim() == 0);
     if (!keepdim && x.dim()) {
       values = dropped(values);
       index = dropped(index);

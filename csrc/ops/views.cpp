@@ -202,7 +202,7 @@ struct ReplaceRegion {
   Region region;
 
   Tensor forward(Context&, const Tensor& x, const Tensor& src) {
-    Tensor out = empty_like(x);
+    Tensor out = empty_result(x, x.dtype());
     copy_into(out, x);
     copy_into(region.of(out), src);
     return out;
