@@ -1,15 +1,19 @@
-"""`python -m benchmarks [-k WORDS] [--device=cuda] [--quick] [--json FILE] [--no-memory | --memory-only]`: one table, eagergrad beside PyTorch."""
+"""`python -m benchmarks [-k WORDS] [--device=cuda] [--quick] [--json FILE] [--no-memory | --memory-only]`: one table, eagergrad beside PyTorch,
+and beside JAX where it is installed."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import importlib.util
 import json
+import os
 import sys
+from collections.abc import Callable
 from typing import Any
 
 from . import rows_core, rows_cuda, rows_nn, rows_sparse, rows_sparse_optim  # noqa: F401  (they fill ROWS)
-from .harness import ROWS, Row, alternate, import_seconds, peak_memory, run_child
+from .harness import ROWS, Function, Row, alternate, import_seconds, peak_memory, run_child
 
 
 def arguments() -> argparse.Namespace:
@@ -25,7 +29,8 @@ def arguments() -> argparse.Namespace:
         "--memory-only", action="store_true", help="peak memory of the rows, without times"
     )
     parser.add_argument("--device", default="cpu", help="cpu, or cuda: the table of rows_cuda.py")
-    parser.add_argument("--ours-only", action="store_true", help="do not import PyTorch")
+    parser.add_argument("--ours-only", action="store_true", help="import neither PyTorch nor JAX")
+    parser.add_argument("--no-jax", action="store_true", help="do not import JAX")
     parser.add_argument("--peak", nargs=2, metavar=("FRAMEWORK", "ROW"), help=argparse.SUPPRESS)
     return parser.parse_args()
 
@@ -43,6 +48,23 @@ def print_peak(framework_name: str, row_name: str, threads: int) -> None:
         importlib.import_module(name)  # PyTorch's import has brought them in already
     row = next(r for r in ROWS if r.name == row_name)
     print(peak_memory(lambda: row.function(framework)))
+
+
+def jax_sides(options: argparse.Namespace) -> dict[str, Callable[[], Function]]:
+    """What JAX does in the rows, by their names; nothing where it is not installed, or not wanted."""
+    if options.ours_only or options.no_jax or options.device != "cpu":
+        return {}
+    if importlib.util.find_spec("jax") is None:
+        return {}
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    os.environ["NPROC"] = str(options.threads)  # XLA's threads, counted when it is loaded
+    sides: dict[str, Callable[[], Function]] = importlib.import_module(
+        ".rows_jax", __package__
+    ).SIDES
+    unknown = set(sides) - {row.name for row in ROWS}
+    if unknown:
+        raise LookupError(f"JAX's sides of rows that do not exist: {sorted(unknown)}")
+    return sides
 
 
 def duration(seconds: float) -> str:
@@ -78,12 +100,20 @@ def print_memory(rows: list[Row], names: list[str], threads: int) -> None:
         line([row.name, *(f"{p:.1f}" for p in peaks), "MORE" if more else ""])
 
 
-def measure(row: Row, frameworks: list[Any], options: argparse.Namespace) -> dict[str, Any]:
-    functions = [row.function(f) for f in frameworks]
+def measure(
+    row: Row,
+    frameworks: list[Any],
+    jax_side: Callable[[], Function] | None,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    functions = [row.function(f) for f in frameworks] + ([jax_side()] if jax_side else [])
     waits = [f.cuda.synchronize if options.device == "cuda" else None for f in frameworks]
+    waits += [None] if jax_side else []  # it waits in its function
     times = alternate(functions, 0.15 if options.quick else 0.6, waits)
     del functions
     figures: dict[str, Any] = {"row": row.name, "at_least": row.at_least, "aim": row.aim}
+    if jax_side:
+        figures["jax"] = times.pop()
     for framework, best in zip(frameworks, times, strict=True):
         figures[framework.__name__] = best
         if not (options.quick or options.no_memory or options.device != "cpu"):
@@ -93,8 +123,8 @@ def measure(row: Row, frameworks: list[Any], options: argparse.Namespace) -> dic
     return figures
 
 
-def print_row(row: Row, figures: dict[str, Any]) -> None:
-    ours, theirs = figures["eagergrad"], figures.get("torch")
+def print_row(row: Row, figures: dict[str, Any], with_jax: bool) -> None:
+    ours, theirs, jaxs = figures["eagergrad"], figures.get("torch"), figures.get("jax")
     ratio = theirs / ours if theirs else None
     peaks = [figures.get(f + "_peak") for f in ("eagergrad", "torch")]
     memory = " / ".join(f"{p / 1e6:.1f}" for p in peaks if p is not None) + " MB"
@@ -107,6 +137,7 @@ def print_row(row: Row, figures: dict[str, Any]) -> None:
             f"{row.at_least:g}x" + (f", aim {row.aim:g}x" if row.aim else ""),
             verdict(ratio, row),
             memory if len(memory) > 3 else "",
+            *([f"{duration(jaxs)}, {jaxs / ours:.2f}x" if jaxs else ""] if with_jax else []),
         ]
     )
 
@@ -145,21 +176,25 @@ def main() -> None:
         if options.device != "cpu":
             framework.set_default_device(options.device)
     rows = ROWS if options.device == "cpu" else rows_cuda.ROWS
-    versions = ", ".join(f"{f.__name__} {f.__version__}" for f in frameworks)
+    sides = jax_sides(options)
+    modules = [*frameworks, *([sys.modules["jax"]] if sides else [])]
+    versions = ", ".join(f"{f.__name__} {f.__version__}" for f in modules)
     where = f"{options.threads} threads" if options.device == "cpu" else options.device
     print(f"{versions}; {where}; float32; best of alternating runs\n", flush=True)
-    line(["work", "eagergrad", "torch", "speed", "target", "met", "peak memory"])
-    line(["---"] * 7)
+    header = ["work", "eagergrad", "torch", "speed", "target", "met", "peak memory"]
+    header += ["jax.jit, its time over ours"] if sides else []
+    line(header)
+    line(["---"] * len(header))
     results: list[dict[str, Any]] = []
     for row in chosen(options.k, rows):
         try:
-            figures = measure(row, frameworks, options)
+            figures = measure(row, frameworks, sides.get(row.name), options)
         except Exception as error:
             print(f"{row.name}: {type(error).__name__}: {error}", file=sys.stderr, flush=True)
             results.append({"row": row.name, "error": str(error)})
             continue
         results.append(figures)
-        print_row(row, figures)
+        print_row(row, figures, bool(sides))
     if options.device == "cpu" and (not options.k or "import" in options.k):
         results.append({"row": "import", **print_imports(options.quick, len(names) > 1)})
     if options.json:
