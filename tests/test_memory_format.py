@@ -73,6 +73,52 @@ def test_images_keep_channels_last(name: str) -> None:
     check(IMAGES[name], given(2, 4, 6, 5), eg.channels_last)
 
 
+WINDOWS = {
+    "max": lambda x: F.max_pool2d(x, 3, 2, 1, dilation=(1, 2)),
+    "max and places": lambda x: F.max_pool2d(x, 3, 2, 1, return_indices=True),
+    "adaptive max": lambda x: F.adaptive_max_pool2d(x, (3, 4), return_indices=True),
+    "mean": lambda x: F.avg_pool2d(x, 3, 2, 1, ceil_mode=True),
+    "mean of all": lambda x: F.adaptive_avg_pool2d(x, 1),
+    "mean over columns": lambda x: F.avg_pool2d(x, (1, 9)),
+    "bilinear": lambda x: F.interpolate(x, scale_factor=1.7, mode="bilinear"),
+    "bicubic": lambda x: F.interpolate(x, size=(5, 13), mode="bicubic", align_corners=True),
+    "antialiased": lambda x: F.interpolate(x, (4, 3), mode="bilinear", antialias=True),
+    "nearest": lambda x: F.interpolate(x, scale_factor=1.5),
+    "reflected": lambda x: F.pad(x, (2, 1, 0, 3), mode="reflect"),
+    "padded": lambda x: F.pad(x, (2, -1, 0, 3), value=-4.0),
+    "shifted": lambda x: F.pad(x, (1, -1, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("dtype", [eg.float32, eg.float64, eg.bfloat16])
+@pytest.mark.parametrize("channels", [3, 8, 21])
+@pytest.mark.parametrize("name", WINDOWS)
+def test_windows_over_pixels_are_those_over_planes(name: str, channels: int, dtype: Any) -> None:
+    x = given(2, channels, 10, 11).to(dtype).round(decimals=1)  # with equal ones
+    plain = x.clone().requires_grad_()
+    last = x.to(memory_format=eg.channels_last).requires_grad_()
+    expected, y = WINDOWS[name](plain), WINDOWS[name](last)
+    if isinstance(y, tuple):
+        assert eg.equal(y[1], expected[1]) and y[1].stride() == y[0].stride()
+        expected, y = expected[0], y[0]
+    close = {eg.float64: 1e-12, eg.float32: 1e-5, eg.bfloat16: 2e-2}[dtype]
+    eg.testing.assert_close(y, expected, rtol=close, atol=close)
+    g = y.detach().sin()
+    y.backward(g)
+    expected.backward(g.contiguous())
+    eg.testing.assert_close(last.grad, plain.grad, rtol=close, atol=2 * close)
+
+
+def test_pixels_of_numbers_that_are_none() -> None:
+    x = eg.zeros(1, 9, 4, 4).to(memory_format=eg.channels_last)
+    x[0, 3, 1, 2], x[0, 4, 1, 2], x[0, 5, 0, 0] = eg.nan, -eg.inf, eg.inf
+    y, at = F.max_pool2d(x, 2, return_indices=True)
+    assert y[0, 3].isnan().tolist() == [[False, True], [False, False]] and at[0, 3, 0, 1] == 6
+    assert y[0, 4].abs().max() == 0 and y[0, 5, 0, 0] == eg.inf
+    mean = F.avg_pool2d(x, 2)
+    assert mean.isnan().sum() == 1 and mean[0, 5, 0, 0] == eg.inf and mean[0, 8].abs().max() == 0
+
+
 @pytest.mark.parametrize("name", VOLUMES)
 def test_volumes_keep_channels_last(name: str) -> None:
     check(VOLUMES[name], given(2, 4, 3, 4, 3), eg.channels_last_3d)

@@ -61,6 +61,10 @@ struct RowWindows {
       for (int64_t k = 0; k < taps; ++k)
         place[k * out + o] = int32_t(s.begin[2][o] + min64(k, count(s, o) - 1) * s.step[2]);
   }
+  // Is each column a window of its own, as a pixel's channels are?
+  bool are_columns(const PoolShape& s) const {
+    return taps == 1 && out == s.in[2] && high - low == out && (out == 1 || stride == 1);
+  }
   static int64_t count(const PoolShape& s, int64_t o) {
     return ceil_div(s.end[2][o] - s.begin[2][o], s.step[2]);
   }
@@ -121,41 +125,54 @@ EG_INLINE bool one_row(const PoolShape& s, int64_t z, int64_t r) {
   return s.begin[0][z] + s.step[0] >= s.end[0][z] && s.begin[1][r] + s.step[1] >= s.end[1][r];
 }
 
+// The greatest values of each column of the rows that output row (z, r) looks at.
+template <bool Indexed, class T>
+EG_INLINE void best_columns(const PoolShape& s, int64_t z, int64_t r, const T* plane,
+                            Columns<T> c) {
+  const int64_t width = s.in[2];
+  bool first = true;
+  for (int64_t i = s.begin[0][z]; i < s.end[0][z]; i += s.step[0]) {
+    for (int64_t j = s.begin[1][r]; j < s.end[1][r]; j += s.step[1]) {
+      const int64_t position = (i * s.in[1] + j) * width;
+      if (first) {
+        start_columns<Indexed>(c, plane + position, width, int32_t(position));
+      } else {
+        add_row<Indexed>(c, plane + position, width, int32_t(position));
+      }
+      first = false;
+    }
+  }
+}
+
 template <bool Indexed, class T>
 void max_pool(const PoolShape& s, const T* x, T* y, int64_t* indices) {
-  const int64_t in = s.in[0] * s.in[1] * s.in[2], out = s.out[0] * s.out[1] * s.out[2],
-                width = s.in[2];
+  const int64_t in = s.in[0] * s.in[1] * s.in[2], width = s.in[2];
   RowWindows windows(s);
   Scratch<int32_t> table(windows.taps * windows.out);
   windows.fill(s, table.data());
-  parallel_for(s.planes, grain_of(2 * in), [&](int64_t p0, int64_t p1) {
+  const bool pixels = windows.are_columns(s);
+  parallel_for(s.planes * s.out[0], grain_of(2 * in / s.out[0]), [&](int64_t i0, int64_t i1) {
     Scratch<T> best(width);
     Scratch<int32_t> at(Indexed ? width : 0), out_at(Indexed ? s.out[2] : 0);
-    const Columns<T> c{best.data(), at.data()};
-    for (int64_t p = p0; p < p1; ++p) {
-      const T* plane = x + p * in;
-      int64_t to = p * out;
-      for (int64_t z = 0; z < s.out[0]; ++z) {
-        for (int64_t r = 0; r < s.out[1]; ++r, to += s.out[2]) {
-          bool first = true;
-          const T* only = one_row(s, z, r) && !Indexed
-                              ? plane + (s.begin[0][z] * s.in[1] + s.begin[1][r]) * width
-                              : nullptr;
-          for (int64_t i = only ? s.end[0][z] : s.begin[0][z]; i < s.end[0][z]; i += s.step[0]) {
-            for (int64_t j = s.begin[1][r]; j < s.end[1][r]; j += s.step[1]) {
-              const int64_t position = (i * s.in[1] + j) * width;
-              if (first) {
-                start_columns<Indexed>(c, plane + position, width, int32_t(position));
-              } else {
-                add_row<Indexed>(c, plane + position, width, int32_t(position));
-              }
-              first = false;
-            }
-          }
-          const Columns<const T> columns{only ? only : c.best, c.at};
-          max_row<Indexed>(windows, columns, Columns<T>{y + to, out_at.data()},
-                           Indexed ? indices + to : nullptr);
+    for (int64_t i = i0; i < i1; ++i) {
+      const int64_t z = i % s.out[0];
+      const T* plane = x + i / s.out[0] * in;
+      for (int64_t r = 0; r < s.out[1]; ++r) {
+        const int64_t to = (i * s.out[1] + r) * s.out[2];
+        int64_t* const places = Indexed ? indices + to : nullptr;
+        if (pixels) {
+          best_columns<Indexed>(s, z, r, plane, Columns<T>{y + to, at.data()});
+          for (int64_t o = 0; Indexed && o < width; ++o) places[o] = at.data()[o];
+          continue;
         }
+        const T* row = best.data();
+        if (one_row(s, z, r) && !Indexed) {
+          row = plane + (s.begin[0][z] * s.in[1] + s.begin[1][r]) * width;
+        } else {
+          best_columns<Indexed>(s, z, r, plane, Columns<T>{best.data(), at.data()});
+        }
+        max_row<Indexed>(windows, Columns<const T>{row, at.data()},
+                         Columns<T>{y + to, out_at.data()}, places);
       }
     }
   });

@@ -11,29 +11,56 @@ namespace {
 
 // ---------------------------------------------------------------------------- separable maps
 
-// to[o] = sum over entries of weight * from[index], rows of `width` elements
+// to (+)= the sum of `taps` rows times their weights, rows of `width` elements
+template <int taps, bool first, class T>
+EG_INLINE void add_rows(const int32_t* index, const double* weight, int64_t width, const T* from,
+                        T* to) {
+  const T* rows[taps];
+  T w[taps];
+  for (int k = 0; k < taps; ++k) rows[k] = from + index[k] * width, w[k] = T(weight[k]);
+  const auto at = [&](int64_t i) EG_INLINED {
+    Vec<T> sum = splat(w[0]) * load(rows[0] + i);
+    if (!first) sum += load(to + i);
+#pragma GCC unroll 4
+    for (int k = 1; k < taps; ++k) sum += splat(w[k]) * load(rows[k] + i);
+    return sum;
+  };
+  int64_t i = 0;
+  for (; i + kLanes<T> <= width; i += kLanes<T>) store(to + i, at(i));
+  if (first && i < width && width >= kLanes<T>) {
+    store(to + width - kLanes<T>, at(width - kLanes<T>));
+    return;
+  }
+  for (; i < width; ++i) {
+    T sum = w[0] * rows[0][i];
+    if (!first) sum += to[i];
+    for (int k = 1; k < taps; ++k) sum += w[k] * rows[k][i];
+    to[i] = sum;
+  }
+}
+// to = output row o of the map: the sum over its entries of weight * from[index]
+template <class T>
+void map_row(const LineMap& m, int64_t o, int64_t width, const T* from, T* to) {
+  const int64_t n = m.first[o + 1] - m.first[o];
+  const int32_t* index = m.index + m.first[o];
+  const double* weight = m.weight + m.first[o];
+  if (n == 0)
+    for (int64_t i = 0; i < width; ++i) to[i] = T(0);
+  else if (n == 1)
+    add_rows<1, true>(index, weight, width, from, to);
+  else if (n == 2)
+    add_rows<2, true>(index, weight, width, from, to);
+  else if (n == 3)
+    add_rows<3, true>(index, weight, width, from, to);
+  else
+    add_rows<4, true>(index, weight, width, from, to);
+  int64_t k = 4;
+  for (; k + 4 <= n; k += 4) add_rows<4, false>(index + k, weight + k, width, from, to);
+  for (; k < n; ++k) add_rows<1, false>(index + k, weight + k, width, from, to);
+}
 template <class T>
 void map_rows(const LineMap& m, int64_t width, const T* from, T* to) {
-  for (int64_t o = 0; o < m.out; ++o, to += width) {
-    const int64_t n = m.first[o + 1] - m.first[o];
-    const int32_t* index = m.index + m.first[o];
-    const double* weight = m.weight + m.first[o];
-    if (n == 0) {
-      for (int64_t i = 0; i < width; ++i) to[i] = T(0);
-      continue;
-    }
-    const T *a = from + index[0] * width, w0 = T(weight[0]);
-    if (n == 2) {
-      const T *b = from + index[1] * width, w1 = T(weight[1]);
-      for (int64_t i = 0; i < width; ++i) to[i] = w0 * a[i] + w1 * b[i];
-      continue;
-    }
-    for (int64_t i = 0; i < width; ++i) to[i] = w0 * a[i];
-    for (int64_t k = 1; k < n; ++k) {
-      const T *b = from + index[k] * width, w = T(weight[k]);
-      for (int64_t i = 0; i < width; ++i) to[i] += w * b[i];
-    }
-  }
+  for (int64_t o = 0; o < m.out; ++o) map_row(m, o, width, from, to + o * width);
 }
 
 // A map of at most `taps` entries a row, transposed for vector loads: index[tap][out], weight[tap][out]. Where a row has fewer, its
@@ -47,15 +74,18 @@ struct EvenMap {
   int64_t low = 0, high = 0;
   bool runs = false;
 
-  void fill(const LineMap& m, int32_t* indices, T* weights) {
+  // m: of entries that are pixels of so many elements
+  void fill(const LineMap& m, int64_t pixel, int32_t* indices, T* weights) {
     index = indices, weight = weights;
     for (int64_t o = 0; taps > 0 && o < m.out; ++o) {
       const int64_t first = m.first[o], n = m.first[o + 1] - first;
       for (int64_t k = 0; k < taps; ++k) {
-        const int64_t entry = first + min64(k, n - 1);
+        const int64_t entry = first + min64(k, n - 1), at = (k * m.out + o) * pixel;
         const double parts = k < n - 1 ? 1 : double(taps - n + 1);
-        index[k * m.out + o] = m.index[entry];
-        weight[k * m.out + o] = T(m.weight[entry] / parts);
+        for (int64_t c = 0; c < pixel; ++c) {
+          index[at + c] = int32_t(m.index[entry] * pixel + c);
+          weight[at + c] = T(m.weight[entry] / parts);
+        }
       }
     }
   }
@@ -85,6 +115,7 @@ EG_INLINE void map_entries(const LineMap& m, int64_t begin, int64_t end, const T
 }
 
 constexpr int64_t kMostEven = 8;
+constexpr int64_t kSmallPixel = 8;  // elements
 
 EG_INLINE int64_t most_taps(const LineMap& m) {
   int64_t most = 0;
@@ -166,8 +197,41 @@ void map_dim(const LineMap& m, const EvenMap<T>& even, int64_t outer, int64_t in
     map_rows(m, inner, from + i * m.in * inner, to + i * m.out * inner);
 }
 
+// Where the last dimension stays as it is, its lines are pixels: a row of the result at a time, in memory that stays near.
+template <class T>
+void resample_pixels(const LineMap* m, int64_t planes, const T* x, T* y) {
+  const int64_t pixel = m[2].in, from = m[1].in * pixel, to = m[1].out * pixel, rows = m[0].out;
+  const bool small = pixel <= kSmallPixel && !m[1].identity && from <= INT32_MAX;
+  EvenMap<T> even{small ? even_taps(m[1]) : 0, nullptr, nullptr};
+  Scratch<int32_t> even_index(even.taps * to);
+  Scratch<T> even_weight(even.taps * to);
+  even.fill(m[1], pixel, even_index.data(), even_weight.data());
+  LineMap elements = m[1];
+  elements.in = from, elements.out = to;
+  parallel_for(planes * rows, grain_of(2 * (from + to)), [&](int64_t begin, int64_t end) {
+    Scratch<T> scratch(m[0].identity ? 0 : from);
+    for (int64_t i = begin; i < end; ++i) {
+      const T* plane = x + i / rows * m[0].in * from;
+      const int64_t o = i % rows;
+      T* const row = y + i * to;
+      if (m[1].identity) {
+        map_row(m[0], o, from, plane, row);
+        continue;
+      }
+      if (!m[0].identity) map_row(m[0], o, from, plane, scratch.data());
+      const T* source = m[0].identity ? plane + o * from : scratch.data();
+      if (even.taps > 0) {
+        map_columns(elements, even, 1, source, row);
+      } else {
+        map_rows(m[1], pixel, source, row);
+      }
+    }
+  });
+}
+
 template <class T>
 void resample(const LineMap* m, int64_t planes, const T* x, T* y) {
+  if (m[2].identity) return resample_pixels(m, planes, x, y);
   // Dimensions that shrink most come first: the least is left for the others. Of those that shrink alike, lines come last, which
   // are not as quick.
   int order[3] = {2, 1, 0};
@@ -196,7 +260,7 @@ void resample(const LineMap* m, int64_t planes, const T* x, T* y) {
   even.runs = has_runs(m[2]);
   Scratch<int32_t> even_index(even.taps * m[2].out);
   Scratch<T> even_weight(even.taps * m[2].out);
-  even.fill(m[2], even_index.data(), even_weight.data());
+  even.fill(m[2], 1, even_index.data(), even_weight.data());
   parallel_for(planes, grain_of(2 * (in + largest)), [&](int64_t p0, int64_t p1) {
     Scratch<T> scratch(count > 1 ? 2 * largest : 0);
     for (int64_t p = p0; p < p1; ++p) {
@@ -224,38 +288,57 @@ EG_INLINE int64_t only_index(const LineMap& m, int64_t o) {
   return m.first[o] < m.first[o + 1] ? m.index[m.first[o]] : -1;
 }
 
-template <class T>
-void select(const LineMap* m, int64_t planes, const T* x, T fill, T* y) {
-  const int64_t in = m[0].in * m[1].in * m[2].in, out = m[0].out * m[1].out * m[2].out,
-                width = m[2].out;
-  Scratch<int32_t> columns(width);
-  for (int64_t o = 0; o < width; ++o) columns.data()[o] = int32_t(only_index(m[2], o));
-  const int32_t* at = columns.data();
-  // The longest run of consecutive columns is copied as a block.
+// The longest run of consecutive columns, which is copied as a block: [low, high).
+struct Run {
   int64_t low = 0, high = 0;
-  for (int64_t o = 0; o < width;) {
-    int64_t end = o + 1;
-    while (at[o] >= 0 && end < width && at[end] == at[o] + int32_t(end - o)) ++end;
-    if (at[o] >= 0 && end - o > high - low) low = o, high = end;
-    o = end;
+
+  Run(const int32_t* at, int64_t n) {
+    for (int64_t o = 0; o < n;) {
+      int64_t end = o + 1;
+      while (at[o] >= 0 && end < n && at[end] == at[o] + int32_t(end - o)) ++end;
+      if (at[o] >= 0 && end - o > high - low) low = o, high = end;
+      o = end;
+    }
   }
-  const int64_t shift = high > low ? at[low] - low : 0;
-  parallel_for(planes, grain_of(out), [&](int64_t p0, int64_t p1) {
-    for (int64_t p = p0; p < p1; ++p) {
-      T* to = y + p * out;
-      for (int64_t z = 0; z < m[0].out; ++z) {
-        const int64_t iz = only_index(m[0], z);
-        for (int64_t r = 0; r < m[1].out; ++r, to += width) {
-          const int64_t ir = only_index(m[1], r);
-          if (iz < 0 || ir < 0) {
-            for (int64_t o = 0; o < width; ++o) to[o] = fill;
-            continue;
-          }
-          const T* from = x + p * in + (iz * m[1].in + ir) * m[2].in;
-          for (int64_t o = 0; o < low; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
-          for (int64_t o = low; o < high; ++o) to[o] = from[o + shift];
-          for (int64_t o = high; o < width; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
+};
+
+template <class T>
+void select(const LineMap* maps, int64_t planes, const T* x, T fill, T* y) {
+  const LineMap &outer = maps[0], &pixels = maps[1];
+  // Rows of small pixels, and of pixels that stay neighbours, are lines of all their elements.
+  const int64_t pixel = maps[2].identity ? maps[2].in : 0;
+  bool joined = pixel > 0 && pixels.in * pixel <= INT32_MAX;
+  if (joined && pixel > kSmallPixel) {
+    int64_t kept = 0;
+    for (int64_t o = 1; o < pixels.out; ++o)
+      kept += only_index(pixels, o) == only_index(pixels, o - 1) + 1;
+    joined = 2 * kept > pixels.out;
+  }
+  const int64_t rows = joined ? 1 : pixels.out, row = joined ? pixels.in * pixel : maps[2].in,
+                width = joined ? pixels.out * pixel : maps[2].out;
+  Scratch<int32_t> columns(width);
+  int32_t* const at = columns.data();
+  for (int64_t o = 0; o < width; ++o) {
+    const int64_t from = only_index(joined ? pixels : maps[2], joined ? o / pixel : o);
+    at[o] = int32_t(!joined || from < 0 ? from : from * pixel + o % pixel);
+  }
+  const Run run(at, width);
+  const int64_t shift = run.high > run.low ? at[run.low] - run.low : 0;
+  const int64_t plane = outer.in * (joined ? 1 : pixels.in) * row;
+  parallel_for(planes * outer.out, grain_of(rows * width), [&](int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t above = only_index(outer, i % outer.out);
+      T* to = y + i * rows * width;
+      for (int64_t r = 0; r < rows; ++r, to += width) {
+        const int64_t line = joined ? 0 : only_index(pixels, r);
+        if (above < 0 || line < 0) {
+          for (int64_t o = 0; o < width; ++o) to[o] = fill;
+          continue;
         }
+        const T* from = x + i / outer.out * plane + (above * (joined ? 1 : pixels.in) + line) * row;
+        for (int64_t o = 0; o < run.low; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
+        for (int64_t o = run.low; o < run.high; ++o) to[o] = from[o + shift];
+        for (int64_t o = run.high; o < width; ++o) to[o] = at[o] < 0 ? fill : from[at[o]];
       }
     }
   });

@@ -134,11 +134,18 @@ int64_t window_count(const char* op, const Windows& w, int64_t i, int64_t in, In
 
 // --- maximum ---------------------------------------------------------------------------------------------------------
 
-// Windows of a pass, as the kernel takes them.
+// Windows of a pass, as the kernel takes them: over the last `dims` of three dimensions or, of images whose channels lie last, over the
+// first ones.
 struct WindowTables {
   std::vector<int64_t> begin[3], end[3];
   int64_t step[3] = {1, 1, 1};
+  int64_t first;  // the first dimension with windows
 
+  WindowTables(int64_t dims, int64_t channels) : first(channels > 0 ? 0 : 3 - dims) {
+    for (int64_t i = 0; i < first; ++i) add(i, 0, 1);
+    for (int64_t c = 0; c < channels; ++c) add(2, c, c + 1);
+  }
+  void add(int64_t i, int64_t from, int64_t to) { begin[i].push_back(from), end[i].push_back(to); }
   bool is_small() const { return begin[0].size() + begin[1].size() + begin[2].size() <= 1 << 12; }
 };
 
@@ -181,38 +188,53 @@ struct MaxPoolGrad {
   }
 };
 
+// Channels of pixels that pools take as they lie, or 0. Kernels count an image's elements in 32 bits.
+int64_t pixel_channels(const Tensor& x, int64_t dims) {
+  return dims == 2 && has_pixels(x) && x.numel() / x.size(0) <= INT32_MAX ? x.size(1) : 0;
+}
+
 struct MaxPool {
   static constexpr const char* name = "MaxPool";
   std::shared_ptr<const WindowTables> tables;
-  int64_t dims;
+  int64_t dims, channels;
   bool adaptive;
   Tensor* indices;  // where the caller wants them, or null; valid during forward only
   Tensor forward(Context& ctx, const Tensor& x) {
-    const PoolShape s = pool_shape(*tables, x.sizes(), dims);
-    Dims sizes = x.sizes();
-    for (int64_t i = 3 - dims; i < 3; ++i) sizes[i - 3 + x.dim()] = s.out[i];
-    const Tensor cx = kernel_input(x);
-    Tensor y = empty(sizes, cx.dtype());
-    Tensor at = ctx.recording() || indices ? empty(sizes, DType::Int64) : Tensor();
+    const bool pixels = channels > 0;
+    in_sizes = pixels ? to_pixels(x).sizes() : x.sizes();
+    const PoolShape s = pool_shape(*tables, in_sizes, planes_dims());
+    Dims sizes = x.sizes(), places = in_sizes;
+    for (int64_t i = 0; i < dims; ++i) sizes[x.dim() - dims + i] = s.out[tables->first + i];
+    for (int64_t i = 3 - planes_dims(); i < 3; ++i) places[x.dim() - 3 + i] = s.out[i];
+    const Tensor cx = pixels ? cast_pixels(x, compute_type(x.dtype())) : kernel_input(x);
+    Tensor y = pixels ? empty_as_lies(x, sizes, cx.dtype()) : empty(sizes, cx.dtype());
+    Tensor at = ctx.recording() || indices ? empty(places, DType::Int64) : Tensor();
     if (y.numel() > 0) {
       kernels<PoolKernels>().max_pool(s, cx.dtype(), cx.raw(), y.raw(),
                                       at.defined() ? at.data<int64_t>() : nullptr);
     }
     const bool keeps = !adaptive || dims < 3;
-    if (indices) *indices = keeps ? as_lies(x, at) : at;
+    if (indices)
+      *indices = pixels  ? floor_divide(from_pixels(at), Tensor(Scalar(channels)))
+                 : keeps ? as_lies(x, at)
+                         : at;
     indices = nullptr;
     if (at.defined()) ctx.save(at);
-    in_sizes = x.sizes();
+    if (pixels) return cast_pixels(y, x.dtype());
     y = cast_data(y, x.dtype());
     return keeps ? as_lies(x, y) : y;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    return {tied(*ctx.node(), 0, apply(MaxPoolGrad{tables, in_sizes, dims}, g, ctx.saved(0)))};
+    const MaxPoolGrad back{tables, in_sizes, planes_dims()};
+    return {tied(*ctx.node(), 0,
+                 channels > 0 ? from_pixels(apply(back, to_pixels(g), ctx.saved(0)))
+                              : apply(back, g, ctx.saved(0)))};
   }
   std::string title() const {
     return adaptive ? pool_title("AdaptiveMaxPool", dims)
                     : pool_title("MaxPool", dims, "WithIndices");
   }
+  int64_t planes_dims() const { return channels > 0 ? 3 : dims; }
   Dims in_sizes = {};
 };
 
@@ -220,10 +242,9 @@ constexpr const char* kMaxNames[] = {"", "max_pool1d", "max_pool2d", "max_pool3d
 
 std::shared_ptr<WindowTables> max_tables(const char* op, int64_t dims, const Tensor& x,
                                          const Windows& w) {
-  auto t = std::make_shared<WindowTables>();
-  for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
+  auto t = std::make_shared<WindowTables>(dims, pixel_channels(x, dims));
   for (int64_t i = 0; i < dims; ++i) {
-    const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i),
+    const int64_t j = t->first + i, in = x.size(x.dim() - dims + i),
                   n = window_count(op, w, i, in, x.sizes());
     t->step[j] = w.dilation[i];
     t->begin[j].reserve(size_t(n)), t->end[j].reserve(size_t(n));
@@ -234,7 +255,7 @@ std::shared_ptr<WindowTables> max_tables(const char* op, int64_t dims, const Ten
       EG_CHECK(begin < end, "[", op, "] window ", o, " of spatial dimension ", i,
                " sees only padding: input ", x.sizes(), ", kernel_size ", w.kernel, ", padding ",
                w.padding, ", dilation ", w.dilation);
-      t->begin[j].push_back(begin), t->end[j].push_back(end);
+      t->add(j, begin, end);
     }
   }
   return t;
@@ -247,13 +268,14 @@ Tensor max_pool_nd(int64_t dims, const Tensor& x, const Dims& kernel,
   const Windows w = windows(op, dims, kernel, stride, padding, dilation, ceil_mode);
   check_input(op, x, dims);
   EG_CHECK_KIND(NotImplemented, x.dtype() != DType::Bool, "[", op, "] takes numbers, got bool");
-  TableKey key{0, dims, ceil_mode};
+  const int64_t channels = pixel_channels(x, dims);
+  TableKey key{0, dims, ceil_mode, channels};
   for (int64_t i = 0; i < dims; ++i)
     for (int64_t n :
          {x.size(x.dim() - dims + i), w.kernel[i], w.stride[i], w.padding[i], w.dilation[i]})
       key.add(n);
   const auto tables = window_cache().get(key, [&] { return max_tables(op, dims, x, w); });
-  return apply(MaxPool{tables, dims, false, indices}, x);
+  return apply(MaxPool{tables, dims, channels, false, indices}, x);
 }
 
 template <int N>
@@ -287,7 +309,8 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
   check_output_size("adaptive_max_pool", x, size, 1);
   Dims out = x.sizes();
   bool any = true;
-  TableKey key{1, dims};
+  const int64_t channels = pixel_channels(x, dims);
+  TableKey key{1, dims, channels};
   for (int64_t i = 0; i < dims; ++i) {
     int64_t& n = out[x.dim() - dims + i];
     for (int64_t number : {n, size[i]}) key.add(number);
@@ -296,18 +319,16 @@ std::tuple<Tensor, Tensor> adaptive_max_pool(const Tensor& x, const Dims& size) 
   }
   if (!any) return {empty(out, x.dtype(), x.device()), empty(out, DType::Int64, x.device())};
   const auto tables = window_cache().get(key, [&] {
-    auto t = std::make_shared<WindowTables>();
-    for (int64_t i = 0; i < 3 - dims; ++i) t->begin[i] = {0}, t->end[i] = {1};
+    auto t = std::make_shared<WindowTables>(dims, channels);
     for (int64_t i = 0; i < dims; ++i) {
-      const int64_t j = 3 - dims + i, in = x.size(x.dim() - dims + i), n = size[i];
+      const int64_t j = t->first + i, in = x.size(x.dim() - dims + i), n = size[i];
       t->begin[j].reserve(size_t(n)), t->end[j].reserve(size_t(n));
-      for (int64_t o = 0; o < n; ++o)
-        t->begin[j].push_back(o * in / n), t->end[j].push_back(((o + 1) * in + n - 1) / n);
+      for (int64_t o = 0; o < n; ++o) t->add(j, o * in / n, ((o + 1) * in + n - 1) / n);
     }
     return t;
   });
   Tensor indices;
-  Tensor y = apply(MaxPool{tables, dims, true, &indices}, x);
+  Tensor y = apply(MaxPool{tables, dims, channels, true, &indices}, x);
   return {y, indices};
 }
 
@@ -403,7 +424,9 @@ Tensor adaptive_avg_pool(const Tensor& x, const Dims& size) {
   const int64_t dims = static_cast<int64_t>(size.size());
   check_output_size("adaptive_avg_pool", x, size, size.size() < 3 ? x.dim() - size.size() : 1);
   check_floating("adaptive_avg_pool", x);
-  if (std::all_of(size.begin(), size.end(), [](int64_t n) { return n == 1; })) {
+  // Sums of a few channels that lie last are slower by reductions.
+  const bool few = has_pixels(x) && x.size(1) <= 8;
+  if (!few && std::all_of(size.begin(), size.end(), [](int64_t n) { return n == 1; })) {
     Dims last;
     for (int64_t i = 0; i < dims; ++i) last.push_back(x.dim() - dims + i);
     return mean(x, last, true);

@@ -1,6 +1,7 @@
 // What the ops on images share: arguments given once for all dimensions, batches of one, halves computed in float.
 #pragma once
 
+#include "ops/copy.h"
 #include "ops/ops.h"
 
 namespace eg {
@@ -26,6 +27,19 @@ inline DType compute_type(DType t) {
 // Contiguous, in the type that kernels compute in. Not recorded.
 inline Tensor kernel_input(const Tensor& t) {
   return contiguous_data(cast_data(t, compute_type(t.dtype())));
+}
+
+// Channels last, images (batch, channels, height, width) lie in memory as (batch, height, width, channels): to kernels they are planes of
+// three dimensions, the last of which stays as it is.
+inline bool has_pixels(const Tensor& x) { return x.dim() == 4 && channels_last(x); }
+inline Tensor to_pixels(const Tensor& x) { return permute(x, Dims{0, 2, 3, 1}); }
+inline Tensor from_pixels(const Tensor& x) { return permute(x, Dims{0, 3, 1, 2}); }
+// Such images in another type, lying as they did. Not recorded.
+inline Tensor cast_pixels(const Tensor& x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  Tensor y = empty_as_lies(x, x.sizes(), dtype);
+  copy_into(y, x);
+  return y;
 }
 
 // Adds the batch dimension that an unbatched input of `dims` dimensions lacks.

@@ -69,8 +69,51 @@ TableCache<Separable>& separable_cache() {
   static auto& cache = *new TableCache<Separable>;  // outlives threads that still run at exit
   return cache;
 }
+std::shared_ptr<Separable> identity_map(int64_t n) {
+  return separable({int64_t(TableKind::Identity), n}, [n] {
+    LineTables one;
+    one.push_back(LineTable::identity(n));
+    return one;
+  });
+}
 
 namespace {
+
+// The maps of the last `dims` dimensions of x, as kernels take them: of the last three, or of a pixel's place in images of channels last.
+struct Maps {
+  bool pixels;
+  std::shared_ptr<Separable> channels;
+  LineMap of[3];
+  Dims sizes;  // of the result
+
+  Maps(const LineTables& tables, const Tensor& x, int64_t dims, bool keeps)
+      : pixels(keeps && dims == 2 && has_pixels(x)), sizes(x.sizes()) {
+    for (int64_t i = 0; i < dims; ++i)
+      sizes[sizes.size() - dims + i] = tables[size_t(3 - dims + i)].out();
+    if (pixels) channels = identity_map(x.size(1));
+    for (size_t i = 0; i < 3; ++i)
+      of[i] = (!pixels ? tables[i] : i < 2 ? tables[i + 1] : channels->forward[2]).map();
+  }
+  int64_t plane() const { return of[0].in * of[1].in * of[2].in; }
+
+  // A result in x's dtype, its elements copied from x or, where a map has none, from fill.
+  Tensor select(const Tensor& x, const void* fill) const {
+    const Tensor cx = pixels ? x : contiguous_data(x);
+    Tensor y = pixels ? empty_as_lies(x, sizes, x.dtype()) : empty(sizes, x.dtype());
+    if (y.numel() > 0 && plane() > 0) {
+      kernels<VisionKernels>().select(of, int64_t(x.item_size()), x.numel() / plane(), cx.raw(),
+                                      fill, y.raw());
+    }
+    return y;
+  }
+  Tensor resample(const Tensor& x) const {
+    if (x.numel() == 0) return zeros(sizes, x.dtype());
+    const Tensor cx = pixels ? cast_pixels(x, compute_type(x.dtype())) : kernel_input(x);
+    Tensor y = pixels ? empty_as_lies(x, sizes, cx.dtype()) : empty(sizes, cx.dtype());
+    kernels<VisionKernels>().resample(of, cx.dtype(), x.numel() / plane(), cx.raw(), y.raw());
+    return pixels ? cast_pixels(y, x.dtype()) : cast_data(y, x.dtype());
+  }
+};
 
 struct Resample {
   static constexpr const char* name = "Resample";
@@ -81,26 +124,9 @@ struct Resample {
 
   std::string title() const { return shown; }
   Tensor forward(Context&, const Tensor& x) {
-    const LineTables& tables = transpose ? maps->transposes() : maps->forward;
-    const LineMap m[3] = {tables[0].map(), tables[1].map(), tables[2].map()};
-    Dims sizes = x.sizes();
-    for (int64_t i = 0; i < dims; ++i) sizes[sizes.size() - dims + i] = m[3 - dims + i].out;
-    const int64_t block = m[0].in * m[1].in * m[2].in;
-    if (maps->copies && !transpose) {
-      const Tensor cx = contiguous_data(x);
-      Tensor y = empty(sizes, x.dtype());
-      const int64_t nothing = 0;
-      if (y.numel() > 0 && block > 0) {
-        kernels<VisionKernels>().select(m, int64_t(x.item_size()), x.numel() / block, cx.raw(),
-                                        &nothing, y.raw());
-      }
-      return keeps ? as_lies(x, y) : y;
-    }
-    if (x.numel() == 0) return zeros(sizes, x.dtype());
-    const Tensor cx = kernel_input(x);
-    Tensor y = empty(sizes, cx.dtype());
-    kernels<VisionKernels>().resample(m, cx.dtype(), x.numel() / block, cx.raw(), y.raw());
-    y = cast_data(y, x.dtype());
+    const Maps m(transpose ? maps->transposes() : maps->forward, x, dims, keeps);
+    const int64_t nothing = 0;
+    const Tensor y = maps->copies && !transpose ? m.select(x, &nothing) : m.resample(x);
     return keeps ? as_lies(x, y) : y;
   }
   Tensors backward(Context&, const Tensor& g) {
@@ -377,16 +403,8 @@ struct ConstantPad {
       }
       return tables;
     });
-    const LineTables& tables = maps->forward;
-    const LineMap m[3] = {tables[0].map(), tables[1].map(), tables[2].map()};
-    const Tensor cx = contiguous_data(x), fill = scalar_tensor(value, x.dtype());
-    Tensor y = empty(sizes, x.dtype());
-    if (y.numel() > 0) {
-      kernels<VisionKernels>().select(m, int64_t(x.item_size()),
-                                      x.numel() / (x.size(-1) * x.size(-2)), cx.raw(), fill.raw(),
-                                      y.raw());
-    }
-    return y;
+    const Tensor fill = scalar_tensor(value, x.dtype());
+    return Maps(maps->forward, x, 2, true).select(x, fill.raw());
   }
   Tensor forward(Context&, const Tensor& x) {
     if (pads_planes(x)) return as_lies(x, pad_planes(x));

@@ -53,7 +53,7 @@ class LineTable {
 using LineTables = std::vector<LineTable>;
 
 // What a key of tables begins with.
-enum class TableKind : int64_t { Pad, ConstantPad, AvgPool, AdaptiveAvgPool, Resize };
+enum class TableKind : int64_t { Pad, ConstantPad, AvgPool, AdaptiveAvgPool, Resize, Identity };
 
 // Maps made ready for resample(), and their transposes when a gradient first asks for them.
 struct Separable {
@@ -79,6 +79,8 @@ template <class F>
 std::shared_ptr<Separable> separable(const TableKey& key, F make) {
   return separable_cache().get(key, [&make] { return std::make_shared<Separable>(make()); });
 }
+// The map of one dimension that stays as it is.
+std::shared_ptr<Separable> identity_map(int64_t n);
 
 // What the tape calls an op that PyTorch has once for each number of dimensions: "AvgPool2D".
 std::string title_of(const char* op, int64_t dims, const char* rest = "");
