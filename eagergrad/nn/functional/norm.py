@@ -21,6 +21,8 @@ __all__ = [
 
 
 def _shape(name: str, normalized_shape: Sequence[int]) -> tuple[int, ...]:
+    if type(normalized_shape) is tuple:  # the layers': asking for a Sequence takes longer than a small norm
+        return normalized_shape
     if not isinstance(normalized_shape, Sequence):
         raise TypeError(
             f"[{name}] expected normalized_shape to be a list or tuple of ints, such as (n,), came "

@@ -52,6 +52,8 @@ avg_pool3d = _ops.avg_pool3d
 
 def _numbers(value: Any, n: int) -> tuple[Any, ...]:
     """One for each of n dimensions."""
+    if isinstance(value, int):
+        return (value,) * n
     return tuple(value) if isinstance(value, Sequence) else (value,) * n
 
 
@@ -240,8 +242,9 @@ def max_unpool3d(
 
 def _output_size(input: Tensor, output_size: Any, n: int) -> list[int]:
     """Whole numbers for all n dimensions (TypeError for others); None keeps a dimension."""
-    sizes = _numbers(output_size, n)
-    spatial = tuple(input.shape)[-n:]
+    if type(output_size) is int and input.dim() > n:
+        return [output_size] * n
+    sizes, spatial = _numbers(output_size, n), input.shape[-n:]
     if len(sizes) != n or len(spatial) != n:
         raise RuntimeError(
             f"[adaptive_pool{n}d] expected {n} output sizes, got {output_size} for input {tuple(input.shape)}"

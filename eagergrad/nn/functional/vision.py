@@ -50,6 +50,8 @@ _MODES = ("nearest", "nearest-exact", "area", *_DIMS)
 
 
 def _per_dim(what: str, value: Any, dims: int) -> list[Any]:
+    if isinstance(value, (int, float)):
+        return [value] * dims
     if isinstance(value, Sequence) or (isinstance(value, Tensor) and value.dim() > 0):
         if len(value) != dims:
             raise ValueError(
@@ -117,7 +119,7 @@ def interpolate(
         raise ValueError(
             "[interpolate] recompute_scale_factor is not meaningful with an explicit size"
         )
-    spatial = tuple(input.shape)[2:]
+    spatial = input.shape[2:]
     factors: list[float] = []
     if size is not None:
         sizes = [operator.index(n) for n in _per_dim("size", size, dims)]
