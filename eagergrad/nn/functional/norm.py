@@ -21,7 +21,8 @@ __all__ = [
 
 
 def _shape(name: str, normalized_shape: Sequence[int]) -> tuple[int, ...]:
-    if type(normalized_shape) is tuple:  # the layers': asking for a Sequence takes longer than a small norm
+    # The layers give tuples: asking for a Sequence takes longer than a small norm.
+    if type(normalized_shape) is tuple:
         return normalized_shape
     if not isinstance(normalized_shape, Sequence):
         raise TypeError(
