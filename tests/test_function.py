@@ -470,3 +470,32 @@ def test_a_context_may_outlive_its_graph():
     del y
     with pytest.raises(RuntimeError, match=r"a second time.*a graph that is gone"):
         ctx.saved_tensors
+
+
+@pytest.mark.parametrize("hooked", [False, True])
+def test_a_sparse_tensor_is_saved(hooked):
+    class Product(eg.autograd.Function):
+        @staticmethod
+        def forward(ctx, indices, values, size, dense):
+            matrix = eg.sparse_coo_tensor(indices, values, size)
+            ctx.save_for_backward(matrix, dense)
+            return matrix @ dense
+
+        @staticmethod
+        def backward(ctx, g):
+            matrix, dense = ctx.saved_tensors
+            rows, cols = matrix._indices()
+            return None, (g @ dense.t())[rows, cols], None, matrix.t() @ g
+
+    indices = eg.tensor([[0, 1, 1], [2, 0, 1]])
+    values = eg.tensor([1.0, 2.0, 3.0], requires_grad=True)
+    dense = eg.arange(6.0).reshape(3, 2).requires_grad_()
+    with (
+        eg.autograd.graph.saved_tensors_hooks(lambda t: t, lambda t: t)
+        if hooked
+        else eg.enable_grad()
+    ):
+        y = Product.apply(indices, values, (2, 3), dense)
+    y.sum().backward()
+    assert values.grad.tolist() == [9.0, 1.0, 5.0]
+    assert dense.grad.tolist() == [[2.0, 2.0], [3.0, 3.0], [1.0, 1.0]]

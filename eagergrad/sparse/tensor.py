@@ -287,6 +287,10 @@ class SparseTensor(StandIn):
         return self._vals.grad_fn
 
     @property
+    def _version(self) -> int:
+        return self._vals._version
+
+    @property
     def grad(self) -> SparseTensor | None:
         """The gradient of the values as a sparse tensor of the same pattern, or None."""
         g = self._vals.grad
