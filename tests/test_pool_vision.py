@@ -388,6 +388,20 @@ def test_grid_sample(mode, padding, corners):
         both(lambda f, x, g: f.grid_sample(x, g, mode, padding, corners), x, grid, rtol=1e-8)
 
 
+@pytest.mark.parametrize("n", [7, 16, 28, 84])
+def test_gradients_at_the_identity_are_of_pytorchs_side(n):
+    """Every tap lies on a pixel or an ulp beside it, where the gradient jumps."""
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(n).standard_normal((1, 2, n, n + 3)).astype(np.float32)
+    thetas = []
+    for lib in (eg, torch):
+        theta = lib.tensor([[[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]], requires_grad=True)
+        grid = lib.nn.functional.affine_grid(theta, x.shape, align_corners=False)
+        lib.nn.functional.grid_sample(lib.tensor(x), grid, align_corners=False).sum().backward()
+        thetas.append(theta.grad.numpy())
+    assert np.allclose(*thetas, rtol=1e-3, atol=1e-2)
+
+
 @pytest.mark.parametrize("corners", [False, True])
 def test_affine_grid(corners):
     both(lambda f, t: f.affine_grid(t, (2, 3, 4, 5), align_corners=corners), draw(2, 2, 3))

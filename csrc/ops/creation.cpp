@@ -201,7 +201,14 @@ EG_OP(
 
 Tensor linspace(double start, double end, int64_t steps, DType t) {
   EG_CHECK(steps >= 0, "number of steps must be non-negative");
-  const double by = steps > 1 ? (end - start) / double(steps - 1) : 0;
+  double by = steps > 1 ? (end - start) / double(steps - 1) : 0;
+  if (t == DType::Float32 && steps > 1) {
+    // PyTorch's numbers to the bit: an identity's `affine_grid` falls on pixels, where gradients are one-sided.
+    start = float(start);
+    end = float(end);
+    const float width = float(end - start);
+    if (std::isfinite(width)) by = width / float(steps - 1);
+  }
   // Symmetric, so that both ends are exact.
   return sequence({false, 0, 0, start, by, end, steps, steps == 1 ? 1 : steps / 2}, t);
 }

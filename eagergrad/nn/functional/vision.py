@@ -199,7 +199,7 @@ def _axis(n: int, like: Tensor, align_corners: bool) -> Tensor:
     if n <= 1:
         return eg.zeros((n,), dtype=like.dtype, device=like.device)
     line = eg.linspace(-1, 1, n, dtype=like.dtype, device=like.device)
-    return line if align_corners else line * ((n - 1) / n)
+    return line if align_corners else line * (n - 1) / n
 
 
 @asking
