@@ -35,7 +35,9 @@ def on_values(name: str) -> Callable[..., SparseTensor]:
 
 
 def dropout(input: Any, p: float = 0.5, training: bool = True) -> SparseTensor:
-    """Zero each stored value with probability p and scale the rest by 1/(1-p)."""
+    """Zero each stored value with probability p and scale the rest by 1/(1-p); without `training` the input itself."""
+    if not training:
+        return as_sparse(input)
     x = as_sparse(input).coalesce()
     return x._with(_ops.dropout(x._vals, p, training))
 
