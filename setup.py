@@ -74,7 +74,7 @@ WHOLE_VECTORS = ("small", "sort")
 PLAIN_LOOPS = ("binary", "unary")
 NO_NARROW_RESTS = ["--param", "vect-epilogues-nomask=0"]
 # No faster with AVX-512 than with AVX2: not compiled for it, where both are.
-NARROW = ("ctc", "index", "shape", "vision")
+NARROW = ("ctc", "index", "shape")
 # What an exception cannot pass through needs no tables to unwind it: most kernels. GCC leaves those out only where it writes the
 # tables itself; debuggers then guess there.
 NO_IDLE_TABLES = ["-fno-asynchronous-unwind-tables", "-fno-dwarf2-cfi-asm"]

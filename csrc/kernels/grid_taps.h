@@ -15,40 +15,47 @@ struct Taps {
   T weight[4], slope[4];
 };
 
-// Folds x into [low / 2, high / 2] by reflection; sign takes the direction.
+// What all points share along a dimension. Chosen here and not for each point: loops over points then vectorise.
 template <class T>
-EG_INLINE T reflect(T x, int64_t low, int64_t high, T& sign) {
-  if (low == high) {
-    sign = T(0);
-    return T(0);
+struct Line {
+  T last;         // pixel
+  T span, rim;    // a coordinate is at pixel ((coordinate + 1) * span - rim) / 2
+  T scale;        // pixels that a coordinate goes through by one
+  T least, turn;  // reflection folds into [least, least + turn]
+  T low, high;    // where a pixel is held
+  T folds;        // 0 where one place is left
+
+  EG_INLINE Line(int64_t size, const GridShape& s) {
+    last = T(size - 1);
+    span = s.align_corners ? last : T(size), rim = s.align_corners ? T(0) : T(1);
+    scale = span / 2, least = -rim / 2;
+    folds = span > 0 ? T(1) : T(0), turn = span > 0 ? span : T(1);
+    low = s.padding ? T(0) : T(-INFINITY), high = s.padding ? last : T(INFINITY);
   }
-  const T least = T(low) / 2, span = T(high - low) / 2;
-  T v = x - least;
-  sign = T(1);
-  if (v < 0) v = -v, sign = T(-1);
-  const T turns = vocabulary::floor(v / span), extra = v - turns * span;
-  if (turns - 2 * vocabulary::floor(turns / 2) == T(0)) return extra + least;
-  sign = -sign;
-  return span - extra + least;
-}
+  EG_INLINE T pixel(T coordinate) const { return ((coordinate + 1) * span - rim) / 2; }
+};
 
 // Folded where `reflects`, and held inside unless what is outside reads zero. slope: of the result by x.
 template <bool reflects, class T>
-EG_INLINE T pad_coordinate(T x, int64_t size, const GridShape& s, T& slope) {
+EG_INLINE T pad_coordinate(T x, const Line<T>& line, T& slope) {
   slope = T(1);
-  if constexpr (reflects)
-    x = s.align_corners ? reflect(x, 0, 2 * (size - 1), slope)
-                        : reflect(x, -1, 2 * size - 1, slope);
-  const T low = s.padding ? T(0) : T(-INFINITY), high = s.padding ? T(size - 1) : T(INFINITY);
-  const bool below = !(x > low), above = x >= high;
+  if constexpr (reflects) {
+    const T side = x < line.least ? T(-1) : T(1), v = side * (x - line.least);
+    const T turns = vocabulary::floor(v / line.turn), extra = v - turns * line.turn;
+    const bool forth = turns - 2 * vocabulary::floor(turns / 2) == T(0);
+    slope = (forth ? side : -side) * line.folds;
+    x = ((forth ? extra : line.turn - extra) + line.least) * line.folds;
+  }
+  const bool below = !(x > line.low), above = x >= line.high;
   slope = below | above ? T(0) : slope;
-  x = above ? high : x;
-  return below ? low : x;
+  x = above ? line.high : x;
+  return below ? line.low : x;
 }
 
 template <class T>
-EG_INLINE int32_t inside(T x, int64_t size) {
-  return (x >= T(0)) & (x <= T(size - 1)) ? int32_t(x) : -1;
+EG_INLINE int32_t inside(T x, const Line<T>& line) {
+  const T at = (x >= T(0)) & (x <= line.last) ? x : T(-1);
+  return int32_t(at);
 }
 
 // Cubic convolution, a = -0.75 (Keys 1981), at distances 1 + t, t, 1 - t, 2 - t.
@@ -64,47 +71,54 @@ EG_INLINE void cubic(T t, T* weight, T* slope) {
   slope[3] = -far_slope(2 - t);
 }
 
-// Without branches but by what is the same for all points, so that it vectorises.
-template <int mode, bool reflects, class T>
-EG_INLINE Taps<T> taps_of_mode(T coordinate, int64_t size, const GridShape& s) {
+// Nearest or linear, at a pixel's place that moves by `slope` with the coordinate.
+template <int mode, class T>
+EG_INLINE Taps<T> taps_near(T at, T slope, const Line<T>& line) {
   Taps<T> t;
-  const T scale = s.align_corners ? T(size - 1) / 2 : T(size) / 2;
-  const T x = s.align_corners ? (coordinate + 1) * scale : ((coordinate + 1) * T(size) - 1) / 2;
-  T slope;
-  if constexpr (mode == 2) {
-    const T base = vocabulary::floor(x);
-    cubic(x - base, t.weight, t.slope);
-    t.count = 4;
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) {
-      t.index[i] = inside(pad_coordinate<reflects>(base + T(i - 1), size, s, slope), size);
-      t.slope[i] *= scale;
-    }
-    return t;
-  }
-  const T at = pad_coordinate<reflects>(x, size, s, slope);
   if constexpr (mode == 1) {
-    t.count = 1, t.index[0] = inside(vocabulary::round(at), size), t.weight[0] = T(1),
+    t.count = 1, t.index[0] = inside(vocabulary::round(at), line), t.weight[0] = T(1),
     t.slope[0] = T(0);
     return t;
   }
   const T base = vocabulary::floor(at);
   t.count = 2;
-  t.index[0] = inside(base, size), t.index[1] = inside(base + 1, size);
+  t.index[0] = inside(base, line), t.index[1] = inside(base + 1, line);
   t.weight[0] = base + 1 - at, t.weight[1] = at - base;
-  t.slope[0] = -slope * scale, t.slope[1] = slope * scale;
+  t.slope[0] = -slope, t.slope[1] = slope;
   return t;
 }
+
+// Without branches but by what is the same for all points, so that it vectorises.
+template <int mode, bool reflects, class T>
+EG_INLINE Taps<T> taps_of_mode(T coordinate, const Line<T>& line) {
+  T slope;
+  const T x = line.pixel(coordinate);
+  if constexpr (mode == 2) {
+    Taps<T> t;
+    const T base = vocabulary::floor(x);
+    cubic(x - base, t.weight, t.slope);
+    t.count = 4;
+#pragma GCC unroll 4
+    for (int i = 0; i < 4; ++i) {
+      t.index[i] = inside(pad_coordinate<reflects>(base + T(i - 1), line, slope), line);
+      t.slope[i] *= line.scale;
+    }
+    return t;
+  }
+  const T at = pad_coordinate<reflects>(x, line, slope);
+  return taps_near<mode>(at, slope * line.scale, line);
+}
 template <bool reflects, class T>
-EG_INLINE Taps<T> taps_of_padding(T coordinate, int64_t size, const GridShape& s) {
-  return s.mode == 2   ? taps_of_mode<2, reflects>(coordinate, size, s)
-         : s.mode == 1 ? taps_of_mode<1, reflects>(coordinate, size, s)
-                       : taps_of_mode<0, reflects>(coordinate, size, s);
+EG_INLINE Taps<T> taps_of_padding(T coordinate, const Line<T>& line, int mode) {
+  return mode == 2   ? taps_of_mode<2, reflects>(coordinate, line)
+         : mode == 1 ? taps_of_mode<1, reflects>(coordinate, line)
+                     : taps_of_mode<0, reflects>(coordinate, line);
 }
 template <class T>
 EG_INLINE Taps<T> taps_of(T coordinate, int64_t size, const GridShape& s) {
-  return s.padding == 2 ? taps_of_padding<true>(coordinate, size, s)
-                        : taps_of_padding<false>(coordinate, size, s);
+  const Line<T> line(size, s);
+  return s.padding == 2 ? taps_of_padding<true>(coordinate, line, s.mode)
+                        : taps_of_padding<false>(coordinate, line, s.mode);
 }
 
 }  // namespace

@@ -399,62 +399,111 @@ EG_INLINE void each_point(LineReads<T>& r, F&& taps_at) {
     }
   }
 }
-template <int mode, class T>
+// A loop for each of its results, which GCC does not make vectors of in one.
+template <bool reflects, class T>
+EG_INLINE void cubic_reads(const Line<T>& line, const T* at, bool slopes, LineReads<T>& r) {
+  alignas(64) T base[kPoints], part[kPoints];
+  r.taps = 4;
+  for (int p = 0; p < kPoints; ++p) {
+    const T x = line.pixel(at[p]);
+    base[p] = vocabulary::floor(x);
+    part[p] = x - base[p];
+  }
+#pragma GCC unroll 4
+  for (int k = 0; k < 4; ++k) {
+    for (int p = 0; p < kPoints; ++p) {
+      T unused, weight[4], slope[4];
+      cubic(part[p], weight, slope);
+      r.weight[k][p] = weight[k];
+      r.index[k][p] = inside(pad_coordinate<reflects>(base[p] + T(k - 1), line, unused), line);
+    }
+    for (int p = 0; slopes && p < kPoints; ++p) {
+      T weight[4], slope[4];
+      cubic(part[p], weight, slope);
+      r.slope[k][p] = slope[k] * line.scale;
+    }
+  }
+}
+template <int mode, bool reflects, class T>
 __attribute__((noinline)) void line_reads_of(const GridShape& s, int64_t size, const T* at,
-                                             LineReads<T>& r) {
-  const GridShape shape = s;  // which no store changes
-  each_point<mode == 0   ? 2
-             : mode == 1 ? 1
-                         : 4>(
-      r, [&](int64_t p) EG_INLINED { return taps_of_mode<mode, false>(at[p], size, shape); });
+                                             bool slopes, LineReads<T>& r) {
+  const Line<T> line(size, s);
+  if constexpr (mode == 2) return cubic_reads<reflects>(line, at, slopes, r);
+  each_point<mode == 0 ? 2 : 1>(
+      r, [&](int64_t p) EG_INLINED { return taps_of_mode<mode, reflects>(at[p], line); });
+}
+template <bool reflects, class T>
+EG_INLINE void line_reads_as(const GridShape& s, int64_t size, const T* at, bool slopes,
+                             LineReads<T>& r) {
+  if (s.mode == 2) return line_reads_of<2, reflects>(s, size, at, slopes, r);
+  if (s.mode == 1) return line_reads_of<1, reflects>(s, size, at, slopes, r);
+  line_reads_of<0, reflects>(s, size, at, slopes, r);
 }
 // Coordinates are stored x first: the grid's last entry belongs to the first spatial dimension.
 template <class T>
-void line_reads(const GridShape& s, int dim, const T* points, int64_t n, LineReads<T>& r) {
+void line_reads(const GridShape& s, int dim, const T* points, int64_t n, bool slopes,
+                LineReads<T>& r) {
   if (dim < 3 - s.dims) {
     r.taps = 1;
-    for (int64_t p = 0; p < n; ++p) {
+    for (int p = 0; p < kPoints; ++p) {
       r.index[0][p] = 0, r.weight[0][p] = T(1), r.slope[0][p] = T(0);
     }
     return;
   }
-  T at[kPoints] = {};
-  for (int64_t p = 0; p < n; ++p) at[p] = points[p * s.dims + 2 - dim];
-  const int64_t size = s.in[dim];
-  if (s.padding == 2) {
-    each_point<4>(r, [&](int64_t p) { return taps_of(at[p], size, s); });
-    r.taps = s.mode == 2 ? 4 : s.mode == 1 ? 1 : 2;
-  } else if (s.mode == 2) {
-    line_reads_of<2>(s, size, at, r);
-  } else if (s.mode == 1) {
-    line_reads_of<1>(s, size, at, r);
+  alignas(64) T at[kPoints];
+  const T* first = points + 2 - dim;
+  if (s.dims == 2) {
+    for (int64_t p = 0; p < n; ++p) at[p] = first[2 * p];
   } else {
-    line_reads_of<0>(s, size, at, r);
+    for (int64_t p = 0; p < n; ++p) at[p] = first[3 * p];
+  }
+  for (int64_t p = n; p < kPoints; ++p) at[p] = T(0);
+  if (s.padding == 2) {
+    line_reads_as<true>(s, s.in[dim], at, slopes, r);
+  } else {
+    line_reads_as<false>(s, s.in[dim], at, slopes, r);
   }
 }
 
 template <class T>
 void reads_of(const GridShape& s, const T* points, int64_t n, bool slopes, Reads<T>& r) {
   LineReads<T> d[3];
-  for (int i = 0; i < 3; ++i) line_reads(s, i, points, n, d[i]);
+  for (int i = 0; i < 3; ++i) line_reads(s, i, points, n, slopes, d[i]);
   const int32_t height = int32_t(s.in[1]), width = int32_t(s.in[2]);
+  const bool flat = s.dims == 2;
+  alignas(64) int32_t row[kPoints];
+  alignas(64) T weight[kPoints];
   int64_t k = 0;
   for (int64_t a = 0; a < d[0].taps; ++a) {
     for (int64_t b = 0; b < d[1].taps; ++b) {
+      const int32_t *z = d[0].index[a], *y = d[1].index[b];
+      const T *u = d[0].weight[a], *v = d[1].weight[b];
+      if (flat) {
+        for (int p = 0; p < kPoints; ++p) row[p] = y[p] < 0 ? -1 : y[p] * width;
+      } else {
+        for (int p = 0; p < kPoints; ++p)
+          row[p] = (z[p] | y[p]) < 0 ? -1 : (z[p] * height + y[p]) * width;
+        for (int p = 0; p < kPoints; ++p) weight[p] = u[p] * v[p];
+      }
+      const T* const outer = flat ? v : weight;
       for (int64_t c = 0; c < d[2].taps; ++c, ++k) {
-        const int32_t *z = d[0].index[a], *y = d[1].index[b], *x = d[2].index[c];
-        const T *u = d[0].weight[a], *v = d[1].weight[b], *w = d[2].weight[c];
-        for (int64_t p = 0; p < n; ++p) {
-          const bool outside = (z[p] | y[p] | x[p]) < 0;
-          r.offset[k][p] = outside ? -1 : (z[p] * height + y[p]) * width + x[p];
-          r.weight[k][p] = u[p] * v[p] * w[p];
+        const int32_t* x = d[2].index[c];
+        const T* w = d[2].weight[c];
+        for (int p = 0; p < kPoints; ++p) {
+          r.offset[k][p] = (row[p] | x[p]) < 0 ? -1 : row[p] + x[p];
+          r.weight[k][p] = outer[p] * w[p];
         }
         for (int64_t p = n; p < kPoints; ++p) r.offset[k][p] = -1, r.weight[k][p] = T(0);
         if (!slopes) continue;
-        for (int64_t p = 0; p < n; ++p) {
-          r.slope[0][k][p] = u[p] * v[p] * d[2].slope[c][p];
-          r.slope[1][k][p] = u[p] * d[1].slope[b][p] * w[p];
-          r.slope[2][k][p] = d[0].slope[a][p] * v[p] * w[p];
+        const T *dx = d[2].slope[c], *dy = d[1].slope[b], *dz = d[0].slope[a];
+        for (int p = 0; p < kPoints; ++p) {
+          r.slope[0][k][p] = outer[p] * dx[p];
+          r.slope[1][k][p] = dy[p] * w[p];
+        }
+        if (flat) continue;
+        for (int p = 0; p < kPoints; ++p) {
+          r.slope[1][k][p] *= u[p];
+          r.slope[2][k][p] = dz[p] * v[p] * w[p];
         }
       }
     }
@@ -488,13 +537,15 @@ void grid_sample(const GridShape& s, const T* x, const T* grid, T* y) {
                               for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
                                 const T* plane = x + c * in;
                                 alignas(64) T sum[kPoints];
+                                T* const to = count == kPoints ? y + c * out + p : sum;
                                 for (int64_t i = 0; i < count; i += kLanes<T>) {
                                   Vec<T> v{};
                                   for (int64_t k = 0; k < r.taps; ++k)
                                     v += load(r.weight[k] + i) * gather(plane, r.offset[k] + i);
-                                  store(sum + i, v);
+                                  store(to + i, v);
                                 }
-                                for (int64_t i = 0; i < count; ++i) y[c * out + p + i] = sum[i];
+                                for (int64_t i = 0; to == sum && i < count; ++i)
+                                  y[c * out + p + i] = sum[i];
                               }
                             });
                });
@@ -526,32 +577,39 @@ void grid_input_grad(const GridShape& s, const T* gy, const T* grid, T* gx) {
   });
 }
 
+// The next elements of at most `n`.
+template <class T>
+EG_INLINE Vec<T> load_some(const T* p, int64_t n) {
+  if (n >= kLanes<T>) return load(p);
+  Vec<T> v{};
+  for (int64_t l = 0; l < n; ++l) v[l] = p[l];
+  return v;
+}
+
 template <class T>
 void grid_points_grad(const GridShape& s, const T* gy, const T* x, const T* grid, T* ggrid) {
   const int64_t in = volume(s.in), out = volume(s.out), blocks = (out + kPoints - 1) / kPoints;
-  parallel_for(
-      s.batch * blocks, grain_of(kPoints * 24 * (s.channels + 8)), [&](int64_t begin, int64_t end) {
-        each_block(
-            s, grid, begin, end, true, [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
-              T sum[3][kPoints] = {};
-              for (int64_t k = 0; k < r.taps; ++k) {
-                alignas(64) T product[kPoints] = {};
-                T right[kPoints] = {};
-                for (int64_t c = n * s.channels; c < (n + 1) * s.channels; ++c) {
-                  const T *plane = x + c * in, *g = gy + c * out + p;
-                  for (int64_t i = 0; i < count; ++i) right[i] = g[i];
-                  for (int64_t i = 0; i < count; i += kLanes<T>)
-                    store(product + i,
-                          load(product + i) + load(right + i) * gather(plane, r.offset[k] + i));
-                }
-                for (int64_t d = 0; d < s.dims; ++d)
-                  for (int64_t i = 0; i < count; ++i) sum[d][i] += product[i] * r.slope[d][k][i];
-              }
-              for (int64_t i = 0; i < count; ++i)
-                for (int64_t d = 0; d < s.dims; ++d)
-                  ggrid[(n * out + p + i) * s.dims + d] = sum[d][i];
-            });
-      });
+  const auto block = [&](int64_t n, int64_t p, int64_t count, const Reads<T>& r) {
+    alignas(64) T sum[3][kPoints];
+    const T *planes = x + n * s.channels * in, *g = gy + n * s.channels * out + p;
+    for (int64_t i = 0; i < count; i += kLanes<T>) {
+      Vec<T> sums[3] = {};
+      for (int64_t k = 0; k < r.taps; ++k) {
+        Vec<T> product{};
+        for (int64_t c = 0; c < s.channels; ++c)
+          product +=
+              load_some(g + c * out + i, count - i) * gather(planes + c * in, r.offset[k] + i);
+        for (int d = 0; d < 2; ++d) sums[d] += product * load(r.slope[d][k] + i);
+        if (s.dims == 3) sums[2] += product * load(r.slope[2][k] + i);
+      }
+      for (int d = 0; d < 3; ++d) store(sum[d] + i, sums[d]);
+    }
+    T* to = ggrid + (n * out + p) * s.dims;
+    for (int64_t i = 0; i < count; ++i, to += s.dims)
+      for (int64_t d = 0; d < s.dims; ++d) to[d] = sum[d][i];
+  };
+  parallel_for(s.batch * blocks, grain_of(kPoints * 24 * (s.channels + 8)),
+               [&](int64_t begin, int64_t end) { each_block(s, grid, begin, end, true, block); });
 }
 
 // ---------------------------------------------------------------------------- entry points

@@ -455,7 +455,8 @@ std::tuple<Tensor, Tensor> grid_sample_gradient(const GridShape& s, const Tensor
                                                 bool wants_input, bool wants_grid) {
   const Tensor cg = kernel_input(g), cx = kernel_input(x), cgrid = kernel_input(grid);
   Tensor gx = zeros(x.sizes(), cx.dtype()), ggrid = zeros(grid.sizes(), cx.dtype());
-  if (g.numel() > 0 && x.numel() > 0) {
+  if (s.mode == 1) wants_grid = false;  // the nearest pixel stays the same
+  if (g.numel() > 0 && x.numel() > 0 && (wants_input || wants_grid)) {
     kernels<VisionKernels>().grid_sample_backward(s, cx.dtype(), cg.raw(), cx.raw(), cgrid.raw(),
                                                   wants_input ? gx.raw() : nullptr,
                                                   wants_grid ? ggrid.raw() : nullptr);
