@@ -65,6 +65,14 @@ def test_variable_is_a_tensor() -> None:
     assert not Variable(eg.ones(1)).requires_grad
 
 
+def test_volatile_has_no_effect() -> None:
+    x = eg.ones(1)
+    with pytest.warns(UserWarning, match="no_grad"):
+        x.volatile = True
+    with pytest.warns(UserWarning, match="always False"):
+        assert x.volatile is False
+
+
 def test_data_of_results_and_gradients() -> None:
     w = eg.ones(2, requires_grad=True)
     loss = (w * 3).sum()

@@ -200,6 +200,11 @@ def test_norms_of_nothing_but_zeros_have_tangents_of_zero(p):
     assert eg.func.jvp(lambda t: t.norm(p), (x,), (v,))[1].item() == 0.0
 
 
+def test_logcumsumexp_begins_with_the_first_number():
+    x = eg.tensor([[0.0, 5.0], [1.0, -2.0]])
+    assert [eg.logcumsumexp(x, dim).select(dim, 0).tolist() for dim in (0, 1)] == [[0, 5], [0, 1]]
+
+
 def test_gradient_of_logcumsumexp_survives_large_numbers():
     x = eg.tensor([-800.0, 0.0, 800.0], dtype=eg.float64, requires_grad=True)
     (g,) = eg.autograd.grad(eg.logcumsumexp(x, 0).sum(), x, create_graph=True)

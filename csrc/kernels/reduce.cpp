@@ -591,6 +591,7 @@ EG_INLINE void scan_logarithms(const float* x, float* y, int64_t length, int64_t
       for (int64_t i = 0; i < n; ++i)
         sums[i] = one = first + i == 0 ? v[i] : vocabulary::logaddexp(one, v[i]);
     }
+    if (first == 0) sums[0] = v[0];  // the sum of one number, which may be 0
     for (int64_t i = 0; i < n; ++i) y[(first + i) * step] = float(sums[i]);
     running = sums[n - 1];
   }

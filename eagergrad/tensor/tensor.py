@@ -16,6 +16,7 @@ from eagergrad.tensor.device import device as Device
 from eagergrad.tensor.dtype import ALL, NAMES, bfloat16, dtype
 from eagergrad.tensor.layout import strided
 from eagergrad.tensor.size import Size
+from eagergrad.tensor.warn import warn
 
 _ops = _C.op_table
 _reversed_dims = _ops["_reversed_dims"]
@@ -338,6 +339,15 @@ class Tensor(_C.TensorBase):
 
     def is_inference(self) -> Any:
         return self._is_inference
+
+    @property
+    def volatile(self) -> bool:
+        warn("volatile was removed (Variable.volatile is always False)")
+        return False
+
+    @volatile.setter
+    def volatile(self, value: bool) -> None:
+        warn("volatile was removed and now has no effect. Use `with no_grad():` instead")
 
     def _is_view(self) -> Any:
         return self._is_view_flag
