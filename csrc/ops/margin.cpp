@@ -1,7 +1,9 @@
 // Margin losses over classes: the scores of wrong ones against those of right ones.
+#include <limits>
 #include <type_traits>
 
 #include "core/parallel.h"
+#include "kernels/simd.h"
 #include "ops/ops.h"
 #include "ops/recompute.h"
 #include "ops/reduce.h"
@@ -87,21 +89,23 @@ struct MultiMargin {
     });
     return cast_data(out, x.dtype());
   }
+  // By vectors, since the compiler would jump at every element.
   template <class T>
   T loss(const T* x, int64_t y, int64_t classes) const {
     const T base = T(margin) - x[y];
-    constexpr int kSums = 8;  // several, as additions wait for each other
-    T sums[kSums] = {};
-    const auto term = [&](int64_t j) {
-      const T z = base + x[j], over = z > 0 ? z : T(0);
+    const auto terms = [&](Vec<T> v) {
+      const Vec<T> z = base + v, over = z > T(0) ? z : Vec<T>{};
       return p == 1 ? over : over * over;
     };
+    Vec<T> sums{};
     int64_t j = 0;
-    for (; j + kSums <= classes; j += kSums)
-      for (int k = 0; k < kSums; ++k) sums[k] += term(j + k);
-    for (; j < classes; ++j) sums[0] += term(j);
-    for (int k = 1; k < kSums; ++k) sums[0] += sums[k];
-    return sums[0] - term(y);
+    for (; j + kLanes<T> <= classes; j += kLanes<T>) sums += terms(load(x + j));
+    Vec<T> rest = splat(-std::numeric_limits<T>::infinity());
+    for (int l = 0; j + l < classes; ++l) rest[l] = x[j + l];
+    sums += terms(rest);
+    T sum = -terms(splat(x[y]))[0];
+    for (int l = 0; l < kLanes<T>; ++l) sum += sums[l];
+    return sum;
   }
   template <class T>
   void slopes(const T* x, int64_t y, int64_t classes, T g, T* out) const {
@@ -109,10 +113,10 @@ struct MultiMargin {
     T sum = 0;
     for (int64_t j = 0; j < classes; ++j) {
       const T z = base + x[j], slope = p == 1 ? g : 2 * g * z;
-      out[j] = z > 0 && j != y ? slope : T(0);
+      out[j] = z > T(0) ? slope : T(0);
       sum += out[j];
     }
-    out[y] = -sum;
+    out[y] = -(sum - out[y]);
   }
 };
 
