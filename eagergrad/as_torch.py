@@ -29,6 +29,7 @@ from typing import Any
 
 import eagergrad
 import eagergrad.version
+from eagergrad import _torch_names
 from eagergrad._version import __version__
 from eagergrad.tensor.dtype import dtype
 from eagergrad.torch_version import TorchVersion
@@ -128,7 +129,8 @@ def is_installed() -> bool:
 def install() -> None:
     """Make ``import torch`` give eagergrad in this process, and ``torch.__version__`` PyTorch's with eagergrad's appended.
 
-    Types of elements that eagergrad has not are there by name, for tables of types, and refused by every function. A second call
+    Types of elements that eagergrad has not are there by name, for tables of types, and refused by every function; so are the
+    modules of PyTorch's compiler that libraries import (`_torch_names`). A second call
     changes nothing. Processes that are spawned, not forked, start without.
 
     Raises:
@@ -149,6 +151,7 @@ def install() -> None:
     version = TorchVersion(f"{PYTORCH}+eagergrad.{__version__}")
     eagergrad.__version__ = eagergrad.version.__version__ = version
     eagergrad.torch = eagergrad  # type: ignore[attr-defined]  # old programs say torch.torch.Tensor
+    _torch_names.install()
     sys.meta_path.insert(0, _Finder())
     importlib.import_module("torch")
 

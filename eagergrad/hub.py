@@ -12,6 +12,7 @@ import re
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Iterable, Iterator
 from typing import Any
 from urllib.parse import urlparse
 
@@ -164,3 +165,35 @@ def load_state_dict_from_url(
         named = HASH_REGEX.search(name) if check_hash else None
         download_url_to_file(url, path, named and named.group(1), progress=progress)
     return eg.load(path, map_location=map_location)
+
+
+class _NoBar:
+    """What `tqdm` is where that package is not installed: what it counts, and nothing to be seen."""
+
+    def __init__(self, iterable: Iterable[Any] = (), *args: Any, **options: Any) -> None:
+        self.iterable = iterable
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.iterable)
+
+    def __enter__(self) -> _NoBar:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        pass
+
+    def update(self, n: int = 1) -> None:
+        """Counts nothing."""
+
+    def close(self) -> None:
+        """Ends nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    if name == "tqdm":  # libraries take the package from here, whether it is there or not
+        try:
+            from tqdm.auto import tqdm
+        except ImportError:
+            return _NoBar
+        return tqdm
+    raise AttributeError(f"module 'eagergrad.hub' has no attribute {name!r}")

@@ -44,6 +44,8 @@ __all__ = [
     "to_torch_state",
 ]
 
+DEFAULT_PROTOCOL = 2  # what programs hand on as `pickle_protocol`; nothing is pickled
+
 # What `load` takes as map_location.
 MAP_LOCATION: TypeAlias = Callable[[Any, str], Any] | dict[str, str] | str | Any | None
 

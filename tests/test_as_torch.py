@@ -203,3 +203,45 @@ def test_releases_are_ordered_by_numbers() -> None:
     version = TorchVersion("2.13.0+eagergrad.0.1.0")
     assert version > "2.4" and version > "2" and version > (2, 9) and version < "2.13.1a0"
     assert version < (3,) and version > "1.13.1+cpu"
+
+
+def test_names_inside_the_compiler_answer_that_nothing_is_compiled(tmp_path: Path) -> None:
+    under(
+        """
+        import torch
+        from torch._dynamo.utils import is_compile_supported
+        from torch._subclasses.fake_tensor import is_fake, FakeTensor
+        from torch.fx.experimental.proxy_tensor import get_proxy_mode
+        x = torch.ones(1)
+        assert not is_compile_supported("cpu") and not is_fake(x) and get_proxy_mode() is None
+        assert isinstance(torch.compile(torch.nn.ReLU()), torch._dynamo.eval_frame.OptimizedModule)
+
+        @torch._dynamo.config.patch("verbose", True)
+        def f(x):
+            torch._dynamo.graph_break()
+            return x, torch._dynamo.config.verbose
+
+        assert torch._dynamo.disable(f)(x) == (x, True)
+        with torch._dynamo.config.patch({"a": 1}, b=2):
+            torch._dynamo.config.c = 3
+            assert vars(torch._dynamo.config) == {"a": 1, "b": 2, "c": 3}
+        assert not vars(torch._dynamo.config)
+        """,
+        tmp_path,
+    )
+
+
+def test_a_progress_bar_is_tqdm_or_nothing_to_be_seen(tmp_path: Path) -> None:
+    run_code(
+        """
+import sys
+sys.modules["tqdm"] = sys.modules["tqdm.auto"] = None
+from eagergrad.utils.model_zoo import tqdm
+from eagergrad import hub
+with tqdm(range(3), total=3) as bar:
+    assert list(bar) == [0, 1, 2] and hub.tqdm is tqdm
+    bar.update()
+tqdm(total=3).close()
+""",
+        tmp_path,
+    )

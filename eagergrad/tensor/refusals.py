@@ -13,6 +13,7 @@ class LinAlgError(RuntimeError):
 
 
 _C._LinAlgError = LinAlgError  # type: ignore[attr-defined]  # where older programs catch it
+_C._TensorMeta = type(_C.TensorBase)  # type: ignore[attr-defined]
 
 
 def _refusal(name: str, kind: type[Exception], layout: str) -> Callable[..., NoReturn]:
