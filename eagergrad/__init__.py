@@ -245,7 +245,7 @@ _ELSEWHERE.update(
 )
 _ELSEWHERE.update(
     dict.fromkeys(
-        "_weight_norm cond fake_quantize_per_channel_affine fake_quantize_per_tensor_affine from_file frobenius_norm get_deterministic_debug_mode histogramdd "
+        "SymBool SymFloat SymInt _assert_async _weight_norm cond fake_quantize_per_channel_affine fake_quantize_per_tensor_affine from_file frobenius_norm get_deterministic_debug_mode histogramdd "
         "is_anomaly_check_nan_enabled is_anomaly_enabled is_distributed native_batch_norm native_dropout native_group_norm "
         "native_layer_norm norm_except_dim nuclear_norm set_anomaly_enabled set_deterministic_debug_mode split_copy "
         "sym_float sym_int sym_ite sym_max sym_min sym_not sym_sqrt sym_sum to_dlpack while_loop".split(),

@@ -213,6 +213,9 @@ from eagergrad.tensor.functions import use_deterministic_algorithms as use_deter
 from eagergrad.tensor.interop import from_dlpack as from_dlpack
 from eagergrad.tensor.layout import layout as layout
 from eagergrad.tensor.layout import memory_format as memory_format
+from eagergrad.tensor.names import SymBool as SymBool
+from eagergrad.tensor.names import SymFloat as SymFloat
+from eagergrad.tensor.names import SymInt as SymInt
 from eagergrad.tensor.names import cond as cond
 from eagergrad.tensor.names import fake_quantize_per_channel_affine as fake_quantize_per_channel_affine
 from eagergrad.tensor.names import fake_quantize_per_tensor_affine as fake_quantize_per_tensor_affine

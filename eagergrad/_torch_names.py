@@ -12,7 +12,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import eagergrad
-from eagergrad import compiler
+from eagergrad import _C, compiler
 
 __all__ = ["install"]
 
@@ -55,6 +55,7 @@ def _nothing(*args: Any, **options: Any) -> None:
 
 _MODULES: dict[str, dict[str, Any]] = {
     "_dynamo": {
+        "OptimizedModule": compiler.OptimizedModule,
         "allow_in_graph": compiler.allow_in_graph,
         "config": Config(),
         "disable": compiler.disable,
@@ -76,6 +77,8 @@ _MODULES: dict[str, dict[str, Any]] = {
 
 def install() -> None:
     """Make the modules importable, under ``torch`` and under ``eagergrad``."""
+    # What a vmap runs may ask for the values of its tensors (`func.vmap`).
+    _C._are_functorch_transforms_active = _no  # type: ignore[attr-defined]
     for name, members in _MODULES.items():
         module = ModuleType(f"eagergrad.{name}", __doc__)
         module.__dict__.update(members)

@@ -425,3 +425,39 @@ def test_transforms_can_be_imported_and_say_what_is_missing():
             transform(eg.ones(4))
     with pytest.raises(AttributeError, match="no attribute 'slow'"):
         _ = eg.fft.slow
+
+
+class _Holds(eg.nn.Module):
+    act = eg.tanh  # no method in PyTorch, whose functions are built in
+    conv = eg.conv1d
+
+    def forward(self, x: eg.Tensor) -> eg.Tensor:
+        return self.conv(self.act(x), weight=eg.ones(1, 1, 2), padding=1)
+
+
+def test_an_op_that_a_class_holds_is_no_method_of_it() -> None:
+    x = eg.tensor([[[1.0, -2.0]]], requires_grad=True)
+    y = _Holds()(x)
+    assert y.tolist() == eg.conv1d(x.tanh(), eg.ones(1, 1, 2), padding=1).tolist()
+    y.sum().backward()
+    assert x.grad is not None
+    with pytest.raises(TypeError, match="must be Tensor, not str"):
+        _Holds().act("x")
+    with pytest.raises(TypeError, match="must be Tensor, not _Holds"):
+        eg.sigmoid(_Holds())
+
+
+def test_numbers_that_a_compiler_leaves_open_are_none_of_ours() -> None:
+    assert not isinstance(3, (eg.SymInt, eg.SymFloat, eg.SymBool))
+
+
+def test_assert_async() -> None:
+    eg._assert_async(eg.tensor(True))
+    with pytest.raises(RuntimeError, match="but got zero"):
+        eg._assert_async(eg.tensor(0.0))
+    with pytest.raises(RuntimeError, match="told"):
+        eg._assert_async(eg.tensor([False]), "told")
+    with pytest.raises(RuntimeError, match="more than one value"):
+        eg._assert_async(eg.ones(2))
+    with pytest.raises(TypeError, match="'input' must be Tensor, not int"):
+        eg._assert_async(1)

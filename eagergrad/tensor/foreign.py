@@ -1,5 +1,5 @@
-"""Calls that no overload of an op takes: arguments in PyTorch's old order, and objects that are no tensors of the core,
-which is what PyTorch's ``__torch_function__`` is for.
+"""Calls that no overload of an op takes: arguments in PyTorch's old order, objects that are no tensors of the core, which is
+what PyTorch's ``__torch_function__`` is for, and ops that a class of the program's holds.
 """
 
 from __future__ import annotations
@@ -108,13 +108,27 @@ def first_answer(
     return NotImplemented, types
 
 
+def _held(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The op without the object whose class holds it, ``act = eg.tanh``; NotImplemented if it is called otherwise.
+
+    PyTorch's functions are built in, so that a class that holds one does not make it a method. An op is Tensor's method too.
+    """
+    if isinstance(op, str) or not args or isinstance(args[0], _C.TensorBase):
+        return NotImplemented
+    if any(held is op for c in type(args[0]).__mro__ for held in vars(c).values()):
+        return op(*args[1:], **kwargs)
+    return NotImplemented
+
+
 def override(op: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What the first argument with a ``__torch_function__`` makes of the op; NotImplemented without one.
 
     ``op`` is the op, or for an operator its name.
     """
     result = _old_order(op, args, kwargs)
-    return first_answer(op, args, kwargs)[0] if result is NotImplemented else result
+    if result is NotImplemented:
+        result = first_answer(op, args, kwargs)[0]
+    return _held(op, args, kwargs) if result is NotImplemented else result
 
 
 def override_function(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

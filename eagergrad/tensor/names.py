@@ -300,8 +300,26 @@ def while_loop(
     return x
 
 
+class SymInt:
+    """A number that a compiler leaves open: there are none, so that ``isinstance`` says no."""
+
+
+class SymFloat(SymInt):
+    """The same of a float."""
+
+
+class SymBool(SymInt):
+    """The same of a bool."""
+
+
 sym_int, sym_float = int, float
 sym_max, sym_min, sym_sum, sym_sqrt = max, min, sum, math.sqrt
+
+
+def _assert_async(input: Any, assert_msg: str = "") -> None:
+    """Raises RuntimeError, with the message if one is given, unless the one element is true."""
+    if not eg.is_nonzero(input):
+        raise RuntimeError(assert_msg or "Expected Tensor with single nonzero value, but got zero")
 
 
 def sym_not(a: Any) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import copy
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,9 @@ import numpy as np
 import eagergrad as eg
 
 __all__ = ["collate", "default_collate", "default_collate_fn_map", "default_convert"]
+
+
+np_str_obj_array_pattern = re.compile(r"[SaUO]")  # libraries tell arrays of no numbers by it
 
 
 def _is_namedtuple(x: Any) -> bool:
