@@ -6,8 +6,7 @@ Only the values that are shown are read: a tensor of a gigabyte costs as much as
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import eagergrad as eg
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["get_printoptions", "set_printoptions", "tensor_repr", "tensor_str"]
 
 
-@dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     precision: int = 4
     threshold: float = 1000
     edgeitems: int = 3
@@ -72,7 +70,7 @@ def set_printoptions(
     }
     base = _options if profile is None else _PROFILES[profile]
     changes: dict[str, Any] = {k: v for k, v in given.items() if v is not None}
-    _options = replace(base, sci_mode=sci_mode, **changes)
+    _options = base._replace(sci_mode=sci_mode, **changes)
 
 
 def get_printoptions() -> dict[str, Any]:
@@ -82,7 +80,7 @@ def get_printoptions() -> dict[str, Any]:
     >>> eg.get_printoptions()["precision"]
     4
     """
-    return dict(vars(_options))
+    return _options._asdict()
 
 
 # ---- number formats ---------------------------------------------------------------------------
