@@ -461,3 +461,8 @@ def test_assert_async() -> None:
         eg._assert_async(eg.ones(2))
     with pytest.raises(TypeError, match="'input' must be Tensor, not int"):
         eg._assert_async(1)
+
+
+def test_an_op_shows_the_defaults_of_what_is_given_by_name() -> None:
+    assert eg.meshgrid.__kwdefaults__ == {"indexing": None}
+    assert "dtype" in eg.zeros.__kwdefaults__ and eg.tanh.__kwdefaults__ == {}

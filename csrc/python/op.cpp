@@ -431,6 +431,20 @@ PyObject* op_overloads(PyObject* self, void*) {
     return Py_NewRef(list.get());
   });
 }
+// The defaults of what is given by name alone, as functions written in Python show them.
+PyObject* op_kwdefaults(PyObject* self, void*) {
+  auto* op = reinterpret_cast<OpObject*>(self);
+  return guarded([&]() -> PyObject* {
+    Object found = checked(PyDict_New());
+    bool after_all = false;  // that are given by place
+    for (const Parameter& p : overloads_of(op)[0]->parameters()) {
+      if ((p.keyword_only || after_all) && p.default_value && !p.variadic)
+        checked(PyDict_SetItem(found.get(), p.name.get(), p.default_value.get()));
+      after_all |= p.variadic;
+    }
+    return found.release();
+  });
+}
 PyObject* op_name(PyObject* self, void*) {
   return PyUnicode_FromString(reinterpret_cast<OpObject*>(self)->name);
 }
@@ -467,6 +481,7 @@ PyGetSetDef op_getset[] = {{"__doc__", op_doc, nullptr, nullptr, nullptr},
                            {"__name__", op_name, nullptr, nullptr, nullptr},
                            {"__qualname__", op_name, nullptr, nullptr, nullptr},
                            {"__module__", op_module, nullptr, nullptr, nullptr},
+                           {"__kwdefaults__", op_kwdefaults, nullptr, nullptr, nullptr},
                            {"__text_signature__", op_text_signature, nullptr, nullptr, nullptr},
                            {"overloads", op_overloads, nullptr, nullptr, nullptr},
                            {"flags", op_flags, nullptr, nullptr, nullptr},
