@@ -751,3 +751,48 @@ def test_common_divisors_of_the_least_integer(dtype):
         assert eg.gcd(x, eg.full_like(x, other)).tolist() == [1] * 9
         assert eg.lcm(x, eg.full_like(x, other)).tolist() == [least] * 9
     assert eg.lcm(x, eg.zeros_like(x)).tolist() == [0] * 9
+
+
+WHOLE = "uint8 int8 int16 int32 int64".split()
+
+
+def corners(dtype: str) -> np.ndarray:
+    info, rng = np.iinfo(dtype), np.random.default_rng(3)
+    drawn = rng.integers(info.min, info.max, 590, dtype=dtype, endpoint=True)
+    return np.append(drawn, np.array([info.min, info.max, 0, 1, 3], dtype))
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_shifts_by_every_amount(dtype):
+    a = corners(dtype)
+    bits = 8 * a.itemsize
+    for n in [*range(bits), bits, bits + 1, 100] + ([-1, -100] if a.min() < 0 else []):
+        out = not 0 <= n < bits
+        left, right = (0 * a, np.where(a < 0, -1, 0)) if out else (a << n, a >> n)
+        for amount in (n, eg.full((a.size,), n, dtype=getattr(eg, dtype))):
+            np.testing.assert_array_equal((eg.tensor(a) << amount).numpy(), left.astype(dtype))
+            np.testing.assert_array_equal((eg.tensor(a) >> amount).numpy(), right)
+
+
+@pytest.mark.parametrize("dtype", WHOLE)
+def test_quotients_of_whole_numbers(dtype):
+    a = corners(dtype)
+    b = np.random.default_rng(4).permutation(a)
+    b[b == 0] = 7
+    with np.errstate(over="ignore"):
+        for x, y in ((a, b), (a[:40], b[40:41]), (a[7:8], b[:40])):
+            got = eg.tensor(x), eg.tensor(y)
+            np.testing.assert_array_equal((got[0] // got[1]).numpy(), x // y)
+            np.testing.assert_array_equal((got[0] % got[1]).numpy(), x % y)
+            np.testing.assert_array_equal(eg.fmod(*got).numpy(), np.fmod(x, y))
+
+
+@pytest.mark.parametrize("dtype", ["bool", *WHOLE])
+def test_counts_of_whole_numbers_of_every_dtype(dtype):
+    a = np.abs(corners("int8").astype(int) % 100).astype(dtype)
+    x = eg.tensor(a)
+    np.testing.assert_array_equal(eg.bincount(x).numpy(), np.bincount(a.astype(int)))
+    np.testing.assert_array_equal(eg.bincount(x[::2], minlength=150)[:100].sum().item(), 298)
+    assert x.any().item() == a.any() and x.all().item() == a.all()
+    assert x[:0].any().item() == 0 and x[:0].all().item() == 1
+    assert x.any(0).dtype == (eg.uint8 if dtype == "uint8" else eg.bool)
