@@ -101,7 +101,9 @@ void line(char* dst, int64_t ds, DType to, const char* src, int64_t ss, DType fr
   }
   visit_all(to, [&](auto t) {
     visit_all(from, [&](auto f) {
-      cast_line<decltype(t), decltype(f)>(dst, ds, src, ss, n);
+      using From = decltype(f);
+      using Read = std::conditional_t<std::is_same_v<From, bool>, uint8_t, From>;  // vectorises
+      cast_line<decltype(t), Read>(dst, ds, src, ss, n);
       return 0;
     });
     return 0;

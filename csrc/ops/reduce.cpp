@@ -453,7 +453,11 @@ Tensor truth(Reduce op, const Tensor& x, const OptDims& dim, bool keepdim) {
   const DType result = x.dtype() == DType::UInt8 ? DType::UInt8 : DType::Bool;
   if (dim && dim->empty())
     return to(ne(x.detach(), Tensor(0)), result);  // over no dimension, as PyTorch
-  return reduce_terms(op, {x}, all_or(dim, x.dim()), keepdim, result);
+  const Dims dims = all_or(dim, x.dim());
+  if (result == DType::Bool) return reduce_terms(op, {x}, dims, keepdim, result);
+  // Of bytes as they are: the smallest or the largest one tells.
+  const Reduce extreme = op == Reduce::All ? Reduce::Min : Reduce::Max;
+  return to(ne(reduce_terms(extreme, {x}, dims, keepdim, result), Tensor(0)), result);
 }
 EG_OP(
     +[](const Tensor& input, OptDims dim, bool keepdim) {
@@ -495,7 +499,9 @@ EG_OP(
 
 template <Arg op>
 std::tuple<Tensor, Tensor> extreme_of(const Tensor& x, int64_t dim) {
-  const DType type = ordered_type(x.dtype());
+  // (The host's floats hold narrow whole numbers.)
+  const bool narrow = active_device.is_cpu() && !x.is_floating() && x.item_size() < 4;
+  const DType type = narrow ? DType::Float32 : ordered_type(x.dtype());
   const Tensor cx = cast_data(x, type);
   const Layout l(cx, {dim}, memory_order(cx, {dim}));
   Tensor at = empty(l.kept, DType::Int64), values = empty(l.kept, compute_type(type));
