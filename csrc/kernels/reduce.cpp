@@ -332,6 +332,25 @@ EG_INLINE bool beats(T a, T b) {  // NaN beats numbers; the first of equal ones 
   return (b == b) & !(op == Arg::Max ? a <= b : a >= b);
 }
 
+// Where `value`, which may be NaN, stands first among n > 0 numbers that it is one of: compared a strip at a time, whose places are
+// as wide as its numbers.
+template <class T>
+__attribute__((noinline)) int64_t first_place(const T* x, T value, int64_t n) {
+  using At = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  constexpr At kStrip = 64;
+  for (int64_t first = 0;; first += kStrip) {
+    const At count = At(min64(n - first, kStrip));
+    At at = kStrip;
+    for (At i = 0; i < count; ++i) {
+      const T v = x[first + i];
+      const bool found = (v == value) | ((v != v) & (value != value));
+      const At place = found ? i : kStrip;
+      at = place < at ? place : at;
+    }
+    if (at < kStrip || first + kStrip >= n) return first + at;
+  }
+}
+
 // The extreme value first, which vectorises, then where it stands.
 template <Arg op, class T>
 void arg_lines(const T* x, int64_t* out, T* values, int64_t outer, int64_t length) {
@@ -339,13 +358,7 @@ void arg_lines(const T* x, int64_t* out, T* values, int64_t outer, int64_t lengt
     for (int64_t o = begin; o < end; ++o) {
       const T* p = x + o * length;
       const T best = block<op == Arg::Max ? Reduce::Max : Reduce::Min>(p, length);
-      int64_t at = 0;
-      if (best == best) {
-        while (at < length - 1 && p[at] != best) ++at;
-      } else {
-        while (at < length - 1 && p[at] == p[at]) ++at;
-      }
-      out[o] = at;
+      out[o] = first_place(p, best, length);
       if (values) values[o] = best;
     }
   });
@@ -353,41 +366,66 @@ void arg_lines(const T* x, int64_t* out, T* values, int64_t outer, int64_t lengt
 
 constexpr int64_t kPanel = 256;  // columns that positions and scans are found for side by side
 
+// Lines of at most kShortLine elements are turned into columns, kTurned at a time: alone, each takes longer to begin and to end
+// than it is long.
+constexpr int64_t kShortLine = 32, kTurned = 32;
+
+// body(columns that are kTurned apart, first line, number of lines)
+template <class T, class F>
+void over_turned_lines(const T* x, int64_t outer, int64_t length, F body) {
+  parallel_for(ceil_div(outer, kTurned), grain_of(kTurned * length),
+               [&](int64_t begin, int64_t end) {
+                 T turned[kShortLine * kTurned];
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t first = i * kTurned, n = min64(kTurned, outer - first);
+                   const T* line = x + first * length;
+                   for (int64_t l = 0; l < n; ++l, line += length)
+                     for (int64_t k = 0; k < length; ++k) turned[k * kTurned + l] = line[k];
+                   body(turned, first, n);
+                 }
+               });
+}
+
+// Of n columns, whose elements are `inner` apart.
 template <Arg op, class T>
-void arg_columns(const T* x, int64_t* out, T* values, int64_t outer, int64_t length,
-                 int64_t inner) {
+__attribute__((noinline)) void arg_panel(const T* x, int64_t* found, T* values, int64_t n,
+                                         int64_t length, int64_t inner) {
   // Positions as wide as the values, so that one comparison chooses both, hence counted anew every kSpan rows.
   using At = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
   constexpr int64_t kSpan = 1 << 30;
-  over_panels(outer, length, inner, kPanel, 1, [&](int64_t first, int64_t n, int64_t column) {
-    T best[kPanel];
-    int64_t* const found = out + column;
-    for (int64_t c = 0; c < n; ++c) best[c] = x[first + c], found[c] = 0;
-    for (int64_t r0 = 0; r0 < length; r0 += kSpan) {
-      At at[kPanel];
-      for (int64_t c = 0; c < n; ++c) at[c] = -1;
-      for (int64_t r = r0; r < min64(length, r0 + kSpan); ++r) {
-        const T* const row = x + first + r * inner;
-        for (int64_t c = 0; c < n; ++c) {
-          const bool better = beats<op>(row[c], best[c]);
-          best[c] = better ? row[c] : best[c];
-          at[c] = better ? At(r - r0) : at[c];
-        }
+  T best[kPanel];
+  for (int64_t c = 0; c < n; ++c) best[c] = x[c], found[c] = 0;
+  for (int64_t r0 = 0; r0 < length; r0 += kSpan) {
+    At at[kPanel];
+    for (int64_t c = 0; c < n; ++c) at[c] = -1;
+    for (int64_t r = r0; r < min64(length, r0 + kSpan); ++r) {
+      const T* const row = x + r * inner;
+      for (int64_t c = 0; c < n; ++c) {
+        const bool better = beats<op>(row[c], best[c]);
+        best[c] = better ? row[c] : best[c];
+        at[c] = better ? At(r - r0) : at[c];
       }
-      for (int64_t c = 0; c < n; ++c)
-        if (at[c] >= 0) found[c] = r0 + at[c];
     }
-    if (values)
-      for (int64_t c = 0; c < n; ++c) values[column + c] = best[c];
-  });
+    for (int64_t c = 0; c < n; ++c)
+      if (at[c] >= 0) found[c] = r0 + at[c];
+  }
+  if (values)
+    for (int64_t c = 0; c < n; ++c) values[c] = best[c];
 }
 
 template <Arg op, class T>
 void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t length, int64_t inner) {
-  if (inner == 1)
+  const auto values_at = [&](int64_t k) { return values ? values + k : nullptr; };
+  if (inner == 1 && length <= kShortLine && outer >= kTurned)
+    over_turned_lines(x, outer, length, [&](const T* turned, int64_t first, int64_t n) {
+      arg_panel<op>(turned, out + first, values_at(first), n, length, kTurned);
+    });
+  else if (inner == 1)
     arg_lines<op>(x, out, values, outer, length);
   else
-    arg_columns<op>(x, out, values, outer, length, inner);
+    over_panels(outer, length, inner, kPanel, 1, [&](int64_t first, int64_t n, int64_t column) {
+      arg_panel<op>(x + first, out + column, values_at(column), n, length, inner);
+    });
 }
 
 // f(0.0f) and so on for the types that positions and scans are found in.
