@@ -678,10 +678,13 @@ Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b) {
   const OpDevice device("where", inputs, 3);
   const Dims shape = elementwise_shape(elementwise_shape(condition.sizes(), a.sizes()), b.sizes());
   const Tensor out = empty_result(shape, dtype, inputs, 3);
-  const DType compute = is_reduced(dtype) ? DType::Float32 : dtype;
+  // The host's loops move halves as they are, as items of two bytes.
+  const bool moves = is_reduced(dtype) && out.device().is_cpu();
+  const DType compute = is_reduced(dtype) && !moves ? DType::Float32 : dtype;
+  const int loop = compute_index(moves ? DType::Int16 : compute);
   const LoopOperand operands[] = {{&condition, DType::Bool}, {&a, compute}, {&b, compute}};
-  run_elementwise(kWhereLoop, host_kernels<TernaryKernels>().where[compute_index(compute)], out,
-                  compute, operands, 3, nullptr, false);
+  run_elementwise(kWhereLoop, host_kernels<TernaryKernels>().where[loop], out, compute, operands, 3,
+                  nullptr, false);
   if (grad_enabled() && out.is_floating() && (a.requires_grad() || b.requires_grad())) {
     Ref<WhereNode> node(new WhereNode);
     node->add_input(a);

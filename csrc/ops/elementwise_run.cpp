@@ -48,10 +48,11 @@ struct Plan {
   bool direct[kMaxOperands];
   int8_t twin[kMaxOperands];  // an operand before it that goes through a buffer and may be the same
   bool all_direct;
+  bool unconverted;  // every operand is of its loop's type, and its lines dense or one number
   bool past_caches = false;  // see Note [Results past the caches]
 
   void prepare(const int64_t* strides, int64_t length, bool scalar_steps) {
-    all_direct = true;
+    all_direct = unconverted = true;
     for (int o = 0; o < operands; ++o) {
       stride[o] = strides[o];
       const bool dense = stride[o] == static_cast<int64_t>(item_size(stored[o])) || length == 1;
@@ -60,6 +61,7 @@ struct Plan {
       step[o] = number ? 0 : 1;
       direct[o] = stored[o] == compute[o] && (number || dense);
       all_direct = all_direct && direct[o];
+      unconverted = unconverted && stored[o] == compute[o] && (dense || stride[o] == 0);
       twin[o] = 0;
       for (int8_t t = 1; t < o && !direct[o]; ++t)
         if (stored[t] == stored[o] && compute[t] == compute[o] && stride[t] == stride[o])
@@ -185,7 +187,7 @@ void run_flat(Plan& plan, const Tensor& out, const LoopOperand* inputs, int n, b
 // Lines shorter than this are put together in strips of whole lines: a call of the loop takes as long as such a line.
 constexpr int64_t kShortLine = 200, kFewElements = 512;
 
-// out is contiguous, nothing is converted, and lines of operands are dense or one number.
+// out is contiguous and nothing is converted.
 void run_short_lines(const Plan& plan, const Walk& walk, int n) {
   const int64_t length = walk.line(), lines = walk.size(1), most = kStrip / length;
   const CopyKernels& copy = host_kernels<CopyKernels>();
@@ -228,11 +230,11 @@ void run_strided(Plan& plan, const Tensor& out, const LoopOperand* inputs, int n
   double numbers[kMaxOperands];  // as the loop takes them
   for (int o = 1; o <= n; ++o) {
     const Tensor& t = *inputs[o - 1].tensor;
-    if (!scalar_steps || t.numel() != 1) {
+    if (t.numel() != 1) {
       walk.add(t);
       continue;
     }
-    const DType type = number_type(plan.compute[o]);
+    const DType type = scalar_steps ? number_type(plan.compute[o]) : plan.compute[o];
     char* const number = reinterpret_cast<char*>(&numbers[o]);
     host_kernels<CopyKernels>().line(number, 0, type, t.raw(), 0, t.dtype(), 1);
     plan.stored[o] = type;
@@ -240,7 +242,7 @@ void run_strided(Plan& plan, const Tensor& out, const LoopOperand* inputs, int n
   }
   walk.finish();
   plan.prepare(walk.line_strides(), walk.line(), scalar_steps);
-  if (plan.all_direct && !plan.past_caches && out.is_contiguous() && walk.dims() > 1 &&
+  if (plan.unconverted && !plan.past_caches && out.is_contiguous() && walk.dims() > 1 &&
       walk.line() > 1 && walk.line() < kShortLine && walk.size(1) * walk.line() >= kFewElements)
     return run_short_lines(plan, walk, n);
   parallel_for(out.numel(), kParallelGrain, [&](int64_t begin, int64_t end) {
