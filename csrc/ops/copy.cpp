@@ -94,7 +94,7 @@ Tensor expanded(const Tensor& t, const Dims& sizes) {
   return alias(t, sizes, strides, t.offset());
 }
 
-// Short stretches that are dense in both tensors; a number is made one.
+// Short stretches that are dense in both tensors, or of one number each; a number for all of them is made a stretch.
 bool copy_rows(const Tensor& dst, const Tensor& src) {
   if (dst.dim() < 2 || (dst.dtype() != src.dtype() && src.numel() != 1)) return false;
   constexpr int64_t kShort = 512;  // bytes
@@ -109,9 +109,10 @@ bool copy_rows(const Tensor& dst, const Tensor& src) {
   if (p.sizes.size() < 2) return false;
   const size_t last = p.sizes.size() - 1;
   const int64_t size = int64_t(dst.item_size()), bytes = p.sizes[last] * size;
-  if (p.to[last] != 1 || p.from[last] != 1 || bytes > kShort) return false;
   const int64_t rows = p.sizes[last - 1];
   const int64_t dst_row = p.to[last - 1] * size, src_row = p.from[last - 1] * size;
+  const bool repeats = p.from[last] == 0 && dst_row == bytes;
+  if (p.to[last] != 1 || !(p.from[last] == 1 || repeats) || bytes > kShort) return false;
   for (Dims* d : {&p.sizes, &p.to, &p.from}) {
     d->erase(last);
     d->erase(last - 1);
@@ -120,14 +121,18 @@ bool copy_rows(const Tensor& dst, const Tensor& src) {
   walk.add(dst.raw(), p.sizes, p.to, int(size));
   walk.add(src.raw(), p.sizes, p.from, int(size));
   walk.finish();
+  const CopyKernels& copy = host_kernels<CopyKernels>();
   parallel_for(walk.numel() * rows, kParallelGrain * size / bytes + 1,
                [&](int64_t begin, int64_t end) {
                  for (int64_t i = begin; i < end;) {
                    const int64_t matrix = i / rows, row = i % rows;
                    const int64_t count = std::min(rows - row, end - i);
                    walk.run(matrix, matrix + 1, [&](char* const* at, int64_t) {
-                     host_kernels<CopyKernels>().rows(at[0] + row * dst_row, dst_row,
-                                                      at[1] + row * src_row, src_row, count, bytes);
+                     char *to = at[0] + row * dst_row, *from = at[1] + row * src_row;
+                     if (repeats)
+                       copy.spread(to, from, src_row, count, bytes / size, int(size));
+                     else
+                       copy.rows(to, dst_row, from, src_row, count, bytes);
                    });
                    i += count;
                  }
