@@ -232,17 +232,33 @@ Tensor others_product(const Tensor& x, int64_t dim) {
   return mul(left, right);
 }
 
+// Are all numbers so far from 0 and infinity that none has lost digits?
+bool all_normal(const Tensor& y) {
+  if (y.numel() == 0) return false;
+  const GradMode off(false);
+  const Tensor size = abs(y.detach());
+  const double least = y.dtype() == DType::Float16 ? 0x1p-14 : 0x1p-126;
+  return amin(size, {}).item().to_double() >= least &&
+         amax(size, {}).item().to_double() < double(INFINITY);
+}
+
 struct Prod {
   static constexpr const char* name = "Prod";
   int64_t dim;
   bool keepdim, all;
   std::string title() const { return reduction_title(name, all); }
   Tensor forward(Context& ctx, const Tensor& x) {
+    Tensor y = reduce_terms(Reduce::Prod, {x}, {dim}, keepdim, x.dtype());
     ctx.save(x);
-    return reduce_terms(Reduce::Prod, {x}, {dim}, keepdim, x.dtype());
+    ctx.save(y);
+    return y;
   }
   Tensors backward(Context& ctx, const Tensor& g) {
-    return {mul(with_kept_dims(g, {dim}, keepdim), others_product(ctx.saved(0), dim))};
+    const Tensor x = ctx.saved(0), y = ctx.saved(1), kept = with_kept_dims(g, {dim}, keepdim);
+    // Only the host's memory is looked at: nothing waits for a device.
+    const bool divides = x.device().is_cpu() && all_normal(y);
+    return {divides ? div(mul(kept, with_kept_dims(y, {dim}, keepdim)), x)
+                    : mul(kept, others_product(x, dim))};
   }
 };
 

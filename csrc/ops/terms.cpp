@@ -218,8 +218,11 @@ Tensor reduce_terms(Reduce op, const Terms& t, const Dims& dims, bool keepdim, D
   const DType type = !plain && is_reduced(t.a.dtype()) ? DType::Float32 : t.a.dtype();
   const bool host = active_device.is_cpu(), sums = op == Reduce::Sum;
   const bool counts = host && sums && (t.counts || (plain && type == DType::Bool));
+  // (On the host, whole numbers are added up and multiplied as int64 whatever comes of them.)
+  const bool whole =
+      host && (sums || op == Reduce::Prod) && !is_floating(type) && type != DType::Bool;
   const DType wanted = op == Reduce::All || op == Reduce::Any || counts ? DType::Bool
-                       : sums && out == DType::Int64                    ? DType::Int64
+                       : whole || (sums && out == DType::Int64)         ? DType::Int64
                                                                         : line_type(type);
   if (counts) op = Reduce::Count;
   const Rows rows =
