@@ -207,3 +207,64 @@ def test_whole_division_rounds_as_pythons(dtype):
     assert eg.fmod(x, y).tolist() == [abs(v) % abs(w) * (1 if v >= 0 else -1) for v, w in pairs]
     assert (x // 7).tolist() == [v // 7 for v, _ in pairs]
     assert (1000 // y).tolist() == [1000 // w for _, w in pairs]
+
+
+@pytest.mark.parametrize(
+    "length, width", [(1, 3), (63, 3), (700, 3), (7001, 10), (641, 64), (9, 700), (40_000, 20)]
+)
+@pytest.mark.parametrize("dtype", [*FLOATS, "float16", "int64", "int16", "uint8", "bool"])
+def test_reductions_of_columns_of_every_width(length, width, dtype):
+    a = numbers((length, width), dtype)
+    x = eg.tensor(a)
+    wide = a.astype("float64" if a.dtype.kind == "f" else "int64")
+    np.testing.assert_array_equal(x.sum(0).numpy(), wide.sum(0).astype(x.sum(0).numpy().dtype))
+    np.testing.assert_array_equal(x.count_nonzero(0).numpy(), (a != 0).sum(0))
+    for name in ("amax", "amin", "any", "all"):
+        expected = getattr(a, name.replace("am", "m"))
+        np.testing.assert_array_equal(getattr(x, name)(0).numpy(), expected(0))
+        np.testing.assert_array_equal(getattr(x.T.contiguous(), name)(1).numpy(), expected(0))
+    if a.dtype.kind != "f":
+        np.testing.assert_array_equal(x.prod(0).numpy(), wide.prod(0))
+        assert x.sum(0, dtype=eg.int8).tolist() == wide.sum(0).astype("int8").tolist()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int64", "bool"])
+@pytest.mark.parametrize(
+    "of_mask, of_a, of_b",
+    [((300, 1), (300, 10), ()), ((10,), (300, 1), (300, 10)), ((4, 1, 9), (5, 9), (1,))],
+)
+def test_choices_between_short_lines(of_mask, of_a, of_b, dtype):
+    mask = RNG.random(of_mask) < 0.5
+    a, b = numbers(of_a, "int64"), numbers(of_b, "int64")
+    x, y = (eg.tensor(v).to(getattr(eg, dtype)) for v in (a, b))
+    if dtype == "bool":
+        a, b = a != 0, b != 0
+    expected = np.where(mask, a, b)
+    np.testing.assert_array_equal(eg.where(eg.tensor(mask), x, y).double().numpy(), expected)
+    if not of_b and dtype != "bool":
+        chosen = eg.where(eg.tensor(mask), x, 2)
+        assert chosen.dtype == x.dtype
+        np.testing.assert_array_equal(chosen.double().numpy(), np.where(mask, a, 2))
+
+
+@pytest.mark.parametrize("shape", [(300, 10), (7, 200), (4, 9, 3)])
+def test_copies_of_one_number_a_line(shape):
+    a = RNG.standard_normal((*shape[:-1], 1)).astype("float32")
+    x = eg.tensor(a).expand(*shape)
+    np.testing.assert_array_equal(x.contiguous().numpy(), np.broadcast_to(a, shape))
+    to = eg.zeros(*shape[:-1], shape[-1] + 2)
+    to[..., 1:-1] = x
+    np.testing.assert_array_equal(to[..., 1:-1].numpy(), np.broadcast_to(a, shape))
+    assert not to[..., 0].any() and not to[..., -1].any()
+
+
+@pytest.mark.parametrize("special", [None, 0.0, 1e30, 1e-30, np.inf, np.nan])
+def test_gradients_of_products_divide_only_what_has_its_digits(special):
+    a = RNG.uniform(0.5, 2, (6, 5))
+    if special is not None:
+        a[1, 2] = a[1, 3] = special
+    x = eg.tensor(a.astype("float32"), requires_grad=True)
+    x.prod(1).sum().backward()
+    others = np.stack([np.delete(a, j, 1).prod(1) for j in range(5)], 1)
+    with np.errstate(over="ignore"):
+        np.testing.assert_allclose(x.grad.numpy(), others.astype("float32"), rtol=1e-5)

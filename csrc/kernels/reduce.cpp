@@ -3,6 +3,7 @@
 
 #include "kernels/grain.h"
 #include "kernels/halves.h"
+#include "kernels/loop.h"
 #include "kernels/simd.h"
 #include "kernels/vocabulary.h"
 
@@ -10,7 +11,7 @@ namespace eg {
 namespace {
 
 constexpr int64_t kSlots = 16;    // independent accumulators of a line, in each of a few vectors
-constexpr int64_t kBlock = 4096;  // elements summed in the element type before the wider sum
+constexpr int64_t kChunk = 4096;  // elements summed in the element type before the wider sum
 
 template <class T>
 struct Wide {
@@ -167,11 +168,11 @@ EG_INLINE bool block(const bool* x, int64_t n) {
   return lane[0];
 }
 
-// Of at most kBlock bytes that are 0 or 1, counted in bytes first.
+// Of at most kChunk bytes that are 0 or 1, counted in bytes first.
 template <Reduce op, class = std::enable_if_t<op == Reduce::Count>>
 EG_INLINE int64_t block(const uint8_t* x, int64_t n) {
   constexpr int kWidth = kLanes<uint8_t>;
-  static_assert(kBlock / kWidth <= 256, "more than a byte counts");
+  static_assert(kChunk / kWidth <= 256, "more than a byte counts");
   int64_t total = 0, i = 0;
   if (n >= kWidth) {
     Vec<uint8_t> sums = {};
@@ -198,31 +199,31 @@ EG_INLINE Out<op, T> short_line(const T* x, int64_t n) {
 
 template <Reduce op, class T>
 EG_INLINE Out<op, T> line(const T* x, int64_t n) {
-  if (n <= kBlock) return short_line<op>(x, n);
+  if (n <= kChunk) return short_line<op>(x, n);
   using U = Total<op, T>;
   U total = U(Rule<op, T>::start());
-  for (int64_t i = 0; i < n; i += kBlock)
-    total = Rule<op, T>::join(total, U(called_block<op>(x + i, n - i < kBlock ? n - i : kBlock)));
+  for (int64_t i = 0; i < n; i += kChunk)
+    total = Rule<op, T>::join(total, U(called_block<op>(x + i, n - i < kChunk ? n - i : kChunk)));
   return Out<op, T>(total);
 }
 
 template <Reduce op, class T>
 void lines(const T* x, char* out, int64_t outer, int64_t length) {
   auto* y = reinterpret_cast<Out<op, T>*>(out);
-  if (outer < 8 && length >= 8 * kBlock) {
+  if (outer < 8 && length >= 8 * kChunk) {
     // Few long lines: their blocks side by side.
-    const int64_t blocks = (length + kBlock - 1) / kBlock;
+    const int64_t blocks = (length + kChunk - 1) / kChunk;
     constexpr int64_t kMost = 1024;
     const int64_t each = (blocks + kMost - 1) / kMost;  // blocks a partial result
     const int64_t parts = (blocks + each - 1) / each;
     using U = Total<op, T>;
     for (int64_t o = 0; o < outer; ++o) {
       U partial[kMost];
-      parallel_for(parts, kParallelGrain / (each * kBlock), [&](int64_t begin, int64_t end) {
+      parallel_for(parts, kParallelGrain / (each * kChunk), [&](int64_t begin, int64_t end) {
         for (int64_t p = begin; p < end; ++p) {
           U total = U(Rule<op, T>::start());
           for (int64_t b = p * each; b < (p + 1) * each && b < blocks; ++b) {
-            const int64_t at = b * kBlock, n = length - at < kBlock ? length - at : kBlock;
+            const int64_t at = b * kChunk, n = length - at < kChunk ? length - at : kChunk;
             total = Rule<op, T>::join(total, U(called_block<op>(x + o * length + at, n)));
           }
           partial[p] = total;
@@ -239,51 +240,155 @@ void lines(const T* x, char* out, int64_t outer, int64_t length) {
   });
 }
 
-// inner > 1: columns of a panel are accumulated side by side. S: the elements' type, T or a half.
+// Results that do not depend on the order of the elements.
+template <Reduce op, class T>
+constexpr bool is_exact = !std::is_floating_point_v<T> || op == Reduce::Max || op == Reduce::Min;
+
+// Columns of a panel, kWidest of them at most, are accumulated side by side. S: the elements' type, T or a half.
+constexpr int64_t kWidest = 512;
 template <Reduce op, class T, class S>
-void columns(const S* x, char* out, int64_t outer, int64_t length, int64_t inner) {
+EG_ONE_COPY void column_totals(const char* from, char* to, int64_t length, int64_t inner,
+                               int64_t columns) {
+  const S* x = reinterpret_cast<const S*>(from);
+  auto* y = reinterpret_cast<Out<op, T>*>(to);
   using U = Total<op, T>;
   using R = Rule<op, T>;
-  auto* y = reinterpret_cast<Out<op, T>*>(out);
-  constexpr int64_t kPanel = 512, kRows = 64;  // as many as a byte counts
-  const int64_t panels = (inner + kPanel - 1) / kPanel;
-  const int64_t work = length * (inner < kPanel ? inner : kPanel);
-  parallel_for(outer * panels, grain_of(work), [&](int64_t begin, int64_t end) {
-    for (int64_t item = begin; item < end; ++item) {
-      const int64_t o = item / panels, first = item % panels * kPanel;
-      const int64_t n = inner - first < kPanel ? inner - first : kPanel;
-      const S* p = x + o * length * inner + first;
-      U total[kPanel];
-      T part[kPanel], wide[std::is_same_v<S, T> ? 1 : kPanel];
-      for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
-      for (int64_t r0 = 0; r0 < length; r0 += kRows) {
-        const int64_t r1 = r0 + kRows < length ? r0 + kRows : length;
-        for (int64_t i = 0; i < n; ++i) part[i] = R::start();
-        for (int64_t r = r0; r < r1; ++r) {
-          const T* row = wide;
-          if constexpr (std::is_same_v<S, T>)
-            row = p + r * inner;
-          else
-            widen(wide, p + r * inner, n);
-          for (int64_t i = 0; i < n; ++i) part[i] = R::join(part[i], R::element(row[i]));
-        }
-        for (int64_t i = 0; i < n; ++i) total[i] = R::join(total[i], U(part[i]));
+  constexpr bool widens = !std::is_same_v<S, T>;
+  // Comparisons in a row do not vectorise: one row at a time.
+  constexpr int64_t kTogether = widens || op == Reduce::Max || op == Reduce::Min ? 1 : 4;
+  constexpr int64_t kRows = 64;  // as many as a byte counts
+  constexpr bool twice = !std::is_same_v<U, T> || !is_exact<op, T>;
+  // Rows of few columns are taken for longer ones, which are folded in the end.
+  const int64_t folds = columns == inner ? max64(1, min64(kRows / inner, length / kRows)) : 1;
+  const int64_t n = folds * columns, step = folds * inner, rows = length / folds;
+  U total[kWidest];
+  T part[twice ? kWidest : 1], row[kWidest];
+  T* const sums = twice ? part : reinterpret_cast<T*>(total);
+  for (int64_t i = 0; i < n; ++i) total[i] = U(R::start());
+  for (int64_t i = 0; rows % kTogether && i < n; ++i) row[i] = R::start();
+  for (int64_t r0 = 0; r0 < rows; r0 += twice ? kRows : rows) {
+    for (int64_t i = 0; twice && i < n; ++i) part[i] = R::start();
+    for (int64_t r = r0; r < (twice ? min64(rows, r0 + kRows) : rows); r += kTogether) {
+      if constexpr (kTogether == 4) {
+        const auto at = [&](int64_t k) { return r + k < rows ? x + (r + k) * step : row; };
+        const T *a = at(0), *b = at(1), *c = at(2), *d = at(3);
+        for (int64_t i = 0; i < n; ++i)
+          sums[i] = R::join(sums[i], R::join(R::join(R::element(a[i]), R::element(b[i])),
+                                             R::join(R::element(c[i]), R::element(d[i]))));
+      } else {
+        const T* a = row;
+        if constexpr (widens)
+          widen(row, x + r * step, n);
+        else
+          a = x + r * step;
+        for (int64_t i = 0; i < n; ++i) sums[i] = R::join(sums[i], R::element(a[i]));
       }
-      for (int64_t i = 0; i < n; ++i) y[o * inner + first + i] = Out<op, T>(total[i]);
     }
+    for (int64_t i = 0; twice && i < n; ++i) total[i] = R::join(total[i], U(part[i]));
+  }
+  for (int64_t i = columns; i < n; ++i) total[i % columns] = R::join(total[i % columns], total[i]);
+  for (int64_t i = rows * step; i < length * inner && folds > 1; ++i) {
+    if constexpr (widens)
+      row[0] = to_float(x[i]);
+    else
+      row[0] = x[i];
+    total[i % columns] = R::join(total[i % columns], U(R::element(row[0])));
+  }
+  for (int64_t i = 0; i < columns; ++i) y[i] = Out<op, T>(total[i]);
+}
+
+// What is done with panels, whatever they are of.
+using Totals = void (*)(const char* x, char* y, int64_t length, int64_t inner, int64_t columns);
+struct Columns {
+  Totals totals, join;   // of elements, and of totals of parts
+  int64_t size, result;  // bytes of an element and of a total
+};
+template <Reduce op, class T, class S = T>
+constexpr Columns columns_of() {
+  using Y = Out<op, T>;
+  constexpr Reduce join = op == Reduce::Count ? Reduce::Sum : op;
+  return {&column_totals<op, T, S>, &column_totals<join, Y, Y>, sizeof(S), sizeof(Y)};
+}
+
+void reduce_columns(const Columns& k, const char* x, char* out, int64_t outer, int64_t length,
+                    int64_t inner) {
+  const int64_t panels = ceil_div(inner, kWidest), work = length * min64(inner, kWidest);
+  // Rows [begin, end) of a panel.
+  const auto panel = [&](int64_t item, int64_t begin, int64_t end, char* y) {
+    const int64_t o = item / panels, first = item % panels * kWidest;
+    k.totals(x + ((o * length + begin) * inner + first) * k.size, y, end - begin, inner,
+             min64(kWidest, inner - first));
+  };
+  const auto result = [&](int64_t item) {
+    return out + (item / panels * inner + item % panels * kWidest) * k.result;
+  };
+  constexpr int64_t kParts = 16;
+  if (outer * panels >= kParts || work < kParts * kParallelGrain)
+    return parallel_for(outer * panels, grain_of(work), [&](int64_t begin, int64_t end) {
+      for (int64_t item = begin; item < end; ++item) panel(item, 0, length, result(item));
+    });
+  // The rows of a few large panels are shared out.
+  const int64_t each = ceil_div(length, kParts);
+  for (int64_t item = 0; item < outer * panels; ++item) {
+    const int64_t n = min64(kWidest, inner - item % panels * kWidest);
+    alignas(8) char partial[kParts * kWidest * sizeof(double)];
+    parallel_for(kParts, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t p = begin; p < end; ++p)
+        panel(item, min64(length, p * each), min64(length, p * each + each),
+              partial + p * n * k.result);
+    });
+    k.join(partial, result(item), kParts, n, n);
+  }
+}
+
+// Lines of at most kShortLine elements are turned into columns, kTurned at a time: alone, each takes longer to begin and to end
+// than it is long.
+constexpr int64_t kShortLine = 32, kTurned = 32;
+
+template <int size>
+EG_ONE_COPY void turn_lines(char* to, const char* from, int64_t n, int64_t length) {
+  for (int64_t l = 0; l < n; ++l)
+    for (int64_t k = 0; k < length; ++k, from += size)
+      __builtin_memcpy(to + (k * kTurned + l) * size, from, size);
+}
+// body(columns that are kTurned apart, first line, number of lines) of lines of elements of `size` bytes.
+template <class F>
+EG_INLINE void over_turned_lines(const char* x, int64_t size, int64_t outer, int64_t length,
+                                 F body) {
+  parallel_for(ceil_div(outer, kTurned), grain_of(kTurned * length),
+               [&](int64_t begin, int64_t end) {
+                 alignas(8) char turned[kShortLine * kTurned * sizeof(double)];
+                 for (int64_t i = begin; i < end; ++i) {
+                   const int64_t first = i * kTurned, n = min64(kTurned, outer - first);
+                   const char* const lines = x + first * length * size;
+                   (size == 1   ? &turn_lines<1>
+                    : size == 2 ? &turn_lines<2>
+                    : size == 4 ? &turn_lines<4>
+                                : &turn_lines<8>)(turned, lines, n, length);
+                   body(turned, first, n);
+                 }
+               });
+}
+EG_INLINE bool are_short(int64_t outer, int64_t length) {
+  return length <= kShortLine && outer >= kTurned;
+}
+void reduce_short_lines(const Columns& k, const char* x, char* out, int64_t outer, int64_t length) {
+  over_turned_lines(x, k.size, outer, length, [&](const char* turned, int64_t first, int64_t n) {
+    k.totals(turned, out + first * k.result, length, kTurned, n);
   });
 }
 
 template <Reduce op, class T>
 void reduce_typed(const char* x, char* out, int64_t outer, int64_t length, int64_t inner) {
-  const T* p = reinterpret_cast<const T*>(x);
-  if (inner == 1)
-    lines<op>(p, out, outer, length);
+  if (inner != 1)
+    reduce_columns(columns_of<op, T>(), x, out, outer, length, inner);
+  else if (is_exact<op, T> && are_short(outer, length))
+    reduce_short_lines(columns_of<op, T>(), x, out, outer, length);
   else
-    columns<op, T>(p, out, outer, length, inner);
+    lines<op>(reinterpret_cast<const T*>(x), out, outer, length);
 }
 
-// Truth values have two loops. Whole numbers wrap around alike with a sign and without.
+// Truth values have two loops. Sums and products of whole numbers are those of int64, of which a narrower result is a part.
 template <Reduce op>
 void reduce_any(DType type, const char* x, char* out, int64_t outer, int64_t length,
                 int64_t inner) {
@@ -291,22 +396,21 @@ void reduce_any(DType type, const char* x, char* out, int64_t outer, int64_t len
   constexpr bool is_or = op == Reduce::Sum || op == Reduce::Max;
   visit_compute(type, [&](auto zero) {
     using T = decltype(zero);
+    constexpr bool narrow = std::is_integral_v<T> && sizeof(T) < 8;
     if constexpr (std::is_same_v<T, bool>)
       reduce_typed<is_or ? Reduce::Any : Reduce::All, bool>(x, out, outer, length, inner);
-    else if constexpr (wraps && std::is_same_v<T, uint8_t>)
-      reduce_typed<op, int8_t>(x, out, outer, length, inner);
-    else
+    else if constexpr (!(wraps && narrow))
       reduce_typed<op, T>(x, out, outer, length, inner);
   });
 }
 
 void reduce(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
             int64_t inner) {
+  constexpr Reduce sum = Reduce::Sum;
   if (type == DType::Float16)
-    return columns<Reduce::Sum, float>(reinterpret_cast<const Half*>(x), out, outer, length, inner);
+    return reduce_columns(columns_of<sum, float, Half>(), x, out, outer, length, inner);
   if (type == DType::BFloat16)
-    return columns<Reduce::Sum, float>(reinterpret_cast<const BFloat16*>(x), out, outer, length,
-                                       inner);
+    return reduce_columns(columns_of<sum, float, BFloat16>(), x, out, outer, length, inner);
   switch (op) {
     case Reduce::Sum:
       return reduce_any<Reduce::Sum>(type, x, out, outer, length, inner);
@@ -335,7 +439,7 @@ EG_INLINE bool beats(T a, T b) {  // NaN beats numbers; the first of equal ones 
 // Where `value`, which may be NaN, stands first among n > 0 numbers that it is one of: compared a strip at a time, whose places are
 // as wide as its numbers.
 template <class T>
-__attribute__((noinline)) int64_t first_place(const T* x, T value, int64_t n) {
+EG_ONE_COPY int64_t first_place(const T* x, T value, int64_t n) {
   using At = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
   constexpr At kStrip = 64;
   for (int64_t first = 0;; first += kStrip) {
@@ -366,30 +470,10 @@ void arg_lines(const T* x, int64_t* out, T* values, int64_t outer, int64_t lengt
 
 constexpr int64_t kPanel = 256;  // columns that positions and scans are found for side by side
 
-// Lines of at most kShortLine elements are turned into columns, kTurned at a time: alone, each takes longer to begin and to end
-// than it is long.
-constexpr int64_t kShortLine = 32, kTurned = 32;
-
-// body(columns that are kTurned apart, first line, number of lines)
-template <class T, class F>
-void over_turned_lines(const T* x, int64_t outer, int64_t length, F body) {
-  parallel_for(ceil_div(outer, kTurned), grain_of(kTurned * length),
-               [&](int64_t begin, int64_t end) {
-                 T turned[kShortLine * kTurned];
-                 for (int64_t i = begin; i < end; ++i) {
-                   const int64_t first = i * kTurned, n = min64(kTurned, outer - first);
-                   const T* line = x + first * length;
-                   for (int64_t l = 0; l < n; ++l, line += length)
-                     for (int64_t k = 0; k < length; ++k) turned[k * kTurned + l] = line[k];
-                   body(turned, first, n);
-                 }
-               });
-}
-
 // Of n columns, whose elements are `inner` apart.
 template <Arg op, class T>
-__attribute__((noinline)) void arg_panel(const T* x, int64_t* found, T* values, int64_t n,
-                                         int64_t length, int64_t inner) {
+EG_ONE_COPY void arg_panel(const T* x, int64_t* found, T* values, int64_t n, int64_t length,
+                           int64_t inner) {
   // Positions as wide as the values, so that one comparison chooses both, hence counted anew every kSpan rows.
   using At = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
   constexpr int64_t kSpan = 1 << 30;
@@ -416,10 +500,12 @@ __attribute__((noinline)) void arg_panel(const T* x, int64_t* found, T* values, 
 template <Arg op, class T>
 void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t length, int64_t inner) {
   const auto values_at = [&](int64_t k) { return values ? values + k : nullptr; };
-  if (inner == 1 && length <= kShortLine && outer >= kTurned)
-    over_turned_lines(x, outer, length, [&](const T* turned, int64_t first, int64_t n) {
-      arg_panel<op>(turned, out + first, values_at(first), n, length, kTurned);
-    });
+  if (inner == 1 && are_short(outer, length))
+    over_turned_lines(reinterpret_cast<const char*>(x), sizeof(T), outer, length,
+                      [&](const char* turned, int64_t first, int64_t n) {
+                        arg_panel<op>(reinterpret_cast<const T*>(turned), out + first,
+                                      values_at(first), n, length, kTurned);
+                      });
   else if (inner == 1)
     arg_lines<op>(x, out, values, outer, length);
   else
