@@ -90,9 +90,11 @@ void quick_loop(T* y, const T* a, const T* b, const int64_t* step, int64_t n) {
   }
 }
 
-// Narrower whole numbers by a loop of int32's, whose quick form they share.
+// Lines that take narrower whole numbers by the loop of int32's: it is a quick one, or shifts vectors by amounts that differ.
 template <class Op, class T>
-constexpr bool is_narrow = std::is_integral_v<T> && sizeof(T) < 4 && Quick<Op, int32_t>::exists;
+constexpr bool widens = std::is_integral_v<T> && sizeof(T) < 4 && !std::is_same_v<T, bool> &&
+                        (Quick<Op, int32_t>::exists || std::is_same_v<Op, bitwise_left_shift_op> ||
+                         std::is_same_v<Op, bitwise_right_shift_op>);
 template <class T>
 __attribute__((noinline)) void widened_loop(ElementwiseLoop loop, char* const* p,
                                             const int64_t* step, int64_t n) {
@@ -102,11 +104,13 @@ __attribute__((noinline)) void widened_loop(ElementwiseLoop loop, char* const* p
   for (int64_t at = 0; at < n; at += kBlock) {
     const int64_t m = n - at < kBlock ? n - at : kBlock;
     for (int o = 1; o < 3; ++o) {
-      const T* x = reinterpret_cast<const T*>(p[o]) + at * step[o];
-      for (int64_t i = 0; i < (step[o] ? m : 1); ++i) wide[o][i] = x[i];
+      const T* const x = reinterpret_cast<const T*>(p[o]) + at * step[o];
+      const int64_t count = step[o] ? m : 1;
+      for (int64_t i = 0; i < count; ++i) wide[o][i] = x[i];
     }
     loop(q, step, m, nullptr);
-    for (int64_t i = 0; i < m; ++i) reinterpret_cast<T*>(p[0])[at + i] = T(wide[0][i]);
+    T* const y = reinterpret_cast<T*>(p[0]) + at;
+    for (int64_t i = 0; i < m; ++i) y[i] = T(wide[0][i]);
   }
 }
 
@@ -156,7 +160,7 @@ void forward_loop(char* const* p, const int64_t* step, int64_t n, const double*)
   const T* a = reinterpret_cast<const T*>(p[1]);
   const T* b = reinterpret_cast<const T*>(p[2]);
   if constexpr (Quick<Op, T>::exists) return quick_loop<Op>(y, a, b, step, n);
-  if constexpr (is_narrow<Op, T>)
+  if constexpr (widens<Op, T>)
     return widened_loop<T>(&forward_loop<Op, int32_t, int32_t>, p, step, n);
   if constexpr (std::is_same_v<Op, pow_op> && std::is_floating_point_v<T>)
     return power_loop(y, a, b, step, n);

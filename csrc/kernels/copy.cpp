@@ -100,10 +100,10 @@ void line(char* dst, int64_t ds, DType to, const char* src, int64_t ss, DType fr
     return line(dst, ds, to, number, 0, to, n);
   }
   visit_all(to, [&](auto t) {
-    visit_all(from, [&](auto f) {
-      using From = decltype(f);
-      using Read = std::conditional_t<std::is_same_v<From, bool>, uint8_t, From>;  // vectorises
-      cast_line<decltype(t), Read>(dst, ds, src, ss, n);
+    // (Bytes vectorise, bools do not.)
+    visit_all(from == DType::Bool ? DType::UInt8 : from, [&](auto f) {
+      if constexpr (!std::is_same_v<decltype(f), bool>)
+        cast_line<decltype(t), decltype(f)>(dst, ds, src, ss, n);
       return 0;
     });
     return 0;

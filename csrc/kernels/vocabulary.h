@@ -363,7 +363,6 @@ EG_INLINE T invert(T a) {
   else
     return T(~a);
 }
-// Processors shift vectors of narrow numbers by one amount only: by the powers of two that theirs consist of, one after the other.
 // As many bits as T has, or a negative number of them, shift everything out.
 template <class T>
 EG_INLINE T shift_left(T a, T b) {
@@ -372,16 +371,7 @@ EG_INLINE T shift_left(T a, T b) {
   } else {
     using U = std::make_unsigned_t<T>;
     constexpr U bits = 8 * sizeof(T);
-    U y = U(a);
-    if constexpr (sizeof(T) < 4) {
-      y = b & 1 ? U(y << 1) : y;
-      y = b & 2 ? U(y << 2) : y;
-      y = b & 4 ? U(y << 4) : y;
-      if constexpr (sizeof(T) == 2) y = b & 8 ? U(y << 8) : y;
-    } else {
-      y <<= U(b) % bits;
-    }
-    return U(b) < bits ? T(y) : T(0);
+    return U(b) < bits ? T(U(a) << (U(b) % bits)) : T(0);
   }
 }
 template <class T>
@@ -391,16 +381,7 @@ EG_INLINE T shift_right(T a, T b) {
   } else {
     using U = std::make_unsigned_t<T>;
     constexpr U bits = 8 * sizeof(T);
-    T y = a;
-    if constexpr (sizeof(T) < 4) {
-      y = b & 1 ? T(y >> 1) : y;
-      y = b & 2 ? T(y >> 2) : y;
-      y = b & 4 ? T(y >> 4) : y;
-      if constexpr (sizeof(T) == 2) y = b & 8 ? T(y >> 8) : y;
-    } else {
-      y >>= U(b) % bits;
-    }
-    return U(b) < bits ? y : T(a < T(0) ? -1 : 0);
+    return U(b) < bits ? T(a >> (U(b) % bits)) : T(a < T(0) ? -1 : 0);
   }
 }
 template <class T>
