@@ -74,6 +74,9 @@ class _Storage:
     def _as(self, dtype: Any) -> Any:
         return self._whole if dtype is self._whole.dtype else self._whole.view(dtype)
 
+    def __sizeof__(self) -> int:
+        return super().__sizeof__() + self.nbytes()  # as PyTorch: what `sys.getsizeof` is asked for
+
     def __len__(self) -> int:
         return self._whole.numel()
 

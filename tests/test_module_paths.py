@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 
 import numpy as np
 import pytest
@@ -51,6 +52,11 @@ def test_views_share_a_storage_and_copies_do_not() -> None:
     assert x[1].storage().tolist() == [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]
     assert len(x[1, 2:].storage()) == 6 and x.storage().size() == 6
     assert x.untyped_storage().nbytes() == 24 == len(x.untyped_storage())
+
+
+def test_the_size_of_a_storage_counts_its_bytes() -> None:
+    small, large = (sys.getsizeof(eg.zeros(n).untyped_storage()) for n in (0, 100))
+    assert large - small == 400
 
 
 def test_storage_reads_and_writes_the_memory() -> None:
