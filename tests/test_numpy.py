@@ -92,7 +92,7 @@ def test_arrays_of_other_things_are_refused(bad: Any) -> None:
 
 
 def test_what_is_not_an_array_is_refused() -> None:
-    for bad in ([1, 2], 3.0, eg.zeros(1)):
+    for bad in ([1, 2], 3.0, eg.zeros(1, requires_grad=True)):
         with pytest.raises(TypeError):
             eg.from_numpy(bad)
 
@@ -396,3 +396,11 @@ def test_functions_of_math_give_numbers() -> None:
     x = eg.tensor(-2.7)
     found = [math.floor(x), math.ceil(x), math.trunc(x), math.sqrt(eg.tensor(9))]
     assert found == [-3, -2, -2, 3.0] and [type(n) for n in found] == [int, int, int, float]
+
+
+def test_from_numpy_takes_what_numpys_functions_make_of_tensors():
+    joined = np.concatenate([eg.ones(2), eg.zeros(1)])
+    taken = eg.from_numpy(joined)
+    assert taken.tolist() == [1, 1, 0] and taken.data_ptr() == joined.data_ptr()
+    with pytest.raises(TypeError, match=r"expected np.ndarray \(got Tensor\)"):
+        eg.from_numpy(eg.ones(2, requires_grad=True))

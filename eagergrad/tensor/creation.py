@@ -48,6 +48,9 @@ def _sharable(a: Any) -> np.ndarray:
 def from_numpy(array: np.ndarray) -> Any:
     """A tensor that shares the array's memory.
 
+    NumPy's functions make tensors of tensors (`numpy.concatenate`), where programs expect an array: one on the CPU that
+    needs no gradient is taken for the array that it stands for.
+
     Raises TypeError for anything but an array of a supported dtype and ValueError for negative strides.
 
     >>> import numpy as np, eagergrad as eg
@@ -58,6 +61,9 @@ def from_numpy(array: np.ndarray) -> Any:
     tensor([7., 0.], dtype=eagergrad.float64)
     """
     if not isinstance(array, np.ndarray):
+        stands_for_one = isinstance(array, _C.TensorBase) and array.device.type == "cpu"
+        if stands_for_one and not array.requires_grad:
+            return array.detach()
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
     shared = _C.share_array(array)
     if shared is not None:
