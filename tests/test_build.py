@@ -44,7 +44,14 @@ x = eg.tensor(rng.standard_normal((37, 41)).astype("f4"), requires_grad=True)
 w = eg.tensor(rng.standard_normal((41, 19)).astype("f4"), requires_grad=True)
 y = (eg.tanh(x @ w) * eg.exp(-(x.sum(1, keepdim=True) ** 2))).softmax(1)
 (y.log().mean() + eg.sort(x, 1).values.std()).backward()
-print(json.dumps([a.detach().double().flatten().tolist() for a in (y, x.grad, w.grad)]))
+seen = [y, x.grad, w.grad]
+for size, kernel, outs in ((1, 1, 10), (5, 1, 10), (7, 3, 5), (9, 5, 20)):  # a channel each
+    i = eg.tensor(rng.standard_normal((2, 5, size, size)).astype("f4"), requires_grad=True)
+    k = eg.tensor(rng.standard_normal((outs, 1, kernel, kernel)).astype("f4"), requires_grad=True)
+    o = eg.nn.functional.conv2d(i, k, padding=kernel // 2, groups=5)
+    o.sin().sum().backward()
+    seen += [o, i.grad, k.grad]
+print(json.dumps([a.detach().double().flatten().tolist() for a in seen]))
 """
 
 

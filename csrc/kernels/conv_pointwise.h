@@ -28,14 +28,16 @@ void run_pointwise(const TapConv<T>& t) {
   const int64_t pixels = t.src_channel, tasks = t.batch * t.groups;
   if (t.flops() == 0) return;
   const bool by_channel = t.weight_depth != 1;  // w[channel][output]
+  // Of one output the weights may lie closer than a row of them is long, which BLAS refuses.
+  const int64_t pitch = by_channel ? t.weight_depth : max64(t.weight_out, t.depth);
   const auto product = [&](int64_t i, bool all_threads) {
     const int64_t g = i % t.groups;
     T* to = t.dst + i * t.outs * pixels;
     for (int64_t m = 0; t.bias && m < t.outs; ++m)
       fill(to + m * pixels, pixels, t.bias[g * t.outs + m]);
     gemm(Gemm<T>{by_channel, false, t.bias != nullptr, t.outs, pixels, t.depth,
-                 t.weights + g * t.weight_group, by_channel ? t.weight_depth : t.weight_out,
-                 t.src + i * t.depth * pixels, pixels, to, pixels},
+                 t.weights + g * t.weight_group, pitch, t.src + i * t.depth * pixels, pixels, to,
+                 pixels},
          all_threads);
   };
   if (tasks < kTasksOfProducts) {
