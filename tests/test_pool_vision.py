@@ -67,6 +67,15 @@ def test_max_pool(dims, kw):
     both(lambda f, x: getattr(f, f"max_pool{dims}d")(x[0], **kw), x)
 
 
+def test_long_windows_take_the_first_of_equal_values_and_the_last_nan():
+    x = draw(2, 3, 4, 75).round(1)
+    x[0, 0, 1, 3] = x[0, 0, 2, 60] = x[0, 0, 2, 70] = x[1, 2, 0, 74] = np.nan
+    for size in ((1, 1), (2, 2), (4, 3)):
+        both(lambda f, x: f.adaptive_max_pool2d(x, size, return_indices=True), x)
+        both(lambda f, x: f.adaptive_max_pool1d(x[0], size[1], return_indices=True), x)
+    both(lambda f, x: f.max_pool2d(x, (3, 70), 1), x)
+
+
 def test_max_pool_takes_the_first_of_equal_values_and_nan():
     x = np.random.default_rng(0).integers(0, 3, (2, 2, 8, 8)).astype(np.float64)
     both(lambda f, x: f.max_pool2d(x, 3, 2, 1, return_indices=True), x)

@@ -39,14 +39,36 @@ DepthwiseFn<T> depthwise_fn(int64_t rows, int64_t cols) {
   return rows == 1 ? depthwise_of_cols<T, 1>(cols) : depthwise_of_cols<T, kDepthwiseRows>(cols);
 }
 
+constexpr int64_t kDepthwiseTile = kDepthwiseRows * kDepthwiseCols;  // vectors
+
+// Elements of a small plane whose rows, with the zeros between them, make one row of fewer vectors; or 0.
+template <class T>
+EG_INLINE int64_t joined_rows(const Strip& s, int64_t height, int64_t width) {
+  const int64_t n = (height - 1) * s.pitch + width, vectors = ceil_div(n, kLanes<T>);
+  const bool fewer = 3 * vectors <= 2 * height * ceil_div(width, kLanes<T>);
+  return fewer && vectors <= kDepthwiseTile ? n : 0;
+}
+
 // One output plane from a packed strip that holds the whole image.
 template <class T>
 void depthwise_plane(const TapConv<T>& t, const Strip& s, const T* packed, const int32_t* offset,
                      const T* w, T bias, T* dst) {
   constexpr int64_t lanes = kLanes<T>;
   const int64_t height = t.dim[1].outputs, width = t.dim[2].outputs, step = kDepthwiseCols * lanes;
-  alignas(64) T edge[kDepthwiseRows * kDepthwiseCols * lanes];
+  const int64_t joined = joined_rows<T>(s, height, width);
+  alignas(64) T edge[kDepthwiseTile * lanes];
+  const auto put = [&](T* line, const T* from, int64_t n) {
+    if (t.dst_stride[2] == 1) return copy_strided(line, from, n, 1);
+    for (int64_t i = 0; i < n; ++i) line[i * t.dst_stride[2]] = from[i];
+  };
   for (int64_t z = 0; z < t.dim[0].outputs; ++z) {
+    for (int64_t x = 0; x < joined; x += step) {
+      const auto tile = depthwise_fn<T>(1, ceil_div(min64(step, joined - x), lanes));
+      tile(packed + z * s.plane + x, 0, offset, w, t.taps, bias, edge + x, 0);
+    }
+    for (int64_t y = 0; joined > 0 && y < height; ++y)
+      put(dst + z * t.dst_stride[0] + y * t.dst_stride[1], edge + y * s.pitch, width);
+    if (joined > 0) continue;
     for (int64_t y = 0; y < height; y += kDepthwiseRows) {
       const int64_t rows = min64(kDepthwiseRows, height - y);
       const T* from = packed + z * s.plane + y * s.pitch;
@@ -59,14 +81,8 @@ void depthwise_plane(const TapConv<T>& t, const Strip& s, const T* packed, const
           continue;
         }
         tile(from + x, s.pitch, offset, w, t.taps, bias, edge, step);
-        for (int64_t r = 0; r < rows; ++r) {
-          T* line = to + r * t.dst_stride[1] + x * t.dst_stride[2];
-          if (t.dst_stride[2] == 1) {
-            copy_strided(line, edge + r * step, n, 1);
-          } else {
-            for (int64_t i = 0; i < n; ++i) line[i * t.dst_stride[2]] = edge[r * step + i];
-          }
-        }
+        for (int64_t r = 0; r < rows; ++r)
+          put(to + r * t.dst_stride[1] + x * t.dst_stride[2], edge + r * step, n);
       }
     }
   }
@@ -171,14 +187,17 @@ template <class T>
 void depthwise_weight_grad(const GradConv<T>& t, T* gw) {
   const TapDim* d = t.dim;
   const int64_t height = d[1].outputs, width = d[2].outputs, vectors = ceil_div(width, kLanes<T>);
-  const int64_t row = vectors * kLanes<T>;
   parallel_for(t.groups, max64(1, kParallelGrain / max64(1, t.batch * t.x_channel)),
                [&](int64_t begin, int64_t end) {
                  DepthwisePack<T> strip(d);
+                 const int64_t joined = joined_rows<T>(strip.s, height, width);
+                 const int64_t row = joined > 0 ? strip.s.pitch : vectors * kLanes<T>;
+                 const int64_t rows = joined > 0 ? 1 : height;
+                 const int64_t across = joined > 0 ? ceil_div(joined, kLanes<T>) : vectors;
                  Scratch<int32_t> offset(t.taps);
-                 Scratch<T> grad(row * height);
+                 Scratch<T> grad(rows * across * kLanes<T>);
                  Scratch<Vec<T>> sums(t.outs * t.taps);
-                 zero(grad.data(), row * height);
+                 zero(grad.data(), rows * across * kLanes<T>);
                  depthwise_offsets<T>(d, strip.s, offset.data());
                  for (int64_t g = begin; g < end; ++g) {
                    for (int64_t k = 0; k < t.outs * t.taps; ++k) sums.data()[k] = Vec<T>{};
@@ -188,7 +207,7 @@ void depthwise_weight_grad(const GradConv<T>& t, T* gw) {
                        const T* from = t.gy + ((n * t.groups + g) * t.outs + m) * t.gy_channel;
                        for (int64_t z = 0; z < d[0].outputs; ++z, from += height * width) {
                          const T* gy = from;
-                         if (width != row) {
+                         if (width != row || joined > 0) {
                            for (int64_t y = 0; y < height; ++y)
                              copy_strided(grad.data() + y * row, from + y * width, width, 1);
                            gy = grad.data();
@@ -196,7 +215,7 @@ void depthwise_weight_grad(const GradConv<T>& t, T* gw) {
                          for (int64_t k = 0; k < t.taps; k += kDepthwiseTaps) {
                            depthwise_dot_fn<T>(t.taps - k)(
                                gy, row, strip.memory.data() + z * strip.s.plane, strip.s.pitch,
-                               offset.data() + k, height, vectors, sums.data() + m * t.taps + k);
+                               offset.data() + k, rows, across, sums.data() + m * t.taps + k);
                          }
                        }
                      }

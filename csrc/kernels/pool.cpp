@@ -112,9 +112,30 @@ struct Taps {
   }
 };
 
+// The greatest of columns [from, end): most of a long window are less, and cost a comparison.
+template <bool Indexed, class T>
+EG_INLINE void max_window(Columns<const T> c, int64_t from, int64_t end, int64_t o, Columns<T> y) {
+  T best = c.best[from];
+  int32_t best_at = Indexed ? c.at[from] : 0;
+  for (int64_t i = from + 1; i < end; ++i) {
+    const T v = c.best[i];
+    if (v < best) continue;
+    const int32_t at = Indexed ? c.at[i] : 0;
+    if (replaces(v, at, best, best_at)) best = v, best_at = at;
+  }
+  y.best[o] = best;
+  if (Indexed) y.at[o] = best_at;
+}
+
 // y: the result's row, and room for positions.
 template <bool Indexed, class T>
-void max_row(const RowWindows& w, Columns<const T> c, Columns<T> y, int64_t* indices) {
+void max_row(const PoolShape& s, const RowWindows& w, Columns<const T> c, Columns<T> y,
+             int64_t* indices) {
+  if (w.taps > 2 * w.out && w.taps >= 16 && s.step[2] == 1) {
+    for (int64_t o = 0; o < w.out; ++o) max_window<Indexed>(c, s.begin[2][o], s.end[2][o], o, y);
+    for (int64_t o = 0; Indexed && o < w.out; ++o) indices[o] = y.at[o];
+    return;
+  }
   if (w.taps > 0) Taps<true, Indexed>::add_all(w, 0, c, y);
   for (int64_t k = 1; k < w.taps; ++k) Taps<false, Indexed>::add_all(w, k, c, y);
   if (Indexed)
@@ -171,7 +192,7 @@ void max_pool(const PoolShape& s, const T* x, T* y, int64_t* indices) {
         } else {
           best_columns<Indexed>(s, z, r, plane, Columns<T>{best.data(), at.data()});
         }
-        max_row<Indexed>(windows, Columns<const T>{row, at.data()},
+        max_row<Indexed>(s, windows, Columns<const T>{row, at.data()},
                          Columns<T>{y + to, out_at.data()}, places);
       }
     }
