@@ -514,19 +514,11 @@ void arg_typed(const T* x, int64_t* out, T* values, int64_t outer, int64_t lengt
     });
 }
 
-// f(0.0f) and so on for the types that positions and scans are found in.
-template <class F>
-EG_INLINE void visit_ordered(DType type, F&& f) {
-  if (type == DType::Int64)
-    f(int64_t(0));
-  else
-    visit_float(type, f);
-}
-
 void arg(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
          int64_t length, int64_t inner) {
-  visit_ordered(type, [&](auto zero) {
-    using T = decltype(zero);
+  visit_compute(type, [&](auto zero) {
+    using Z = decltype(zero);
+    using T = std::conditional_t<std::is_same_v<Z, bool>, uint8_t, Z>;
     const T* p = reinterpret_cast<const T*>(x);
     T* v = reinterpret_cast<T*>(values);
     if (op == Arg::Max)
@@ -756,7 +748,10 @@ void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t len
 
 void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,
           int64_t length, int64_t inner) {
-  visit_ordered(type, [&](auto zero) {
+  const auto visit = [type](auto f) {
+    type == DType::Int64 ? f(int64_t(0)) : visit_float(type, f);
+  };
+  visit([&](auto zero) {
     using T = decltype(zero);
     const T* p = reinterpret_cast<const T*>(x);
     T* q = reinterpret_cast<T*>(y);

@@ -17,12 +17,13 @@ struct ReduceKernels {
   void (*reduce)(Reduce op, DType type, const char* x, char* out, int64_t outer, int64_t length,
                  int64_t inner);
   // arg and scan take float, double and int64 on the host.
-  // out[outer, inner]: int64 position of the first extreme element (NaN counts as extreme); values may be null.
+  // out[outer, inner]: int64 position of the first extreme element (NaN counts as extreme), of any type but, on the host, halves;
+  // values may be null.
   void (*arg)(Arg op, DType type, const char* x, int64_t* out, char* values, int64_t outer,
               int64_t length, int64_t inner);
   // Mean and sum of squared differences from it, for float and double, one number a line each.
   void (*moments)(DType type, const char* x, char* mean, char* m2, int64_t outer, int64_t length);
-  // y of x's shape; positions (int64, may be null) for Max and Min.
+  // y of x's shape, on the host float, double or int64; positions (int64, may be null) for Max and Min.
   void (*scan)(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,
                int64_t length, int64_t inner);
 };

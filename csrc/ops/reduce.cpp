@@ -515,9 +515,7 @@ EG_OP(
 
 template <Arg op>
 std::tuple<Tensor, Tensor> extreme_of(const Tensor& x, int64_t dim) {
-  // (The host's floats hold narrow whole numbers.)
-  const bool narrow = active_device.is_cpu() && !x.is_floating() && x.item_size() < 4;
-  const DType type = narrow ? DType::Float32 : ordered_type(x.dtype());
+  const DType type = line_type(x.dtype());
   const Tensor cx = cast_data(x, type);
   const Layout l(cx, {dim}, memory_order(cx, {dim}));
   Tensor at = empty(l.kept, DType::Int64), values = empty(l.kept, compute_type(type));
