@@ -117,11 +117,10 @@ EG_INLINE void tile(const Layout<T, M>& layout, const TileArgs<T, M>& t, const T
 // ---- forward --------------------------------------------------------------------------------------------------------
 
 template <class T, RnnMode M>
-void step_panel(const Layout<T, M>& layout, const RnnForward& a, int64_t j, int64_t t, Span rows,
-                const T* h_prev, T* h_next) {
+void step_panel(const Layout<T, M>& layout, const RnnForward& a, const T* panel, int64_t j,
+                int64_t t, Span rows, const T* h_prev, T* h_next) {
   const RnnShape& s = layout.s;
   T* scratch = static_cast<T*>(a.scratch);
-  const T* panel = scratch + j * layout.panel_size;
   const int64_t unit = j * layout.units;
   for_row_blocks<T>(rows.rows, [&](auto r, int64_t first) {
     const int64_t row = rows.begin + first;
@@ -198,11 +197,12 @@ void forward(const RnnShape& s, const RnnForward& a) {
   const int64_t panel_work = layout.panel_size * (s.steps == 1 ? s.batch : 4);
   const bool one_step = s.steps == 1 && !s.proj;
   const T* h0 = static_cast<const T*>(a.h0);
-  // A single step packs a panel and uses it at once; several steps pack first, then split the rows.
+  // A single step packs a panel, uses it at once and packs the next in its place; several steps pack first, then split the rows.
   parallel_for(layout.panels, grain_for(panel_work, 1), [&](int64_t begin, int64_t end) {
     for (int64_t j = begin; j < end; ++j) {
-      pack_panel(layout, a, j, scratch + j * layout.panel_size);
-      if (one_step) step_panel(layout, a, j, 0, Span{0, s.batch}, h0, static_cast<T*>(a.hn));
+      T* panel = scratch + (one_step ? begin : j) * layout.panel_size;
+      pack_panel(layout, a, j, panel);
+      if (one_step) step_panel(layout, a, panel, j, 0, Span{0, s.batch}, h0, static_cast<T*>(a.hn));
     }
     drain_stores();
   });
@@ -221,7 +221,7 @@ void forward(const RnnShape& s, const RnnForward& a) {
     run_rows(s, a, scratch + layout.states_at(), begin, end,
              [&](int64_t t, Span rows, const T* before, T* after) {
                for (int64_t j = 0; j < layout.panels; ++j)
-                 step_panel(layout, a, j, t, rows, before, after);
+                 step_panel(layout, a, scratch + j * layout.panel_size, j, t, rows, before, after);
                if (s.proj) project(layout, a, t, rows, after);
              });
   });
