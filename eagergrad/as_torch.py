@@ -16,6 +16,7 @@ be read. Only Python is run so: extensions in C++ are built for PyTorch's own te
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -24,6 +25,7 @@ import os
 import runpy
 import sys
 from collections.abc import Iterator, Sequence
+from multiprocessing import spawn
 from types import ModuleType
 from typing import Any
 
@@ -117,6 +119,23 @@ class _Finder(importlib.abc.MetaPathFinder):
             yield _Distribution()
 
 
+class _Install:
+    """Pickled into what a spawned process is told first, this installs there before its program is imported."""
+
+    def __reduce__(self) -> Any:
+        return install, ()
+
+
+def _install_in_spawned() -> None:
+    told = spawn.get_preparation_data
+
+    @functools.wraps(told)
+    def get_preparation_data(name: str) -> dict[str, Any]:
+        return {**told(name), "as_torch": _Install()}
+
+    spawn.get_preparation_data = get_preparation_data
+
+
 def is_installed() -> bool:
     """Whether ``import torch`` gives eagergrad.
 
@@ -130,8 +149,8 @@ def install() -> None:
     """Make ``import torch`` give eagergrad in this process, and ``torch.__version__`` PyTorch's with eagergrad's appended.
 
     Types of elements that eagergrad has not are there by name, for tables of types, and refused by every function; so are the
-    modules of PyTorch's compiler that libraries import (`_torch_names`). A second call
-    changes nothing. Processes that are spawned, not forked, start without.
+    modules of PyTorch's compiler that libraries import (`_torch_names`). Processes that
+    `multiprocessing` starts, forked or spawned, go on like that. A second call changes nothing.
 
     Raises:
         RuntimeError: PyTorch is imported already.
@@ -152,6 +171,7 @@ def install() -> None:
     eagergrad.__version__ = eagergrad.version.__version__ = version
     eagergrad.torch = eagergrad  # type: ignore[attr-defined]  # old programs say torch.torch.Tensor
     _torch_names.install()
+    _install_in_spawned()
     sys.meta_path.insert(0, _Finder())
     importlib.import_module("torch")
 

@@ -245,3 +245,24 @@ tqdm(total=3).close()
 """,
         tmp_path,
     )
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_processes_of_a_program_go_on_like_that(method: str, tmp_path: Path) -> None:
+    (tmp_path / "many.py").write_text(
+        textwrap.dedent(
+            f"""
+            import torch, torch.multiprocessing as mp
+
+            def double(x):
+                assert torch.__name__ == "eagergrad" and torch.nn.Module.__module__.startswith("eagergrad")
+                return (2 * x).item()
+
+            if __name__ == "__main__":
+                with mp.get_context("{method}").Pool(1) as pool:
+                    print(pool.map(double, [torch.ones(()), torch.tensor(2.0)]))
+            """
+        )
+    )
+    printed = run(["-m", "eagergrad.as_torch", "many.py"], tmp_path)
+    assert printed.strip() == "[2.0, 4.0]"
