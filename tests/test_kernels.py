@@ -302,3 +302,25 @@ def test_few_rows_of_halves_times_a_matrix(m, k, n, dtype):
     np.testing.assert_allclose(
         eg.addmm(c, a, b).double().numpy(), expected + 1, rtol=4 * half_last_bit, atol=4e-2
     )
+
+
+@pytest.mark.parametrize(
+    "m, k, n",
+    [(1, 1, 1), (1, 70, 600), (3, 9, 5), (5, 33, 2), (130, 40, 1), (67, 20, 140), (4, 0, 9)],
+)
+@pytest.mark.parametrize("dtype", ["uint8", "int8", "int16", "int32", "int64"])
+def test_products_of_whole_numbers_wrap_around(m, k, n, dtype):
+    rng, info = np.random.default_rng(5), np.iinfo(dtype)
+    a, b, c = (
+        rng.integers(info.min, info.max, shape, dtype, endpoint=True)
+        for shape in ((2, m, k), (2, k, n), n)
+    )
+    expected = (a.astype("int64") @ b.astype("int64")).astype(dtype)
+    x, y = eg.tensor(a), eg.tensor(b)
+    turned = [t.mT.contiguous().mT for t in (x, y)]
+    for left in (x, turned[0]):
+        for right in (y, turned[1]):
+            np.testing.assert_array_equal((left @ right).numpy(), expected)
+            np.testing.assert_array_equal((left[0] @ right[0]).numpy(), expected[0])
+    biased = eg.nn.functional.linear(x[0], y[0].T, eg.tensor(c))
+    np.testing.assert_array_equal(biased.numpy(), expected[0] + c)

@@ -20,5 +20,9 @@ struct Products {
 struct MatmulKernels {
   void (*multiply)(const Products&);
 };
+// The host's of whole numbers, which no BLAS has.
+struct IntegerMatmulKernels {
+  void (*multiply)(const Products&);
+};
 
 }  // namespace eg

@@ -44,28 +44,6 @@ struct Matrix {
   int64_t step() const { return owner.dim() == 3 ? owner.strides()[0] : 0; }
 };
 
-// Whole numbers: no BLAS has them. The sum stays in the element type and wraps around, as PyTorch's.
-template <class T>
-void integer_products(const Products& p) {
-  const int64_t row_a = p.trans_a ? 1 : p.lda, col_a = p.trans_a ? p.lda : 1;
-  const int64_t row_b = p.trans_b ? 1 : p.ldb, col_b = p.trans_b ? p.ldb : 1;
-  parallel_for(p.batch * p.m,
-               std::max<int64_t>(1, kParallelGrain / std::max<int64_t>(1, p.n * p.k)),
-               [&](int64_t begin, int64_t end) {
-                 for (int64_t i = begin; i < end; ++i) {
-                   const T* a = static_cast<const T*>(p.a) + i / p.m * p.step_a + i % p.m * row_a;
-                   const T* b = static_cast<const T*>(p.b) + i / p.m * p.step_b;
-                   T* row = static_cast<T*>(p.c) + i * p.n;
-                   if (!p.add) std::fill(row, row + p.n, T(0));
-                   for (int64_t l = 0; l < p.k; ++l) {
-                     const T x = a[l * col_a];
-                     for (int64_t j = 0; j < p.n; ++j)
-                       row[j] = T(row[j] + x * b[l * row_b + j * col_b]);
-                   }
-                 }
-               });
-}
-
 template <class T>
 void float_products(const Products& p) {
   const auto one = [&](int64_t i, bool all_threads) {
@@ -92,7 +70,7 @@ void multiply(const Products& p) {
   if (p.type == DType::Float32) return float_products<float>(p);
   if (p.type == DType::Float16) return float_products<Half>(p);
   if (p.type == DType::BFloat16) return float_products<BFloat16>(p);
-  visit_integral(p.type, [&](auto zero) { integer_products<decltype(zero)>(p); });
+  host_kernels<IntegerMatmulKernels>().multiply(p);
 }
 
 }  // namespace
