@@ -15,7 +15,7 @@ from eagergrad import nn
 @pytest.mark.parametrize(
     "path",
     """functional overrides storage hub jit.annotations mps xpu cpu cuda.nvtx nn.grad nn.utils.prune nn.modules.pixelshuffle utils.benchmark
-    utils.model_zoo _utils cuda.amp.grad_scaler cuda.amp.autocast_mode""".split(),
+    utils.model_zoo _utils nn._reduction cuda.amp.grad_scaler cuda.amp.autocast_mode""".split(),
 )
 def test_path_is_importable_and_an_attribute(path: str) -> None:
     module = importlib.import_module(f"eagergrad.{path}")
@@ -40,6 +40,21 @@ def test_names_that_layers_written_elsewhere_import() -> None:
     assert _get_activation_fn("relu") is nn.functional.relu
     with pytest.raises(AttributeError):
         nn.functional.no_such_name
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_a_loss_written_elsewhere_asks_about_its_reduction() -> None:
+    from eagergrad.nn.functional import _Reduction
+
+    assert _Reduction is nn._reduction
+    assert [_Reduction.get_enum(name) for name in ("none", "mean", "sum")] == [0, 1, 2]
+    with pytest.raises(ValueError, match="median is not a valid value"):
+        _Reduction.get_enum("median")
+    old = [(None, None), (False, None), (True, None), (None, False), (True, True), (False, False)]
+    assert [_Reduction.legacy_get_string(*pair) for pair in old] == (
+        "mean sum mean none mean none".split()
+    )
+    assert _Reduction.legacy_get_enum(False, True, emit_warning=False) == 2
 
 
 # ---- storages ---------------------------------------------------------------------------------------------------

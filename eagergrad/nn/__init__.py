@@ -1,6 +1,17 @@
 """Neural networks: modules, their functions, initial values and tools, under PyTorch's names."""
 
-from . import attention, common_types, functional, grad, init, modules, parallel, parameter, utils
+from . import (
+    _reduction,
+    attention,
+    common_types,
+    functional,
+    grad,
+    init,
+    modules,
+    parallel,
+    parameter,
+    utils,
+)
 from .modules import *
 from .parallel import DataParallel
 from .parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter

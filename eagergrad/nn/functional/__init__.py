@@ -22,6 +22,10 @@ def __getattr__(name: str) -> object:
         from ..modules import utils
 
         return getattr(utils, name)
+    if name == "_Reduction":
+        from eagergrad.nn import _reduction
+
+        return _reduction
     if name == "grad":
         from eagergrad.nn import grad
 
