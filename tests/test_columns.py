@@ -269,3 +269,15 @@ def test_gradients_of_products_divide_only_what_has_its_digits(special):
     others = np.stack([np.delete(a, j, 1).prod(1) for j in range(5)], 1)
     with np.errstate(over="ignore"):
         np.testing.assert_allclose(x.grad.numpy(), others.astype("float32"), rtol=1e-5)
+
+
+@pytest.mark.parametrize("of_mask", [(3, 7, 90), (7, 90), (3, 7, 1), (3, 1, 90), (1,)])
+@pytest.mark.parametrize("dtype", ["float32", "float16", "bfloat16", "int64", "int8", "bool"])
+def test_rows_are_filled_where_masks_say(of_mask, dtype):
+    mask, a = RNG.random(of_mask) < 0.5, numbers((3, 7, 90), "int64")
+    x, m = eg.tensor(a).to(getattr(eg, dtype)), eg.tensor(mask)
+    expected = np.where(mask, 1, a != 0 if dtype == "bool" else a)
+    np.testing.assert_array_equal(x.masked_fill(m, 1).double().numpy(), expected)
+    turned = x.transpose(0, 2).contiguous().transpose(0, 2)
+    np.testing.assert_array_equal(turned.masked_fill(m, 1).double().numpy(), expected)
+    np.testing.assert_array_equal(x.masked_fill_(m, 1).double().numpy(), expected)

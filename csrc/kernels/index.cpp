@@ -601,11 +601,21 @@ void coordinates(const int64_t* flat, int64_t n, const int64_t* sizes, int64_t d
   });
 }
 
+// Every element of x is read: a load that depends on the mask does not vectorise.
 template <class T>
 EG_INLINE void fill_row(T* __restrict__ out, const T* __restrict__ x, const uint8_t* __restrict__ m,
                         int64_t n, int64_t os, int64_t xs, int64_t ms, decltype(T::v) value) {
   if (os == 1 && xs == 1 && ms == 1) {
-    for (int64_t i = 0; i < n; ++i) out[i].v = m[i] ? value : x[i].v;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto kept = x[i].v;
+      out[i].v = m[i] ? value : kept;
+    }
+  } else if (os == 1 && xs == 1 && ms == 0) {
+    const bool all = *m;
+    for (int64_t i = 0; i < n; ++i) {
+      const auto kept = x[i].v;
+      out[i].v = all ? value : kept;
+    }
   } else {
     for (int64_t i = 0; i < n; ++i) out[i * os].v = m[i * ms] ? value : x[i * xs].v;
   }
