@@ -78,6 +78,8 @@ NARROW = ("ctc", "index", "shape")
 # What an exception cannot pass through needs no tables to unwind it: most kernels. GCC leaves those out only where it writes the
 # tables itself; debuggers then guess there.
 NO_IDLE_TABLES = ["-fno-asynchronous-unwind-tables", "-fno-dwarf2-cfi-asm"]
+# At the oldest level loops begin where they begin.
+UNALIGNED = ["-falign-functions=1", "-falign-jumps=1", "-falign-loops=1"]
 LEVELS = (2, 3, 4)  # x86-64-v2, v3 (AVX2), v4 (AVX-512)
 IS_X86_64 = platform.machine().lower() in ("x86_64", "amd64") and sys.maxsize > 2**32
 IS_GLIBC = platform.libc_ver()[0] == "glibc"
@@ -194,7 +196,7 @@ class Toolchain:
         elif (
             level == 2
         ):  # the fallback of old processors: half the size, a third of the time to compile
-            optimize = ["-O2", "-ftree-vectorize"]
+            optimize = ["-O2", "-ftree-vectorize", *(UNALIGNED if self.accepts(*UNALIGNED) else [])]
         else:
             optimize = ["-O3"]
         flags = [*self.base, *optimize, *KERNEL_FLAGS, f"-DEG_ISA_LEVEL={level}"]
