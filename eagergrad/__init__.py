@@ -170,6 +170,8 @@ _SUBMODULES = frozenset(
         "functional",
         "futures",
         "cpu",
+        "_dynamo",
+        "_inductor",
         "_utils",
         "amp",
         "array_api",

@@ -224,8 +224,13 @@ def test_names_inside_the_compiler_answer_that_nothing_is_compiled(tmp_path: Pat
         assert torch._dynamo.disable(f)(x) == (x, True)
         with torch._dynamo.config.patch({"a": 1}, b=2):
             torch._dynamo.config.c = 3
-            assert vars(torch._dynamo.config) == {"a": 1, "b": 2, "c": 3}
-        assert not vars(torch._dynamo.config)
+            assert (torch._dynamo.config.a, torch._dynamo.config.b) == (1, 2)
+        assert not hasattr(torch._dynamo.config, "a") and not hasattr(torch._dynamo.config, "c")
+        import torch._inductor.config as config
+        config.coordinate_descent_tuning = True
+        with config.patch(fallback_random=True):
+            assert config.fallback_random and config.coordinate_descent_tuning
+        assert not hasattr(config, "fallback_random") and config.coordinate_descent_tuning
         """,
         tmp_path,
     )
