@@ -401,6 +401,8 @@ def test_grid_sample(mode, padding, corners):
 def test_gradients_at_the_identity_are_of_pytorchs_side(n):
     """Every tap lies on a pixel or an ulp beside it, where the gradient jumps."""
     torch = pytest.importorskip("torch")
+    if eg.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("without fused multiplication and addition, taps are an ulp elsewhere")
     x = np.random.default_rng(n).standard_normal((1, 2, n, n + 3)).astype(np.float32)
     thetas = []
     for lib in (eg, torch):
