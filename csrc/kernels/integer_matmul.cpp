@@ -34,11 +34,17 @@ void tile(const T* a, int64_t row, int64_t column, const T* panel, int64_t k, in
   }
 }
 
+// The product without a sign, to which C++ would take two short numbers.
+template <class T>
+EG_INLINE T times(T a, T b) {
+  return T(uint64_t(a) * b);
+}
+
 // y (+)= the sum of x[i] w[i].
 template <class T>
 EG_ONE_COPY void add_dot(T* y, const T* x, const T* w, int64_t n, bool add) {
   T sum = add ? *y : T(0);
-  for (int64_t i = 0; i < n; ++i) sum = T(sum + x[i] * w[i]);
+  for (int64_t i = 0; i < n; ++i) sum = T(sum + times(x[i], w[i]));
   *y = sum;
 }
 // y (+)= the sum of x[l] times row l of w.
@@ -48,7 +54,7 @@ EG_ONE_COPY void add_rows(T* y, const T* x, int64_t step, const T* w, int64_t ro
   for (int64_t j = 0; !add && j < n; ++j) y[j] = T(0);
   for (int64_t l = 0; l < rows; ++l, w += row) {
     const T v = x[l * step];
-    for (int64_t j = 0; j < n; ++j) y[j] = T(y[j] + v * w[j]);
+    for (int64_t j = 0; j < n; ++j) y[j] = T(y[j] + times(v, w[j]));
   }
 }
 
