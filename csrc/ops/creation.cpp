@@ -102,10 +102,7 @@ EG_OP(
     "empty_strided(size, stride, *, dtype=None, device=None)",
     "Uninitialised memory with the given strides.", kCreates)
 
-Tensor like(const Tensor& t, OptDType dtype) {
-  const Tensor* one[] = {&t};
-  return empty_result(t.sizes(), dtype.value_or(t.dtype()), one, 1);
-}
+Tensor like(const Tensor& t, OptDType dtype) { return empty_result(t, dtype.value_or(t.dtype())); }
 EG_OP(
     +[](const Tensor& input, OptDType dtype, OptDevice) { return like(input, dtype); },
     "empty_like(input, *, dtype=None, device=None)", "Uninitialised memory of the same shape.",

@@ -41,6 +41,12 @@ inline Tensor empty_result(const Tensor& x, DType dtype) {
   const Tensor* one[] = {&x};
   return empty_result(x.sizes(), dtype, one, 1);
 }
+// The strides of such a result.
+Dims result_strides(IntSpan shape, const Tensor* const* inputs, int n);
+inline Dims result_strides(const Tensor& x) {
+  const Tensor* one[] = {&x};
+  return result_strides(x.sizes(), one, 1);
+}
 
 // --- ops -----------------------------------------------------------------------------------------------------
 Tensor unary(Unary op, const Tensor& x, const double* attributes = nullptr);

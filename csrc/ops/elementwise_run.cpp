@@ -288,18 +288,14 @@ void run_elementwise(LoopName name, ElementwiseLoop loop, const Tensor& out, DTy
   (flat ? run_flat : run_strided)(plan, out, inputs, n, scalar_steps);
 }
 
-Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int n) {
-  int first = 0;
-  while (first < n && inputs[first]->dim() == 0) ++first;
-  if (first == n || (IntSpan(inputs[first]->sizes()) == shape && inputs[first]->is_contiguous()))
-    return empty(shape, dtype);
+Dims result_strides(IntSpan shape, const Tensor* const* inputs, int n) {
   const auto stride = [&](int i, int64_t d) -> int64_t {
     const int64_t at = d + inputs[i]->dim() - int64_t(shape.size());
     return at < 0 || inputs[i]->sizes()[at] != shape[d] ? 0 : inputs[i]->strides()[at];
   };
   // Is dimension a farther apart than b? The first input that knows decides; where it expands one of them it does not.
   const auto compare = [&](int64_t a, int64_t b) {
-    for (int i = first; i < n; ++i) {
+    for (int i = 0; i < n; ++i) {
       const int64_t x = stride(i, a), y = stride(i, b);
       if (x && y && x != y) return x > y ? 1 : -1;
     }
@@ -324,7 +320,15 @@ Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int
     strides[d] = step;
     step *= std::max<int64_t>(shape[d], 1);
   }
-  return empty_strided(shape, strides, dtype);
+  return strides;
+}
+
+Tensor empty_result(IntSpan shape, DType dtype, const Tensor* const* inputs, int n) {
+  int first = 0;
+  while (first < n && inputs[first]->dim() == 0) ++first;
+  if (first == n || (IntSpan(inputs[first]->sizes()) == shape && inputs[first]->is_contiguous()))
+    return empty(shape, dtype);
+  return empty_strided(shape, result_strides(shape, inputs + first, n - first), dtype);
 }
 
 }  // namespace eg

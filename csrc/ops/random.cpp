@@ -98,8 +98,7 @@ EG_OP(
 // A fresh, contiguous draw of input's size, seen in the order in which input's elements lie.
 Tensor lies_as(const Tensor& input, const Tensor& draw) {
   if (input.is_contiguous()) return draw;
-  const Dims strides = empty_result(input, draw.dtype()).strides();
-  return make_view(draw, input.sizes(), strides, 0);
+  return make_view(draw, input.sizes(), result_strides(input), 0);
 }
 EG_OP(
     +[](const Tensor& input, OptDType dtype, OptDevice, Generator* g) {

@@ -44,8 +44,8 @@ struct LastDim {
   Tensor back_as(const Tensor& x, const Tensor& t) const {
     if (x.is_contiguous()) return back(t, x.dim() == 0);
     const Tensor seen = swapped(t);
+    if (seen.strides() == result_strides(x)) return seen;
     Tensor out = empty_result(x, t.dtype());
-    if (out.strides() == seen.strides()) return seen;
     copy_into(out, seen);
     return out;
   }
