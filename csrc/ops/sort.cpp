@@ -419,19 +419,23 @@ Tensor bincount(const Tensor& x, const std::optional<Tensor>& weights, int64_t m
            weights ? weights->sizes() : x.sizes());
   const GradMode off(false);
   const int64_t n = x.numel();
-  const int64_t low = n ? amin(x, {}).item().to_int() : 0,
-                high = n ? amax(x, {}).item().to_int() : -1;
+  const bool as_it_is = !weights && x.device().is_cpu();
+  const Tensor at = contiguous_data(as_it_is ? x : cast_data(x, DType::Int64));
+  int64_t low = 0, high = -1;
+  if (n && as_it_is)
+    low = amin(at, {}).item().to_int(), high = amax(at, {}).item().to_int();
+  else if (n)
+    index_range(at, &low, &high);
   EG_CHECK(low >= 0, "[bincount] expected non-negative integers, got ", low);
   const int64_t bins = std::max(high + 1, minlength);
   DType dtype = DType::Int64;
   if (weights) dtype = weights->dtype() == DType::Float32 ? DType::Float32 : DType::Float64;
   Tensor out = zeros({bins}, dtype, x.device());
   if (n == 0) return out;
-  if (!weights && x.device().is_cpu()) {
-    count(contiguous_data(x), out.data<int64_t>());
+  if (as_it_is) {
+    count(at, out.data<int64_t>());
     return out;
   }
-  const Tensor at = contiguous_data(cast_data(x, DType::Int64));
   const Tensor w =
       weights ? contiguous_data(cast_data(*weights, dtype)) : scalar_tensor(Scalar(1), dtype);
   const AlongDim where(out, 0, at);
