@@ -748,10 +748,7 @@ void scan_typed(const T* x, T* y, int64_t* positions, int64_t outer, int64_t len
 
 void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64_t outer,
           int64_t length, int64_t inner) {
-  const auto visit = [type](auto f) {
-    type == DType::Int64 ? f(int64_t(0)) : visit_float(type, f);
-  };
-  visit([&](auto zero) {
+  const auto run = [&](auto zero) {
     using T = decltype(zero);
     const T* p = reinterpret_cast<const T*>(x);
     T* q = reinterpret_cast<T*>(y);
@@ -768,7 +765,11 @@ void scan(Scan op, DType type, const char* x, char* y, int64_t* positions, int64
         if constexpr (std::is_floating_point_v<T>)
           return scan_typed<Scan::LogSumExp>(p, q, positions, outer, length, inner);
     }
-  });
+  };
+  if (type == DType::Int64)
+    run(int64_t(0));
+  else
+    visit_float(type, run);
 }
 
 }  // namespace

@@ -235,11 +235,12 @@ Tensor others_product(const Tensor& x, int64_t dim) {
 // Are all numbers so far from 0 and infinity that none has lost digits?
 bool all_normal(const Tensor& y) {
   if (y.numel() == 0) return false;
-  const GradMode off(false);
-  const Tensor size = abs(y.detach());
+  const auto size = [&](Reduce extreme) {
+    const Dims all = wrap_dims({}, y.dim());
+    return reduce_terms(extreme, {y, Unary::abs}, all, false, y.dtype()).item().to_double();
+  };
   const double least = y.dtype() == DType::Float16 ? 0x1p-14 : 0x1p-126;
-  return amin(size, {}).item().to_double() >= least &&
-         amax(size, {}).item().to_double() < double(INFINITY);
+  return size(Reduce::Min) >= least && size(Reduce::Max) < double(INFINITY);
 }
 
 struct Prod {

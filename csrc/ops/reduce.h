@@ -30,11 +30,6 @@ inline DType line_type(DType t) {
   return is_reduced(t) && active_device.is_cpu() ? DType::Float32 : t;
 }
 
-// The same for positions and scans, where the CPU takes int64 for every whole number.
-inline DType ordered_type(DType t) {
-  return active_device.is_cpu() && !is_floating(t) ? DType::Int64 : line_type(t);
-}
-
 Tensor cumprod(const Tensor& x, int64_t dim);
 // An element of a vector; its equals share the gradient.
 Tensor pick(const Tensor& x, const Tensor& value);

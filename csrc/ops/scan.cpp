@@ -7,8 +7,14 @@
 namespace eg {
 namespace {
 
+// Halves go through float32 and, on the CPU, every whole number through int64.
+DType scan_type(DType t) {
+  if (is_reduced(t)) return DType::Float32;
+  return active_device.is_cpu() && !is_floating(t) ? DType::Int64 : t;
+}
+
 Tensor scan_data(Scan op, const Tensor& x, int64_t dim, Tensor* positions = nullptr) {
-  const DType compute = is_reduced(x.dtype()) ? DType::Float32 : ordered_type(x.dtype());
+  const DType compute = scan_type(x.dtype());
   const Layout l(cast_data(x, compute), {dim});
   Tensor y = empty(x.sizes(), compute);
   if (positions) *positions = empty(x.sizes(), DType::Int64);
