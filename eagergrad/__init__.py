@@ -172,6 +172,7 @@ _SUBMODULES = frozenset(
         "cpu",
         "_dynamo",
         "_inductor",
+        "_subclasses",
         "_utils",
         "amp",
         "array_api",

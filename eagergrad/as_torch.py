@@ -31,7 +31,7 @@ from typing import Any
 
 import eagergrad
 import eagergrad.version
-from eagergrad import _torch_names
+from eagergrad import _C
 from eagergrad._version import __version__
 from eagergrad.tensor.dtype import dtype
 from eagergrad.torch_version import TorchVersion
@@ -148,8 +148,7 @@ def is_installed() -> bool:
 def install() -> None:
     """Make ``import torch`` give eagergrad in this process, and ``torch.__version__`` PyTorch's with eagergrad's appended.
 
-    Types of elements that eagergrad has not are there by name, for tables of types, and refused by every function; so are the
-    modules of PyTorch's compiler that libraries import (`_torch_names`). Processes that
+    Types of elements that eagergrad has not are there by name, for tables of types, and refused by every function. Processes that
     `multiprocessing` starts, forked or spawned, go on like that. A second call changes nothing.
 
     Raises:
@@ -170,7 +169,8 @@ def install() -> None:
     version = TorchVersion(f"{PYTORCH}+eagergrad.{__version__}")
     eagergrad.__version__ = eagergrad.version.__version__ = version
     eagergrad.torch = eagergrad  # type: ignore[attr-defined]  # old programs say torch.torch.Tensor
-    _torch_names.install()
+    # What a vmap runs may ask for the values of its tensors (`func.vmap`).
+    _C._are_functorch_transforms_active = lambda: False  # type: ignore[attr-defined]
     _install_in_spawned()
     sys.meta_path.insert(0, _Finder())
     importlib.import_module("torch")

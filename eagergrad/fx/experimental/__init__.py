@@ -1,0 +1,5 @@
+"""Names of PyTorch's tracing that libraries import."""
+
+from . import proxy_tensor
+
+__all__ = ["proxy_tensor"]
