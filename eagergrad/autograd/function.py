@@ -255,16 +255,13 @@ def _record(cls: Any, ctx: FunctionCtx, args: tuple[Any, ...], results: list[Any
                 _C.mark_inplace(r, made[i])
                 shown[i] = r
     hooks = _C.saved_hooks()
-    if hooks is None:
-        ctx._saved = [(t, 0 if t is None else t._version, place) for t, place in saved]
-    else:
-        # issubclass: a sparse tensor only passes for a tensor, and is kept as it is.
-        ctx._saved = [
-            (_Packed(t, *hooks), 0, place)
-            if issubclass(type(t), _C.TensorBase)
-            else (t, 0 if t is None else t._version, place)
-            for t, place in saved
-        ]
+    # issubclass: a sparse tensor only passes for a tensor, and is kept as it is.
+    ctx._saved = [
+        (_Packed(t, *hooks), 0, place)
+        if hooks is not None and issubclass(type(t), _C.TensorBase)
+        else (t, 0 if t is None else t._version, place)
+        for t, place in saved
+    ]
     ctx._to_save = ctx._dirty = (
         ctx._no_gradient
     ) = ()  # outputs among them would hold the node that holds them

@@ -52,9 +52,8 @@ avg_pool3d = _ops.avg_pool3d
 
 def _numbers(value: Any, n: int) -> tuple[Any, ...]:
     """One for each of n dimensions."""
-    if isinstance(value, int):
-        return (value,) * n
-    return tuple(value) if isinstance(value, Sequence) else (value,) * n
+    several = not isinstance(value, int) and isinstance(value, Sequence)  # the second takes long
+    return tuple(value) if several else (value,) * n
 
 
 # --- maximum

@@ -50,9 +50,10 @@ _MODES = ("nearest", "nearest-exact", "area", *_DIMS)
 
 
 def _per_dim(what: str, value: Any, dims: int) -> list[Any]:
-    if isinstance(value, (int, float)):
-        return [value] * dims
-    if isinstance(value, Sequence) or (isinstance(value, Tensor) and value.dim() > 0):
+    several = not isinstance(value, (int, float)) and (
+        isinstance(value, Sequence) or (isinstance(value, Tensor) and value.dim() > 0)
+    )
+    if several:
         if len(value) != dims:
             raise ValueError(
                 f"[interpolate] {what} should be one number or match the {dims} spatial dimensions, got {value}"
