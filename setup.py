@@ -73,7 +73,7 @@ WHOLE_VECTORS = ("small", "sort")
 # Loops of one line, whose rests of less than a vector take as much code again by narrower vectors.
 PLAIN_LOOPS = ("binary", "unary")
 NO_NARROW_RESTS = ["--param", "vect-epilogues-nomask=0"]
-# A loop of some 30 bytes, as those of one line are, that lies on two lines of the cache of instructions takes half as long again.
+# A loop of some 30 bytes, as those of one line are, that lies on two lines of the cache of instructions takes longer.
 WITHIN_A_LINE = ["-falign-loops=32"]
 # No faster with AVX-512 than with AVX2: not compiled for it, where both are.
 NARROW = ("ctc", "index", "shape")
@@ -178,6 +178,10 @@ class Toolchain:
             command = [*self.cxx, "-Werror", *flags, "-c", str(source), "-o", str(source) + ".o"]
             return subprocess.run(command, capture_output=True).returncode == 0
 
+    def known(self, flags: list[str]) -> list[str]:
+        """The flags, or none where the compiler does not take them."""
+        return flags if self.accepts(*flags) else []
+
     def levels(self) -> list[int]:
         if not IS_X86_64:
             return [0]
@@ -198,13 +202,12 @@ class Toolchain:
         elif (
             level == 2
         ):  # the fallback of old processors: half the size, a third of the time to compile
-            optimize = ["-O2", "-ftree-vectorize", *(UNALIGNED if self.accepts(*UNALIGNED) else [])]
+            optimize = ["-O2", "-ftree-vectorize", *self.known(UNALIGNED)]
         else:
             optimize = ["-O3"]
         flags = [*self.base, *optimize, *KERNEL_FLAGS, f"-DEG_ISA_LEVEL={level}"]
-        debug = self.sanitize or enabled("EAGERGRAD_BUILD_DEBUG")
-        if not debug and self.accepts(*NO_IDLE_TABLES):
-            flags += NO_IDLE_TABLES
+        if not (self.sanitize or enabled("EAGERGRAD_BUILD_DEBUG")):
+            flags += self.known(NO_IDLE_TABLES)
         if level:
             flags += [f"-march=x86-64-v{level}"]
         if IS_X86_64 and IS_GLIBC:
@@ -260,8 +263,7 @@ def jobs_of(tools: Toolchain) -> list[Job]:
                 )
             )
     levels = tools.levels()
-    plain = NO_NARROW_RESTS if tools.accepts(*NO_NARROW_RESTS) else []
-    aligned = WITHIN_A_LINE if tools.accepts(*WITHIN_A_LINE) else []
+    plain, aligned = tools.known(NO_NARROW_RESTS), tools.known(WITHIN_A_LINE)
     for level in levels:
         flags = tools.kernel(level)
         for source in sorted((ROOT / "csrc" / "kernels").glob("*.cpp")):
