@@ -17,7 +17,7 @@ from jax import lax, nn
 from jax.experimental import sparse
 
 from .harness import Function
-from .rows_sparse import BATCH, WORDS, _scipy, _weight
+from .rows_sparse import _scipy, _weight
 
 SIDES: dict[str, Callable[[], Function]] = {}
 
@@ -146,22 +146,18 @@ def _lstm_weights(inputs: int, hidden: int) -> tuple[Any, Any, Any]:
     return _draw(inputs, gates, scale=0.1), _draw(hidden, gates, scale=0.1), jnp.zeros(gates)
 
 
-def _last_state() -> Function:
-    loss = lambda w, u, b, xs: _lstm(w, u, b, xs)[0].sum()  # noqa: E731
-    return _gradients(loss, *_lstm_weights(64, 128), _draw(50, 32, 64), of=3)
+def _lstm_gradients(result: int) -> Callable[[], Function]:
+    """Of the sum of the last state (0) or of all states (1)."""
+
+    def make() -> Function:
+        loss = lambda w, u, b, xs: _lstm(w, u, b, xs)[result].sum()  # noqa: E731
+        return _gradients(loss, *_lstm_weights(64, 128), _draw(50, 32, 64), of=3)
+
+    return make
 
 
-for _name in (
-    "LSTM by hand, B32 H128 I64 T50, fwd+bwd",
-    "loop over LSTMCell, B32 H128 I64 T50, fwd+bwd",
-):
-    SIDES[_name] = _last_state
-
-
-@beside("nn.LSTM, B32 H128 I64 T50, fwd+bwd")
-def lstm() -> Function:
-    loss = lambda w, u, b, xs: _lstm(w, u, b, xs)[1].sum()  # noqa: E731
-    return _gradients(loss, *_lstm_weights(64, 128), _draw(50, 32, 64), of=3)
+for _name, _result in (("LSTM by hand", 0), ("loop over LSTMCell", 0), ("nn.LSTM", 1)):
+    SIDES[f"{_name}, B32 H128 I64 T50, fwd+bwd"] = _lstm_gradients(_result)
 
 
 @beside("nn.LSTM, 2 layers bidirectional, T40 B32 I64 H64, fwd+bwd")
@@ -330,12 +326,16 @@ def resnet_block() -> Function:
         h = nn.relu(normalised(_convolve(h, p["w2"], pad=1), *p["n2"]) + x)
         return _cross_entropy(h.mean((2, 3)) @ p["head"][0] + p["head"][1], y)
 
-    norm = jnp.ones(64), jnp.zeros(64)
-    w = _draw(64, 64, 3, 3, scale=0.04)
-    parameters = {"w1": w, "w2": w + 0, "n1": norm, "n2": (norm[0] + 0, norm[1] + 0), "head": _dense(64, 10)}  # fmt: skip
+    parameters = {"head": _dense(64, 10)}
+    for i in "12":
+        parameters |= {"w" + i: _draw(64, 64, 3, 3, scale=0.04), "n" + i: _norm(64)}
     return _training(
         loss, parameters, _sgd, jnp.zeros_like, _draw(16, 64, 32, 32), _numbers(10, 16)
     )
+
+
+def _norm(channels: int) -> tuple[Any, Any]:
+    return jnp.ones(channels), jnp.zeros(channels)
 
 
 def _layer_norm(x: Any, scale: Any, shift: Any) -> Any:
@@ -362,19 +362,16 @@ def gpt() -> Function:
         h = _layer_norm(h, *p["norm"]) @ p["head"][0] + p["head"][1]
         return _cross_entropy(h.reshape(-1, vocabulary), y)
 
-    def norm() -> Any:
-        return jnp.ones(channels), jnp.zeros(channels)
-
     def weights() -> Any:
         sizes = {"qkv": (1, 3), "out": (1, 1), "up": (1, 4), "down": (4, 1)}
         layers = {name: _dense(a * channels, b * channels) for name, (a, b) in sizes.items()}
-        return {"norm1": norm(), "norm2": norm(), **layers}
+        return {"norm1": _norm(channels), "norm2": _norm(channels), **layers}
 
     parameters = {
         "tokens": _draw(vocabulary, channels),
         "places": _draw(length, channels),
         "blocks": [weights(), weights()],
-        "norm": norm(),
+        "norm": _norm(channels),
         "head": _dense(channels, vocabulary),
     }
     ids = _numbers(vocabulary, batch, length + 1)
@@ -388,7 +385,7 @@ def gpt() -> Function:
 @beside("LayerNorm(768), 1024x768, fwd+bwd")
 def layer_norm() -> Function:
     loss = lambda *arguments: _layer_norm(*arguments).sum()  # noqa: E731
-    return _gradients(loss, _draw(1024, 768), jnp.ones(768), jnp.zeros(768))
+    return _gradients(loss, _draw(1024, 768), *_norm(768))
 
 
 @beside("cross entropy, 256 x 10,000 classes, fwd+bwd")
@@ -437,5 +434,4 @@ def bag_of_words() -> Function:
 @beside("bag of words, dense gradient, fwd+bwd")
 def bag_of_words_gradient() -> Function:
     x = sparse.BCOO.from_scipy_sparse(_scipy())
-    assert x.shape == (BATCH, WORDS)
     return _gradients(lambda w, x: (x @ w).sum(), jnp.asarray(_weight()), x, of=1)
